@@ -1,0 +1,1 @@
+//! Options and geocoding for every module

@@ -1,0 +1,1 @@
+//! Stock, reservations, serials and the movement log

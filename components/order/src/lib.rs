@@ -1,0 +1,1 @@
+//! Cart, checkout, confirmation and orders

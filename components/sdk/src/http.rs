@@ -1,0 +1,17 @@
+//! A module's HTTP: a route table, requests decoded once, answers in the marketplace's envelopes.
+
+mod error;
+mod query;
+mod request;
+mod response;
+mod router;
+
+pub use crate::bindings::nexus::http::types as wire;
+
+pub use self::{
+    error::Error,
+    query::{FromText, Query, StrictBool},
+    request::{Claims, Request},
+    response::Response,
+    router::{Handler, Route, Router},
+};

@@ -1,0 +1,260 @@
+//! A request as a handler sees it.
+
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{Error, FromText, Query, query::read, wire};
+use crate::{AccountId, Checks, Input, PageRequest};
+
+/// A request with its path parameters and its query decoded.
+#[derive(Debug, Clone)]
+pub struct Request {
+    wire: wire::Request,
+    params: Vec<(&'static str, String)>,
+    query: Query,
+}
+
+/// Who calls, as the verified access token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// The account.
+    pub account_id: AccountId,
+    /// Its sequential number.
+    pub account_number: i64,
+}
+
+/// The payload of an access token; what is not needed here is left out.
+#[derive(Deserialize)]
+struct Payload {
+    #[serde(rename = "Account")]
+    account: PayloadAccount,
+}
+
+#[derive(Deserialize)]
+struct PayloadAccount {
+    #[serde(rename = "ID")]
+    id: AccountId,
+    #[serde(rename = "Number")]
+    number: i64,
+}
+
+impl Request {
+    /// A request whose path was matched; `params` are still percent-encoded.
+    pub fn new(wire: wire::Request, params: Vec<(&'static str, &str)>) -> Self {
+        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let params = params.into_iter().map(|(name, value)| (name, decode(value))).collect();
+        let query = Query::parse(&wire.query);
+        Self { wire, params, query }
+    }
+
+    /// Upper case.
+    pub fn method(&self) -> &str {
+        &self.wire.method
+    }
+
+    /// As received, percent-encoded, without the query.
+    pub fn path(&self) -> &str {
+        &self.wire.path
+    }
+
+    /// The address the request came from, without port.
+    pub fn peer(&self) -> &str {
+        &self.wire.peer
+    }
+
+    /// The first header of that name, given in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.wire.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as it was sent.
+    pub fn body(&self) -> &[u8] {
+        &self.wire.body
+    }
+
+    /// The query parameters.
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+
+    /// `page`, `limit` and `cursor` of the query.
+    pub fn page(&self) -> Result<PageRequest, Error> {
+        PageRequest::from_query(&self.query)
+    }
+
+    /// A path parameter by its name in the route's pattern.
+    pub fn param<T: FromText>(&self, name: &str) -> Result<T, Error> {
+        let (_, text) = self
+            .params
+            .iter()
+            .find(|(key, _)| *key == name)
+            .ok_or_else(|| Error::internal(format!("the route of {} has no parameter {name}", self.wire.path)))?;
+        read(name, text)
+    }
+
+    /// The JSON body, decoded and checked. A request without a body is one with an empty object.
+    pub fn json<T: Input>(&self) -> Result<T, Error> {
+        let input: T = self.decode()?;
+        let mut checks = Checks::new();
+        input.check(&mut checks);
+        checks.finish()?;
+        Ok(input)
+    }
+
+    /// The JSON body and who sent it. A bad body is told before a missing token, as clients know it.
+    pub fn json_for_account<T: Input>(&self) -> Result<(T, AccountId), Error> {
+        let input = self.json()?;
+        Ok((input, self.account()?))
+    }
+
+    /// The calling account; 401 without a valid token.
+    pub fn account(&self) -> Result<AccountId, Error> {
+        self.claims().map(|claims| claims.account_id)
+    }
+
+    /// The calling account; none without a valid token.
+    pub fn account_opt(&self) -> Option<AccountId> {
+        self.account().ok()
+    }
+
+    /// What the token says; 401 without a valid one.
+    pub fn claims(&self) -> Result<Claims, Error> {
+        let claims = match &self.wire.identity {
+            wire::Identity::Verified(claims) => claims,
+            wire::Identity::Invalid(reason) => return Err(Error::unauthorized(reason)),
+            wire::Identity::Anonymous => return Err(Error::unauthorized("an access token is required")),
+        };
+        let payload: Payload = serde_json::from_str(&claims.payload)
+            .map_err(|_| Error::unauthorized("the access token names no account"))?;
+        Ok(Claims { account_id: payload.account.id, account_number: payload.account.number })
+    }
+
+    fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        if self.wire.body.is_empty() {
+            return from_json(b"{}");
+        }
+        if let Some(kind) = self.header("content-type")
+            && !is_json(kind)
+        {
+            return Err(Error::new(415, "unsupported_media_type", "the body must be application/json"));
+        }
+        from_json(&self.wire.body)
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let cause = error.into_inner();
+        if path == "." {
+            return Error::invalid("body", format!("is not the JSON expected: {cause}"));
+        }
+        Error::invalid(&path, format!("cannot be read: {cause}"))
+    })?;
+    deserializer.end().map_err(|error| Error::invalid("body", format!("is not one JSON value: {error}")))?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Body {
+        #[serde(default)]
+        name: String,
+        #[serde(default)]
+        items: Vec<Item>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Item {
+        quantity: i64,
+    }
+
+    impl Input for Body {
+        fn check(&self, checks: &mut Checks) {
+            checks.text("name", self.name.as_str()).required();
+        }
+    }
+
+    fn request(body: &str, content_type: Option<&str>, identity: wire::Identity) -> Request {
+        let headers = content_type.map(|kind| ("content-type".to_owned(), kind.to_owned()));
+        let wire = wire::Request {
+            method: "POST".to_owned(),
+            path: "/x".to_owned(),
+            query: String::new(),
+            headers: headers.into_iter().collect(),
+            identity,
+            peer: "127.0.0.1".to_owned(),
+            body: body.as_bytes().to_vec(),
+        };
+        Request::new(wire, vec![("id", "a%2Fb")])
+    }
+
+    fn json(body: &str) -> Result<Body, Error> {
+        request(body, Some("application/json; charset=utf-8"), wire::Identity::Anonymous).json()
+    }
+
+    #[test]
+    fn a_failure_names_the_json_field() {
+        let error = json(r#"{"name":"x","items":[{"quantity":"two"}]}"#).unwrap_err();
+        assert_eq!((error.status(), error.code()), (400, "validation"));
+        assert!(error.message().contains(r#""items[0].quantity""#), "{}", error.message());
+        assert!(json(r#"{"name":3}"#).unwrap_err().message().contains(r#"{"name":"#));
+    }
+
+    #[test]
+    fn what_is_no_json_is_a_400() {
+        for body in ["{", "[]", "{} x", "\u{1}"] {
+            assert_eq!(json(body).unwrap_err().code(), "validation", "{body}");
+        }
+    }
+
+    #[test]
+    fn no_body_is_an_empty_object() {
+        let error = request("", None, wire::Identity::Anonymous).json::<Body>().unwrap_err();
+        assert_eq!(error.message(), r#"validation: {"name":"is required"}"#);
+    }
+
+    #[test]
+    fn another_content_type_is_a_415() {
+        let form = request("name=x", Some("application/x-www-form-urlencoded"), wire::Identity::Anonymous);
+        assert_eq!(form.json::<Body>().unwrap_err().status(), 415);
+        let merge = request(r#"{"name":"x"}"#, Some("application/merge-patch+json"), wire::Identity::Anonymous);
+        assert!(merge.json::<Body>().is_ok());
+    }
+
+    #[test]
+    fn a_bad_body_is_told_before_a_missing_token() {
+        let bad = request("{}", None, wire::Identity::Anonymous);
+        assert_eq!(bad.json_for_account::<Body>().unwrap_err().status(), 400);
+        let good = request(r#"{"name":"x"}"#, None, wire::Identity::Invalid("expired".to_owned()));
+        let error = good.json_for_account::<Body>().unwrap_err();
+        assert_eq!((error.status(), error.message()), (401, "unauthorized: expired"));
+    }
+
+    #[test]
+    fn the_caller_is_the_account_of_the_token() {
+        let id = "0190a5b2-7c11-7d3e-8f00-0123456789ab";
+        let payload = format!(r#"{{"sub":"{id}","jti":"j","iat":1,"exp":2,"Account":{{"ID":"{id}","Number":42}}}}"#);
+        let verified = wire::Identity::Verified(wire::Claims { subject: id.to_owned(), payload });
+        let claims = request("", None, verified).claims().unwrap();
+        assert_eq!((claims.account_id.to_string().as_str(), claims.account_number), (id, 42));
+        let strange = wire::Identity::Verified(wire::Claims { subject: id.to_owned(), payload: "{}".to_owned() });
+        assert_eq!(request("", None, strange).account().unwrap_err().status(), 401);
+    }
+
+    #[test]
+    fn path_parameters_are_decoded() {
+        assert_eq!(request("", None, wire::Identity::Anonymous).param::<String>("id"), Ok("a/b".to_owned()));
+        let error = request("", None, wire::Identity::Anonymous).param::<i64>("id").unwrap_err();
+        assert_eq!(error.message(), r#"validation: {"id":"must be an integer"}"#);
+    }
+}

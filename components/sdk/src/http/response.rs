@@ -1,0 +1,109 @@
+//! Answers in the success envelopes.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Error, wire};
+use crate::{Page, PageRequest};
+
+/// An answer that succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Response {
+    /// 200 `{ "data": value }`; nothing is an empty list, as clients know it.
+    pub fn data<T: Serialize>(value: &T) -> Result<Self, Error> {
+        let value = match serde_json::to_value(value).map_err(Error::internal)? {
+            serde_json::Value::Null => json!([]),
+            value => value,
+        };
+        Ok(Self::envelope(200, &json!({ "data": value })))
+    }
+
+    /// 201 `{ "data": value }`.
+    pub fn created<T: Serialize>(value: &T) -> Result<Self, Error> {
+        Ok(Self { status: 201, ..Self::data(value)? })
+    }
+
+    /// 200 `{ "data": "text" }`, for what has no result.
+    pub fn message(text: &str) -> Result<Self, Error> {
+        Self::data(&text)
+    }
+
+    /// 200 with a whole list.
+    pub fn list<T: Serialize>(items: &[T]) -> Result<Self, Error> {
+        Self::data(&items)
+    }
+
+    /// 200 with one page of a list and where the next one is.
+    pub fn page<T: Serialize>(request: &PageRequest, page: &Page<T>) -> Result<Self, Error> {
+        let items = serde_json::to_value(&page.items).map_err(Error::internal)?;
+        Ok(Self::envelope(200, &json!({ "data": items, "pagination": page.pagination(request) })))
+    }
+
+    /// The same with a header; the name in lower case.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// The same, not to be kept by anything between here and the client: personal data and tokens.
+    #[must_use]
+    pub fn no_store(self) -> Self {
+        self.with_header("cache-control", "no-store")
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The whole body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    pub(super) fn into_wire(self) -> wire::Response {
+        wire::Response { status: self.status, headers: self.headers, body: self.body }
+    }
+
+    fn envelope(status: u16, body: &serde_json::Value) -> Self {
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        Self { status, headers, body: body.to_string().into_bytes() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(response: Result<Response, Error>) -> String {
+        String::from_utf8(response.unwrap().body).unwrap()
+    }
+
+    #[test]
+    fn envelopes() {
+        assert_eq!(text(Response::data(&json!({ "id": 1 }))), r#"{"data":{"id":1}}"#);
+        assert_eq!(text(Response::message("deleted")), r#"{"data":"deleted"}"#);
+        assert_eq!(text(Response::list::<i32>(&[])), r#"{"data":[]}"#);
+        assert_eq!(text(Response::data(&None::<i32>)), r#"{"data":[]}"#);
+        assert_eq!(Response::created(&1).unwrap().status(), 201);
+    }
+
+    #[test]
+    fn a_page_has_its_pagination_beside_the_data() {
+        let request = PageRequest { page: 1, limit: 2, cursor: None };
+        let page = Page::from_rows(&request, vec![1, 2, 3], 3, |id| *id);
+        let body: serde_json::Value = serde_json::from_str(&text(Response::page(&request, &page))).unwrap();
+        assert_eq!(body["data"], json!([1, 2]));
+        assert_eq!(
+            body["pagination"],
+            json!({ "limit": 2, "total": 3, "page": 1, "next_page": 2, "cursor": null, "next_cursor": "Mg==" })
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! The guest library of the marketplace's modules: HTTP envelopes, validation, pages, SQL rows, sagas.
+//!
+//! Code here is plain and blocking. What makes it durable is the host behind the imports, so nothing in this crate speaks
+//! of journals. Functions that reach an import say so ("asks the host"); everything else runs in a native unit test.
+
+pub mod bindings;
+pub mod config;
+pub mod http;
+pub mod id;
+pub mod invocation;
+pub mod json;
+pub mod log;
+pub mod money;
+pub mod page;
+pub mod saga;
+pub mod sql;
+pub mod time;
+pub mod timer;
+pub mod uuid;
+pub mod validate;
+
+/// The generator behind [`component!`], for components that need it directly.
+pub use wit_bindgen;
+
+pub use crate::{
+    id::AccountId,
+    invocation::{new_id, now, random_bytes},
+    json::Patch,
+    money::{Currency, Money},
+    page::{Page, PageRequest},
+    saga::{Undo, saga, trap},
+    time::Timestamp,
+    uuid::Uuid,
+    validate::{Checks, Input},
+};
+
+/// Generates a private module `bindings` for a world of `wit/worlds.wit`.
+///
+/// Interfaces this crate binds are mapped to [`bindings`](crate::bindings), so that its helpers and the component share one
+/// type for a request, a row, a transaction. A world with `nexus:durable/timer` maps that too, with `timer` after the name.
+///
+/// ```ignore
+/// sdk::component!("account");
+/// struct Account;
+/// bindings::export!(Account with_types_in bindings);
+/// ```
+#[macro_export]
+macro_rules! component {
+    ($world:tt) => {
+        $crate::component!(@generate $world,);
+    };
+    ($world:tt, timer) => {
+        $crate::component!(@generate $world, "nexus:durable/timer@0.1.0": ::sdk::bindings::nexus::durable::timer,);
+    };
+    (@generate $world:tt, $($more:tt)*) => {
+        #[allow(
+            missing_docs, unsafe_code, unreachable_pub, unused_qualifications, dead_code, clippy::all,
+            clippy::allow_attributes_without_reason, reason = "generated"
+        )]
+        mod bindings {
+            ::sdk::wit_bindgen::generate!({
+                world: $world,
+                path: "../../wit",
+                runtime_path: "::sdk::wit_bindgen::rt",
+                generate_all,
+                additional_derives: [PartialEq],
+                with: {
+                    $($more)*
+                    "nexus:sql/sql@0.1.0": ::sdk::bindings::nexus::sql::sql,
+                    "nexus:durable/invocation@0.1.0": ::sdk::bindings::nexus::durable::invocation,
+                    "nexus:durable/derived@0.1.0": ::sdk::bindings::nexus::durable::derived,
+                    "nexus:log/log@0.1.0": ::sdk::bindings::nexus::log::log,
+                    "nexus:http/types@0.1.0": ::sdk::bindings::nexus::http::types,
+                    "wasi:config/store@0.2.0-rc.1": ::sdk::bindings::wasi::config::store,
+                },
+            });
+        }
+    };
+}

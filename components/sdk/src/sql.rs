@@ -1,0 +1,61 @@
+//! The module's own schema: statements in, typed rows out.
+//!
+//! ```ignore
+//! let row = sql::query_one("SELECT name FROM profile WHERE id = $1", params![id])?;
+//! let name: String = row.get("name")?;
+//!
+//! sql::transaction(|tx| {
+//!     tx.execute("UPDATE …", params![…])?;
+//!     tx.execute("INSERT …", params![…])
+//! })?;
+//! ```
+
+mod convert;
+mod error;
+mod row;
+mod transaction;
+
+use crate::bindings::nexus::sql::sql;
+
+pub use self::{
+    convert::{Element, FromValue, Json, ToValue},
+    error::Error,
+    row::{Column, Row},
+    transaction::{Transaction, serializable, transaction},
+};
+pub use crate::bindings::nexus::sql::sql::Value;
+
+/// The parameters of a statement, `$1` first.
+#[macro_export]
+macro_rules! params {
+    ($($value:expr),* $(,)?) => {
+        ::std::vec![$($crate::sql::ToValue::to_value(&$value)),*]
+    };
+}
+
+pub use crate::params;
+
+/// All rows of a statement that only reads. Asks the host.
+pub fn query(statement: &str, parameters: Vec<Value>) -> Result<Vec<Row>, Error> {
+    Ok(Row::all(sql::query(statement, &parameters)?))
+}
+
+/// The only row of a statement that only reads; none or several is an error. Asks the host.
+pub fn query_one(statement: &str, parameters: Vec<Value>) -> Result<Row, Error> {
+    row::one(query(statement, parameters)?)
+}
+
+/// The row of a statement that only reads, if there is one; several is an error. Asks the host.
+pub fn query_opt(statement: &str, parameters: Vec<Value>) -> Result<Option<Row>, Error> {
+    row::at_most_one(query(statement, parameters)?)
+}
+
+/// One statement in a transaction of its own; returns how many rows it changed. Asks the host.
+pub fn execute(statement: &str, parameters: Vec<Value>) -> Result<u64, Error> {
+    Ok(sql::execute(statement, &parameters)?.affected)
+}
+
+/// One statement in a transaction of its own; returns the rows of its `RETURNING`. Asks the host.
+pub fn execute_returning(statement: &str, parameters: Vec<Value>) -> Result<Vec<Row>, Error> {
+    Ok(Row::all(sql::execute(statement, &parameters)?))
+}

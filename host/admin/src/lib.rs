@@ -1,0 +1,1 @@
+//! The operators' HTTP: components, invocations, journals, health

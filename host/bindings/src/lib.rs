@@ -1,0 +1,1 @@
+//! The one bindgen over wit/

@@ -1,0 +1,1 @@
+//! The light capabilities: durable, config, crypto, log, clocks and randomness

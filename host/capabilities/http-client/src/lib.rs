@@ -1,0 +1,1 @@
+//! Outbound HTTP within a component's grants

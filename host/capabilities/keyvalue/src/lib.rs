@@ -1,0 +1,1 @@
+//! Key-value stores granted to a component

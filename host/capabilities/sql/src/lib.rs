@@ -1,0 +1,1 @@
+//! nexus:sql: the module's own schema, journaled with its commit

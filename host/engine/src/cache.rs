@@ -1,0 +1,194 @@
+//! From a component's bytes to code that can be instantiated, compiled once per content and engine settings.
+//!
+//! `<folder>/<settings>/<digest>.cwasm` is machine code the host will run unchecked. Hence the folder's owner and mode are
+//! checked, and a file appears under its name complete and durable, and never changes afterwards.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use host_types::{Clock, Digest};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+use wasmtime::component::Component;
+
+use crate::{Engine, Error};
+
+/// Components compiled at once. Cranelift itself uses every core; two overlap the serial ends of one another.
+const PARALLEL_COMPILATIONS: usize = 2;
+
+/// How a component became available.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheOutcome {
+    /// Its code was there and is now mapped.
+    Hit,
+    /// It was compiled, which took this long.
+    Compiled(Duration),
+}
+
+/// A component ready to be linked.
+#[derive(Clone)]
+pub struct Loaded {
+    /// The code.
+    pub component: Component,
+    /// Where it came from.
+    pub outcome: CacheOutcome,
+}
+
+/// The compile cache of one engine. Cheap to clone.
+#[derive(Clone)]
+pub struct CompileCache {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Engine,
+    clock: Arc<dyn Clock>,
+    /// `<folder>/<settings>`.
+    folder: PathBuf,
+    compilations: Semaphore,
+    next_temporary: AtomicU64,
+}
+
+impl CompileCache {
+    /// Opens the cache, creating the folder if need be. An existing one must belong to this user and be closed to others.
+    pub fn open(engine: &Engine, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        private_folder(folder)?;
+        let folder = folder.join(settings(engine));
+        private_folder(&folder)?;
+        let shared = Shared {
+            engine: engine.clone(),
+            clock,
+            folder,
+            compilations: Semaphore::new(PARALLEL_COMPILATIONS),
+            next_temporary: AtomicU64::new(0),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The component with this digest. `wasm` is what to compile when it is not in the cache.
+    ///
+    /// A cached file that cannot be used is replaced; one that cannot be written is only logged, since the component works.
+    pub async fn load(&self, wasm: Arc<[u8]>, digest: Digest) -> Result<Loaded, Error> {
+        let shared = Arc::clone(&self.shared);
+        let cached = tokio::task::spawn_blocking(move || shared.cached(digest)).await.map_err(|_| Error::Abandoned)?;
+        if let Some(component) = cached {
+            return Ok(Loaded { component, outcome: CacheOutcome::Hit });
+        }
+        let _permit = self.shared.compilations.acquire().await.map_err(|_| Error::Abandoned)?;
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || shared.compile(&wasm, digest)).await.map_err(|_| Error::Abandoned)?
+    }
+}
+
+impl Shared {
+    fn path(&self, digest: Digest) -> PathBuf {
+        self.folder.join(format!("{digest}.cwasm"))
+    }
+
+    fn cached(&self, digest: Digest) -> Option<Component> {
+        let path = self.path(digest);
+        if !is_private(&fs::symlink_metadata(&path).ok()?, FileKind::File) {
+            tracing::warn!(path = %path.display(), "compiled code is open to other users, compiling anew");
+            return None;
+        }
+        // SAFETY: the file was written by `store` from `serialize`d code of an engine with these settings (its folder is
+        // named after them), into a folder only this user can write to, and is never modified under its name.
+        #[expect(unsafe_code, reason = "mapping compiled code is what makes a warm start fast")]
+        let loaded = unsafe { Component::deserialize_file(self.engine.wasmtime(), &path) };
+        loaded
+            .inspect_err(|error| {
+                tracing::warn!(path = %path.display(), error = format!("{error:#}"), "unusable compiled code, compiling anew");
+            })
+            .ok()
+    }
+
+    fn compile(&self, wasm: &[u8], digest: Digest) -> Result<Loaded, Error> {
+        // Somebody else may have compiled it while this call waited for its turn.
+        if let Some(component) = self.cached(digest) {
+            return Ok(Loaded { component, outcome: CacheOutcome::Hit });
+        }
+        let actual = Digest::of(wasm);
+        if actual != digest {
+            return Err(Error::DigestMismatch { expected: digest, actual });
+        }
+        let started = self.clock.boot_ns();
+        let component = Component::from_binary(self.engine.wasmtime(), wasm)
+            .map_err(|source| Error::Compile { digest, source })?;
+        let elapsed = Duration::from_nanos(self.clock.boot_ns().saturating_sub(started));
+        let path = self.path(digest);
+        match component.serialize() {
+            Ok(code) => {
+                if let Err(error) = self.store(&path, &code) {
+                    tracing::warn!(path = %path.display(), %error, "compiled code could not be kept");
+                }
+            }
+            Err(error) => tracing::warn!(%digest, error = format!("{error:#}"), "compiled code could not be serialized"),
+        }
+        Ok(Loaded { component, outcome: CacheOutcome::Compiled(elapsed) })
+    }
+
+    /// A new file, made durable, then renamed: a crash leaves the old state or the new one, and a process that has the old
+    /// file mapped keeps it (writing into a mapped file would kill it with SIGBUS).
+    fn store(&self, path: &Path, code: &[u8]) -> io::Result<()> {
+        let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
+        let temporary = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
+        // Left over from a process of the same id that crashed here.
+        let _ = fs::remove_file(&temporary);
+        let written = write_new(&temporary, code).and_then(|()| fs::rename(&temporary, path));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written?;
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn private_folder(path: &Path) -> Result<(), Error> {
+    let failed = |source| Error::Cache { path: path.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if is_private(&metadata, FileKind::Folder) { Ok(()) } else { Err(Error::InsecureCache { path: path.to_owned() }) }
+}
+
+#[derive(Clone, Copy)]
+enum FileKind {
+    File,
+    Folder,
+}
+
+/// Only this user can change it. A folder must not even be readable, as it says which revisions run here.
+fn is_private(metadata: &fs::Metadata, kind: FileKind) -> bool {
+    let (right_kind, closed) = match kind {
+        FileKind::File => (metadata.is_file(), metadata.mode() & 0o022 == 0),
+        FileKind::Folder => (metadata.is_dir(), metadata.mode() & 0o077 == 0),
+    };
+    right_kind && closed && metadata.uid() == rustix::process::geteuid().as_raw()
+}
+
+/// A name for everything compiled code depends on: wasmtime's version, its settings, the processor's features.
+fn settings(engine: &Engine) -> String {
+    struct Sha(Sha256);
+    impl Hasher for Sha {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            unreachable!("the hash is taken from the digest, which has room for all of it")
+        }
+    }
+    let mut sha = Sha(Sha256::new());
+    engine.wasmtime().precompile_compatibility_hash().hash(&mut sha);
+    hex::encode(&sha.0.finalize()[..16])
+}

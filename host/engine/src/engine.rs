@@ -1,0 +1,179 @@
+//! The engine: every wasmtime setting of the platform, in one constructor.
+
+use std::thread;
+use std::time::Duration;
+
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::Error;
+
+/// The epoch's length, milliseconds: how often a running guest yields, and the grain of time limits.
+pub const TICK_MS: u64 = 10;
+
+/// What may differ from one host to another. None of it changes what compiled code looks like, but for the stack size.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Component instances alive at once. A component with adapters takes a few core instances and memories of its own.
+    pub instances: u32,
+    /// The largest linear memory, bytes. A store's own limit is at most this.
+    pub memory_bytes: usize,
+    /// The stack of one guest call, bytes; deeper recursion traps.
+    pub stack_bytes: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { instances: 2000, memory_bytes: 64 << 20, stack_bytes: 512 << 10 }
+    }
+}
+
+/// Where instances live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allocation {
+    /// In slots reserved at start: an instance costs microseconds.
+    Pooled,
+    /// Mapped one by one: several times slower, but nothing is reserved.
+    OnDemand,
+}
+
+/// Wasmtime, configured. Cheap to clone; the ticker ends when the last clone is gone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: wasmtime::Engine,
+    allocation: Allocation,
+}
+
+impl Engine {
+    /// Builds the engine with pooled instances, or with instances on demand where the address space for the pool
+    /// cannot be reserved, and starts its epoch ticker.
+    pub fn new(options: &EngineOptions) -> Result<Self, Error> {
+        let pooled = InstanceAllocationStrategy::Pooling(pool(options));
+        let (inner, allocation) = match wasmtime::Engine::new(&config(options, pooled)) {
+            Ok(inner) => (inner, Allocation::Pooled),
+            Err(reason) => {
+                tracing::warn!(
+                    error = format!("{reason:#}"),
+                    instances = options.instances,
+                    "no pool of instances, allocating on demand"
+                );
+                (Self::on_demand(options)?, Allocation::OnDemand)
+            }
+        };
+        start_ticker(&inner)?;
+        Ok(Self { inner, allocation })
+    }
+
+    fn on_demand(options: &EngineOptions) -> Result<wasmtime::Engine, Error> {
+        wasmtime::Engine::new(&config(options, InstanceAllocationStrategy::OnDemand)).map_err(Error::Engine)
+    }
+
+    /// The engine itself, for linkers and stores.
+    pub fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.inner
+    }
+
+    /// Whether the pool could be reserved.
+    pub fn allocation(&self) -> Allocation {
+        self.allocation
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("allocation", &self.allocation).finish_non_exhaustive()
+    }
+}
+
+/// Everything that compiled code depends on is the same for both strategies, so that they share a compile cache.
+fn config(options: &EngineOptions, allocation: InstanceAllocationStrategy) -> Config {
+    let mut config = Config::new();
+    config
+        .allocation_strategy(allocation)
+        // A slot of 4 GiB would spare bounds checks but not fit two thousand times.
+        .memory_reservation(128 << 20)
+        .memory_guard_size(64 << 20)
+        .memory_init_cow(true)
+        .max_wasm_stack(options.stack_bytes)
+        // Host functions run on the guest's fiber: what they need comes on top.
+        .async_stack_size(options.stack_bytes + (1 << 20))
+        .epoch_interruption(true)
+        .consume_fuel(false)
+        // No component has async functions; the bookkeeping for them costs microseconds per call.
+        .concurrency_support(false)
+        // A replay must compute what the first run computed, on any machine. Threads are not even compiled in: wasmtime's
+        // cargo feature for them is off.
+        .relaxed_simd_deterministic(true)
+        .cranelift_nan_canonicalization(true);
+    config
+}
+
+fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
+    let instances = options.instances;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        // The component's module, its WASI adapter, and the shims between the two.
+        .total_core_instances(instances.saturating_mul(4))
+        .total_memories(instances)
+        .total_tables(instances.saturating_mul(4))
+        .total_stacks(instances)
+        .max_memory_size(options.memory_bytes)
+        .max_component_instance_size(1 << 20)
+        .max_core_instance_size(1 << 20)
+        .max_unused_warm_slots(200)
+        .total_gc_heaps(0);
+    pool
+}
+
+/// Advances the epoch until the engine is gone. A thread, since guests may keep every executor thread busy.
+fn start_ticker(engine: &wasmtime::Engine) -> Result<(), Error> {
+    let engine = engine.weak();
+    let tick = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(Duration::from_millis(TICK_MS));
+        }
+    };
+    thread::Builder::new().name("epoch".to_owned()).spawn(tick).map_err(Error::Ticker)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pool_is_reserved_with_the_defaults() {
+        let engine = Engine::new(&EngineOptions::default()).unwrap();
+        assert_eq!(engine.allocation(), Allocation::Pooled);
+    }
+
+    #[test]
+    fn a_pool_that_does_not_fit_is_given_up() {
+        let options = EngineOptions { instances: 4_000_000, ..EngineOptions::default() };
+        assert_eq!(Engine::new(&options).unwrap().allocation(), Allocation::OnDemand);
+    }
+
+    #[test]
+    fn both_strategies_share_compiled_code() {
+        let options = EngineOptions::default();
+        let pooled = Engine::new(&options).unwrap();
+        let on_demand = Engine::on_demand(&options).unwrap();
+        let code = pooled.wasmtime().precompile_component(b"(component)").unwrap();
+        // SAFETY: the bytes come from `precompile_component` just above.
+        #[expect(unsafe_code, reason = "the point of the test is that another engine takes this engine's code")]
+        let loaded = unsafe { wasmtime::component::Component::deserialize(&on_demand, &code) };
+        loaded.unwrap();
+    }
+
+    #[test]
+    fn the_ticker_does_not_keep_the_engine() {
+        let engine = Engine::new(&EngineOptions::default()).unwrap();
+        let weak = engine.wasmtime().weak();
+        drop(engine);
+        // The ticker holds a strong reference for nanoseconds every tick, so the engine may go a moment later.
+        while weak.upgrade().is_some() {
+            thread::yield_now();
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Wasmtime settings, compile cache and limits: the only crate that configures wasmtime.
+
+mod cache;
+mod component_type;
+mod engine;
+mod error;
+mod limits;
+
+pub use cache::{CacheOutcome, CompileCache, Loaded};
+pub use component_type::{Interfaces, exported_functions, imported_functions, interfaces};
+pub use engine::{Allocation, Engine, EngineOptions, TICK_MS};
+pub use error::{Error, LimitExceeded};
+pub use limits::{Limits, StoreLimits, apply_limits};

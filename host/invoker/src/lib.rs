@@ -1,0 +1,1 @@
+//! Attempts, leases, retries, timers

@@ -1,0 +1,122 @@
+//! What is written together, and the trait of those who write it.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use host_types::{ComponentId, DeploymentNumber, InvocationId};
+use uuid::Uuid;
+
+use crate::InvocationStatus;
+
+/// One append: entries that follow each other, with what must become durable in the same commit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Append {
+    /// Whose.
+    pub invocation: InvocationId,
+    /// Index of the first entry: the fence. The append fails when an entry of that index exists.
+    pub first_index: u32,
+    /// The entries, encoded, in order.
+    pub bodies: Vec<Vec<u8>>,
+    /// With the first append of an invocation: the row that makes it known.
+    pub start: Option<Start>,
+    /// With the first append of a request with a key.
+    pub claim: Option<Claim>,
+    /// New invocations, begun after the commit.
+    pub messages: Vec<Message>,
+    /// Where the invocation stands after this append, when that changes.
+    pub status: Option<InvocationStatus>,
+}
+
+/// What is known in clear about an invocation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// The component called.
+    pub component: ComponentId,
+    /// The exported function.
+    pub function: String,
+    /// The deployment it is pinned to.
+    pub deployment: DeploymentNumber,
+    /// Mixed into the key that seals its payloads. Dropping it at the end makes the payloads unreadable for good.
+    pub erasure_salt: Option<[u8; 32]>,
+    /// The invocation that sent this one.
+    pub parent: Option<InvocationId>,
+}
+
+/// An idempotency key, taken. Every part is a keyed hash, so that the table tells nothing about clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Of component, method, route, subject and key.
+    pub key: [u8; 32],
+    /// Of the whole request: another one under the same key is an error.
+    pub fingerprint: [u8; 32],
+    /// When the key may be forgotten, milliseconds since 1970-01-01 UTC.
+    pub expires_ms: u64,
+}
+
+/// A new invocation, written in its sender's append and begun later.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// Its id, derived from the sender's position.
+    pub invocation: InvocationId,
+    /// Its first entry ([`crate::Body::Started`]), encoded and sealed under its own id.
+    pub started: Vec<u8>,
+    /// What is known about it in clear.
+    pub start: Start,
+    /// Not before, milliseconds since 1970-01-01 UTC by the sender's clock.
+    pub due_ms: u64,
+}
+
+/// A statement of the host that rides a module's transaction, with its parameters in order.
+#[derive(Debug, Clone)]
+pub struct HostStatement {
+    /// SQL text; the same text every time, so that it is prepared once a connection.
+    pub sql: &'static str,
+    /// Its parameters.
+    pub parameters: Vec<HostParameter>,
+}
+
+/// A parameter of a [`HostStatement`], one case per PostgreSQL type used.
+#[derive(Debug, Clone)]
+pub enum HostParameter {
+    /// uuid
+    Uuid(Option<Uuid>),
+    /// bytea
+    Bytes(Option<Vec<u8>>),
+    /// bytea[]
+    BytesArray(Vec<Vec<u8>>),
+    /// integer
+    Integer(i32),
+    /// bigint
+    BigInt(i64),
+    /// text
+    Text(Option<String>),
+}
+
+/// Why an append did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// An entry of that index exists: someone else owns the invocation now.
+    #[error("another attempt has taken over")]
+    Fenced,
+    /// The idempotency key belongs to another invocation.
+    #[error("the idempotency key is in use")]
+    KeyTaken,
+    /// Whether it happened is unknown, or it certainly did not; both are handled alike.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+/// Writes appends. Answered by the store in PostgreSQL, and by the memory store of the tests.
+pub trait AppendJournal: Send + Sync + 'static {
+    /// The statement that claims a key, for the start of a module's transaction.
+    fn claim_statement(&self, invocation: InvocationId, claim: &Claim) -> HostStatement;
+
+    /// The statements that write this append (without its claim) at the end of a module's transaction.
+    fn append_statements(&self, append: &Append) -> Vec<HostStatement>;
+
+    /// Writes this append in a commit of its own, shared with others that wait. Returns when it is durable.
+    fn append(&self, append: Append) -> Pin<Box<dyn Future<Output = Result<(), AppendError>> + Send + '_>>;
+
+    /// Hands over an append nobody waits for: an output that replay would give again. It may be lost.
+    fn append_lazily(&self, append: Append);
+}

@@ -1,0 +1,22 @@
+//! The replay state machine: entries in, actions out, no I/O.
+//!
+//! A guest issues commands; each has a position (scope and number). While the journal holds an answer for a position, the
+//! machine gives it back ([`Step::Recorded`]); past that, it tells the caller to act ([`Step::Perform`]) and takes note of the
+//! outcome. What is noted becomes durable with [`Machine::pending`]; the rules of when that must be are here, the writing is not.
+
+mod append;
+mod codec;
+mod derive;
+mod entry;
+mod machine;
+mod retry;
+
+pub use append::{Append, AppendError, AppendJournal, Claim, HostParameter, HostStatement, Message, Start};
+pub use codec::{DecodeError, Seal, SealError, decode, encode};
+pub use derive::Seed;
+pub use entry::{
+    ArgumentHash, Body, Cause, CommandKind, Entry, FenceReason, Header, InvocationStatus, MAX_ENTRIES, MAX_ENTRY_BYTES,
+    MAX_INVOCATION_BYTES, Payload,
+};
+pub use machine::{Finish, Machine, Step};
+pub use retry::{Decision, RetryPolicy, decide};

@@ -1,0 +1,658 @@
+//! Replaying and processing. One machine per attempt; it is told what the guest asks and what became of it, and answers what to
+//! do and what must be written before what.
+
+use std::collections::HashMap;
+
+use host_types::{Fault, InvocationId, Position, Scope};
+use uuid::Uuid;
+
+use crate::entry::{MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_INVOCATION_BYTES};
+use crate::{ArgumentHash, Body, CommandKind, Entry, Header, Payload};
+
+/// What to do about a command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// It happened; this is the answer.
+    Recorded(Payload),
+    /// Do it, then [`Machine::complete`] this position.
+    Perform(Position),
+    /// An external effect that was begun, and nobody knows whether it happened.
+    InDoubt(Position),
+}
+
+/// What must be written when the handler has returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// Nothing: the invocation had no effect, and nobody will ask for it.
+    Nothing,
+    /// The output is noted; it may be written after the answer, since replay alone gives the same bytes.
+    Lazily,
+    /// The output is noted, with commands replay could answer differently: write it before the answer.
+    Eagerly,
+}
+
+/// Where the record of one command lies in the log.
+#[derive(Debug, Clone, Copy)]
+struct Record {
+    command: usize,
+    completion: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+struct ScopeCursor {
+    /// Number of the next command.
+    next: u32,
+    /// One past the highest recorded number: below it, a command without a record is a mismatch.
+    recorded_until: u32,
+}
+
+/// The record of one invocation and how far the running attempt has come in it.
+#[derive(Debug)]
+pub struct Machine {
+    header: Header,
+    /// Every entry, durable or noted.
+    log: Vec<Entry>,
+    /// Entries of the log that are durable.
+    durable: usize,
+    records: HashMap<Position, Record>,
+    cursors: HashMap<Scope, ScopeCursor>,
+    /// The transaction that is open, and where it was begun.
+    transaction: Option<Position>,
+    /// A command other than a derived value was issued after the last append.
+    commands_since_append: bool,
+    /// Noted entries that must be durable before the answer whatever else happens (messages).
+    must_append: bool,
+    last_position: Option<Position>,
+    last_now_ms: u64,
+    payload_bytes: usize,
+}
+
+impl Machine {
+    /// A fresh invocation: nothing is durable.
+    pub fn start(header: Header) -> Self {
+        let first = Entry { index: 0, body: Body::Started(Box::new(header.clone())) };
+        Self::with_log(header, vec![first], 0)
+    }
+
+    /// An invocation whose durable entries are these, in order, from index 0.
+    ///
+    /// `Fault::Guest` is never returned; a history that is none is `Err` with what is wrong with it.
+    pub fn replay(history: Vec<Entry>) -> Result<Self, String> {
+        let header = match history.first().map(|entry| &entry.body) {
+            Some(Body::Started(header)) => Header::clone(header),
+            _ => return Err("the history does not begin with its start".into()),
+        };
+        for (expected, entry) in history.iter().enumerate() {
+            if entry.index as usize != expected {
+                return Err(format!("entry {expected} is missing"));
+            }
+        }
+        let durable = history.len();
+        let mut machine = Self::with_log(header, Vec::with_capacity(durable + 8), durable);
+        for entry in history {
+            machine.index(&entry, machine.log.len())?;
+            machine.log.push(entry);
+        }
+        Ok(machine)
+    }
+
+    fn with_log(header: Header, log: Vec<Entry>, durable: usize) -> Self {
+        Self {
+            last_now_ms: header.started_ms,
+            header,
+            log,
+            durable,
+            records: HashMap::new(),
+            cursors: HashMap::new(),
+            transaction: None,
+            commands_since_append: false,
+            must_append: false,
+            last_position: None,
+            payload_bytes: 0,
+        }
+    }
+
+    fn index(&mut self, entry: &Entry, at: usize) -> Result<(), String> {
+        match &entry.body {
+            Body::Command { position, answer, .. } => {
+                let completion = answer.as_ref().map(|_| at);
+                if self.records.insert(position.clone(), Record { command: at, completion }).is_some() {
+                    return Err(format!("two commands are recorded at {position}"));
+                }
+                let cursor = self.cursors.entry(position.scope.clone()).or_default();
+                cursor.recorded_until = cursor.recorded_until.max(position.number + 1);
+                self.payload_bytes += answer.as_ref().map_or(0, |answer| answer.len());
+            }
+            Body::Completion { position, answer } => {
+                let record = self.records.get_mut(position).ok_or_else(|| format!("an answer at {position}, where no command is"))?;
+                record.completion = Some(at);
+                self.payload_bytes += answer.len();
+            }
+            Body::Started(_) | Body::Fence { .. } | Body::Output(_) => {}
+        }
+        Ok(())
+    }
+
+    /// What the invocation is.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Something of this invocation is in the database.
+    pub fn is_durable(&self) -> bool {
+        self.durable > 0
+    }
+
+    /// The last command this attempt issued.
+    pub fn last_position(&self) -> Option<&Position> {
+        self.last_position.as_ref()
+    }
+
+    /// The recorded output, when the handler returned in an earlier attempt.
+    pub fn recorded_output(&self) -> Option<&Payload> {
+        self.log.iter().rev().find_map(|entry| match &entry.body {
+            Body::Output(output) => Some(output),
+            _ => None,
+        })
+    }
+
+    /// Begins another attempt in the same process: what was noted is kept and answers the new attempt.
+    pub fn rewind(&mut self) {
+        self.cursors.values_mut().for_each(|cursor| cursor.next = 0);
+        self.transaction = None;
+        self.last_position = None;
+        self.last_now_ms = self.header.started_ms;
+    }
+
+    /// The guest asks for something.
+    pub fn command(
+        &mut self,
+        scope: &Scope,
+        kind: CommandKind,
+        target: &str,
+        arguments: ArgumentHash,
+    ) -> Result<Step, Fault> {
+        if let Some(open) = &self.transaction
+            && kind != CommandKind::Message
+            && target != NOW
+        {
+            return Err(Fault::Guest(format!(
+                "{target} was used while the transaction begun at {open} is open: commit or roll back first, or use the transaction",
+            )));
+        }
+        let (position, recorded_until) = self.advance(scope)?;
+        if let Some(record) = self.records.get(&position) {
+            let step = self.recorded(&position, *record, kind, target, arguments)?;
+            return Ok(step);
+        }
+        if position.number < recorded_until {
+            return Err(Fault::Mismatch {
+                position,
+                recorded: "a derived value".into(),
+                asked: format!("{kind} {target} {arguments:?}"),
+            });
+        }
+        self.commands_since_append = true;
+        self.must_append |= kind == CommandKind::Message;
+        // Calls and external effects stand in the record before what they lead to; the others are noted with their answer.
+        if matches!(kind, CommandKind::Call | CommandKind::External | CommandKind::Wait) {
+            let answer = None;
+            self.note(Body::Command { position: position.clone(), kind, target: target.to_owned(), arguments, answer })?;
+        }
+        Ok(Step::Perform(position))
+    }
+
+    fn recorded(
+        &self,
+        position: &Position,
+        record: Record,
+        kind: CommandKind,
+        target: &str,
+        arguments: ArgumentHash,
+    ) -> Result<Step, Fault> {
+        let Body::Command { kind: was_kind, target: was_target, arguments: was_arguments, .. } = &self.log[record.command].body
+        else {
+            unreachable!("a record points at a command");
+        };
+        if (*was_kind, was_target.as_str(), *was_arguments) != (kind, target, arguments) {
+            return Err(Fault::Mismatch {
+                position: position.clone(),
+                recorded: format!("{was_kind} {was_target} {was_arguments:?}"),
+                asked: format!("{kind} {target} {arguments:?}"),
+            });
+        }
+        Ok(match record.completion.map(|at| &self.log[at].body) {
+            Some(Body::Command { answer: Some(answer), .. } | Body::Completion { answer, .. }) => {
+                Step::Recorded(answer.clone())
+            }
+            _ if kind == CommandKind::External => Step::InDoubt(position.clone()),
+            _ => Step::Perform(position.clone()),
+        })
+    }
+
+    /// The answer to a command this machine said to perform.
+    pub fn complete(
+        &mut self,
+        position: &Position,
+        kind: CommandKind,
+        target: &str,
+        arguments: ArgumentHash,
+        answer: Payload,
+    ) -> Result<(), Fault> {
+        let position = position.clone();
+        if self.records.contains_key(&position) {
+            self.note(Body::Completion { position, answer })
+        } else {
+            self.note(Body::Command { position, kind, target: target.to_owned(), arguments, answer: Some(answer) })
+        }
+    }
+
+    fn note(&mut self, body: Body) -> Result<(), Fault> {
+        let size = match &body {
+            Body::Command { answer: Some(answer), .. } | Body::Completion { answer, .. } | Body::Output(answer) => answer.len(),
+            _ => 0,
+        };
+        if size > MAX_ENTRY_BYTES {
+            return Err(Fault::LimitExceeded(format!(
+                "an answer of {size} bytes: one entry holds at most {MAX_ENTRY_BYTES}; read less at once, or keep it in a blob",
+            )));
+        }
+        if self.payload_bytes + size > MAX_INVOCATION_BYTES || self.log.len() >= MAX_ENTRIES {
+            return Err(Fault::LimitExceeded(format!(
+                "the invocation holds more than {MAX_INVOCATION_BYTES} bytes or {MAX_ENTRIES} entries: divide its work",
+            )));
+        }
+        let at = self.log.len();
+        let entry = Entry { index: at as u32, body };
+        self.index(&entry, at).map_err(Fault::Guest)?;
+        self.log.push(entry);
+        Ok(())
+    }
+
+    /// A value derived from the seed: takes a number, leaves no entry.
+    pub fn derive(&mut self, scope: &Scope, buffer: &mut [u8]) -> Result<(), Fault> {
+        let position = self.derived_position(scope)?;
+        self.header.seed.fill(&position, buffer);
+        Ok(())
+    }
+
+    /// A version 7 UUID derived from the seed; its time is the last recorded `now`.
+    pub fn derive_uuid(&mut self, scope: &Scope) -> Result<Uuid, Fault> {
+        let position = self.derived_position(scope)?;
+        Ok(self.header.seed.uuid(&position, self.last_now_ms))
+    }
+
+    fn derived_position(&mut self, scope: &Scope) -> Result<Position, Fault> {
+        let (position, _) = self.advance(scope)?;
+        if let Some(record) = self.records.get(&position) {
+            let Body::Command { kind, target, .. } = &self.log[record.command].body else {
+                unreachable!("a record points at a command");
+            };
+            let recorded = format!("{kind} {target}");
+            return Err(Fault::Mismatch { position, recorded, asked: "a derived value".into() });
+        }
+        Ok(position)
+    }
+
+    /// `now`: recorded, and never below an earlier one. `observed_ms` is what the clock says.
+    pub fn now(&mut self, scope: &Scope, observed_ms: u64) -> Result<u64, Fault> {
+        let arguments = ArgumentHash([0; 16]);
+        let now_ms = match self.command(scope, CommandKind::Observation, NOW, arguments)? {
+            Step::Recorded(answer) => {
+                let bytes = answer.as_ref().try_into().map_err(|_| Fault::Guest("a recorded time is malformed".into()))?;
+                u64::from_be_bytes(bytes)
+            }
+            Step::Perform(position) | Step::InDoubt(position) => {
+                let now_ms = observed_ms.max(self.last_now_ms);
+                let answer = Payload::copy_from_slice(&now_ms.to_be_bytes());
+                self.complete(&position, CommandKind::Observation, NOW, arguments, answer)?;
+                now_ms
+            }
+        };
+        self.last_now_ms = self.last_now_ms.max(now_ms);
+        Ok(now_ms)
+    }
+
+    fn advance(&mut self, scope: &Scope) -> Result<(Position, u32), Fault> {
+        let cursor = match self.cursors.get_mut(scope) {
+            Some(cursor) => cursor,
+            None => self.cursors.entry(scope.clone()).or_default(),
+        };
+        let number = cursor.next;
+        cursor.next = number.checked_add(1).ok_or_else(|| Fault::LimitExceeded("too many commands in one scope".into()))?;
+        let recorded_until = cursor.recorded_until;
+        let position = Position { scope: scope.clone(), number };
+        self.last_position = Some(position.clone());
+        Ok((position, recorded_until))
+    }
+
+    /// A transaction was begun at this position; until it is closed, the guest may use nothing else.
+    pub fn open_transaction(&mut self, position: &Position) {
+        self.transaction = Some(position.clone());
+    }
+
+    /// The transaction is over, either way.
+    pub fn close_transaction(&mut self) {
+        self.transaction = None;
+    }
+
+    /// The entries that are noted and not durable, in order; their first index is the fence.
+    pub fn pending(&self) -> &[Entry] {
+        &self.log[self.durable..]
+    }
+
+    /// Everything [`Machine::pending`] gave is durable now.
+    pub fn appended(&mut self) {
+        self.durable = self.log.len();
+        self.commands_since_append = false;
+        self.must_append = false;
+    }
+
+    /// The append that carried the last noted entry did not happen: that entry never was. Used when a transaction that was
+    /// noted for its commit was rolled back instead.
+    pub fn forget_last(&mut self, position: &Position) {
+        if self.log.len() > self.durable && self.records.get(position).is_some_and(|record| record.command + 1 == self.log.len()) {
+            self.log.pop();
+            self.records.remove(position);
+        }
+    }
+
+    /// The handler returned. With `keep` the output is noted even when nothing else was (a request with a key).
+    pub fn finish(&mut self, output: Payload, keep: bool) -> Result<Finish, Fault> {
+        if let Some(recorded) = self.recorded_output() {
+            return if *recorded == output {
+                Ok(Finish::Nothing)
+            } else {
+                Err(Fault::Mismatch {
+                    position: Position { scope: Scope::root(), number: self.cursors.get(&Scope::root()).map_or(0, |c| c.next) },
+                    recorded: format!("an output of {} bytes", recorded.len()),
+                    asked: format!("another output of {} bytes", output.len()),
+                })
+            };
+        }
+        if let Some(open) = &self.transaction {
+            return Err(Fault::Guest(format!("the handler returned while the transaction begun at {open} is open")));
+        }
+        if !self.is_durable() && !keep && !self.must_append {
+            return Ok(Finish::Nothing);
+        }
+        let lazily = self.is_durable() && !self.commands_since_append && !self.must_append;
+        self.note(Body::Output(output))?;
+        Ok(if lazily { Finish::Lazily } else { Finish::Eagerly })
+    }
+
+    /// The key a foreign system can recognise a repetition of this effect by.
+    pub fn effect_key(&self, invocation: InvocationId, position: &Position) -> String {
+        self.header.seed.effect_key(invocation, position)
+    }
+}
+
+/// The target of `now`, the one observation allowed inside a transaction.
+const NOW: &str = "nexus:durable/invocation.now-ms";
+
+#[cfg(test)]
+mod tests {
+    use host_types::{ComponentId, DeploymentNumber};
+
+    use super::*;
+    use crate::{Cause, FenceReason, Seed};
+
+    fn header() -> Header {
+        Header {
+            component: ComponentId::from("order"),
+            function: "nexus:http/handler.handle".into(),
+            deployment: DeploymentNumber(1),
+            input: Payload::from_static(b"cart-7"),
+            seed: Seed::new([1; 32]),
+            subject: String::new(),
+            trace_parent: String::new(),
+            memory_limit_bytes: 64 << 20,
+            started_ms: 1_000,
+        }
+    }
+
+    /// Drives a machine the way a guest does; `world` counts what really happened.
+    struct Guest {
+        machine: Machine,
+        world: u32,
+    }
+
+    impl Guest {
+        fn new(machine: Machine) -> Self {
+            Self { machine, world: 0 }
+        }
+
+        fn hash(&self, arguments: &str) -> ArgumentHash {
+            self.machine.header().seed.hash(arguments.as_bytes())
+        }
+
+        fn ask(&mut self, scope: &Scope, kind: CommandKind, target: &str, arguments: &str) -> Result<Payload, Fault> {
+            let arguments = self.hash(arguments);
+            match self.machine.command(scope, kind, target, arguments)? {
+                Step::Recorded(answer) => Ok(answer),
+                Step::Perform(position) => {
+                    self.world += 1;
+                    let answer = Payload::from(format!("answer {}", position));
+                    self.machine.complete(&position, kind, target, arguments, answer.clone())?;
+                    Ok(answer)
+                }
+                Step::InDoubt(position) => Ok(Payload::from(format!("in doubt {position}"))),
+            }
+        }
+
+        fn observe(&mut self, target: &str) -> Result<Payload, Fault> {
+            self.ask(&Scope::root(), CommandKind::Observation, target, "")
+        }
+    }
+
+    fn history(guest: &Guest) -> Vec<Entry> {
+        guest.machine.log.clone()
+    }
+
+    #[test]
+    fn an_invocation_without_an_effect_leaves_nothing() {
+        let mut guest = Guest::new(Machine::start(header()));
+        guest.observe("sql.query").unwrap();
+        assert_eq!(guest.machine.finish(Payload::from_static(b"out"), false), Ok(Finish::Nothing));
+    }
+
+    #[test]
+    fn a_replay_answers_from_the_record_and_touches_nothing() {
+        let mut first = Guest::new(Machine::start(header()));
+        let answers = [first.observe("a").unwrap(), first.observe("b").unwrap()];
+        let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
+        assert_eq!([second.observe("a").unwrap(), second.observe("b").unwrap()], answers);
+        assert_eq!(second.world, 0);
+        second.observe("c").unwrap();
+        assert_eq!(second.world, 1);
+    }
+
+    #[test]
+    fn another_question_at_a_recorded_position_names_both_sides() {
+        let mut first = Guest::new(Machine::start(header()));
+        first.observe("a").unwrap();
+        let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
+        let Err(Fault::Mismatch { recorded, asked, .. }) = second.observe("b") else { panic!("no mismatch") };
+        assert!(recorded.contains("observation a") && asked.contains("observation b"), "{recorded} / {asked}");
+
+        let mut third = Guest::new(Machine::replay(history(&first)).unwrap());
+        let other_arguments = third.ask(&Scope::root(), CommandKind::Observation, "a", "changed");
+        assert!(matches!(other_arguments, Err(Fault::Mismatch { .. })));
+    }
+
+    #[test]
+    fn a_derived_value_is_drawn_again_and_never_recorded() {
+        let draw = |machine: &mut Machine| {
+            let mut bytes = [0; 16];
+            machine.derive(&Scope::root(), &mut bytes).unwrap();
+            bytes
+        };
+        let mut first = Guest::new(Machine::start(header()));
+        first.observe("a").unwrap();
+        let drawn = draw(&mut first.machine);
+        first.observe("b").unwrap();
+        assert_eq!(first.machine.pending().len(), 3, "start, a, b");
+        let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
+        second.observe("a").unwrap();
+        assert_eq!(draw(&mut second.machine), drawn);
+        second.observe("b").unwrap();
+        assert_eq!(second.world, 0);
+    }
+
+    #[test]
+    fn a_command_where_a_value_was_derived_is_a_mismatch_and_the_other_way_round() {
+        let mut first = Guest::new(Machine::start(header()));
+        first.machine.derive(&Scope::root(), &mut [0; 8]).unwrap();
+        first.observe("b").unwrap();
+        let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
+        assert!(matches!(second.observe("b"), Err(Fault::Mismatch { .. })));
+        let mut third = Machine::replay(history(&first)).unwrap();
+        third.derive(&Scope::root(), &mut [0; 8]).unwrap();
+        assert!(matches!(third.derive(&Scope::root(), &mut [0; 8]), Err(Fault::Mismatch { .. })));
+    }
+
+    #[test]
+    fn an_unfinished_call_is_entered_again_and_its_inner_effects_are_not() {
+        let mut first = Guest::new(Machine::start(header()));
+        let call = first.hash("cart-7");
+        let Step::Perform(position) =
+            first.machine.command(&Scope::root(), CommandKind::Call, "inventory.reserve", call).unwrap()
+        else {
+            panic!("nothing is recorded yet")
+        };
+        let inner = position.scope.child(position.number);
+        let held = first.ask(&inner, CommandKind::Transaction, "sql", "insert").unwrap();
+
+        let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
+        let again = second.machine.command(&Scope::root(), CommandKind::Call, "inventory.reserve", call).unwrap();
+        assert_eq!(again, Step::Perform(position.clone()));
+        assert_eq!(second.ask(&inner, CommandKind::Transaction, "sql", "insert").unwrap(), held);
+        assert_eq!(second.world, 0);
+        second.machine.complete(&position, CommandKind::Call, "", call, Payload::from_static(b"held")).unwrap();
+
+        let mut third = Guest::new(Machine::replay(history(&second)).unwrap());
+        let answered = third.machine.command(&Scope::root(), CommandKind::Call, "inventory.reserve", call).unwrap();
+        assert_eq!(answered, Step::Recorded(Payload::from_static(b"held")));
+    }
+
+    #[test]
+    fn an_intent_without_outcome_is_in_doubt() {
+        let mut first = Guest::new(Machine::start(header()));
+        let arguments = first.hash("charge");
+        first.machine.command(&Scope::root(), CommandKind::External, "http.post", arguments).unwrap();
+        let mut second = Machine::replay(history(&first)).unwrap();
+        let step = second.command(&Scope::root(), CommandKind::External, "http.post", arguments).unwrap();
+        assert!(matches!(step, Step::InDoubt(_)));
+    }
+
+    #[test]
+    fn an_open_transaction_forbids_everything_but_itself() {
+        let mut guest = Guest::new(Machine::start(header()));
+        let arguments = guest.hash("begin");
+        let Step::Perform(position) =
+            guest.machine.command(&Scope::root(), CommandKind::Transaction, "sql.transaction", arguments).unwrap()
+        else {
+            panic!("nothing is recorded yet")
+        };
+        guest.machine.open_transaction(&position);
+        let Err(Fault::Guest(text)) = guest.observe("http.get") else { panic!("allowed") };
+        assert!(text.contains("http.get") && text.contains("/#0"), "{text}");
+        guest.machine.now(&Scope::root(), 2_000).unwrap();
+        guest.machine.derive(&Scope::root(), &mut [0; 4]).unwrap();
+        guest.ask(&Scope::root(), CommandKind::Message, "timer.schedule", "later").unwrap();
+        assert!(matches!(guest.machine.finish(Payload::new(), false), Err(Fault::Guest(_))));
+        guest.machine.close_transaction();
+        guest.observe("http.get").unwrap();
+    }
+
+    #[test]
+    fn time_never_runs_backwards_and_a_replay_tells_the_recorded_time() {
+        let mut machine = Machine::start(header());
+        assert_eq!(machine.now(&Scope::root(), 500), Ok(1_000), "not before the start");
+        assert_eq!(machine.now(&Scope::root(), 3_000), Ok(3_000));
+        assert_eq!(machine.now(&Scope::root(), 2_000), Ok(3_000));
+        let mut again = Machine::replay(machine.log.clone()).unwrap();
+        assert_eq!(again.now(&Scope::root(), 9_000), Ok(1_000));
+        assert_eq!(again.now(&Scope::root(), 9_000), Ok(3_000));
+    }
+
+    #[test]
+    fn the_output_may_follow_the_answer_only_when_replay_gives_it_again() {
+        let durable = || {
+            let mut guest = Guest::new(Machine::start(header()));
+            guest.ask(&Scope::root(), CommandKind::Transaction, "sql", "insert").unwrap();
+            guest.machine.appended();
+            guest
+        };
+        let mut quiet = durable();
+        quiet.machine.derive(&Scope::root(), &mut [0; 4]).unwrap();
+        assert_eq!(quiet.machine.finish(Payload::from_static(b"out"), false), Ok(Finish::Lazily));
+        let mut curious = durable();
+        curious.observe("now").unwrap();
+        assert_eq!(curious.machine.finish(Payload::from_static(b"out"), false), Ok(Finish::Eagerly));
+    }
+
+    #[test]
+    fn a_message_makes_the_invocation_durable() {
+        let mut guest = Guest::new(Machine::start(header()));
+        guest.ask(&Scope::root(), CommandKind::Message, "timer.schedule", "later").unwrap();
+        assert_eq!(guest.machine.finish(Payload::from_static(b"out"), false), Ok(Finish::Eagerly));
+    }
+
+    #[test]
+    fn a_second_attempt_in_the_same_process_gets_what_was_noted() {
+        let mut guest = Guest::new(Machine::start(header()));
+        let before = guest.observe("a").unwrap();
+        guest.machine.rewind();
+        assert_eq!(guest.observe("a").unwrap(), before);
+        assert_eq!(guest.world, 1);
+    }
+
+    #[test]
+    fn a_recorded_output_must_come_again() {
+        let mut first = Guest::new(Machine::start(header()));
+        first.machine.finish(Payload::from_static(b"out"), true).unwrap();
+        let replay = || Machine::replay(history(&first)).unwrap();
+        assert_eq!(replay().finish(Payload::from_static(b"out"), true), Ok(Finish::Nothing));
+        assert!(matches!(replay().finish(Payload::from_static(b"tuo"), true), Err(Fault::Mismatch { .. })));
+    }
+
+    #[test]
+    fn an_answer_over_the_limit_is_refused() {
+        let mut guest = Guest::new(Machine::start(header()));
+        let arguments = guest.hash("");
+        let Step::Perform(position) =
+            guest.machine.command(&Scope::root(), CommandKind::Observation, "sql.query", arguments).unwrap()
+        else {
+            panic!("nothing is recorded yet")
+        };
+        let answer = Payload::from(vec![0; MAX_ENTRY_BYTES + 1]);
+        let refused = guest.machine.complete(&position, CommandKind::Observation, "sql.query", arguments, answer);
+        assert!(matches!(refused, Err(Fault::LimitExceeded(_))));
+    }
+
+    #[test]
+    fn a_history_with_a_gap_is_refused() {
+        let mut guest = Guest::new(Machine::start(header()));
+        guest.observe("a").unwrap();
+        guest.observe("b").unwrap();
+        let mut entries = history(&guest);
+        entries.remove(1);
+        assert!(Machine::replay(entries).is_err());
+    }
+
+    #[test]
+    fn fences_do_not_disturb_a_replay() {
+        let mut first = Guest::new(Machine::start(header()));
+        first.observe("a").unwrap();
+        let mut entries = history(&first);
+        let cause = Cause { position: None, text: "boom".into(), trap: true };
+        let node = host_types::NodeId::new(1, [0; 10]);
+        entries.push(Entry { index: 2, body: Body::Fence { attempt: 1, node, reason: FenceReason::Retry(cause) } });
+        let mut second = Guest::new(Machine::replay(entries).unwrap());
+        second.observe("a").unwrap();
+        assert_eq!(second.world, 0);
+        second.observe("b").unwrap();
+        assert_eq!(second.machine.pending()[0].index, 3);
+    }
+}

@@ -1,0 +1,1 @@
+//! A component's import answered by another component's export

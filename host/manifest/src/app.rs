@@ -1,0 +1,246 @@
+//! The application as the manifest describes it, checked. Nothing here changes after `App::load`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::{
+    ComponentId, ConfigValue, InterfaceName, KeyName, Location, OutboundHost, RoutePattern, SchemaName, StoreName,
+};
+
+/// What `spin.toml` describes.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct App {
+    /// The manifest's name, for messages.
+    pub file: String,
+    /// The application's name.
+    pub name: String,
+    /// Its semantic version; empty when the manifest gives none.
+    pub version: String,
+    /// For the reader; may be empty.
+    pub description: String,
+    /// May be empty.
+    pub authors: Vec<String>,
+    /// Every component.
+    pub components: BTreeMap<ComponentId, Component>,
+    /// Every HTTP route, in the order of the file; no two stand for the same paths.
+    pub routes: Vec<Route>,
+}
+
+/// An HTTP route: `[[trigger.http]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Route {
+    /// Which paths.
+    pub pattern: RoutePattern,
+    /// Who answers; a component of the application.
+    pub component: ComponentId,
+    /// Where the manifest says so.
+    pub at: Location,
+}
+
+/// A component and what it is granted: `[component.<id>]`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Component {
+    /// Its name.
+    pub id: ComponentId,
+    /// Where its table begins.
+    pub at: Location,
+    /// The compiled component, relative to the manifest's folder.
+    pub source: PathBuf,
+    /// Where the manifest names the source.
+    pub source_at: Location,
+    /// For the reader; may be empty.
+    pub description: String,
+    /// How to build it; none when it comes built.
+    pub build: Option<Build>,
+    /// Where it may send HTTP requests; empty: nowhere.
+    pub allowed_outbound_hosts: Vec<OutboundHost>,
+    /// The key-value stores it may open.
+    pub key_value_stores: Vec<StoreName>,
+    /// Its configuration, templates resolved.
+    pub variables: BTreeMap<String, ConfigValue>,
+    /// Its environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Which components answer its imports.
+    pub dependencies: Vec<Dependency>,
+    /// Which components it may choose from by name, per interface.
+    pub providers: Vec<Providers>,
+    /// The PostgreSQL schema it owns; grants `nexus:sql`.
+    pub schema: Option<SchemaName>,
+    /// The token keys it may use; grants `nexus:crypto/tokens`.
+    pub keys: Vec<KeyName>,
+    /// How the bearer tokens on its routes are verified; without it every caller is anonymous.
+    pub identity: Option<IdentityRule>,
+    /// Requests whose payloads are erased when their invocation ends.
+    pub sensitive: Vec<SensitiveRoute>,
+    /// What it may use up.
+    pub limits: Limits,
+    /// When a failed attempt is tried again.
+    pub retry: RetryPolicy,
+}
+
+/// How a component is built: `[component.<id>.build]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Build {
+    /// Shell commands, run in order; at least one.
+    pub commands: Vec<String>,
+    /// Where they run, relative to the manifest's folder; that folder itself when none.
+    pub workdir: Option<PathBuf>,
+    /// Paths and globs whose change calls for a new build.
+    pub watch: Vec<String>,
+}
+
+/// One line of `[component.<id>.dependencies]`: calls through the host to another component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dependency {
+    /// The imports it answers: an interface, or all of a package.
+    pub interface: InterfaceName,
+    /// Who answers; a component of the application.
+    pub component: ComponentId,
+    /// The interface that component exports for it; the import's own when none.
+    pub export: Option<InterfaceName>,
+    /// Where the manifest says so.
+    pub at: Location,
+}
+
+/// One line of `providers`: components that export one interface, chosen by name at each call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Providers {
+    /// The interface all of them export.
+    pub interface: InterfaceName,
+    /// In the manifest's order; may be empty.
+    pub components: Vec<ComponentId>,
+    /// Where the manifest says so.
+    pub at: Location,
+}
+
+/// How a bearer token becomes an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IdentityRule {
+    /// The key that verifies the token.
+    pub key: KeyName,
+    /// The claim that names the subject.
+    pub subject: String,
+}
+
+/// Requests whose payloads hold a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SensitiveRoute {
+    /// Upper case.
+    pub method: String,
+    /// Which paths; all of them within the component's routes.
+    pub pattern: RoutePattern,
+}
+
+/// What one instance and one request may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Linear memory of an instance, bytes.
+    pub memory_limit_bytes: u64,
+    /// CPU time of the guest in one attempt, milliseconds; waiting does not count.
+    pub time_limit_ms: u64,
+    /// How long an HTTP caller waits for the answer, milliseconds; the invocation goes on after it.
+    pub request_timeout_ms: u64,
+    /// The largest request body, bytes.
+    pub body_limit_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_limit_bytes: 64 << 20,
+            time_limit_ms: 5_000,
+            request_timeout_ms: 30_000,
+            body_limit_bytes: 1 << 20,
+        }
+    }
+}
+
+/// When a failed attempt is tried again, before the invocation is paused.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct RetryPolicy {
+    /// All attempts, the first included.
+    pub attempts: u32,
+    /// The wait before the second attempt, milliseconds, before jitter.
+    pub initial_ms: u64,
+    /// What each further wait is multiplied by.
+    pub factor: f64,
+    /// The longest wait, milliseconds.
+    pub max_ms: u64,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: 8,
+            initial_ms: 100,
+            factor: 2.0,
+            max_ms: 30_000,
+        }
+    }
+}
+
+/// Who answers an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// One component, by a line of `dependencies`.
+    Component {
+        /// Who.
+        component: &'a ComponentId,
+        /// The interface it exports for the import, when it is not the import's own.
+        export: Option<&'a InterfaceName>,
+    },
+    /// The one of these that the call names, by a line of `providers`.
+    Providers(&'a [ComponentId]),
+}
+
+impl App {
+    /// Who answers `import` of `component`; none when the manifest does not say, which for interfaces of the platform is right.
+    pub fn answer(&self, component: &ComponentId, import: &InterfaceName) -> Option<Answer<'_>> {
+        self.components.get(component)?.answer(import)
+    }
+
+    /// The most specific route that stands for this path (percent-encoded, without its query).
+    pub fn route(&self, path: &str) -> Option<&Route> {
+        let matching = self.routes.iter().filter(|route| route.pattern.matches(path));
+        matching.max_by_key(|route| route.pattern.specificity())
+    }
+}
+
+impl Component {
+    /// Who answers this import of the component; none when the manifest does not say.
+    pub fn answer(&self, import: &InterfaceName) -> Option<Answer<'_>> {
+        let dependency = self
+            .dependencies
+            .iter()
+            .find(|dependency| dependency.interface.covers(import));
+        let listed = || {
+            self.providers
+                .iter()
+                .find(|providers| providers.interface.covers(import))
+        };
+        match dependency {
+            Some(Dependency { component, export, .. }) => Some(Answer::Component {
+                component,
+                export: export.as_ref(),
+            }),
+            None => listed().map(|providers| Answer::Providers(&providers.components)),
+        }
+    }
+
+    /// Whether the payloads of this request (method in upper case, path percent-encoded) are erased when its invocation ends.
+    pub fn is_sensitive(&self, method: &str, path: &str) -> bool {
+        self.sensitive
+            .iter()
+            .any(|route| route.method == method && route.pattern.matches(path))
+    }
+}

@@ -1,0 +1,29 @@
+//! `spin.toml` read into a checked [`App`]. Nobody else reads that file.
+//!
+//! [`App::load`] takes the text and the variables, so this crate does no I/O. It reports everything wrong with the manifest at once
+//! ([`Errors`]), each problem with its line, its column and a way out. What only the compiled components can tell (their imports and
+//! exports) is checked afterwards by [`App::check_links`]. Whether the files named as sources exist is for the caller to find out.
+
+mod app;
+mod document;
+mod error;
+mod interface;
+mod links;
+mod load;
+mod names;
+mod outbound;
+mod route;
+mod suggest;
+mod variable;
+
+pub use app::{
+    Answer, App, Build, Component, Dependency, IdentityRule, Limits, Providers, RetryPolicy, Route, SensitiveRoute,
+};
+pub use error::{Error, Errors, Location, Problem};
+pub use host_types::ComponentId;
+pub use interface::{InterfaceName, InvalidInterfaceName};
+pub use links::Interfaces;
+pub use names::{KeyName, SchemaName, StoreName};
+pub use outbound::{HostPattern, OutboundHost, Scheme};
+pub use route::{RoutePattern, Segment};
+pub use variable::ConfigValue;

@@ -1,0 +1,246 @@
+//! What only the compiled components can tell: that every import has an answer and a grant, and that what the manifest promises is exported.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Errors, Problem};
+use crate::{Answer, App, Component, ComponentId, InterfaceName, Location};
+
+/// The interfaces of a compiled component, by their names in its type: `namespace:package/interface@version`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interfaces {
+    /// The imported interfaces that have functions. One that holds types alone needs nobody to answer it and must be left out.
+    pub imports: Vec<String>,
+    /// The exported interfaces.
+    pub exports: Vec<String>,
+}
+
+/// A setting without which an interface of the platform is useless.
+struct Grant {
+    interface: &'static str,
+    is_given: fn(&Component) -> bool,
+    /// Where the setting belongs, after `[component.<id>`.
+    table: &'static str,
+    line: fn(&ComponentId) -> String,
+}
+
+const GRANTS: [Grant; 5] = [
+    Grant {
+        interface: "nexus:sql",
+        is_given: |component| component.schema.is_some(),
+        table: ".tool.nexus",
+        line: |id| format!("schema = \"{}\"", id.as_str().replace('-', "_")),
+    },
+    Grant {
+        interface: "nexus:crypto/tokens",
+        is_given: |component| !component.keys.is_empty(),
+        table: ".tool.nexus",
+        line: |_| "keys = [\"access\"]".into(),
+    },
+    Grant {
+        interface: "wasi:http/outgoing-handler",
+        is_given: |component| !component.allowed_outbound_hosts.is_empty(),
+        table: "",
+        line: |_| "allowed_outbound_hosts = [\"https://api.example.com\"]".into(),
+    },
+    Grant {
+        interface: "wasi:keyvalue",
+        is_given: has_store,
+        table: "",
+        line: store_line,
+    },
+    Grant {
+        interface: "spin:key-value",
+        is_given: has_store,
+        table: "",
+        line: store_line,
+    },
+];
+
+fn has_store(component: &Component) -> bool {
+    !component.key_value_stores.is_empty()
+}
+
+fn store_line(_: &ComponentId) -> String {
+    "key_value_stores = [\"default\"]".into()
+}
+
+/// What a component with a route exports.
+const HANDLER: &str = "nexus:http/handler";
+/// What a component that schedules work imports, and what it then exports.
+const TIMER: &str = "nexus:durable/timer";
+const SCHEDULED: &str = "nexus:durable/scheduled";
+
+impl App {
+    /// Checks the manifest against its compiled components: `components` holds one entry for each, `platform` the interfaces the host
+    /// offers (`nexus:sql/sql@0.1.0`). Versions that are compatible count as equal.
+    ///
+    /// # Errors
+    /// Every import without an answer or a grant, every answer that is not exported, every export that is missing.
+    pub fn check_links(&self, components: &BTreeMap<ComponentId, Interfaces>, platform: &[&str]) -> Result<(), Errors> {
+        let links = Links {
+            app: self,
+            exports: components
+                .iter()
+                .map(|(id, interfaces)| (id, names(&interfaces.exports)))
+                .collect(),
+            platform: platform
+                .iter()
+                .filter_map(|name| InterfaceName::parse(name).ok())
+                .collect(),
+        };
+        let mut problems = Vec::new();
+        for (id, component) in &self.components {
+            match components.get(id) {
+                Some(interfaces) => links.check(component, interfaces, &mut problems),
+                None => problems.push(Problem {
+                    at: component.at,
+                    error: Error::NotCompiled { component: id.clone() },
+                }),
+            }
+        }
+        Errors::check(&self.file, problems)
+    }
+}
+
+/// The names that can be read; a component may also import or export functions outside any interface, which link to nothing.
+fn names(texts: &[String]) -> Vec<InterfaceName> {
+    texts
+        .iter()
+        .filter_map(|text| InterfaceName::parse(text).ok())
+        .collect()
+}
+
+struct Links<'a> {
+    app: &'a App,
+    exports: BTreeMap<&'a ComponentId, Vec<InterfaceName>>,
+    platform: Vec<InterfaceName>,
+}
+
+impl Links<'_> {
+    fn check(&self, component: &Component, interfaces: &Interfaces, problems: &mut Vec<Problem>) {
+        let mut broken = |at: Location, error: Error| problems.push(Problem { at, error });
+        for text in &interfaces.imports {
+            let Ok(import) = InterfaceName::parse(text) else {
+                let error = Error::NotOffered {
+                    component: component.id.clone(),
+                    import: text.clone(),
+                    offered: Vec::new(),
+                };
+                broken(component.at, error);
+                continue;
+            };
+            if self.platform.iter().any(|offered| offered.covers(&import)) {
+                missing_grants(component, &import).for_each(|error| broken(component.at, error));
+            } else if self
+                .platform
+                .iter()
+                .any(|offered| offered.namespace() == import.namespace())
+            {
+                broken(component.at, self.not_offered(component, &import));
+            } else {
+                self.check_answer(component, &import, &mut broken);
+            }
+        }
+        let imports = names(&interfaces.imports);
+        let is_routed = self.app.routes.iter().any(|route| route.component == component.id);
+        if is_routed && !self.exports(&component.id, HANDLER) {
+            broken(component.at, missing_export(component, HANDLER, "has a route"));
+        }
+        if imports.iter().any(|import| is(import, TIMER)) && !self.exports(&component.id, SCHEDULED) {
+            broken(component.at, missing_export(component, SCHEDULED, "schedules work"));
+        }
+    }
+
+    fn check_answer(&self, component: &Component, import: &InterfaceName, broken: &mut impl FnMut(Location, Error)) {
+        let (wanted, answerers) = match component.answer(import) {
+            None => return broken(component.at, self.unresolved(component, import)),
+            Some(Answer::Component { component, export }) => {
+                (export.unwrap_or(import), std::slice::from_ref(component))
+            }
+            Some(Answer::Providers(components)) => (import, components),
+        };
+        for answerer in answerers {
+            // One that is not compiled is reported as that.
+            let Some(exports) = self.exports.get(answerer) else {
+                continue;
+            };
+            if !exports.iter().any(|export| export.covers(wanted)) {
+                let error = Error::NotExported {
+                    component: component.id.clone(),
+                    import: wanted.to_string(),
+                    answerer: answerer.clone(),
+                    exports: exports.iter().map(ToString::to_string).collect(),
+                };
+                broken(line_of(component, import), error);
+            }
+        }
+    }
+
+    fn not_offered(&self, component: &Component, import: &InterfaceName) -> Error {
+        let offered = self
+            .platform
+            .iter()
+            .filter(|offered| offered.package() == import.package() && offered.interface() == import.interface());
+        Error::NotOffered {
+            component: component.id.clone(),
+            import: import.to_string(),
+            offered: offered.map(ToString::to_string).collect(),
+        }
+    }
+
+    fn unresolved(&self, component: &Component, import: &InterfaceName) -> Error {
+        let exporters = self
+            .exports
+            .iter()
+            .filter(|(_, exports)| exports.iter().any(|export| export.covers(import)));
+        Error::UnresolvedImport {
+            component: component.id.clone(),
+            import: import.to_string(),
+            exporters: exporters.map(|(id, _)| (*id).clone()).collect(),
+        }
+    }
+
+    fn exports(&self, component: &ComponentId, interface: &str) -> bool {
+        self.exports
+            .get(component)
+            .is_some_and(|exports| exports.iter().any(|export| is(export, interface)))
+    }
+}
+
+/// Where the manifest answers the import.
+fn line_of(component: &Component, import: &InterfaceName) -> Location {
+    let dependencies = component.dependencies.iter().map(|line| (&line.interface, line.at));
+    let providers = component.providers.iter().map(|line| (&line.interface, line.at));
+    let mut lines = dependencies.chain(providers);
+    lines
+        .find(|(interface, _)| interface.covers(import))
+        .map_or(component.at, |(_, at)| at)
+}
+
+fn missing_grants(component: &Component, import: &InterfaceName) -> impl Iterator<Item = Error> {
+    let missing = GRANTS
+        .iter()
+        .filter(|grant| is(import, grant.interface) && !(grant.is_given)(component));
+    missing.map(|grant| Error::MissingGrant {
+        component: component.id.clone(),
+        import: import.to_string(),
+        table: format!("[component.{}{}]", component.id, grant.table),
+        line: (grant.line)(&component.id),
+    })
+}
+
+fn missing_export(component: &Component, export: &'static str, because: &'static str) -> Error {
+    Error::MissingExport {
+        component: component.id.clone(),
+        export,
+        because,
+    }
+}
+
+/// Whether the name is this interface or of this package, in any version.
+fn is(name: &InterfaceName, pattern: &str) -> bool {
+    match pattern.split_once('/') {
+        Some((package, interface)) => name.package() == package && name.interface() == Some(interface),
+        None => name.package() == pattern,
+    }
+}

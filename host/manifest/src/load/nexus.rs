@@ -1,0 +1,197 @@
+//! `[component.<id>.tool.nexus]`: what Spin has no word for.
+
+use crate::document::{Item, Report, Section};
+use crate::load::{Names, dependencies};
+use crate::{IdentityRule, KeyName, Limits, Providers, RetryPolicy, RoutePattern, SchemaName, SensitiveRoute};
+
+/// The table's content; its default is that of a component without one.
+#[derive(Default)]
+pub(super) struct Nexus {
+    pub(super) schema: Option<SchemaName>,
+    pub(super) providers: Vec<Providers>,
+    pub(super) keys: Vec<KeyName>,
+    pub(super) identity: Option<IdentityRule>,
+    pub(super) sensitive: Vec<SensitiveRoute>,
+    pub(super) limits: Limits,
+    pub(super) retry: RetryPolicy,
+}
+
+/// Methods a request can have that carries something to hide.
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+
+pub(super) fn read(component: &mut Section<'_, '_>, id: &str, names: &Names, report: &mut Report<'_>) -> Nexus {
+    // Tables of other tools beside ours are theirs.
+    let Some(mut tools) = component.section("tool", &format!("[component.{id}.tool]"), report) else {
+        return Nexus::default();
+    };
+    let place = format!("[component.{id}.tool.nexus]");
+    let Some(mut table) = tools.section("nexus", &place, report) else {
+        return Nexus::default();
+    };
+    let keys = table.strings("keys", report);
+    let sensitive = table.strings("sensitive", report);
+    let nexus = Nexus {
+        schema: table.get("schema").and_then(|item| read_schema(&item, report)),
+        providers: read_providers(&mut table, id, names, report),
+        keys: keys.iter().filter_map(|item| read_key(item, report)).collect(),
+        identity: read_identity(&mut table, id, report),
+        sensitive: sensitive
+            .iter()
+            .filter_map(|item| read_sensitive(item, report))
+            .collect(),
+        limits: read_limits(&mut table, report),
+        retry: read_retry(&mut table, id, report),
+    };
+    table.finish(report);
+    nexus
+}
+
+fn read_schema(item: &Item<'_, '_>, report: &mut Report<'_>) -> Option<SchemaName> {
+    match SchemaName::parse(item.string(report)?) {
+        Ok(schema) => Some(schema),
+        Err(reason) => {
+            item.invalid(reason, "name the schema after the component, as in `account`", report);
+            None
+        }
+    }
+}
+
+fn read_key(item: &Item<'_, '_>, report: &mut Report<'_>) -> Option<KeyName> {
+    match KeyName::parse(item.string(report)?) {
+        Ok(key) => Some(key),
+        Err(reason) => {
+            item.invalid(reason, "name the key, as in `access`", report);
+            None
+        }
+    }
+}
+
+fn read_providers(table: &mut Section<'_, '_>, id: &str, names: &Names, report: &mut Report<'_>) -> Vec<Providers> {
+    let place = format!("[component.{id}.tool.nexus.providers]");
+    let section = table.section("providers", &place, report);
+    let mut all = Vec::new();
+    for item in section.iter().flat_map(Section::entries) {
+        let interface = dependencies::read_interface(&item, report);
+        if interface
+            .as_ref()
+            .is_some_and(|interface| interface.interface().is_none())
+        {
+            let way_out = "name one interface, as in \"shop:payment/provider\"";
+            item.invalid_key("interface", "is a whole package", way_out, report);
+            continue;
+        }
+        let mut components = Vec::new();
+        for named in item.strings(report) {
+            let Some(component) = names.component(named.text(), &place, &named, report) else {
+                continue;
+            };
+            match components.contains(&component) {
+                true => named.invalid(
+                    "is there twice",
+                    "keep one; the order is the one shown to callers",
+                    report,
+                ),
+                false => components.push(component),
+            }
+        }
+        if let Some(interface) = interface {
+            all.push(Providers {
+                interface,
+                components,
+                at: report.locate(item.key_span),
+            });
+        }
+    }
+    all
+}
+
+fn read_identity(table: &mut Section<'_, '_>, id: &str, report: &mut Report<'_>) -> Option<IdentityRule> {
+    let mut section = table.section("identity", &format!("[component.{id}.tool.nexus.identity]"), report)?;
+    let key = section.require("key", report).and_then(|item| read_key(&item, report));
+    let subject = section.get("subject");
+    let claim = subject.as_ref().map_or(Some("sub"), |item| item.string(report));
+    if let Some(item) = &subject
+        && claim == Some("")
+    {
+        item.invalid(
+            "names no claim",
+            "write the claim that holds the account, as in `sub`",
+            report,
+        );
+    }
+    section.finish(report);
+    Some(IdentityRule {
+        key: key?,
+        subject: claim?.to_owned(),
+    })
+}
+
+fn read_sensitive(item: &Item<'_, '_>, report: &mut Report<'_>) -> Option<SensitiveRoute> {
+    let way_out = "write method and path, as in \"POST /api/v1/account/login\"";
+    let Some((method, path)) = item.text().split_once(' ') else {
+        item.invalid("is not a method and a path", way_out, report);
+        return None;
+    };
+    if !METHODS.contains(&method) {
+        item.invalid(
+            format!("has a method other than {}", METHODS.join(", ")),
+            way_out,
+            report,
+        );
+        return None;
+    }
+    match RoutePattern::parse(path) {
+        Ok(pattern) => Some(SensitiveRoute {
+            method: method.to_owned(),
+            pattern,
+        }),
+        Err(reason) => {
+            item.invalid(format!("has a path that {reason}"), way_out, report);
+            None
+        }
+    }
+}
+
+fn read_limits(table: &mut Section<'_, '_>, report: &mut Report<'_>) -> Limits {
+    let default = Limits::default();
+    Limits {
+        // Below a mebibyte no Rust guest starts; above four gibibytes no 32-bit memory goes.
+        memory_limit_bytes: table.integer(
+            "memory_limit_bytes",
+            MIB..=4096 * MIB,
+            default.memory_limit_bytes,
+            report,
+        ),
+        time_limit_ms: table.integer("time_limit_ms", 1..=10 * MINUTE_MS, default.time_limit_ms, report),
+        request_timeout_ms: table.integer("request_timeout_ms", 1..=HOUR_MS, default.request_timeout_ms, report),
+        // No invocation's journal may grow beyond the upper bound, and the body is in it.
+        body_limit_bytes: table.integer("body_limit_bytes", KIB..=16 * MIB, default.body_limit_bytes, report),
+    }
+}
+
+fn read_retry(table: &mut Section<'_, '_>, id: &str, report: &mut Report<'_>) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    let Some(mut section) = table.section("retry", &format!("[component.{id}.tool.nexus.retry]"), report) else {
+        return default;
+    };
+    let attempts = section.integer("attempts", 1..=1000, default.attempts.into(), report);
+    let initial_ms = section.integer("initial_ms", 1..=HOUR_MS, default.initial_ms, report);
+    let factor = section
+        .get("factor")
+        .and_then(|item| item.number(1.0..=100.0, report))
+        .unwrap_or(default.factor);
+    let max_default = default.max_ms.max(initial_ms);
+    let max_ms = section.integer("max_ms", initial_ms..=24 * HOUR_MS, max_default, report);
+    section.finish(report);
+    RetryPolicy {
+        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        initial_ms,
+        factor,
+        max_ms,
+    }
+}

@@ -1,0 +1,1 @@
+//! From an application and a component to a running instance

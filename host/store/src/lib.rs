@@ -1,0 +1,1 @@
+//! Invocations, journals, leases and timers in PostgreSQL

@@ -1,0 +1,1 @@
+//! A request becomes an invocation and its output a response

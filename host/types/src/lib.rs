@@ -1,0 +1,17 @@
+//! Ids, payloads, clock and randomness: what every host crate shares. Nothing here does I/O but reading clock and entropy.
+
+mod client;
+mod clock;
+mod fault;
+mod http;
+mod ids;
+mod position;
+mod rng;
+
+pub use client::{HttpCall, HttpOutcome, IdempotencyKey, InvocationClient};
+pub use clock::{Clock, SystemClock};
+pub use fault::{Blame, Fault};
+pub use http::{Claims, HttpRequest, HttpResponse, Identity};
+pub use ids::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, ParseIdError};
+pub use position::{Position, Scope};
+pub use rng::{Rng, SystemRng};
