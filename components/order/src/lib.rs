@@ -1,1 +1,38 @@
-//! Cart, checkout, confirmation and orders
+//! Cart, checkout, confirmation and orders.
+
+mod domain;
+mod error;
+mod exports;
+mod http;
+mod peers;
+mod store;
+mod workflow;
+
+sdk::component!("order", timer);
+
+use bindings::exports::{
+    nexus::{durable::scheduled, http::handler},
+    shop::order::purchases,
+};
+
+struct Order;
+
+bindings::export!(Order with_types_in bindings);
+
+impl handler::Guest for Order {
+    fn handle(request: handler::Request) -> handler::Response {
+        http::ROUTER.handle(request)
+    }
+}
+
+impl purchases::Guest for Order {
+    fn has_purchased(buyer_id: String, order_id: String, sku_ids: Vec<String>) -> bool {
+        exports::has_purchased(&buyer_id, &order_id, &sku_ids)
+    }
+}
+
+impl scheduled::Guest for Order {
+    fn run(name: String, argument: Vec<u8>) -> Result<(), String> {
+        exports::run_scheduled(&name, &argument)
+    }
+}

@@ -45,9 +45,10 @@ pub fn require<T: FromStr>(name: &str) -> Result<T, Error> {
 
 fn read<T: FromStr>(name: &str, text: &str) -> Result<T, Error> {
     // The value itself stays out of the message: it may be a secret.
-    text.trim()
-        .parse()
-        .map_err(|_| Error::Invalid { name: name.to_owned(), expected: std::any::type_name::<T>() })
+    text.trim().parse().map_err(|_| Error::Invalid {
+        name: name.to_owned(),
+        expected: std::any::type_name::<T>(),
+    })
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ pub fn now() -> Timestamp {
 /// A new version 7 UUID, derived from the invocation's seed: a replay draws the same one.
 pub fn new_id() -> Uuid {
     let text = derived::uuid();
-    text.parse().unwrap_or_else(|_| trap(&format!("the host's id `{text}` is no UUID")))
+    text.parse()
+        .unwrap_or_else(|_| trap(&format!("the host's id `{text}` is no UUID")))
 }
 
 /// Random bytes derived from the invocation's seed; at most 1024.

@@ -63,7 +63,10 @@ where
         None => Ok(None),
         Some(NumberOrText::Number(number)) => Ok(Some(number)),
         Some(NumberOrText::Text(text)) if text.is_empty() => Ok(None),
-        Some(NumberOrText::Text(text)) => text.parse().map(Some).map_err(|_| D::Error::custom("expected a number")),
+        Some(NumberOrText::Text(text)) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| D::Error::custom("expected a number")),
     }
 }
 

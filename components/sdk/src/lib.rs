@@ -14,6 +14,7 @@ pub mod money;
 pub mod page;
 pub mod saga;
 pub mod sql;
+pub mod text_enum;
 pub mod time;
 pub mod timer;
 pub mod uuid;

@@ -10,7 +10,10 @@ pub type Fields<'a> = &'a [(&'a str, &'a dyn Display)];
 
 /// Writes one line. Asks the host.
 pub fn write(level: Level, message: &str, fields: Fields<'_>) {
-    let fields: Vec<_> = fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.to_string()))
+        .collect();
     log::write(level, message, &fields);
 }
 

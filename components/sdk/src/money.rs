@@ -53,7 +53,8 @@ impl Serialize for Currency {
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(|_| de::Error::custom("expected a currency code of three upper-case letters"))
+        text.parse()
+            .map_err(|_| de::Error::custom("expected a currency code of three upper-case letters"))
     }
 }
 
@@ -111,7 +112,10 @@ impl Money {
 
     fn combine(self, other: Self, with: fn(i64, i64) -> Option<i64>) -> Result<Self, MoneyError> {
         if self.currency != other.currency {
-            return Err(MoneyError::Currencies { left: self.currency, right: other.currency });
+            return Err(MoneyError::Currencies {
+                left: self.currency,
+                right: other.currency,
+            });
         }
         let amount_minor = with(self.amount_minor, other.amount_minor).ok_or(MoneyError::Overflow)?;
         Ok(Self { amount_minor, ..self })
@@ -131,7 +135,10 @@ mod tests {
         let usd = Money::new(1, "USD".parse().unwrap());
         assert_eq!(
             vnd(1).plus(usd),
-            Err(MoneyError::Currencies { left: vnd(1).currency, right: usd.currency })
+            Err(MoneyError::Currencies {
+                left: vnd(1).currency,
+                right: usd.currency
+            })
         );
         assert_eq!(vnd(3).minus(vnd(5)), Ok(vnd(-2)));
     }
@@ -148,6 +155,9 @@ mod tests {
         for text in ["vnd", "VN", "VNDX", "VÑ", "V1D", ""] {
             assert!(text.parse::<Currency>().is_err(), "{text}");
         }
-        assert_eq!(serde_json::to_string(&vnd(5)).unwrap(), r#"{"amount_minor":5,"currency":"VND"}"#);
+        assert_eq!(
+            serde_json::to_string(&vnd(5)).unwrap(),
+            r#"{"amount_minor":5,"currency":"VND"}"#
+        );
     }
 }

@@ -22,7 +22,11 @@ pub struct PageRequest {
 
 impl Default for PageRequest {
     fn default() -> Self {
-        Self { page: 1, limit: DEFAULT_LIMIT, cursor: None }
+        Self {
+            page: 1,
+            limit: DEFAULT_LIMIT,
+            cursor: None,
+        }
     }
 }
 
@@ -43,7 +47,11 @@ impl PageRequest {
 
     /// Rows to skip: none when a cursor says where to begin.
     pub fn offset(&self) -> i64 {
-        if self.cursor.is_some() { 0 } else { (self.page - 1).saturating_mul(self.limit) }
+        if self.cursor.is_some() {
+            0
+        } else {
+            (self.page - 1).saturating_mul(self.limit)
+        }
     }
 
     /// The cursor's content: the sort key and id of the last row seen. A cursor that is not ours is a 400.
@@ -77,12 +85,20 @@ impl<T> Page<T> {
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next_cursor = rows.last().filter(|_| more).map(|last| encode(&key(last)));
-        Self { items: rows, total, next_cursor }
+        Self {
+            items: rows,
+            total,
+            next_cursor,
+        }
     }
 
     /// The same page with its rows changed into something else.
     pub fn map<U>(self, with: impl FnMut(T) -> U) -> Page<U> {
-        Page { items: self.items.into_iter().map(with).collect(), total: self.total, next_cursor: self.next_cursor }
+        Page {
+            items: self.items.into_iter().map(with).collect(),
+            total: self.total,
+            next_cursor: self.next_cursor,
+        }
     }
 
     /// The `pagination` object of the envelope.
@@ -114,8 +130,22 @@ mod tests {
 
     #[test]
     fn a_page_has_defaults_and_a_ceiling() {
-        assert_eq!(request(""), Ok(PageRequest { page: 1, limit: 10, cursor: None }));
-        assert_eq!(request("page=3&limit=500&cursor="), Ok(PageRequest { page: 3, limit: 100, cursor: None }));
+        assert_eq!(
+            request(""),
+            Ok(PageRequest {
+                page: 1,
+                limit: 10,
+                cursor: None
+            })
+        );
+        assert_eq!(
+            request("page=3&limit=500&cursor="),
+            Ok(PageRequest {
+                page: 3,
+                limit: 100,
+                cursor: None
+            })
+        );
         assert_eq!(request("page=3&limit=20").unwrap().offset(), 40);
     }
 
@@ -131,7 +161,10 @@ mod tests {
         let first = request("limit=2").unwrap();
         let page = Page::from_rows(&first, vec![5, 7, 9], 3, |id| (*id, "x"));
         assert_eq!(page.items, [5, 7]);
-        let next = PageRequest { cursor: page.next_cursor, ..first };
+        let next = PageRequest {
+            cursor: page.next_cursor,
+            ..first
+        };
         assert_eq!(next.cursor::<(i32, String)>(), Ok(Some((7, "x".to_owned()))));
         assert_eq!(next.offset(), 0);
     }
@@ -149,14 +182,21 @@ mod tests {
     fn a_page_far_away_does_not_overflow() {
         let request = request("page=9223372036854775807&limit=100").unwrap();
         assert_eq!(request.offset(), i64::MAX);
-        let page = Page { items: Vec::<u8>::new(), total: 0, next_cursor: None };
+        let page = Page {
+            items: Vec::<u8>::new(),
+            total: 0,
+            next_cursor: None,
+        };
         assert_eq!(page.pagination(&request)["next_page"], Value::Null);
     }
 
     #[test]
     fn a_foreign_cursor_is_refused() {
         for cursor in ["%25", "bm8=", "eyJhIjoxfQ=="] {
-            let request = PageRequest { cursor: Some(cursor.to_owned()), ..PageRequest::default() };
+            let request = PageRequest {
+                cursor: Some(cursor.to_owned()),
+                ..PageRequest::default()
+            };
             assert_eq!(request.cursor::<(i64, i64)>().unwrap_err().status(), 400, "{cursor}");
         }
     }

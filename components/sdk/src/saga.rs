@@ -16,7 +16,8 @@ impl<'a> Undo<'a> {
     /// Adds a step. Push it *before* what it undoes: a failure whose outcome is unknown must be undone too, so an undo has
     /// to be a no-op when there is nothing to undo.
     pub fn push<E: Display>(&mut self, step: impl FnOnce() -> Result<(), E> + 'a) {
-        self.steps.push(Box::new(move || step().map_err(|error| error.to_string())));
+        self.steps
+            .push(Box::new(move || step().map_err(|error| error.to_string())));
     }
 
     /// Runs the steps backwards; the first that fails ends it with its reason.

@@ -97,7 +97,8 @@ impl<'de> Deserialize<'de> for Uuid {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Uuid, E> {
-                text.parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+                text.parse()
+                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
             }
         }
         deserializer.deserialize_str(Visitor)
@@ -106,7 +107,10 @@ impl<'de> Deserialize<'de> for Uuid {
 
 impl From<Uuid> for sql::Uuid {
     fn from(uuid: Uuid) -> Self {
-        Self { high: (uuid.0 >> 64) as u64, low: uuid.0 as u64 }
+        Self {
+            high: (uuid.0 >> 64) as u64,
+            low: uuid.0 as u64,
+        }
     }
 }
 
@@ -132,7 +136,12 @@ mod tests {
 
     #[test]
     fn what_is_no_uuid_is_refused() {
-        for text in ["", "abc", "0190a5b2-7c11-7d3e-8f00-0123456789a", "0190a5b2 7c11-7d3e-8f00-0123456789ab"] {
+        for text in [
+            "",
+            "abc",
+            "0190a5b2-7c11-7d3e-8f00-0123456789a",
+            "0190a5b2 7c11-7d3e-8f00-0123456789ab",
+        ] {
             assert_eq!(text.parse::<Uuid>(), Err(ParseUuidError), "{text}");
         }
         assert!("0190a5b2-7c11-7d3e-8f00-0123456789ag".parse::<Uuid>().is_err());

@@ -37,22 +37,30 @@ impl Checks {
     }
 
     /// Rules of a text; none but `required` apply when it is absent.
-    pub fn text<'a>(
-        &mut self,
-        field: impl Into<Cow<'static, str>>,
-        value: impl Into<Option<&'a str>>,
-    ) -> Text<'_, 'a> {
-        Text { checks: self, field: field.into(), value: value.into() }
+    pub fn text<'a>(&mut self, field: impl Into<Cow<'static, str>>, value: impl Into<Option<&'a str>>) -> Text<'_, 'a> {
+        Text {
+            checks: self,
+            field: field.into(),
+            value: value.into(),
+        }
     }
 
     /// Rules of an integer; none but `required` apply when it is absent.
     pub fn number(&mut self, field: impl Into<Cow<'static, str>>, value: impl Into<Option<i64>>) -> Number<'_, i64> {
-        Number { checks: self, field: field.into(), value: value.into() }
+        Number {
+            checks: self,
+            field: field.into(),
+            value: value.into(),
+        }
     }
 
     /// Rules of a float; none but `required` apply when it is absent.
     pub fn float(&mut self, field: impl Into<Cow<'static, str>>, value: impl Into<Option<f64>>) -> Number<'_, f64> {
-        Number { checks: self, field: field.into(), value: value.into() }
+        Number {
+            checks: self,
+            field: field.into(),
+            value: value.into(),
+        }
     }
 
     /// A UUID that must be there and not nil. Takes ids, too.
@@ -68,12 +76,20 @@ impl Checks {
         field: impl Into<Cow<'static, str>>,
         value: impl Into<Option<&'a [T]>>,
     ) -> List<'_> {
-        List { checks: self, field: field.into(), length: value.into().map(<[T]>::len) }
+        List {
+            checks: self,
+            field: field.into(),
+            length: value.into().map(<[T]>::len),
+        }
     }
 
     /// The 400 that names every failed field, if there is one.
     pub fn finish(self) -> Result<(), Error> {
-        if self.failures.is_empty() { Ok(()) } else { Err(Error::validation(&self.failures)) }
+        if self.failures.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::validation(&self.failures))
+        }
     }
 }
 
@@ -103,17 +119,26 @@ impl Text<'_, '_> {
 
     /// At least so many characters.
     pub fn min(self, least: usize) -> Self {
-        self.rule(|value| value.chars().count() >= least, || format!("must have at least {least} characters"))
+        self.rule(
+            |value| value.chars().count() >= least,
+            || format!("must have at least {least} characters"),
+        )
     }
 
     /// At most so many characters.
     pub fn max(self, most: usize) -> Self {
-        self.rule(|value| value.chars().count() <= most, || format!("must have at most {most} characters"))
+        self.rule(
+            |value| value.chars().count() <= most,
+            || format!("must have at most {most} characters"),
+        )
     }
 
     /// Exactly so many characters.
     pub fn length(self, length: usize) -> Self {
-        self.rule(|value| value.chars().count() == length, || format!("must have exactly {length} characters"))
+        self.rule(
+            |value| value.chars().count() == length,
+            || format!("must have exactly {length} characters"),
+        )
     }
 
     /// A phone number: `+`, then an optional non-zero digit, then 7 to 14 digits.
@@ -144,12 +169,18 @@ impl Text<'_, '_> {
 
     /// No lower-case character.
     pub fn uppercase(self) -> Self {
-        self.rule(|value| !value.chars().any(char::is_lowercase), || "must be upper-case".to_owned())
+        self.rule(
+            |value| !value.chars().any(char::is_lowercase),
+            || "must be upper-case".to_owned(),
+        )
     }
 
     /// A currency code, by its shape.
     pub fn iso4217(self) -> Self {
-        self.rule(|value| value.parse::<crate::Currency>().is_ok(), || "must be a currency code like VND".to_owned())
+        self.rule(
+            |value| value.parse::<crate::Currency>().is_ok(),
+            || "must be a currency code like VND".to_owned(),
+        )
     }
 
     /// A UUID in text form that is not nil.
@@ -162,7 +193,10 @@ impl Text<'_, '_> {
 
     /// One of these, with their case.
     pub fn one_of(self, allowed: &[&str]) -> Self {
-        self.rule(|value| allowed.contains(&value), || format!("must be one of {}", allowed.join(", ")))
+        self.rule(
+            |value| allowed.contains(&value),
+            || format!("must be one of {}", allowed.join(", ")),
+        )
     }
 }
 
@@ -194,7 +228,8 @@ impl<T: Copy + PartialOrd + Default + std::fmt::Display> Number<'_, T> {
     /// Not below.
     pub fn min(self, least: T) -> Self {
         if self.value.is_some_and(|value| value < least) {
-            self.checks.fail(self.field.clone(), format!("must be at least {least}"));
+            self.checks
+                .fail(self.field.clone(), format!("must be at least {least}"));
         }
         self
     }
@@ -228,7 +263,8 @@ impl List<'_> {
     /// At least so many items.
     pub fn min(self, least: usize) -> Self {
         if self.length.is_some_and(|length| length < least) {
-            self.checks.fail(self.field.clone(), format!("must have at least {least} items"));
+            self.checks
+                .fail(self.field.clone(), format!("must have at least {least} items"));
         }
         self
     }
@@ -236,7 +272,8 @@ impl List<'_> {
     /// At most so many items.
     pub fn max(self, most: usize) -> Self {
         if self.length.is_some_and(|length| length > most) {
-            self.checks.fail(self.field.clone(), format!("must have at most {most} items"));
+            self.checks
+                .fail(self.field.clone(), format!("must have at most {most} items"));
         }
         self
     }
@@ -244,7 +281,9 @@ impl List<'_> {
 
 /// `+`, then an optional non-zero digit, then 7 to 14 digits.
 pub fn is_e164(text: &str) -> bool {
-    let Some(digits) = text.strip_prefix('+') else { return false };
+    let Some(digits) = text.strip_prefix('+') else {
+        return false;
+    };
     if !digits.bytes().all(|b| b.is_ascii_digit()) {
         return false;
     }
@@ -255,10 +294,14 @@ pub fn is_e164(text: &str) -> bool {
 
 /// An address as people have them: one `@`, dot-separated words of RFC 5322 `atext` before it, a host name with a dot after it.
 pub fn is_email(text: &str) -> bool {
-    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
     let atom = |word: &str| {
         !word.is_empty()
-            && word.chars().all(|c| c.is_alphanumeric() || "!#$%&'*+/=?^_`{|}~-".contains(c))
+            && word
+                .chars()
+                .all(|c| c.is_alphanumeric() || "!#$%&'*+/=?^_`{|}~-".contains(c))
     };
     let label = |word: &str| {
         !word.is_empty()
@@ -281,7 +324,9 @@ mod tests {
     fn message(check: impl FnOnce(&mut Checks)) -> String {
         let mut checks = Checks::new();
         check(&mut checks);
-        checks.finish().map_or_else(|error| error.message().to_owned(), |()| String::new())
+        checks
+            .finish()
+            .map_or_else(|error| error.message().to_owned(), |()| String::new())
     }
 
     #[test]
@@ -333,7 +378,15 @@ mod tests {
         for good in ["+84901234567", "+1234567", "+123456789012345", "+0123456"] {
             assert!(is_e164(good), "{good}");
         }
-        for bad in ["84901234567", "+", "+123456", "+1234567890123456", "+012345678901234", "+84 901234567", "+8490١234"] {
+        for bad in [
+            "84901234567",
+            "+",
+            "+123456",
+            "+1234567890123456",
+            "+012345678901234",
+            "+84 901234567",
+            "+8490١234",
+        ] {
             assert!(!is_e164(bad), "{bad}");
         }
     }
@@ -343,7 +396,19 @@ mod tests {
         for good in ["a@b.co", "first.last+tag@sub.example.com", "người@ví-dụ.vn"] {
             assert!(is_email(good), "{good}");
         }
-        for bad in ["", "a", "@b.co", "a@", "a@b", "a b@c.de", "a..b@c.de", "a@-b.de", "a@b..de", "a@b@c.de", ".a@b.de"] {
+        for bad in [
+            "",
+            "a",
+            "@b.co",
+            "a@",
+            "a@b",
+            "a b@c.de",
+            "a..b@c.de",
+            "a@-b.de",
+            "a@b..de",
+            "a@b@c.de",
+            ".a@b.de",
+        ] {
             assert!(!is_email(bad), "{bad}");
         }
     }

@@ -12,7 +12,7 @@ mod bindings {
     wit_bindgen::generate!({ path: "../../wit", world: "transport-provider", generate_all });
 }
 
-use bindings::exports::shop::transport::carrier::{Error, Guest, OptionInfo, Quote, QuoteRequest, Target};
+use bindings::exports::shop::transport::carrier::{Error, Guest, OptionInfo, Quotation, QuoteRequest, Target};
 use bindings::shop::common::types::Money;
 use rate::{Load, Service};
 
@@ -32,11 +32,11 @@ impl Guest for Component {
             .collect()
     }
 
-    fn quote(_target: Target, request: QuoteRequest) -> Result<Quote, Error> {
+    fn quote(_target: Target, request: QuoteRequest) -> Result<Quotation, Error> {
         let service = Service::by_id(&request.option_id).ok_or_else(|| Error::UnknownOption(request.option_id.clone()))?;
         let loads = request.parcels.iter().map(|p| Load { quantity: p.quantity, weight_grams: p.weight_grams });
         let amount_minor = rate::cost_vnd(service, loads).ok_or_else(|| Error::Other("the parcels are too heavy".to_owned()))?;
-        Ok(Quote { cost: Money { amount_minor, currency: "VND".to_owned() }, eta_hours: service.eta_hours() })
+        Ok(Quotation { cost: Money { amount_minor, currency: "VND".to_owned() }, eta_hours: service.eta_hours() })
     }
 }
 

@@ -1,1 +1,19 @@
-//! The one bindgen over wit/
+//! The one bindgen over `wit/`: traits the capabilities implement, and typed exports the invoker calls.
+//! Generated code is compiled here once, because it is slow to compile and everybody needs it.
+#![expect(missing_docs, reason = "generated from WIT, where the documentation is")]
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "shop:worlds/host",
+    imports: {
+        "nexus:sql/sql": async | trappable,
+        "nexus:crypto/passwords": async | trappable,
+        default: trappable,
+    },
+    exports: { default: async },
+    with: { "nexus:sql/sql.transaction": SqlTransaction },
+    require_store_data_send: true,
+});
+
+/// What stands behind a guest's `transaction` handle. The SQL capability puts its own state in.
+pub struct SqlTransaction(pub Box<dyn std::any::Any + Send>);

@@ -159,7 +159,7 @@ mod tests {
         let options = EngineOptions::default();
         let pooled = Engine::new(&options).unwrap();
         let on_demand = Engine::on_demand(&options).unwrap();
-        let code = pooled.wasmtime().precompile_component(b"(component)").unwrap();
+        let code = pooled.wasmtime().precompile_component(b"\0asm\x0d\0\x01\0").unwrap();
         // SAFETY: the bytes come from `precompile_component` just above.
         #[expect(unsafe_code, reason = "the point of the test is that another engine takes this engine's code")]
         let loaded = unsafe { wasmtime::component::Component::deserialize(&on_demand, &code) };

@@ -1,1 +1,18 @@
-//! Attempts, leases, retries, timers
+//! Runs invocations to their end: attempts, leases, retries, timers.
+//!
+//! One path for every failure of an append, whatever its cause: drop the instance, fence, reload, replay. Nothing here ever
+//! concludes from a read that a commit did not happen.
+
+mod claims;
+mod http;
+mod invoker;
+mod lease;
+mod operate;
+mod recovery;
+mod run;
+mod scheduler;
+
+pub use invoker::{Invoker, InvokerOptions};
+pub use lease::Lease;
+pub use operate::OperateError;
+pub use scheduler::Scheduler;

@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use host_types::{ComponentId, DeploymentNumber, InvocationId};
 use uuid::Uuid;
 
-use crate::InvocationStatus;
+use crate::{InvocationStatus, Seal};
 
 /// One append: entries that follow each other, with what must become durable in the same commit.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,6 +109,9 @@ pub enum AppendError {
 
 /// Writes appends. Answered by the store in PostgreSQL, and by the memory store of the tests.
 pub trait AppendJournal: Send + Sync + 'static {
+    /// What seals the payloads of this invocation.
+    fn seal(&self, invocation: InvocationId, erasure_salt: Option<[u8; 32]>) -> Arc<dyn Seal>;
+
     /// The statement that claims a key, for the start of a module's transaction.
     fn claim_statement(&self, invocation: InvocationId, claim: &Claim) -> HostStatement;
 

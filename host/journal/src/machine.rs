@@ -138,6 +138,11 @@ impl Machine {
         &self.header
     }
 
+    /// Everything known about the invocation, durable or noted, in order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.log
+    }
+
     /// Something of this invocation is in the database.
     pub fn is_durable(&self) -> bool {
         self.durable > 0

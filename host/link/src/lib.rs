@@ -1,1 +1,16 @@
-//! A component's import answered by another component's export
+//! A component's import answered by another component's export.
+
+mod abi;
+mod call;
+mod codec;
+mod error;
+mod json;
+mod schema;
+mod signature;
+
+pub use call::{Handler, HandlerFuture, call_export, define_import};
+pub use codec::{Value, decode, decode_params, decode_result, encode, encode_params, encode_result};
+pub use error::Error;
+pub use json::to_json;
+pub use schema::Schema;
+pub use signature::Signature;

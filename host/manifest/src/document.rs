@@ -248,11 +248,15 @@ impl<'v, 'd> Item<'v, 'd> {
             .collect()
     }
 
-    /// One string, or the strings of a list.
-    pub(crate) fn string_or_strings(&self, report: &mut Report<'_>) -> Vec<&'v str> {
-        match self.value.as_str() {
-            Some(text) => vec![text],
-            None => self.strings(report).iter().map(Item::text).collect(),
+    /// One string, or the strings of a list; none when it is neither.
+    pub(crate) fn string_or_strings(&self, report: &mut Report<'_>) -> Option<Vec<&'v str>> {
+        match self.value.as_ref() {
+            ValueInner::String(text) => Some(vec![text]),
+            ValueInner::Array(_) => Some(self.strings(report).iter().map(Item::text).collect()),
+            _ => {
+                self.wrong_type("a string", report);
+                None
+            }
         }
     }
 
@@ -297,12 +301,7 @@ impl<'v, 'd> Item<'v, 'd> {
         &self.place
     }
 
-    /// Whether the value is a table.
-    pub(crate) fn is_table(&self) -> bool {
-        self.value.as_table().is_some()
-    }
-
-    pub(crate) fn wrong_type(&self, expected: &'static str, report: &mut Report<'_>) {
+    fn wrong_type(&self, expected: &'static str, report: &mut Report<'_>) {
         let error = Error::WrongType {
             place: self.place.clone(),
             key: self.key.to_owned(),

@@ -36,6 +36,13 @@ pub struct Errors {
 }
 
 impl Errors {
+    pub(crate) fn one(file: &str, at: Location, error: Error) -> Self {
+        Self {
+            file: file.to_owned(),
+            problems: vec![Problem { at, error }],
+        }
+    }
+
     /// The problems as a result: an error unless there are none.
     pub(crate) fn check(file: &str, mut problems: Vec<Problem>) -> Result<(), Self> {
         problems.sort_by_key(|problem| problem.at);
@@ -275,7 +282,9 @@ fn example(key: &str, expected: &str) -> String {
         "a number" => "1.5",
         _ => "{ ... }",
     };
-    format!("`{key} = {value}`")
+    let is_bare = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let quote = if is_bare { "" } else { "\"" };
+    format!("`{quote}{key}{quote} = {value}`")
 }
 
 /// The lines that answer an import: one dependency when one component exports it, a choice when several do.

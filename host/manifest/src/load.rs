@@ -35,14 +35,14 @@ impl App {
         let document = match toml_span::parse(text) {
             Ok(document) => document,
             Err(error) => {
-                report.add(
-                    error.span,
+                let at = report.locate(error.span);
+                return Err(Errors::one(
+                    file,
+                    at,
                     Error::Syntax {
                         reason: error.to_string(),
                     },
-                );
-                Errors::check(file, report.into_problems())?;
-                unreachable!("a problem was just added");
+                ));
             }
         };
         let app = read(file, Section::root(&document), environment, &mut report);

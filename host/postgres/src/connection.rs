@@ -33,54 +33,79 @@ pub struct Connection {
 impl Connection {
     pub(crate) fn new(socket_dir: &Path, password: String) -> Self {
         let socket_dir = socket_dir.to_owned();
-        Self { socket_dir, port: PORT, user: NAME.to_owned(), password, database: NAME.to_owned() }
+        Self {
+            socket_dir,
+            port: PORT,
+            user: NAME.to_owned(),
+            password,
+            database: NAME.to_owned(),
+        }
     }
 
     /// The connection as a URL, password included. The socket's folder stands percent-encoded in the host's place: the
     /// one form that sqlx, tokio-postgres and libpq all read, and none of them takes for a TCP address.
     pub fn url(&self) -> String {
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let Self { socket_dir, port, user, password, database } = self;
+        let Self {
+            socket_dir,
+            port,
+            user,
+            password,
+            database,
+        } = self;
         let host = encode(&socket_dir.display().to_string());
-        format!("postgres://{}:{}@{host}:{port}/{}", encode(user), encode(password), encode(database))
+        format!(
+            "postgres://{}:{}@{host}:{port}/{}",
+            encode(user),
+            encode(password),
+            encode(database)
+        )
+    }
+
+    /// The socket, as PostgreSQL names it.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.socket_dir.join(format!(".s.PGSQL.{}", self.port))
     }
 
     /// The same server, another database.
     #[must_use]
     pub fn with_database(&self, database: &str) -> Self {
-        Self { database: database.to_owned(), ..self.clone() }
+        Self {
+            database: database.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// Connects; a task of the current runtime drives the connection until the client is dropped.
     pub(crate) async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
         let mut config = Config::new();
-        config.host_path(&self.socket_dir).port(self.port).user(&self.user).password(&self.password);
+        config
+            .host_path(&self.socket_dir)
+            .port(self.port)
+            .user(&self.user)
+            .password(&self.password);
         connect(config.dbname(&self.database)).await
     }
 
     /// Tries to connect, and says what came of it.
     pub(crate) async fn probe(&self) -> Probe {
         let error = match self.connect().await {
-            Ok(client) => return Probe::Ready(client),
+            Ok(_) => return Probe::Ready,
             Err(error) => error,
         };
+        // "The system is starting up", "is shutting down", "too many clients": all of them pass.
+        const PASSING: [&SqlState; 4] = [
+            &SqlState::CANNOT_CONNECT_NOW,
+            &SqlState::ADMIN_SHUTDOWN,
+            &SqlState::CRASH_SHUTDOWN,
+            &SqlState::TOO_MANY_CONNECTIONS,
+        ];
         match error.code() {
-            // No answer at all, or only "the system is starting up", "shutting down", or "too many clients".
-            None => Probe::NotYet,
-            Some(code)
-                if [
-                    &SqlState::CANNOT_CONNECT_NOW,
-                    &SqlState::ADMIN_SHUTDOWN,
-                    &SqlState::CRASH_SHUTDOWN,
-                    &SqlState::TOO_MANY_CONNECTIONS,
-                ]
-                .contains(&code) =>
-            {
-                Probe::NotYet
-            }
             Some(&SqlState::INVALID_PASSWORD) => Probe::PasswordRefused,
             Some(&SqlState::UNDEFINED_DATABASE) => Probe::NoDatabase,
-            Some(_) => Probe::Failed(error),
+            Some(code) if PASSING.contains(&code) => Probe::NotYet,
+            None if !is_permission_denied(&error) => Probe::NotYet, // Nobody listens there, or hung up.
+            _ => Probe::Failed(error),
         }
     }
 }
@@ -96,9 +121,15 @@ pub(crate) async fn connect(config: &mut Config) -> Result<Client, tokio_postgre
     Ok(client)
 }
 
+/// Whether the socket is closed to us, which waiting does not change.
+fn is_permission_denied(error: &tokio_postgres::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+}
+
 /// What came of an attempt to connect.
 pub(crate) enum Probe {
-    Ready(Client),
+    Ready,
     NotYet,
     NoDatabase,
     PasswordRefused,
@@ -108,9 +139,19 @@ pub(crate) enum Probe {
 /// Without the password: this ends up in logs.
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { socket_dir, port, user, database, .. } = self;
+        let Self {
+            socket_dir,
+            port,
+            user,
+            database,
+            ..
+        } = self;
         let mut debug = f.debug_struct("Connection");
-        debug.field("socket_dir", socket_dir).field("port", port).field("user", user).field("database", database);
+        debug
+            .field("socket_dir", socket_dir)
+            .field("port", port)
+            .field("user", user)
+            .field("database", database);
         debug.finish_non_exhaustive()
     }
 }
@@ -138,7 +179,10 @@ mod tests {
     #[test]
     fn sqlx_reads_the_url() {
         let options: sqlx::postgres::PgConnectOptions = connection().with_database("a/b").url().parse().unwrap();
-        assert_eq!(options.get_socket().map(PathBuf::as_path), Some(Path::new("/tmp/with space/Run")));
+        assert_eq!(
+            options.get_socket().map(PathBuf::as_path),
+            Some(Path::new("/tmp/with space/Run"))
+        );
         assert_eq!(options.get_port(), 5432);
         assert_eq!(options.get_username(), "nexus");
         assert_eq!(options.get_database(), Some("a/b"));

@@ -21,8 +21,16 @@ impl DataDir {
     pub fn lock(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         // As root the server runs as somebody else, who has to pass through to the cluster; what is in here stays private.
-        let mode = if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 };
-        DirBuilder::new().recursive(true).mode(mode).create(path).attempting("create the data directory", path)?;
+        let mode = if rustix::process::geteuid().is_root() {
+            0o711
+        } else {
+            0o700
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(path)
+            .attempting("create the data directory", path)?;
         let path = fs::canonicalize(path).attempting("resolve", path)?;
 
         let file = path.join("lock");
@@ -39,11 +47,16 @@ impl DataDir {
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
                 lock.read_to_string(&mut pid).attempting("read", &file)?;
-                return Err(Error::Locked { path, pid: pid.trim().parse().ok() });
+                return Err(Error::Locked {
+                    path,
+                    pid: pid.trim().parse().ok(),
+                });
             }
             Err(TryLockError::Error(source)) => return Err(source).attempting("lock", file),
         }
-        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).attempting("write", &file)?;
+        lock.set_len(0)
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .attempting("write", &file)?;
         Ok(Self { path, _lock: lock })
     }
 
@@ -63,7 +76,12 @@ mod tests {
         let held = DataDir::lock(parent.path().join("data")).unwrap();
         let refused = DataDir::lock(held.path()).unwrap_err();
         assert!(matches!(refused, Error::Locked { pid: Some(pid), .. } if pid == std::process::id()));
-        assert!(refused.to_string().contains(&format!("in use by process {}", std::process::id())), "{refused}");
+        assert!(
+            refused
+                .to_string()
+                .contains(&format!("in use by process {}", std::process::id())),
+            "{refused}"
+        );
 
         let path = held.path().to_owned();
         drop(held);

@@ -33,7 +33,9 @@ pub enum Error {
         installed: u32,
     },
     /// The package manager failed.
-    #[error("installing PostgreSQL failed ({status}); install the package `postgresql` by hand. Its last words:\n{output}")]
+    #[error(
+        "installing PostgreSQL failed ({status}); install the package `postgresql` by hand. Its last words:\n{output}"
+    )]
     Install {
         /// How the package manager ended.
         status: String,
@@ -49,7 +51,9 @@ pub enum Error {
         pid: Option<u32>,
     },
     /// No user account to run the server as.
-    #[error("PostgreSQL refuses to run as root, and there is no user `{name}` to run it as; create one, or do not run as root")]
+    #[error(
+        "PostgreSQL refuses to run as root, and there is no user `{name}` to run it as; create one, or do not run as root"
+    )]
     NoUser {
         /// The account that was looked for.
         name: String,
@@ -101,7 +105,9 @@ pub enum Error {
         tail: String,
     },
     /// The server did not answer in time. It may still do so, and is then adopted by the next start.
-    #[error("PostgreSQL did not answer within {limit:?}; it may be recovering, so try again; the end of {log}:\n{tail}")]
+    #[error(
+        "PostgreSQL did not answer within {limit:?}; it may be recovering, so try again; the end of {log}:\n{tail}"
+    )]
     NotReady {
         /// How long was waited.
         limit: Duration,
@@ -141,7 +147,9 @@ fn holder(pid: Option<u32>) -> String {
 fn in_full(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(error) => format!("{} ({})", error.message(), error.code().code()),
-        None => std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
+        None => {
+            std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+        }
     }
 }
 
@@ -153,6 +161,10 @@ pub(crate) trait Attempting<T> {
 
 impl<T, E: Into<std::io::Error>> Attempting<T> for Result<T, E> {
     fn attempting(self, action: &'static str, path: impl Into<PathBuf>) -> Result<T> {
-        self.map_err(|source| Error::Io { action, path: path.into(), source: source.into() })
+        self.map_err(|source| Error::Io {
+            action,
+            path: path.into(),
+            source: source.into(),
+        })
     }
 }

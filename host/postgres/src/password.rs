@@ -18,9 +18,10 @@ pub(crate) fn file(data_dir: &Path) -> PathBuf {
 pub(crate) fn read(file: &Path, data: &Path) -> Result<String> {
     match fs::read_to_string(file) {
         Ok(password) => Ok(password.trim_end().to_owned()),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(Error::PasswordMissing { file: file.to_owned(), data: data.to_owned() })
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::PasswordMissing {
+            file: file.to_owned(),
+            data: data.to_owned(),
+        }),
         Err(error) => Err(error).attempting("read", file),
     }
 }
@@ -62,7 +63,13 @@ fn write(file: &Path, password: &str) -> Result<()> {
         _ => {}
     }
     let write = |mut file: File| writeln!(file, "{password}").and_then(|()| file.sync_all());
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).and_then(write).attempting("write", file)
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .and_then(write)
+        .attempting("write", file)
 }
 
 #[cfg(test)]

@@ -28,9 +28,10 @@ pub(crate) struct PidFile {
 /// What the process in the file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Process {
-    /// Nothing lives under that id.
+    /// Nothing has that id.
     Gone,
-    /// Something lives under that id that does not serve this cluster.
+    /// The id belongs to something that does not serve this cluster, if only to the remains of a killed server that
+    /// nobody has collected yet. PostgreSQL takes either for a living server.
     Foreign,
     /// The server of this cluster.
     Server,
@@ -50,12 +51,19 @@ impl PidFile {
         let pid = lines.next()?.trim().parse().ok()?;
         let socket_dir = lines.nth(3).filter(|line| !line.is_empty()).map(PathBuf::from);
         let is_ready = lines.nth(2).is_some_and(|line| line.trim() == "ready");
-        Some(Self { path, pid, socket_dir, is_ready })
+        Some(Self {
+            path,
+            pid,
+            socket_dir,
+            is_ready,
+        })
     }
 
     /// Looks at the process: a server's working directory is its cluster.
     pub(crate) fn process(&self) -> Process {
-        let Some(pid) = Pid::from_raw(self.pid) else { return Process::Gone };
+        let Some(pid) = Pid::from_raw(self.pid) else {
+            return Process::Gone;
+        };
         match test_kill_process(pid) {
             Err(Errno::SRCH) => return Process::Gone,
             // We are root or the server's own user, so our server would not be out of reach.
@@ -66,10 +74,12 @@ impl PidFile {
             return Process::Server; // No /proc here: let PostgreSQL be the judge.
         }
         let cluster = self.path.parent().and_then(|data| fs::canonicalize(data).ok());
-        match fs::read_link(format!("/proc/{pid}/cwd")) {
-            Ok(cwd) if Some(&cwd) == cluster.as_ref() => Process::Server,
-            Ok(_) => Process::Foreign,
-            Err(_) => Process::Gone, // A zombie has no working directory.
+        // A zombie has no working directory.
+        let cwd = fs::read_link(format!("/proc/{pid}/cwd")).ok();
+        if cwd.is_some() && cwd == cluster {
+            Process::Server
+        } else {
+            Process::Foreign
         }
     }
 
@@ -112,10 +122,34 @@ mod tests {
     }
 
     #[test]
+    fn a_killed_process_that_nobody_collected_is_not_the_server() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("600")
+            .current_dir(dir.path())
+            .spawn()
+            .unwrap();
+        let file = pid_file(dir.path(), child.id());
+        assert_eq!(file.process(), Process::Server, "as long as it lives there");
+        child.kill().unwrap();
+        let id = Pid::from_child(&child);
+        // Waits for the end, and leaves the remains.
+        let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        rustix::process::waitid(rustix::process::WaitId::Pid(id), options).unwrap();
+        assert_eq!(file.process(), Process::Foreign);
+        child.wait().unwrap();
+        assert_eq!(file.process(), Process::Gone);
+    }
+
+    #[test]
     fn disowning_keeps_the_shared_memory_key() {
         let dir = tempfile::tempdir().unwrap();
         pid_file(dir.path(), std::process::id()).disown().unwrap();
         assert_eq!(PidFile::read(dir.path()).unwrap().process(), Process::Gone);
-        assert!(fs::read_to_string(dir.path().join("postmaster.pid")).unwrap().contains("  1234  5\n"));
+        assert!(
+            fs::read_to_string(dir.path().join("postmaster.pid"))
+                .unwrap()
+                .contains("  1234  5\n")
+        );
     }
 }

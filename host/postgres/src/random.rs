@@ -10,6 +10,8 @@ use crate::error::{Attempting, Result};
 pub(crate) fn hex<const N: usize>() -> Result<String> {
     const SOURCE: &str = "/dev/urandom";
     let mut bytes = [0; N];
-    File::open(SOURCE).and_then(|mut file| file.read_exact(&mut bytes)).attempting("read", SOURCE)?;
+    File::open(SOURCE)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .attempting("read", SOURCE)?;
     Ok(hex::encode(bytes))
 }

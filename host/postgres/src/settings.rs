@@ -20,14 +20,25 @@ pub struct Settings {
 impl Default for Settings {
     /// For a marketplace on one machine.
     fn default() -> Self {
-        Self { shared_buffers_mib: 256, max_connections: 100, max_wal_size_mib: 4096, fsync: true, extra: Vec::new() }
+        Self {
+            shared_buffers_mib: 256,
+            max_connections: 100,
+            max_wal_size_mib: 4096,
+            fsync: true,
+            extra: Vec::new(),
+        }
     }
 }
 
 impl Settings {
     /// For tests: less memory, more connections, as durable as the real thing.
     pub fn test() -> Self {
-        Self { shared_buffers_mib: 64, max_connections: 200, max_wal_size_mib: 1024, ..Self::default() }
+        Self {
+            shared_buffers_mib: 64,
+            max_connections: 200,
+            max_wal_size_mib: 1024,
+            ..Self::default()
+        }
     }
 
     /// The contents of the configuration file that listens in `socket_dir` only.
@@ -69,7 +80,11 @@ mod tests {
     #[test]
     fn the_server_listens_on_its_socket_only_and_commits_reach_the_disk() {
         let conf = Settings::default().to_conf(Path::new("/run/x"));
-        for line in ["listen_addresses = ''", "unix_socket_directories = '/run/x'", "fsync = 'on'"] {
+        for line in [
+            "listen_addresses = ''",
+            "unix_socket_directories = '/run/x'",
+            "fsync = 'on'",
+        ] {
             assert!(conf.lines().any(|it| it == line), "{line} is not in\n{conf}");
         }
         assert!(Settings::test().fsync);
@@ -77,7 +92,14 @@ mod tests {
 
     #[test]
     fn a_quote_in_a_value_does_not_end_it() {
-        let settings = Settings { extra: vec![("search_path".into(), "it's".into())], ..Settings::default() };
-        assert!(settings.to_conf(Path::new("/run/x")).ends_with("search_path = 'it''s'\n"));
+        let settings = Settings {
+            extra: vec![("search_path".into(), "it's".into())],
+            ..Settings::default()
+        };
+        assert!(
+            settings
+                .to_conf(Path::new("/run/x"))
+                .ends_with("search_path = 'it''s'\n")
+        );
     }
 }

@@ -30,7 +30,10 @@ impl User {
     pub fn suitable() -> Result<Self> {
         let uid = rustix::process::geteuid();
         if !uid.is_root() {
-            return Ok(Self { uid: uid.as_raw(), switch_to: None });
+            return Ok(Self {
+                uid: uid.as_raw(),
+                switch_to: None,
+            });
         }
         let [preferred, fallback] = CANDIDATES;
         Self::named(preferred).or_else(|_| Self::named(fallback))
@@ -43,7 +46,10 @@ impl User {
         let ids = accounts.lines().find_map(|line| ids_of(line, name));
         let ids = ids.ok_or_else(|| Error::NoUser { name: name.to_owned() })?;
         let is_us = rustix::process::geteuid().as_raw() == ids.uid;
-        Ok(Self { uid: ids.uid, switch_to: (!is_us).then_some(ids) })
+        Ok(Self {
+            uid: ids.uid,
+            switch_to: (!is_us).then_some(ids),
+        })
     }
 
     pub(crate) fn uid(&self) -> u32 {
@@ -66,7 +72,9 @@ impl User {
 
     /// Gives `path` to this user.
     pub(crate) fn own(&self, path: &Path) -> Result<()> {
-        let Some(Ids { uid, gid }) = self.switch_to else { return Ok(()) };
+        let Some(Ids { uid, gid }) = self.switch_to else {
+            return Ok(());
+        };
         chown(path, Some(uid), Some(gid)).attempting("give to the server's user", path)
     }
 
@@ -76,7 +84,11 @@ impl User {
             return Ok(true);
         }
         let mut shell = self.command("sh");
-        shell.args(["-c", "cd -- \"$1\"", "sh"]).arg(dir).stdout(Stdio::null()).stderr(Stdio::null());
+        shell
+            .args(["-c", "cd -- \"$1\"", "sh"])
+            .arg(dir)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         Ok(shell.status().attempting("run", "sh")?.success())
     }
 }
@@ -95,7 +107,10 @@ fn ids_of(line: &str, name: &str) -> Option<Ids> {
         return None;
     }
     let _password = fields.next()?;
-    Some(Ids { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
+    Some(Ids {
+        uid: fields.next()?.parse().ok()?,
+        gid: fields.next()?.parse().ok()?,
+    })
 }
 
 #[cfg(test)]

@@ -1,1 +1,14 @@
-//! From an application and a component to a running instance
+//! From an application and a component to a running instance.
+
+mod capabilities;
+mod component;
+mod deployment;
+mod dispatch;
+mod error;
+mod instance;
+mod runtime;
+
+pub use capabilities::PLATFORM;
+pub use deployment::Deployment;
+pub use error::Error;
+pub use runtime::{Revision, Runtime, RuntimeOptions};

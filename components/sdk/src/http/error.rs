@@ -26,8 +26,19 @@ impl Error {
     /// A failure the client is told about. The detail is a sentence without the code; it becomes `<code>: <detail>`.
     pub fn new(status: u16, code: impl Into<Cow<'static, str>>, detail: impl AsRef<str>) -> Self {
         let code = code.into();
-        let message = if code.is_empty() { detail.as_ref().to_owned() } else { format!("{code}: {}", detail.as_ref()) };
-        Self { status, code, message, headers: Vec::new(), bare: false, cause: None }
+        let message = if code.is_empty() {
+            detail.as_ref().to_owned()
+        } else {
+            format!("{code}: {}", detail.as_ref())
+        };
+        Self {
+            status,
+            code,
+            message,
+            headers: Vec::new(),
+            bare: false,
+            cause: None,
+        }
     }
 
     /// 400 `validation` whose message carries a JSON object of field name to sentence.
@@ -79,7 +90,10 @@ impl Error {
 
     /// A failure found before any handler ran.
     pub(super) fn bare(status: u16, code: &'static str, detail: &str) -> Self {
-        Self { bare: true, ..Self::new(status, code, detail) }
+        Self {
+            bare: true,
+            ..Self::new(status, code, detail)
+        }
     }
 
     /// The same with a header on its answer; the name in lower case.
@@ -117,7 +131,10 @@ impl Error {
         let mut body = Map::new();
         if self.bare {
             // Without the code: this is the text that framework-level failures always had.
-            let text = self.message.strip_prefix(&format!("{}: ", self.code)).unwrap_or(&self.message);
+            let text = self
+                .message
+                .strip_prefix(&format!("{}: ", self.code))
+                .unwrap_or(&self.message);
             body.insert("message".to_owned(), Value::from(text));
         }
         let mut error = json!({ "http_status": self.status, "code": self.code, "message": self.message });
@@ -128,7 +145,11 @@ impl Error {
 
         let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         headers.extend(self.headers.into_iter().map(|(name, value)| (name.to_owned(), value)));
-        wire::Response { status: self.status, headers, body: Value::Object(body).to_string().into_bytes() }
+        wire::Response {
+            status: self.status,
+            headers,
+            body: Value::Object(body).to_string().into_bytes(),
+        }
     }
 }
 
@@ -179,6 +200,10 @@ mod tests {
     #[test]
     fn a_missing_token_is_challenged() {
         let response = Error::unauthorized("no token").render(None);
-        assert!(response.headers.contains(&("www-authenticate".to_owned(), "Bearer".to_owned())));
+        assert!(
+            response
+                .headers
+                .contains(&("www-authenticate".to_owned(), "Bearer".to_owned()))
+        );
     }
 }

@@ -27,7 +27,8 @@ macro_rules! from_text {
 }
 
 from_text! {
-    String: "a text", |text| Some(text.to_owned());
+    // No text column can keep U+0000.
+    String: "a text", |text| (!text.contains('\0')).then(|| text.to_owned());
     i32: "an integer", |text| text.parse().ok();
     i64: "an integer", |text| text.parse().ok();
     f64: "a number", |text| text.parse().ok().filter(|number: &f64| number.is_finite());
@@ -83,11 +84,17 @@ impl Query {
     /// A list given by repeating the parameter, by commas within it, or both; blanks are trimmed, empty items left out.
     pub fn comma_list<T: FromText>(&self, name: &str) -> Result<Vec<T>, Error> {
         let items = self.values(name).flat_map(|text| text.split(',')).map(str::trim);
-        items.filter(|item| !item.is_empty()).map(|item| read(name, item)).collect()
+        items
+            .filter(|item| !item.is_empty())
+            .map(|item| read(name, item))
+            .collect()
     }
 
     fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.pairs.iter().filter(move |(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.pairs
+            .iter()
+            .filter(move |(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -122,7 +129,10 @@ mod tests {
     #[test]
     fn a_failure_names_the_parameter() {
         let error = Query::parse("limit=ten").get::<i64>("limit").unwrap_err();
-        assert_eq!((error.status(), error.message()), (400, r#"validation: {"limit":"must be an integer"}"#));
+        assert_eq!(
+            (error.status(), error.message()),
+            (400, r#"validation: {"limit":"must be an integer"}"#)
+        );
         let error = Query::default().require::<Uuid>("account_id").unwrap_err();
         assert_eq!(error.message(), r#"validation: {"account_id":"is required"}"#);
     }
@@ -140,6 +150,9 @@ mod tests {
     fn values_are_decoded() {
         let query = Query::parse("q=caf%C3%A9+noir&since=2024-01-01T00%3A00%3A00%2B07%3A00");
         assert_eq!(query.get::<String>("q"), Ok(Some("café noir".to_owned())));
-        assert_eq!(query.get::<Timestamp>("since").unwrap().unwrap().to_string(), "2023-12-31T17:00:00Z");
+        assert_eq!(
+            query.get::<Timestamp>("since").unwrap().unwrap().to_string(),
+            "2023-12-31T17:00:00Z"
+        );
     }
 }

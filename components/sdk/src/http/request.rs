@@ -64,7 +64,11 @@ impl Request {
 
     /// The first header of that name, given in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.wire.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.wire
+            .headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as it was sent.
@@ -126,7 +130,10 @@ impl Request {
         };
         let payload: Payload = serde_json::from_str(&claims.payload)
             .map_err(|_| Error::unauthorized("the access token names no account"))?;
-        Ok(Claims { account_id: payload.account.id, account_number: payload.account.number })
+        Ok(Claims {
+            account_id: payload.account.id,
+            account_number: payload.account.number,
+        })
     }
 
     fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
@@ -136,14 +143,40 @@ impl Request {
         if let Some(kind) = self.header("content-type")
             && !is_json(kind)
         {
-            return Err(Error::new(415, "unsupported_media_type", "the body must be application/json"));
+            return Err(Error::new(
+                415,
+                "unsupported_media_type",
+                "the body must be application/json",
+            ));
+        }
+        if has_nul(&self.wire.body) {
+            return Err(Error::invalid("body", "must not contain the character U+0000"));
         }
         from_json(&self.wire.body)
     }
 }
 
+/// True when a JSON text has `\u0000` in it, which no text column can keep. The only way to write it is this escape; an
+/// escape begins at a backslash that is not itself escaped.
+fn has_nul(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let escape = &rest[at + 1..];
+        if escape.starts_with(b"u0000") {
+            return true;
+        }
+        rest = escape.get(1..).unwrap_or_default();
+    }
+    false
+}
+
 fn is_json(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
@@ -157,7 +190,9 @@ fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
         }
         Error::invalid(&path, format!("cannot be read: {cause}"))
     })?;
-    deserializer.end().map_err(|error| Error::invalid("body", format!("is not one JSON value: {error}")))?;
+    deserializer
+        .end()
+        .map_err(|error| Error::invalid("body", format!("is not one JSON value: {error}")))?;
     Ok(value)
 }
 
@@ -206,7 +241,11 @@ mod tests {
     fn a_failure_names_the_json_field() {
         let error = json(r#"{"name":"x","items":[{"quantity":"two"}]}"#).unwrap_err();
         assert_eq!((error.status(), error.code()), (400, "validation"));
-        assert!(error.message().contains(r#""items[0].quantity""#), "{}", error.message());
+        assert!(
+            error.message().contains(r#""items[0].quantity""#),
+            "{}",
+            error.message()
+        );
         assert!(json(r#"{"name":3}"#).unwrap_err().message().contains(r#"{"name":"#));
     }
 
@@ -218,6 +257,12 @@ mod tests {
     }
 
     #[test]
+    fn the_nul_character_is_refused_and_a_text_about_it_is_not() {
+        assert_eq!(json(r#"{"name":"a\u0000"}"#).unwrap_err().status(), 400);
+        assert_eq!(json(r#"{"name":"a\\u0000"}"#).unwrap().name, r"a\u0000");
+    }
+
+    #[test]
     fn no_body_is_an_empty_object() {
         let error = request("", None, wire::Identity::Anonymous).json::<Body>().unwrap_err();
         assert_eq!(error.message(), r#"validation: {"name":"is required"}"#);
@@ -225,9 +270,17 @@ mod tests {
 
     #[test]
     fn another_content_type_is_a_415() {
-        let form = request("name=x", Some("application/x-www-form-urlencoded"), wire::Identity::Anonymous);
+        let form = request(
+            "name=x",
+            Some("application/x-www-form-urlencoded"),
+            wire::Identity::Anonymous,
+        );
         assert_eq!(form.json::<Body>().unwrap_err().status(), 415);
-        let merge = request(r#"{"name":"x"}"#, Some("application/merge-patch+json"), wire::Identity::Anonymous);
+        let merge = request(
+            r#"{"name":"x"}"#,
+            Some("application/merge-patch+json"),
+            wire::Identity::Anonymous,
+        );
         assert!(merge.json::<Body>().is_ok());
     }
 
@@ -244,17 +297,31 @@ mod tests {
     fn the_caller_is_the_account_of_the_token() {
         let id = "0190a5b2-7c11-7d3e-8f00-0123456789ab";
         let payload = format!(r#"{{"sub":"{id}","jti":"j","iat":1,"exp":2,"Account":{{"ID":"{id}","Number":42}}}}"#);
-        let verified = wire::Identity::Verified(wire::Claims { subject: id.to_owned(), payload });
+        let verified = wire::Identity::Verified(wire::Claims {
+            subject: id.to_owned(),
+            payload,
+        });
         let claims = request("", None, verified).claims().unwrap();
-        assert_eq!((claims.account_id.to_string().as_str(), claims.account_number), (id, 42));
-        let strange = wire::Identity::Verified(wire::Claims { subject: id.to_owned(), payload: "{}".to_owned() });
+        assert_eq!(
+            (claims.account_id.to_string().as_str(), claims.account_number),
+            (id, 42)
+        );
+        let strange = wire::Identity::Verified(wire::Claims {
+            subject: id.to_owned(),
+            payload: "{}".to_owned(),
+        });
         assert_eq!(request("", None, strange).account().unwrap_err().status(), 401);
     }
 
     #[test]
     fn path_parameters_are_decoded() {
-        assert_eq!(request("", None, wire::Identity::Anonymous).param::<String>("id"), Ok("a/b".to_owned()));
-        let error = request("", None, wire::Identity::Anonymous).param::<i64>("id").unwrap_err();
+        assert_eq!(
+            request("", None, wire::Identity::Anonymous).param::<String>("id"),
+            Ok("a/b".to_owned())
+        );
+        let error = request("", None, wire::Identity::Anonymous)
+            .param::<i64>("id")
+            .unwrap_err();
         assert_eq!(error.message(), r#"validation: {"id":"must be an integer"}"#);
     }
 }

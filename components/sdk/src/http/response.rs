@@ -26,7 +26,10 @@ impl Response {
 
     /// 201 `{ "data": value }`.
     pub fn created<T: Serialize>(value: &T) -> Result<Self, Error> {
-        Ok(Self { status: 201, ..Self::data(value)? })
+        Ok(Self {
+            status: 201,
+            ..Self::data(value)?
+        })
     }
 
     /// 200 `{ "data": "text" }`, for what has no result.
@@ -42,7 +45,10 @@ impl Response {
     /// 200 with one page of a list and where the next one is.
     pub fn page<T: Serialize>(request: &PageRequest, page: &Page<T>) -> Result<Self, Error> {
         let items = serde_json::to_value(&page.items).map_err(Error::internal)?;
-        Ok(Self::envelope(200, &json!({ "data": items, "pagination": page.pagination(request) })))
+        Ok(Self::envelope(
+            200,
+            &json!({ "data": items, "pagination": page.pagination(request) }),
+        ))
     }
 
     /// The same with a header; the name in lower case.
@@ -69,12 +75,20 @@ impl Response {
     }
 
     pub(super) fn into_wire(self) -> wire::Response {
-        wire::Response { status: self.status, headers: self.headers, body: self.body }
+        wire::Response {
+            status: self.status,
+            headers: self.headers,
+            body: self.body,
+        }
     }
 
     fn envelope(status: u16, body: &serde_json::Value) -> Self {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self { status, headers, body: body.to_string().into_bytes() }
+        Self {
+            status,
+            headers,
+            body: body.to_string().into_bytes(),
+        }
     }
 }
 
@@ -97,7 +111,11 @@ mod tests {
 
     #[test]
     fn a_page_has_its_pagination_beside_the_data() {
-        let request = PageRequest { page: 1, limit: 2, cursor: None };
+        let request = PageRequest {
+            page: 1,
+            limit: 2,
+            cursor: None,
+        };
         let page = Page::from_rows(&request, vec![1, 2, 3], 3, |id| *id);
         let body: serde_json::Value = serde_json::from_str(&text(Response::page(&request, &page))).unwrap();
         assert_eq!(body["data"], json!([1, 2]));

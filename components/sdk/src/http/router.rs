@@ -69,7 +69,13 @@ impl Router {
             return Err(Error::bare(404, "not_found", "Not Found"));
         }
         // A literal segment wins over a parameter, from the left, as in any client's idea of a path.
-        matching.sort_by_key(|(route, _)| route.pattern.split('/').map(|part| part.starts_with(':')).collect::<Vec<_>>());
+        matching.sort_by_key(|(route, _)| {
+            route
+                .pattern
+                .split('/')
+                .map(|part| part.starts_with(':'))
+                .collect::<Vec<_>>()
+        });
         let allowed: Vec<_> = matching.iter().map(|(route, _)| route.method).collect();
         let found = matching.into_iter().find(|(route, _)| route.method == request.method);
         let Some((route, params)) = found else {
@@ -136,12 +142,21 @@ mod tests {
     #[test]
     fn a_literal_segment_wins_over_a_parameter() {
         assert_eq!(ask("GET", "/api/v1/thing/mine"), (200, r#"{"data":"mine"}"#.to_owned()));
-        assert_eq!(ask("GET", "/api/v1/thing/a%20b"), (200, r#"{"data":"one a b"}"#.to_owned()));
+        assert_eq!(
+            ask("GET", "/api/v1/thing/a%20b"),
+            (200, r#"{"data":"one a b"}"#.to_owned())
+        );
     }
 
     #[test]
     fn paths_match_exactly() {
-        for path in ["/api/v1/thing/", "/api/v1/thing/a/", "/api/v1", "/api/v1/thing//", "/API/v1/thing/mine"] {
+        for path in [
+            "/api/v1/thing/",
+            "/api/v1/thing/a/",
+            "/api/v1",
+            "/api/v1/thing//",
+            "/API/v1/thing/mine",
+        ] {
             assert_eq!(ask("GET", path).0, 404, "{path}");
         }
     }

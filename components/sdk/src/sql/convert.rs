@@ -93,7 +93,11 @@ impl<T: ToValue> ToValue for Option<T> {
 
 impl<T: FromValue> FromValue for Option<T> {
     fn from_value(value: &Value) -> Option<Self> {
-        if matches!(value, Value::Null) { Some(None) } else { T::from_value(value).map(Some) }
+        if matches!(value, Value::Null) {
+            Some(None)
+        } else {
+            T::from_value(value).map(Some)
+        }
     }
 }
 

@@ -95,13 +95,28 @@ impl Error {
 impl From<sql::Error> for Error {
     fn from(error: sql::Error) -> Self {
         match error {
-            sql::Error::UniqueViolation(v) => Self::Unique { constraint: v.constraint, table: v.table },
-            sql::Error::ForeignKeyViolation(v) => Self::ForeignKey { constraint: v.constraint, table: v.table },
-            sql::Error::CheckViolation(v) => Self::Check { constraint: v.constraint, table: v.table },
-            sql::Error::NotNullViolation(v) => Self::NotNull { table: v.table, message: v.message },
+            sql::Error::UniqueViolation(v) => Self::Unique {
+                constraint: v.constraint,
+                table: v.table,
+            },
+            sql::Error::ForeignKeyViolation(v) => Self::ForeignKey {
+                constraint: v.constraint,
+                table: v.table,
+            },
+            sql::Error::CheckViolation(v) => Self::Check {
+                constraint: v.constraint,
+                table: v.table,
+            },
+            sql::Error::NotNullViolation(v) => Self::NotNull {
+                table: v.table,
+                message: v.message,
+            },
             sql::Error::InvalidParameter((position, reason)) => Self::InvalidParameter { position, reason },
             sql::Error::Poisoned => Self::Poisoned,
-            sql::Error::Other(error) => Self::Database { code: error.code, message: error.message },
+            sql::Error::Other(error) => Self::Database {
+                code: error.code,
+                message: error.message,
+            },
         }
     }
 }

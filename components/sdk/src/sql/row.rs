@@ -44,20 +44,36 @@ impl Column for usize {
 impl Row {
     /// A row of these columns and values; for tests of what reads one.
     pub fn new(columns: &[&str], values: Vec<Value>) -> Self {
-        Self { columns: columns.iter().map(|column| (*column).to_owned()).collect(), values }
+        Self {
+            columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+            values,
+        }
     }
 
     pub(super) fn all(rows: sql::Rows) -> Vec<Self> {
         let columns: Rc<[String]> = rows.columns.into();
-        rows.rows.into_iter().map(|values| Self { columns: Rc::clone(&columns), values }).collect()
+        rows.rows
+            .into_iter()
+            .map(|values| Self {
+                columns: Rc::clone(&columns),
+                values,
+            })
+            .collect()
     }
 
     /// The column's value; `Option<T>` where it may be null.
     pub fn get<T: FromValue>(&self, column: impl Column) -> Result<T, Error> {
-        let position = column.position(&self.columns).ok_or_else(|| Error::NoColumn(column.name()))?;
-        let value = self.values.get(position).ok_or_else(|| Error::NoColumn(column.name()))?;
-        T::from_value(value)
-            .ok_or_else(|| Error::ColumnType { column: column.name(), expected: std::any::type_name::<T>() })
+        let position = column
+            .position(&self.columns)
+            .ok_or_else(|| Error::NoColumn(column.name()))?;
+        let value = self
+            .values
+            .get(position)
+            .ok_or_else(|| Error::NoColumn(column.name()))?;
+        T::from_value(value).ok_or_else(|| Error::ColumnType {
+            column: column.name(),
+            expected: std::any::type_name::<T>(),
+        })
     }
 }
 

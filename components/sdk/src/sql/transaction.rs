@@ -19,11 +19,10 @@ pub fn serializable<T, E: From<Error>>(work: impl FnOnce(&Transaction) -> Result
     run(sql::Isolation::Serializable, work)
 }
 
-fn run<T, E: From<Error>>(
-    isolation: sql::Isolation,
-    work: impl FnOnce(&Transaction) -> Result<T, E>,
-) -> Result<T, E> {
-    let transaction = Transaction { inner: sql::Transaction::begin(isolation) };
+fn run<T, E: From<Error>>(isolation: sql::Isolation, work: impl FnOnce(&Transaction) -> Result<T, E>) -> Result<T, E> {
+    let transaction = Transaction {
+        inner: sql::Transaction::begin(isolation),
+    };
     match work(&transaction) {
         Ok(value) => {
             transaction.inner.commit().map_err(Error::from)?;

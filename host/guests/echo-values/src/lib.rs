@@ -1,4 +1,5 @@
 //! Returns what it is given, for every kind of WIT value.
+#![expect(unsafe_code, missing_docs, reason = "generated: the calling convention of components, and the items of the WIT")]
 
 wit_bindgen::generate!({ world: "echo-values", path: "wit" });
 
@@ -33,13 +34,13 @@ impl Guest for Echo {
     fn letter(value: char) -> char {
         value
     }
-    fn level(value: Level) -> Level {
+    fn one_level(value: Level) -> Level {
         value
     }
-    fn few(value: Few) -> Few {
+    fn few_flags(value: Few) -> Few {
         value
     }
-    fn many(value: Many) -> Many {
+    fn many_flags(value: Many) -> Many {
         value
     }
     fn empty_outcome(value: Result<(), ()>) -> Result<(), ()> {
@@ -51,16 +52,16 @@ impl Guest for Echo {
     fn bytes(value: Vec<u8>) -> Vec<u8> {
         value
     }
-    fn shape(value: Shape) -> Shape {
+    fn one_shape(value: Shape) -> Shape {
         value
     }
-    fn point(value: Point) -> Point {
+    fn one_point(value: Point) -> Point {
         value
     }
-    fn scalars(value: Scalars) -> Scalars {
+    fn all_scalars(value: Scalars) -> Scalars {
         value
     }
-    fn order(value: Order) -> Order {
+    fn one_order(value: Order) -> Order {
         value
     }
     fn maybe(value: Option<Option<u32>>) -> Option<Option<u32>> {

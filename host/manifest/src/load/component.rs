@@ -84,10 +84,6 @@ pub(super) fn read(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) 
 }
 
 fn read_source(item: &Item<'_, '_>, report: &mut Report<'_>) -> Option<PathBuf> {
-    if item.is_table() {
-        item.wrong_type("a string", report);
-        return None;
-    }
     let path = item.string(report)?;
     if path.is_empty() {
         item.invalid("is empty", "write the path of the compiled component", report);
@@ -97,18 +93,14 @@ fn read_source(item: &Item<'_, '_>, report: &mut Report<'_>) -> Option<PathBuf> 
 
 fn read_build(mut table: Section<'_, '_>, report: &mut Report<'_>) -> Build {
     let command = table.require("command", report);
-    let commands = command
-        .as_ref()
-        .map_or_else(Vec::new, |item| item.string_or_strings(report));
-    let is_blank = commands.is_empty() || commands.iter().any(|command| command.trim().is_empty());
-    if let Some(item) = &command
-        && is_blank
-        && !item.is_table()
+    let commands = command.as_ref().and_then(|item| item.string_or_strings(report));
+    if let (Some(item), Some(commands)) = (&command, &commands)
+        && (commands.is_empty() || commands.iter().any(|command| command.trim().is_empty()))
     {
         item.invalid("runs nothing", "write the command, or remove the build table", report);
     }
     let build = Build {
-        commands: commands.into_iter().map(str::to_owned).collect(),
+        commands: commands.unwrap_or_default().into_iter().map(str::to_owned).collect(),
         workdir: table.string("workdir", report).map(PathBuf::from),
         watch: table
             .strings("watch", report)

@@ -30,13 +30,9 @@ fn read_one(mut table: Section<'_, '_>, names: &Names, report: &mut Report<'_>) 
     table.string("id", report);
     let route = table.require("route", report);
     let pattern = route.as_ref().and_then(|item| read_pattern(item, report));
-    let component = table.require("component", report).and_then(|item| {
-        if item.is_table() {
-            item.wrong_type("a string", report);
-            return None;
-        }
-        names.component(item.string(report)?, PLACE, &item, report)
-    });
+    let component = table
+        .require("component", report)
+        .and_then(|item| names.component(item.string(report)?, PLACE, &item, report));
     table.refuse("executor", "remove it; requests reach a component as values", report);
     table.refuse("components", "remove it; a route has one component", report);
     table.refuse("dependencies", "remove it; a route has one component", report);
@@ -49,13 +45,7 @@ fn read_one(mut table: Section<'_, '_>, names: &Names, report: &mut Report<'_>) 
     })
 }
 
-/// Also used for `sensitive`, whose paths are written alike.
-pub(super) fn read_pattern(item: &Item<'_, '_>, report: &mut Report<'_>) -> Option<RoutePattern> {
-    if item.is_table() {
-        let way_out = "remove the route; a component without one is reached through its exports alone";
-        item.invalid("private routes are not supported", way_out, report);
-        return None;
-    }
+fn read_pattern(item: &Item<'_, '_>, report: &mut Report<'_>) -> Option<RoutePattern> {
     let text = item.string(report)?;
     match RoutePattern::parse(text) {
         Ok(pattern) => Some(pattern),

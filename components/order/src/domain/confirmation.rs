@@ -1,0 +1,159 @@
+//! Which lines a seller may confirm together.
+
+use std::collections::BTreeMap;
+
+use sdk::{AccountId, Currency, Timestamp};
+
+use super::{
+    id::{ItemId, SessionId},
+    item::Item,
+    session::{Payment, Session},
+};
+use crate::error::Error;
+
+/// Lines that become one order: one buyer, one address, one transport option.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Batch {
+    /// At least one.
+    pub(crate) items: Vec<Item>,
+    pub(crate) buyer_id: AccountId,
+    pub(crate) address: String,
+    pub(crate) transport_option: String,
+    pub(crate) currency: Currency,
+    pub(crate) total_amount: i64,
+    /// The payment option of the checkouts, when the carrier collects all of it at the door: then the seller's fee is netted from it.
+    pub(crate) collected_by: Option<String>,
+}
+
+/// Checks that this seller may confirm all these lines now. Lines and sessions are as they are stored.
+pub(crate) fn check(
+    ids: &[ItemId],
+    items: Vec<Item>,
+    sessions: &BTreeMap<SessionId, Session>,
+    seller: AccountId,
+    now: Timestamp,
+) -> Result<Batch, Error> {
+    // A repeated id finds fewer lines than were asked for.
+    let Some(first) = items.first().filter(|_| items.len() == ids.len()) else { return Err(Error::ItemNotFound) };
+    let (buyer_id, address) = (first.account_id, first.address.clone());
+    let (transport_option, currency) = (first.transport_option.clone(), first.currency);
+
+    let mut all_on_delivery = true;
+    let mut collected_by = None;
+    let mut total_amount = 0i64;
+    for item in &items {
+        let session = sessions.get(&item.payment_session_id).ok_or(Error::ItemNotFound)?;
+        check_item(item, session, seller, now)?;
+        if item.account_id != buyer_id {
+            return Err(Error::ItemsNotSameBuyer);
+        }
+        if item.address != address {
+            return Err(Error::ItemsNotSameAddress);
+        }
+        if item.transport_option != transport_option {
+            return Err(Error::ItemsTransportMismatch);
+        }
+        if item.currency != currency {
+            return Err(Error::MixedCurrencyCart);
+        }
+        all_on_delivery &= session.payment() == Payment::OnDelivery;
+        collected_by = collected_by.or_else(|| session.payment_option().map(str::to_owned));
+        total_amount = total_amount.checked_add(item.total_amount).ok_or(Error::AmountTooLarge)?;
+    }
+    let collected_by = collected_by.filter(|_| all_on_delivery);
+    Ok(Batch { items, buyer_id, address, transport_option, currency, total_amount, collected_by })
+}
+
+fn check_item(item: &Item, session: &Session, seller: AccountId, now: Timestamp) -> Result<(), Error> {
+    if item.seller_id != seller {
+        return Err(Error::ItemNotOwnedBySeller(item.id.0));
+    }
+    if item.date_cancelled.is_some() {
+        return Err(Error::ItemAlreadyCancelled(item.id.0));
+    }
+    if item.is_taken() {
+        return Err(Error::ItemAlreadyConfirmed(item.id.0));
+    }
+    match session.payment() {
+        Payment::Settled => Ok(()),
+        // From then on the stock is no longer held.
+        Payment::OnDelivery if now >= session.date_expired => Err(Error::CheckoutExpired),
+        Payment::OnDelivery => Ok(()),
+        Payment::Awaited => Err(Error::PaymentNotSuccess),
+        Payment::Over => Err(Error::ItemAlreadyCancelled(item.id.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        sample::{self, BUYER, SELLER, STRANGER},
+        status::Status,
+    };
+
+    const BEFORE_EXPIRY: Timestamp = Timestamp::from_ms(1);
+
+    fn confirm(items: Vec<Item>, session: Session) -> Result<Batch, Error> {
+        let ids: Vec<_> = items.iter().map(|item| item.id).collect();
+        check(&ids, items, &BTreeMap::from([(session.id, session)]), SELLER, BEFORE_EXPIRY)
+    }
+
+    #[test]
+    fn open_lines_on_delivery_are_confirmed_together() {
+        let batch = confirm(vec![sample::item(1), sample::item(2)], sample::session()).unwrap();
+        assert_eq!((batch.buyer_id, batch.total_amount), (BUYER, 2 * 115_000));
+        assert_eq!(batch.collected_by.as_deref(), Some("system-cod"));
+    }
+
+    #[test]
+    fn a_settled_checkout_leaves_nothing_to_net_from() {
+        let paid = Session { status: Status::Success, ..sample::session() };
+        assert_eq!(confirm(vec![sample::item(1)], paid).unwrap().collected_by, None);
+    }
+
+    #[test]
+    fn missing_and_repeated_lines_are_not_found() {
+        let sessions = BTreeMap::from([(sample::session().id, sample::session())]);
+        for (ids, items) in [
+            (vec![ItemId(1), ItemId(2)], vec![sample::item(1)]),
+            (vec![ItemId(1), ItemId(1)], vec![sample::item(1)]),
+            (vec![], vec![]),
+        ] {
+            let outcome = check(&ids, items, &sessions, SELLER, BEFORE_EXPIRY);
+            assert!(matches!(outcome, Err(Error::ItemNotFound)), "{ids:?}");
+        }
+    }
+
+    #[test]
+    fn lines_of_others_taken_and_cancelled_lines_are_refused() {
+        let foreign = Item { seller_id: STRANGER, ..sample::item(1) };
+        assert!(matches!(confirm(vec![foreign], sample::session()), Err(Error::ItemNotOwnedBySeller(1))));
+        let claimed = Item { confirm_session_id: Some(sample::session().id), ..sample::item(1) };
+        assert!(matches!(confirm(vec![claimed], sample::session()), Err(Error::ItemAlreadyConfirmed(1))));
+        let cancelled = Item { date_cancelled: Some(BEFORE_EXPIRY), ..sample::item(1) };
+        assert!(matches!(confirm(vec![cancelled], sample::session()), Err(Error::ItemAlreadyCancelled(1))));
+    }
+
+    #[test]
+    fn different_buyers_addresses_and_options_do_not_go_together() {
+        let with = |second: Item| confirm(vec![sample::item(1), second], sample::session());
+        let other_buyer = Item { account_id: STRANGER, ..sample::item(2) };
+        assert!(matches!(with(other_buyer), Err(Error::ItemsNotSameBuyer)));
+        let other_address = Item { address: "elsewhere, VN".to_owned(), ..sample::item(2) };
+        assert!(matches!(with(other_address), Err(Error::ItemsNotSameAddress)));
+        let other_option = Item { transport_option: "express".to_owned(), ..sample::item(2) };
+        assert!(matches!(with(other_option), Err(Error::ItemsTransportMismatch)));
+    }
+
+    #[test]
+    fn unpaid_ended_and_expired_checkouts_are_not_confirmed() {
+        let one = || vec![sample::item(1)];
+        let awaited = Session { collect_on_delivery: false, ..sample::session() };
+        assert!(matches!(confirm(one(), awaited), Err(Error::PaymentNotSuccess)));
+        let failed = Session { status: Status::Failed, ..sample::session() };
+        assert!(matches!(confirm(one(), failed), Err(Error::ItemAlreadyCancelled(1))));
+        let expired = Session { date_expired: BEFORE_EXPIRY, ..sample::session() };
+        assert!(matches!(confirm(one(), expired), Err(Error::CheckoutExpired)));
+    }
+}

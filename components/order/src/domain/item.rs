@@ -1,0 +1,50 @@
+//! One line of a checkout.
+
+use sdk::{AccountId, Currency, Timestamp};
+
+use super::id::{ItemId, OrderId, ReservationId, SessionId, SkuId, SpuId};
+
+/// A stored line. Pending until it has an order; claimed while a confirmation works on it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Item {
+    pub(crate) id: ItemId,
+    pub(crate) order_id: Option<OrderId>,
+    /// The confirmation that claimed it.
+    pub(crate) confirm_session_id: Option<SessionId>,
+    /// The buyer.
+    pub(crate) account_id: AccountId,
+    pub(crate) seller_id: AccountId,
+    pub(crate) sku_id: SkuId,
+    pub(crate) spu_id: SpuId,
+    pub(crate) slug: String,
+    pub(crate) sku_name: String,
+    pub(crate) address: String,
+    pub(crate) note: Option<String>,
+    pub(crate) serial_ids: Option<Vec<String>>,
+    pub(crate) quantity: i64,
+    /// Of one unit.
+    pub(crate) weight_grams: i64,
+    pub(crate) transport_option: String,
+    /// Of all amounts.
+    pub(crate) currency: Currency,
+    pub(crate) subtotal_amount: i64,
+    pub(crate) total_amount: i64,
+    pub(crate) payment_session_id: SessionId,
+    pub(crate) reservation_id: ReservationId,
+    pub(crate) date_created: Timestamp,
+    pub(crate) date_cancelled: Option<Timestamp>,
+    /// None is the system.
+    pub(crate) cancelled_by_id: Option<AccountId>,
+}
+
+impl Item {
+    /// Confirmed, or claimed by a confirmation that may still fail.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.order_id.is_some() || self.confirm_session_id.is_some()
+    }
+
+    /// Neither taken nor cancelled.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.is_taken() && self.date_cancelled.is_none()
+    }
+}

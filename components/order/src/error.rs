@@ -1,0 +1,183 @@
+//! The module's failures, and the only place that gives them codes.
+
+use sdk::{config, http, sql};
+
+use crate::domain::id::SkuId;
+
+/// What a request can fail with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("one of quantity and delta_quantity is required")]
+    QuantityRequired,
+    #[error("buy_now takes exactly one item")]
+    BuyNowSingleSku,
+    #[error("address is empty")]
+    EmptyAddress,
+    #[error("address could not be located")]
+    AddressNotFound,
+    #[error("could not verify address country (no country in geocode result)")]
+    AddressCountryUnresolved,
+    // A client reads both countries out of this sentence.
+    #[error("address resolves to {address}, buyer country is {buyer}")]
+    AddressCountryMismatch { address: String, buyer: String },
+    #[error("item not found")]
+    ItemNotFound,
+    #[error("order not found")]
+    OrderNotFound,
+    #[error("{0} not found")]
+    EntityNotFound(&'static str),
+    #[error("the items are priced in more than one currency")]
+    MixedCurrencyCart,
+    #[error("no exchange rate from {from} to {to}")]
+    FxRateUnavailable { from: String, to: String },
+    #[error("{0} is your own product")]
+    OwnProduct(String),
+    #[error("{0} is not for sale")]
+    ProductDisabled(String),
+    #[error("the seller of {0} is suspended")]
+    SellerSuspended(String),
+    #[error("the account is suspended")]
+    AccountSuspended,
+    #[error("no default contact: {0}")]
+    NoDefaultContact(String),
+    #[error("{0}")]
+    UnknownTransportOption(String),
+    #[error("{0}")]
+    TransportNotServed(String),
+    #[error("{0}")]
+    TransportUnavailable(String),
+    #[error("{0}")]
+    UnknownPaymentOption(String),
+    #[error("{option} cannot be paid in {currency}")]
+    PaymentCurrencyUnsupported { option: String, currency: String },
+    #[error("{0}")]
+    PaymentFailed(String),
+    #[error("{0}")]
+    PaymentUnavailable(String),
+    #[error("the balance does not cover the amount and no payment option is given")]
+    WalletInsufficient,
+    #[error("the amount is too large")]
+    AmountTooLarge,
+    #[error("no stock record for SKU {0}")]
+    StockNotFound(SkuId),
+    #[error("{label}: requested {requested}, available {available}")]
+    OutOfStock { label: String, requested: i64, available: i64 },
+    #[error("{label}: requested {requested}, free serials {available}")]
+    SerialShortage { label: String, requested: i64, available: i64 },
+    #[error("the items have different buyers")]
+    ItemsNotSameBuyer,
+    #[error("the items have different addresses")]
+    ItemsNotSameAddress,
+    #[error("the items have different transport options")]
+    ItemsTransportMismatch,
+    #[error("the items are not paid")]
+    PaymentNotSuccess,
+    #[error("item {0} belongs to another seller")]
+    ItemNotOwnedBySeller(i64),
+    #[error("item {0} is confirmed or being confirmed")]
+    ItemAlreadyConfirmed(i64),
+    #[error("item {0} is cancelled")]
+    ItemAlreadyCancelled(i64),
+    #[error("the checkout expired")]
+    CheckoutExpired,
+    #[error("the checkout is no longer open")]
+    SessionClosed,
+    #[error("the payment is settled; it is given back by a refund of the order")]
+    PaymentSettled,
+    #[error("the fee needs a payment that settles at once")]
+    FeeNotSettled,
+    #[error("ask {module}: {reason}")]
+    Peer { module: &'static str, reason: String },
+    #[error("the claim of confirmation was lost: {claimed} items claimed, {placed} placed")]
+    ClaimLost { claimed: u64, placed: u64 },
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    #[error(transparent)]
+    Sql(#[from] sql::Error),
+}
+
+impl Error {
+    /// Status and code of what a client may be told; none for what only an operator understands.
+    fn told(&self) -> Option<(u16, &'static str)> {
+        Some(match self {
+            Self::QuantityRequired => (400, "quantity_param_required"),
+            Self::BuyNowSingleSku => (400, "buy_now_single_sku_only"),
+            Self::EmptyAddress => (400, "empty_address"),
+            Self::AddressNotFound => (400, "address_not_found"),
+            Self::AddressCountryUnresolved => (400, "address_country_unresolved"),
+            Self::AddressCountryMismatch { .. } => (400, "address_country_mismatch"),
+            Self::ItemNotFound => (404, "order_item_not_found"),
+            Self::OrderNotFound => (404, "order_not_found"),
+            Self::EntityNotFound(_) => (404, "entity_not_found"),
+            Self::MixedCurrencyCart => (400, "mixed_currency_cart"),
+            Self::FxRateUnavailable { .. } => (503, "fx_rate_unavailable"),
+            Self::OwnProduct(_) => (409, "own_product"),
+            Self::ProductDisabled(_) => (409, "product_disabled"),
+            Self::SellerSuspended(_) => (409, "seller_suspended"),
+            Self::AccountSuspended => (403, "account_suspended"),
+            Self::NoDefaultContact(_) => (404, "no_default_contact"),
+            Self::UnknownTransportOption(_) => (400, "unknown_transport_option"),
+            Self::TransportNotServed(_) => (400, "transport_not_served"),
+            Self::TransportUnavailable(_) => (502, "transport_provider_unavailable"),
+            Self::UnknownPaymentOption(_) => (400, "unknown_payment_option"),
+            Self::PaymentCurrencyUnsupported { .. } => (400, "payment_currency_unsupported"),
+            Self::PaymentFailed(_) => (402, "payment_failed"),
+            Self::PaymentUnavailable(_) => (502, "payment_provider_unavailable"),
+            Self::WalletInsufficient => (402, "ORDER_WALLET_INSUFFICIENT"),
+            Self::AmountTooLarge => (400, "amount_too_large"),
+            Self::StockNotFound(_) => (404, "stock_not_found"),
+            Self::OutOfStock { .. } => (409, "out_of_stock"),
+            Self::SerialShortage { .. } => (409, "serial_shortage"),
+            Self::ItemsNotSameBuyer => (400, "items_not_same_buyer"),
+            Self::ItemsNotSameAddress => (400, "items_not_same_address"),
+            Self::ItemsTransportMismatch => (400, "items_transport_mismatch"),
+            Self::PaymentNotSuccess => (400, "payment_not_success"),
+            Self::ItemNotOwnedBySeller(_) => (403, "item_not_owned_by_seller"),
+            Self::ItemAlreadyConfirmed(_) => (409, "item_already_confirmed"),
+            Self::ItemAlreadyCancelled(_) => (409, "item_already_cancelled"),
+            Self::CheckoutExpired => (409, "checkout_expired"),
+            Self::SessionClosed => (410, "payment_session_closed"),
+            Self::PaymentSettled => (409, "payment_cannot_cancel"),
+            Self::FeeNotSettled => (409, "fee_not_settled"),
+            Self::Peer { .. } | Self::ClaimLost { .. } | Self::Config(_) | Self::Sql(_) => return None,
+        })
+    }
+}
+
+impl From<Error> for http::Error {
+    fn from(error: Error) -> Self {
+        match error.told() {
+            Some((status, code)) => Self::new(status, code, error.to_string()),
+            None => Self::internal(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_reads_the_countries_of_a_mismatch() {
+        let error = Error::AddressCountryMismatch { address: "US".into(), buyer: "VN".into() };
+        let answer = http::Error::from(error);
+        assert_eq!((answer.status(), answer.code()), (400, "address_country_mismatch"));
+        assert_eq!(
+            answer.message(),
+            "address_country_mismatch: address resolves to US, buyer country is VN"
+        );
+    }
+
+    #[test]
+    fn upper_case_codes_are_sent_as_written() {
+        let answer = http::Error::from(Error::WalletInsufficient);
+        assert_eq!((answer.status(), answer.code()), (402, "ORDER_WALLET_INSUFFICIENT"));
+    }
+
+    #[test]
+    fn what_another_module_said_stays_inside() {
+        let answer = http::Error::from(Error::Peer { module: "inventory", reason: "secret".into() });
+        assert_eq!((answer.status(), answer.code()), (500, "internal"));
+        assert!(!answer.message().contains("secret"));
+    }
+}

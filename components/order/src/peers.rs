@@ -1,0 +1,20 @@
+//! What this module asks of others: one file per module, in this module's own types and failures.
+
+pub(crate) mod account;
+pub(crate) mod carriers;
+pub(crate) mod catalog;
+pub(crate) mod geocoding;
+pub(crate) mod inventory;
+pub(crate) mod payments;
+
+use crate::error::Error;
+
+/// A failure of another module that nobody here can act on.
+fn failed(module: &'static str, reason: impl Into<String>) -> Error {
+    Error::Peer { module, reason: reason.into() }
+}
+
+/// An id another module gave us.
+fn id<T: std::str::FromStr>(module: &'static str, text: &str) -> Result<T, Error> {
+    text.parse().map_err(|_| failed(module, format!("`{text}` is no id")))
+}

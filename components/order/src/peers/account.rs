@@ -1,0 +1,58 @@
+//! Who buys and who sells.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sdk::{AccountId, Currency};
+
+use super::{failed, id};
+use crate::{
+    bindings::shop::account::{contacts, profiles},
+    error::Error,
+};
+
+const MODULE: &str = "account";
+
+/// What checkout needs to know about a buyer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Buyer {
+    /// ISO 3166-1 alpha-2.
+    pub(crate) country: String,
+    pub(crate) currency: Currency,
+}
+
+/// The profile of an account that may buy.
+pub(crate) fn buyer(account: AccountId) -> Result<Buyer, Error> {
+    let profile = profiles::get(&account.to_string()).map_err(|error| match error {
+        profiles::Error::NotFound => Error::EntityNotFound("account"),
+        profiles::Error::Other(reason) => failed(MODULE, reason),
+    })?;
+    if profile.status == profiles::Status::Suspended {
+        return Err(Error::AccountSuspended);
+    }
+    let currency = id(MODULE, &profile.currency)?;
+    Ok(Buyer { country: profile.country, currency })
+}
+
+/// Whether an account may sell at the moment.
+pub(crate) fn may_sell(account: AccountId) -> Result<bool, Error> {
+    match profiles::get(&account.to_string()) {
+        Ok(profile) => Ok(profile.status == profiles::Status::Active),
+        Err(profiles::Error::NotFound) => Ok(false),
+        Err(profiles::Error::Other(reason)) => Err(failed(MODULE, reason)),
+    }
+}
+
+/// The addresses these accounts send from.
+pub(crate) fn origins(accounts: &BTreeSet<AccountId>) -> Result<BTreeMap<AccountId, String>, Error> {
+    let ids: Vec<String> = accounts.iter().map(AccountId::to_string).collect();
+    let contacts = contacts::get_defaults(&ids).map_err(|error| match error {
+        contacts::Error::NoDefaultContact(accounts) => Error::NoDefaultContact(accounts.join(", ")),
+        contacts::Error::Other(reason) => failed(MODULE, reason),
+    })?;
+    contacts.into_iter().map(|contact| Ok((id(MODULE, &contact.account_id)?, contact.address))).collect()
+}
+
+/// The address this account sends from.
+pub(crate) fn origin(account: AccountId) -> Result<String, Error> {
+    origins(&BTreeSet::from([account]))?.remove(&account).ok_or_else(|| Error::NoDefaultContact(account.to_string()))
+}

@@ -1,0 +1,85 @@
+//! Cart lines.
+
+use sdk::{
+    AccountId,
+    sql::{self, Error, Row, Transaction, params},
+};
+
+use crate::domain::id::SkuId;
+
+/// A SKU and how many of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CartLine {
+    pub(crate) sku_id: SkuId,
+    pub(crate) quantity: i64,
+}
+
+/// An account's cart, oldest line first.
+pub(crate) fn list(account: AccountId) -> Result<Vec<CartLine>, Error> {
+    sql::query(r#"SELECT sku_id, quantity FROM "order".cart_item WHERE account_id = $1 ORDER BY id"#, params![account])?
+        .iter()
+        .map(line)
+        .collect()
+}
+
+/// Makes the quantity of a SKU this one.
+pub(crate) fn set(account: AccountId, line: CartLine) -> Result<(), Error> {
+    sql::execute(
+        r#"INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity) VALUES ($1, $2, $3)
+           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = excluded.quantity"#,
+        params![account, line.sku_id, line.quantity],
+    )
+    .map(drop)
+}
+
+/// Adds to the quantity of a SKU, up to `most`.
+pub(crate) fn add(account: AccountId, line: CartLine, most: i64) -> Result<(), Error> {
+    sql::execute(
+        r#"INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity) VALUES ($1, $2, LEAST($3::bigint, $4::bigint))
+           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = LEAST(c.quantity + excluded.quantity, $4::bigint)"#,
+        params![account, line.sku_id, line.quantity, most],
+    )
+    .map(drop)
+}
+
+/// Removes a SKU; nothing there is fine.
+pub(crate) fn remove(account: AccountId, sku: SkuId) -> Result<(), Error> {
+    sql::execute(
+        r#"DELETE FROM "order".cart_item WHERE account_id = $1 AND sku_id = $2"#,
+        params![account, sku],
+    )
+    .map(drop)
+}
+
+/// Empties a cart.
+pub(crate) fn clear(account: AccountId) -> Result<(), Error> {
+    sql::execute(r#"DELETE FROM "order".cart_item WHERE account_id = $1"#, params![account]).map(drop)
+}
+
+/// Takes these SKUs out of a cart, and returns the lines that were there.
+pub(crate) fn take(tx: &Transaction, account: AccountId, skus: &[SkuId]) -> Result<Vec<CartLine>, Error> {
+    tx.query(
+        r#"DELETE FROM "order".cart_item WHERE account_id = $1 AND sku_id = ANY($2) RETURNING sku_id, quantity"#,
+        params![account, skus],
+    )?
+    .iter()
+    .map(line)
+    .collect()
+}
+
+/// Puts lines back, up to `most` of a SKU together with what was added meanwhile.
+pub(crate) fn put_back(tx: &Transaction, account: AccountId, lines: &[CartLine], most: i64) -> Result<(), Error> {
+    let skus: Vec<_> = lines.iter().map(|line| line.sku_id).collect();
+    let quantities: Vec<_> = lines.iter().map(|line| line.quantity).collect();
+    tx.execute(
+        r#"INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity)
+           SELECT $1, line.sku_id, line.quantity FROM unnest($2::uuid[], $3::bigint[]) AS line (sku_id, quantity)
+           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = LEAST(c.quantity + excluded.quantity, $4::bigint)"#,
+        params![account, skus, quantities, most],
+    )
+    .map(drop)
+}
+
+fn line(row: &Row) -> Result<CartLine, Error> {
+    Ok(CartLine { sku_id: row.get("sku_id")?, quantity: row.get("quantity")? })
+}

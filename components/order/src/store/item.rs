@@ -1,0 +1,218 @@
+//! Lines of checkouts.
+
+use sdk::{
+    AccountId, Currency, Timestamp,
+    sql::{self, Error, Json, Row, Transaction, params},
+};
+
+use crate::domain::{
+    checkout::Line,
+    id::{ItemId, OrderId, ReservationId, SessionId, SkuId},
+    item::Item,
+};
+
+/// What the lines of one checkout have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Common<'a> {
+    pub(crate) session_id: SessionId,
+    pub(crate) buyer: AccountId,
+    pub(crate) address: &'a str,
+    pub(crate) currency: Currency,
+    pub(crate) now: Timestamp,
+}
+
+/// Inserts the lines of a checkout in one statement. `serials` has the units picked for each line, none for goods without.
+pub(crate) fn insert(tx: &Transaction, common: Common<'_>, lines: &[Line], serials: &[Vec<String>]) -> Result<(), Error> {
+    fn column<T>(lines: &[Line], of: impl Fn(&Line) -> T) -> Vec<T> {
+        lines.iter().map(of).collect()
+    }
+    // Arrays have no nulls: an empty text stands for none.
+    let serials: Vec<String> = serials
+        .iter()
+        .map(|serials| if serials.is_empty() { String::new() } else { serde_json::Value::from(serials.clone()).to_string() })
+        .collect();
+    tx.execute(
+        r#"INSERT INTO "order".item
+               (account_id, seller_id, sku_id, spu_id, slug, sku_name, address, note, serial_ids, quantity, weight_grams,
+                transport_option, currency, unit_amount, subtotal_amount, shipping_amount, total_amount,
+                payment_session_id, reservation_id, date_created)
+           SELECT $1, line.seller_id, line.sku_id, line.spu_id, line.slug, line.sku_name, $2, NULLIF(line.note, ''),
+                  NULLIF(line.serials, '')::jsonb, line.quantity, line.weight_grams, line.transport_option, $3,
+                  line.unit_amount, line.subtotal_amount, line.shipping_amount, line.total_amount, $4,
+                  line.reservation_id, $5
+           FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[],
+                       $14::bigint[], $15::text[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::uuid[])
+                WITH ORDINALITY
+                AS line (seller_id, sku_id, spu_id, slug, sku_name, note, serials, quantity,
+                         weight_grams, transport_option, unit_amount, subtotal_amount, shipping_amount, total_amount,
+                         reservation_id, position)
+           ORDER BY line.position"#,
+        params![
+            common.buyer,
+            common.address,
+            common.currency,
+            common.session_id,
+            common.now,
+            column(lines, |line| line.offer.seller_id),
+            column(lines, |line| line.wanted.sku_id),
+            column(lines, |line| line.offer.spu_id),
+            column(lines, |line| line.offer.slug.clone()),
+            column(lines, |line| line.offer.label()),
+            column(lines, |line| line.wanted.note.clone().unwrap_or_default()),
+            serials,
+            column(lines, |line| line.wanted.quantity),
+            column(lines, |line| i64::from(line.offer.weight_grams)),
+            column(lines, |line| line.wanted.transport_option.clone()),
+            column(lines, |line| line.offer.price),
+            column(lines, |line| line.subtotal_amount),
+            column(lines, |line| line.shipping_amount),
+            column(lines, |line| line.total_amount),
+            column(lines, |line| line.reservation_id)
+        ],
+    )
+    .map(drop)
+}
+
+/// Lines by id; unknown ones are left out.
+pub(crate) fn by_ids(ids: &[ItemId]) -> Result<Vec<Item>, Error> {
+    all(sql::query(r#"SELECT * FROM "order".item WHERE id = ANY($1) ORDER BY id"#, params![ids])?)
+}
+
+/// The lines of a checkout.
+pub(crate) fn of_session(session: SessionId) -> Result<Vec<Item>, Error> {
+    all(sql::query(r#"SELECT * FROM "order".item WHERE payment_session_id = $1 ORDER BY id"#, params![session])?)
+}
+
+/// The lines of orders.
+pub(crate) fn of_orders(orders: &[OrderId]) -> Result<Vec<Item>, Error> {
+    if orders.is_empty() {
+        return Ok(Vec::new());
+    }
+    all(sql::query(r#"SELECT * FROM "order".item WHERE order_id = ANY($1) ORDER BY id"#, params![orders])?)
+}
+
+/// The checkout of a buyer's line, which never changes.
+pub(crate) fn session_of(tx: &Transaction, id: ItemId, buyer: AccountId) -> Result<Option<SessionId>, Error> {
+    tx.query_opt(
+        r#"SELECT payment_session_id FROM "order".item WHERE id = $1 AND account_id = $2"#,
+        params![id, buyer],
+    )?
+    .map(|row| row.get("payment_session_id"))
+    .transpose()
+}
+
+/// Locks lines by id; unknown ones are left out.
+pub(crate) fn lock(tx: &Transaction, ids: &[ItemId]) -> Result<Vec<Item>, Error> {
+    all(tx.query(r#"SELECT * FROM "order".item WHERE id = ANY($1) ORDER BY id FOR UPDATE"#, params![ids])?)
+}
+
+/// Locks the lines of a checkout.
+pub(crate) fn lock_of_session(tx: &Transaction, session: SessionId) -> Result<Vec<Item>, Error> {
+    all(tx.query(
+        r#"SELECT * FROM "order".item WHERE payment_session_id = $1 ORDER BY id FOR UPDATE"#,
+        params![session],
+    )?)
+}
+
+/// Marks lines cancelled; `by` none is the system. Returns the stock to release.
+pub(crate) fn cancel(
+    tx: &Transaction,
+    ids: &[ItemId],
+    by: Option<AccountId>,
+    now: Timestamp,
+) -> Result<Vec<ReservationId>, Error> {
+    let mut released: Vec<(ItemId, ReservationId)> = tx
+        .query(
+            r#"UPDATE "order".item SET date_cancelled = $2, cancelled_by_id = $3
+               WHERE id = ANY($1) AND date_cancelled IS NULL RETURNING id, reservation_id"#,
+            params![ids, now, by],
+        )?
+        .iter()
+        .map(|row| Ok((row.get("id")?, row.get("reservation_id")?)))
+        .collect::<Result<_, Error>>()?;
+    // The database promises no order, and what follows must not depend on it.
+    released.sort();
+    Ok(released.into_iter().map(|(_, reservation)| reservation).collect())
+}
+
+/// How many lines of a checkout are not cancelled, and what they cost together.
+pub(crate) fn remaining(tx: &Transaction, session: SessionId) -> Result<(i64, i64), Error> {
+    let row = tx.query_one(
+        r#"SELECT count(*) AS lines, COALESCE(sum(total_amount), 0)::bigint AS total FROM "order".item
+           WHERE payment_session_id = $1 AND date_cancelled IS NULL"#,
+        params![session],
+    )?;
+    Ok((row.get("lines")?, row.get("total")?))
+}
+
+/// Claims open lines for a confirmation; returns how many it got.
+pub(crate) fn claim(tx: &Transaction, ids: &[ItemId], claim: SessionId) -> Result<u64, Error> {
+    tx.execute(
+        r#"UPDATE "order".item SET confirm_session_id = $2
+           WHERE id = ANY($1) AND confirm_session_id IS NULL AND order_id IS NULL AND date_cancelled IS NULL"#,
+        params![ids, claim],
+    )
+}
+
+/// Gives a claim back, as far as it did not become an order.
+pub(crate) fn unclaim(tx: &Transaction, claim: SessionId) -> Result<(), Error> {
+    tx.execute(
+        r#"UPDATE "order".item SET confirm_session_id = NULL WHERE confirm_session_id = $1 AND order_id IS NULL"#,
+        params![claim],
+    )
+    .map(drop)
+}
+
+/// Puts the claimed lines into an order; returns how many.
+pub(crate) fn place(tx: &Transaction, claim: SessionId, order: OrderId) -> Result<u64, Error> {
+    tx.execute(
+        r#"UPDATE "order".item SET order_id = $2
+           WHERE confirm_session_id = $1 AND order_id IS NULL AND date_cancelled IS NULL"#,
+        params![claim, order],
+    )
+}
+
+/// Whether an order of this buyer holds an uncancelled line of one of these SKUs.
+pub(crate) fn bought(buyer: AccountId, order: OrderId, skus: &[SkuId]) -> Result<bool, Error> {
+    sql::query_one(
+        r#"SELECT EXISTS (
+               SELECT FROM "order".item i JOIN "order"."order" o ON o.id = i.order_id
+               WHERE o.id = $2 AND o.buyer_id = $1 AND i.sku_id = ANY($3) AND i.date_cancelled IS NULL
+           ) AS bought"#,
+        params![buyer, order, skus],
+    )?
+    .get("bought")
+}
+
+pub(super) fn all(rows: Vec<Row>) -> Result<Vec<Item>, Error> {
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<Item, Error> {
+    let serial_ids: Option<Json<Vec<String>>> = row.get("serial_ids")?;
+    Ok(Item {
+        id: row.get("id")?,
+        order_id: row.get("order_id")?,
+        confirm_session_id: row.get("confirm_session_id")?,
+        account_id: row.get("account_id")?,
+        seller_id: row.get("seller_id")?,
+        sku_id: row.get("sku_id")?,
+        spu_id: row.get("spu_id")?,
+        slug: row.get("slug")?,
+        sku_name: row.get("sku_name")?,
+        address: row.get("address")?,
+        note: row.get("note")?,
+        serial_ids: serial_ids.map(|Json(ids)| ids),
+        quantity: row.get("quantity")?,
+        weight_grams: row.get("weight_grams")?,
+        transport_option: row.get("transport_option")?,
+        currency: row.get("currency")?,
+        subtotal_amount: row.get("subtotal_amount")?,
+        total_amount: row.get("total_amount")?,
+        payment_session_id: row.get("payment_session_id")?,
+        reservation_id: row.get("reservation_id")?,
+        date_created: row.get("date_created")?,
+        date_cancelled: row.get("date_cancelled")?,
+        cancelled_by_id: row.get("cancelled_by_id")?,
+    })
+}

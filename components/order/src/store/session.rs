@@ -1,0 +1,161 @@
+//! Payment sessions.
+
+use std::collections::BTreeMap;
+
+use sdk::{
+    AccountId, Currency, Timestamp,
+    sql::{self, Error, Row, Transaction, params},
+};
+
+use crate::domain::{
+    id::{ItemId, LegId, SessionId},
+    session::{Kind, Session},
+    status::Status,
+};
+
+/// A session to insert.
+#[derive(Debug, Clone)]
+pub(crate) struct NewSession {
+    pub(crate) id: SessionId,
+    pub(crate) kind: Kind,
+    pub(crate) from_id: AccountId,
+    pub(crate) currency: Currency,
+    pub(crate) total_amount: i64,
+    pub(crate) collect_on_delivery: bool,
+    pub(crate) data: serde_json::Value,
+    pub(crate) date_created: Timestamp,
+    pub(crate) date_expired: Timestamp,
+}
+
+/// Inserts a pending session.
+pub(crate) fn insert(tx: &Transaction, new: &NewSession) -> Result<(), Error> {
+    tx.execute(
+        r#"INSERT INTO "order".payment_session
+               (id, kind, status, from_id, note, currency, total_amount, collect_on_delivery, data, date_created, date_expired)
+           VALUES ($1, $2, 'Pending', $3, $4, $5, $6, $7, $8, $9, $10)"#,
+        params![
+            new.id,
+            new.kind.as_str(),
+            new.from_id,
+            new.kind.note(),
+            new.currency,
+            new.total_amount,
+            new.collect_on_delivery,
+            new.data,
+            new.date_created,
+            new.date_expired
+        ],
+    )
+    .map(drop)
+}
+
+/// Sessions by id; unknown ones are left out.
+pub(crate) fn by_ids(ids: &[SessionId]) -> Result<BTreeMap<SessionId, Session>, Error> {
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    map(sql::query(r#"SELECT * FROM "order".payment_session WHERE id = ANY($1)"#, params![ids])?)
+}
+
+/// A session by its own id or by that of one of its legs, if this account pays it.
+pub(crate) fn by_leg(payer: AccountId, leg: LegId) -> Result<Option<Session>, Error> {
+    sql::query_opt(
+        r#"SELECT * FROM "order".payment_session
+           WHERE from_id = $1 AND (id = $2 OR id = (SELECT session_id FROM "order".transaction WHERE id = $2))"#,
+        params![payer, leg],
+    )?
+    .as_ref()
+    .map(read)
+    .transpose()
+}
+
+/// Locks a checkout of this buyer.
+pub(crate) fn lock_checkout(tx: &Transaction, id: SessionId, buyer: AccountId) -> Result<Option<Session>, Error> {
+    tx.query_opt(
+        r#"SELECT * FROM "order".payment_session WHERE id = $1 AND from_id = $2 AND kind = $3 FOR UPDATE"#,
+        params![id, buyer, Kind::BuyerCheckout.as_str()],
+    )?
+    .as_ref()
+    .map(read)
+    .transpose()
+}
+
+/// Locks a session, whoever's it is.
+pub(crate) fn lock(tx: &Transaction, id: SessionId) -> Result<Option<Session>, Error> {
+    tx.query_opt(r#"SELECT * FROM "order".payment_session WHERE id = $1 FOR UPDATE"#, params![id])?
+        .as_ref()
+        .map(read)
+        .transpose()
+}
+
+/// Locks the checkouts of these lines.
+pub(crate) fn lock_of_items(tx: &Transaction, items: &[ItemId]) -> Result<BTreeMap<SessionId, Session>, Error> {
+    map(tx.query(
+        r#"SELECT * FROM "order".payment_session
+           WHERE id IN (SELECT payment_session_id FROM "order".item WHERE id = ANY($1))
+           ORDER BY id FOR UPDATE"#,
+        params![items],
+    )?)
+}
+
+/// Marks an open session paid. False when it was closed before.
+pub(crate) fn succeed(tx: &Transaction, id: SessionId, now: Timestamp) -> Result<bool, Error> {
+    let changed = tx.execute(
+        r#"UPDATE "order".payment_session SET status = 'Success', date_paid = $2 WHERE id = $1 AND status = 'Pending'"#,
+        params![id, now],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Ends an open session without money. False when it was closed before, or never stored.
+pub(crate) fn close(tx: &Transaction, id: SessionId, status: Status) -> Result<bool, Error> {
+    let changed = tx.execute(
+        r#"UPDATE "order".payment_session SET status = $2 WHERE id = $1 AND status = 'Pending'"#,
+        params![id, status],
+    )?;
+    Ok(changed == 1)
+}
+
+/// What is still to be paid of an open session.
+pub(crate) fn set_total(tx: &Transaction, id: SessionId, total_amount: i64) -> Result<(), Error> {
+    tx.execute(
+        r#"UPDATE "order".payment_session SET total_amount = $2 WHERE id = $1 AND status = 'Pending'"#,
+        params![id, total_amount],
+    )
+    .map(drop)
+}
+
+/// When the checkouts expire whose lines a confirmation has claimed.
+pub(crate) fn expiries_of_claim(tx: &Transaction, claim: SessionId) -> Result<Vec<(SessionId, Timestamp)>, Error> {
+    tx.query(
+        r#"SELECT id, date_expired FROM "order".payment_session
+           WHERE id IN (SELECT payment_session_id FROM "order".item WHERE confirm_session_id = $1 AND order_id IS NULL)
+           ORDER BY id FOR UPDATE"#,
+        params![claim],
+    )?
+    .iter()
+    .map(|row| Ok((row.get("id")?, row.get("date_expired")?)))
+    .collect()
+}
+
+fn map(rows: Vec<Row>) -> Result<BTreeMap<SessionId, Session>, Error> {
+    rows.iter().map(|row| read(row).map(|session| (session.id, session))).collect()
+}
+
+fn read(row: &Row) -> Result<Session, Error> {
+    Ok(Session {
+        id: row.get("id")?,
+        kind: row.get("kind")?,
+        status: row.get("status")?,
+        from_id: row.get("from_id")?,
+        to_id: row.get("to_id")?,
+        note: row.get("note")?,
+        currency: row.get("currency")?,
+        total_amount: row.get("total_amount")?,
+        collect_on_delivery: row.get("collect_on_delivery")?,
+        data: row.get("data")?,
+        date_created: row.get("date_created")?,
+        date_paid: row.get("date_paid")?,
+        date_expired: row.get("date_expired")?,
+    })
+}

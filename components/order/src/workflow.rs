@@ -1,0 +1,9 @@
+//! What happens in several steps, one file per flow. A transaction happens once, a call is answered from the record when the
+//! flow is run again, and what fails is undone backwards.
+
+pub(crate) mod cancel;
+pub(crate) mod cart;
+pub(crate) mod checkout;
+pub(crate) mod confirm;
+pub(crate) mod expire;
+pub(crate) mod quote;

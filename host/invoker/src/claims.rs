@@ -1,0 +1,166 @@
+//! Idempotency keys. What is stored are keyed hashes; who runs on this node under which key is kept here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use host_journal::Claim;
+use host_types::{HttpCall, HttpOutcome, Identity, InvocationId};
+use parking_lot::Mutex;
+use ring::hmac;
+use tokio::sync::watch;
+
+/// How long a key is remembered.
+const KEY_RETENTION_MS: u64 = 24 * 3_600_000;
+
+/// Turns calls into claims.
+pub(crate) struct Claims {
+    key: hmac::Key,
+    running: Arc<Mutex<HashMap<[u8; 32], Running>>>,
+}
+
+struct Running {
+    fingerprint: [u8; 32],
+    invocation: InvocationId,
+    outcome: watch::Receiver<Option<HttpOutcome>>,
+}
+
+/// Who a call with a key turns out to be on this node.
+pub(crate) enum Entered {
+    /// The first: it runs, and tells the others with the ticket.
+    First(Ticket),
+    /// Another one with the same request runs.
+    Joins(InvocationId, watch::Receiver<Option<HttpOutcome>>),
+    /// Another one with another request runs.
+    Mismatch,
+}
+
+/// Held by the first call under a key. Dropping it lets go of the key on this node.
+pub(crate) struct Ticket {
+    key: [u8; 32],
+    outcome: watch::Sender<Option<HttpOutcome>>,
+    running: Arc<Mutex<HashMap<[u8; 32], Running>>>,
+}
+
+impl Claims {
+    /// `secret` keys the hashes; the same on every node of a database.
+    pub(crate) fn new(secret: &[u8]) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret), running: Arc::default() }
+    }
+
+    /// The claim of a call, when it has a key.
+    pub(crate) fn claim(&self, call: &HttpCall, now_ms: u64) -> Option<Claim> {
+        let key = call.idempotency_key.as_ref()?;
+        let request = &call.request;
+        let subject = match &request.identity {
+            Identity::Verified(claims) => claims.subject.as_str(),
+            Identity::Anonymous | Identity::Invalid(_) => "",
+        };
+        let content_type = request.headers.iter().find(|(name, _)| name == "content-type").map_or("", |(_, value)| value);
+        let key = self.hash(&[
+            call.component.as_str().as_bytes(),
+            request.method.as_bytes(),
+            call.route.as_bytes(),
+            subject.as_bytes(),
+            key.0.as_bytes(),
+        ]);
+        let fingerprint = self.hash(&[
+            request.method.as_bytes(),
+            request.path.as_bytes(),
+            request.query.as_bytes(),
+            content_type.as_bytes(),
+            &request.body,
+        ]);
+        Some(Claim { key, fingerprint, expires_ms: now_ms + KEY_RETENTION_MS })
+    }
+
+    fn hash(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut hash = [0; 32];
+        hash.copy_from_slice(context.sign().as_ref());
+        hash
+    }
+
+    /// Enters a call under its claim.
+    pub(crate) fn enter(&self, claim: &Claim, invocation: InvocationId) -> Entered {
+        let mut running = self.running.lock();
+        if let Some(first) = running.get(&claim.key) {
+            return if first.fingerprint == claim.fingerprint {
+                Entered::Joins(first.invocation, first.outcome.clone())
+            } else {
+                Entered::Mismatch
+            };
+        }
+        let (sender, outcome) = watch::channel(None);
+        running.insert(claim.key, Running { fingerprint: claim.fingerprint, invocation, outcome });
+        Entered::First(Ticket { key: claim.key, outcome: sender, running: Arc::clone(&self.running) })
+    }
+}
+
+impl Ticket {
+    /// Tells those who joined.
+    pub(crate) fn tell(&self, outcome: &HttpOutcome) {
+        self.outcome.send_replace(Some(outcome.clone()));
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.running.lock().remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use host_types::{Claims as TokenClaims, ComponentId, HttpRequest, IdempotencyKey};
+
+    use super::*;
+
+    fn call(subject: &str, key: &str, body: &str) -> HttpCall {
+        HttpCall {
+            invocation: InvocationId::new(1, [0; 10]),
+            component: ComponentId::from("order"),
+            route: "/api/v1/order/...".into(),
+            request: HttpRequest {
+                method: "POST".into(),
+                path: "/api/v1/order/buyer/checkout".into(),
+                query: String::new(),
+                headers: Vec::new(),
+                identity: Identity::Verified(TokenClaims { subject: subject.into(), payload: "{}".into() }),
+                peer: "127.0.0.1".into(),
+                body: body.as_bytes().to_vec().into(),
+            },
+            idempotency_key: Some(IdempotencyKey(key.into())),
+            trace_parent: None,
+            sensitive: false,
+            wait_ms: 1_000,
+        }
+    }
+
+    #[test]
+    fn a_key_belongs_to_its_subject_and_a_fingerprint_to_its_body() {
+        let claims = Claims::new(b"secret");
+        let of = |subject, key, body| claims.claim(&call(subject, key, body), 0).unwrap();
+        assert_eq!(of("a", "k", "x"), of("a", "k", "x"));
+        assert_ne!(of("a", "k", "x").key, of("b", "k", "x").key);
+        assert_ne!(of("a", "k", "x").key, of("a", "l", "x").key);
+        assert_eq!(of("a", "k", "x").key, of("a", "k", "y").key);
+        assert_ne!(of("a", "k", "x").fingerprint, of("a", "k", "y").fingerprint);
+    }
+
+    #[test]
+    fn the_second_call_of_a_key_joins_the_first_until_it_lets_go() {
+        let claims = Claims::new(b"secret");
+        let claim = claims.claim(&call("a", "k", "x"), 0).unwrap();
+        let other = claims.claim(&call("a", "k", "y"), 0).unwrap();
+        let id = InvocationId::new(1, [0; 10]);
+        let Entered::First(ticket) = claims.enter(&claim, id) else { panic!("not first") };
+        assert!(matches!(claims.enter(&claim, id), Entered::Joins(..)));
+        assert!(matches!(claims.enter(&other, id), Entered::Mismatch));
+        drop(ticket);
+        assert!(matches!(claims.enter(&claim, id), Entered::First(_)));
+    }
+}

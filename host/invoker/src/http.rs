@@ -1,0 +1,190 @@
+//! An HTTP call: how its caller waits, leaves, or joins an earlier call of the same key.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_journal::{Claim, Header, InvocationStatus, Seed};
+use host_types::{Fault, HttpCall, HttpOutcome, Identity, InvocationClient, InvocationId};
+use tokio::sync::oneshot;
+
+use crate::claims::Entered;
+use crate::invoker::{Inner, Invoker};
+use crate::run::{Ended, HTTP_FUNCTION, Output, Progress, Run, encode};
+
+/// How long a call that found its key in use waits for the first one's answer.
+const JOIN_WAIT: Duration = Duration::from_secs(2);
+/// Between two looks at an invocation that another node runs.
+const JOIN_POLL: Duration = Duration::from_millis(100);
+
+impl InvocationClient for Invoker {
+    fn handle_http(&self, call: HttpCall) -> Pin<Box<dyn Future<Output = HttpOutcome> + Send + '_>> {
+        Box::pin(handle(&self.inner, call))
+    }
+}
+
+async fn handle(inner: &Arc<Inner>, call: HttpCall) -> HttpOutcome {
+    if inner.is_draining() {
+        return HttpOutcome::Overloaded { retry_after_s: 1 };
+    }
+    let Some(claim) = inner.claims.claim(&call, inner.clock.unix_ms()) else {
+        return run(inner, call, None).await;
+    };
+    match inner.claims.enter(&claim, call.invocation) {
+        Entered::First(ticket) => {
+            let outcome = run(inner, call, Some(claim)).await;
+            ticket.tell(&outcome);
+            outcome
+        }
+        Entered::Mismatch => HttpOutcome::KeyMismatch,
+        Entered::Joins(invocation, mut first) => {
+            let told = tokio::time::timeout(JOIN_WAIT, first.wait_for(Option::is_some)).await;
+            match told.map(|told| told.ok().and_then(|told| told.clone())) {
+                Ok(Some(HttpOutcome::Response { invocation, response, .. })) => {
+                    HttpOutcome::Response { invocation, response, replayed: true }
+                }
+                Ok(Some(outcome)) => outcome,
+                // The first caller left; what it began may go on.
+                Ok(None) => join(inner, &claim).await.unwrap_or(HttpOutcome::KeyInProgress {
+                    invocation,
+                    paused: false,
+                    retry_after_s: 1,
+                }),
+                Err(_) => HttpOutcome::KeyInProgress { invocation, paused: false, retry_after_s: 1 },
+            }
+        }
+    }
+}
+
+async fn run(inner: &Arc<Inner>, call: HttpCall, claim: Option<Claim>) -> HttpOutcome {
+    let invocation = call.invocation;
+    let wait = Duration::from_millis(call.wait_ms);
+    let deployment = inner.current();
+    let subject = match &call.request.identity {
+        Identity::Verified(claims) => claims.subject.clone(),
+        Identity::Anonymous | Identity::Invalid(_) => String::new(),
+    };
+    let header = Header {
+        function: HTTP_FUNCTION.into(),
+        deployment: deployment.number(),
+        input: encode(&call.request),
+        seed: Seed::new(inner.rng.bytes()),
+        subject,
+        trace_parent: call.trace_parent.unwrap_or_default(),
+        memory_limit_bytes: deployment.memory_limit_bytes(&call.component),
+        started_ms: inner.clock.unix_ms(),
+        component: call.component,
+    };
+    let salt = call.sensitive.then(|| inner.rng.bytes());
+    let run = Run::fresh(Arc::clone(inner), invocation, deployment, header, salt, claim.clone());
+    let caller = Caller { progress: run.progress() };
+    let (sender, receiver) = oneshot::channel();
+    inner.spawn(run, move |ended| {
+        // The caller may be gone; nobody else needs to know.
+        let _ = sender.send(ended);
+    });
+    let ended = tokio::time::timeout(wait, receiver).await;
+    let pending = HttpOutcome::Pending { invocation, retry_after_s: 1 };
+    match ended {
+        Ok(Ok(Ended::Output(Output::Http(response)))) => {
+            // Nothing of a refusal is stored under its key. But the key may be taken, and what was refused was only a
+            // second look at what the first request did.
+            if let Some(claim) = &claim
+                && response.status >= 400
+                && let Some(outcome) = join(inner, claim).await
+            {
+                return outcome;
+            }
+            HttpOutcome::Response { invocation, response, replayed: false }
+        }
+        Ok(Ok(Ended::KeyTaken)) => match &claim {
+            Some(claim) => join(inner, claim).await.unwrap_or(HttpOutcome::Overloaded { retry_after_s: 1 }),
+            None => HttpOutcome::Failed { invocation },
+        },
+        Ok(Ok(Ended::Failed(Fault::Overloaded(_) | Fault::Transient(_) | Fault::RepeatTransaction(_)))) => {
+            HttpOutcome::Overloaded { retry_after_s: 1 }
+        }
+        Ok(Ok(Ended::Failed(_) | Ended::Abandoned)) => HttpOutcome::Failed { invocation },
+        Ok(Ok(Ended::Open)) => elsewhere(inner, invocation, wait).await.unwrap_or(pending),
+        // A panic of ours in the task: whatever is durable is taken over.
+        Ok(Ok(Ended::Output(Output::Scheduled(_))) | Err(_)) => HttpOutcome::Failed { invocation },
+        Err(_) if caller.progress.is_durable() => pending,
+        Err(_) => HttpOutcome::Overloaded { retry_after_s: 1 },
+    }
+}
+
+/// Dropped with the caller's future: a client that disconnects ends what is not durable, and changes nothing else.
+struct Caller {
+    progress: Arc<Progress>,
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.progress.caller_left();
+    }
+}
+
+/// The answer of the invocation that owns the key, if one does.
+async fn join(inner: &Arc<Inner>, claim: &Claim) -> Option<HttpOutcome> {
+    let patience = tokio::time::sleep(JOIN_WAIT);
+    tokio::pin!(patience);
+    loop {
+        let owner = match inner.store.find_key(claim.key).await {
+            Ok(owner) => owner?,
+            Err(error) => {
+                tracing::warn!(%error, "an idempotency key cannot be looked up");
+                return Some(HttpOutcome::Overloaded { retry_after_s: 1 });
+            }
+        };
+        if owner.fingerprint != claim.fingerprint {
+            return Some(HttpOutcome::KeyMismatch);
+        }
+        let (response, paused) = stored(inner, owner.invocation).await;
+        if let Some(response) = response {
+            return Some(HttpOutcome::Response { invocation: owner.invocation, response, replayed: true });
+        }
+        let in_progress = HttpOutcome::KeyInProgress { invocation: owner.invocation, paused, retry_after_s: 1 };
+        if paused {
+            return Some(in_progress);
+        }
+        tokio::select! {
+            () = &mut patience => return Some(in_progress),
+            () = tokio::time::sleep(JOIN_POLL) => {}
+        }
+    }
+}
+
+/// Waits for the answer of an invocation that goes on without this task.
+async fn elsewhere(inner: &Arc<Inner>, invocation: InvocationId, wait: Duration) -> Option<HttpOutcome> {
+    let answer = async {
+        loop {
+            let (response, paused) = stored(inner, invocation).await;
+            if let Some(response) = response {
+                return Some(HttpOutcome::Response { invocation, response, replayed: false });
+            }
+            if paused {
+                return None;
+            }
+            tokio::time::sleep(JOIN_POLL).await;
+        }
+    };
+    tokio::time::timeout(wait, answer).await.ok().flatten()
+}
+
+async fn stored(inner: &Arc<Inner>, invocation: InvocationId) -> (Option<host_types::HttpResponse>, bool) {
+    match inner.store.load(invocation).await {
+        Ok(Some(loaded)) => {
+            let response = match crate::recovery::output(&loaded.entries) {
+                Some(Output::Http(response)) => Some(response),
+                Some(Output::Scheduled(_)) | None => None,
+            };
+            (response, loaded.row.status == InvocationStatus::Paused)
+        }
+        Ok(None) => (None, false),
+        Err(error) => {
+            tracing::warn!(invocation.id = %invocation, %error, "an invocation cannot be loaded");
+            (None, false)
+        }
+    }
+}

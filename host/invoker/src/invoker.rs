@@ -1,0 +1,173 @@
+//! What is shared by all runs of this node.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use host_journal::RetryPolicy;
+use host_runtime::{Deployment, Runtime};
+use host_store::{NodeIdentity, Store};
+use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, Rng};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::claims::Claims;
+use crate::run::{Ended, Run};
+
+/// What an invoker needs.
+pub struct InvokerOptions {
+    /// Invocations, journals, leases.
+    pub store: Arc<Store>,
+    /// Who this node is.
+    pub node: NodeIdentity,
+    /// Builds deployments of other numbers than the current one.
+    pub runtime: Arc<Runtime>,
+    /// What new invocations run on.
+    pub deployment: Arc<Deployment>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Seeds and jitter.
+    pub rng: Arc<dyn Rng>,
+    /// Keys the hashes of idempotency keys; the same on every node of a database.
+    pub claim_secret: [u8; 32],
+    /// Attempts at once.
+    pub max_attempts: usize,
+}
+
+/// Runs invocations to their end.
+#[derive(Clone)]
+pub struct Invoker {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<Store>,
+    pub(crate) node: NodeIdentity,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) claims: Claims,
+    runtime: Arc<Runtime>,
+    current: ArcSwap<Deployment>,
+    /// Deployments that open invocations are pinned to.
+    pinned: Mutex<HashMap<DeploymentNumber, Arc<Deployment>>>,
+    capacity: Arc<Semaphore>,
+    /// Invocations this node has a task for.
+    pub(crate) here: Mutex<HashMap<InvocationId, ()>>,
+    tasks: Mutex<JoinSet<()>>,
+    draining: watch::Sender<bool>,
+    /// Something became due, or ended: the scheduler and those who wait for an outcome look again.
+    pub(crate) changed: Notify,
+}
+
+/// How long an attempt waits for its turn.
+const CAPACITY_WAIT: Duration = Duration::from_secs(1);
+
+impl Invoker {
+    /// Nothing runs yet.
+    pub fn new(options: InvokerOptions) -> Self {
+        let InvokerOptions { store, node, runtime, deployment, clock, rng, claim_secret, max_attempts } = options;
+        let inner = Inner {
+            store,
+            node,
+            clock,
+            rng,
+            claims: Claims::new(&claim_secret),
+            runtime,
+            pinned: Mutex::new(HashMap::from([(deployment.number(), Arc::clone(&deployment))])),
+            current: ArcSwap::new(deployment),
+            capacity: Arc::new(Semaphore::new(max_attempts)),
+            here: Mutex::default(),
+            tasks: Mutex::default(),
+            draining: watch::Sender::new(false),
+            changed: Notify::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What new invocations run on.
+    pub fn deployment(&self) -> Arc<Deployment> {
+        self.inner.current.load_full()
+    }
+
+    /// Takes no new work, waits for what runs at most `patience`; what is durable and unfinished is left to other nodes.
+    pub async fn drain(&self, patience: Duration) {
+        self.inner.draining.send_replace(true);
+        let drained = async {
+            while !self.inner.here.lock().is_empty() {
+                self.inner.changed.notified().await;
+            }
+        };
+        if tokio::time::timeout(patience, drained).await.is_err() {
+            tracing::warn!(open = self.inner.here.lock().len(), "stopping with open invocations; another start finishes them");
+        }
+        self.inner.tasks.lock().abort_all();
+    }
+}
+
+impl Inner {
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    pub(crate) fn current(&self) -> Arc<Deployment> {
+        self.current.load_full()
+    }
+
+    /// The deployment of this number, which an open invocation is pinned to.
+    pub(crate) async fn pinned(&self, number: DeploymentNumber) -> Result<Arc<Deployment>, Fault> {
+        if let Some(deployment) = self.pinned.lock().get(&number) {
+            return Ok(Arc::clone(deployment));
+        }
+        let stored = self.store.deployment(number).await.map_err(|error| Fault::Transient(error.to_string()))?;
+        let mut revisions = Vec::new();
+        for (component, digest) in stored {
+            let wasm = self.store.revision(digest).await.map_err(|error| Fault::Transient(error.to_string()))?;
+            revisions.push((component, digest, wasm));
+        }
+        let deployment = self.runtime.deploy(number, revisions).await;
+        let deployment = Arc::new(deployment.map_err(|error| Fault::Transient(error.to_string()))?);
+        Ok(Arc::clone(self.pinned.lock().entry(number).or_insert(deployment)))
+    }
+
+    pub(crate) async fn capacity(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        let permit = tokio::time::timeout(CAPACITY_WAIT, Arc::clone(&self.capacity).acquire_owned()).await;
+        match permit {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Fault::Overloaded("too many requests are under way".into())),
+        }
+    }
+
+    pub(crate) fn retry_policy(&self, component: &ComponentId) -> RetryPolicy {
+        self.current().retry_policy(component)
+    }
+
+    /// Runs the invocation in a task of its own; `then` gets how it ended.
+    pub(crate) fn spawn(self: &Arc<Self>, run: Run, then: impl FnOnce(Ended) + Send + 'static) {
+        let inner = Arc::clone(self);
+        let invocation = run.invocation();
+        if inner.here.lock().insert(invocation, ()).is_some() {
+            return;
+        }
+        let mut tasks = self.tasks.lock();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
+            // Removed on every way out, a panic included.
+            let _here = Here { inner: &inner, invocation };
+            then(run.to_its_end().await);
+        });
+    }
+}
+
+struct Here<'a> {
+    inner: &'a Inner,
+    invocation: InvocationId,
+}
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        self.inner.here.lock().remove(&self.invocation);
+        self.inner.changed.notify_waiters();
+    }
+}

@@ -1,0 +1,230 @@
+//! What became of an append nobody saw acknowledged. The answer is never read off the database: a fence is appended, and what
+//! stands before it is what happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_journal::{
+    Append, AppendError, AppendJournal, Body, Cause, Claim, Entry, FenceReason, Header, InvocationStatus, Machine, Start, encode,
+};
+use host_types::InvocationId;
+
+use crate::invoker::Inner;
+use crate::run::Output;
+
+/// An invocation this node owns, by a fence it has just appended.
+pub(crate) struct Recovered {
+    pub(crate) invocation: InvocationId,
+    pub(crate) machine: Machine,
+    pub(crate) salt: Option<[u8; 32]>,
+    pub(crate) attempts: u32,
+}
+
+pub(crate) enum Outcome {
+    Ours(Recovered),
+    /// It has returned.
+    Ended(Output),
+    /// Its key belongs to another invocation: it never was.
+    KeyTaken,
+    /// Another node owns it, or it waits for a person.
+    Elsewhere,
+}
+
+/// Between two tries to reach the database.
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Inner {
+    /// Finds out, by fencing, what an invocation of this node has done. Tries until the database answers.
+    pub(crate) async fn recover(
+        &self,
+        invocation: InvocationId,
+        header: &Header,
+        salt: Option<[u8; 32]>,
+        claim: Option<Claim>,
+    ) -> Outcome {
+        loop {
+            let loaded = match self.store.load(invocation).await {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    tracing::warn!(invocation.id = %invocation, %error, "the database does not answer; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let Some(loaded) = loaded else {
+                // No row: its own start is the fence. Of this and the append whose fate is unknown only one can succeed.
+                match self.start_as_fence(invocation, header, salt, claim.clone()).await {
+                    Ok(()) | Err(AppendError::Fenced) => continue,
+                    Err(AppendError::KeyTaken) => return Outcome::KeyTaken,
+                    Err(AppendError::Unknown(_)) => {
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    }
+                }
+            };
+            if loaded.row.status.is_final() {
+                return match output(&loaded.entries) {
+                    Some(output) => Outcome::Ended(output),
+                    None => Outcome::Elsewhere,
+                };
+            }
+            if loaded.row.status == InvocationStatus::Paused || loaded.row.node != Some(self.node.id) {
+                return Outcome::Elsewhere;
+            }
+            match self.append_fence(loaded, FenceReason::TakeOver, InvocationStatus::Running, 0).await {
+                Ok(recovered) => return Outcome::Ours(recovered),
+                Err(AppendError::Fenced) => continue,
+                Err(AppendError::KeyTaken | AppendError::Unknown(_)) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Appends a fence to an invocation this node owns. `None`: it does not own it any more.
+    pub(crate) async fn refence(
+        &self,
+        invocation: InvocationId,
+        reason: FenceReason,
+        status: InvocationStatus,
+        delay_ms: u64,
+    ) -> Option<Recovered> {
+        loop {
+            match self.store.load(invocation).await {
+                Ok(Some(loaded)) if !loaded.row.status.is_final() && loaded.row.node == Some(self.node.id) => {
+                    match self.append_fence(loaded, reason.clone(), status, delay_ms).await {
+                        Ok(recovered) => return Some(recovered),
+                        Err(AppendError::Fenced) => continue,
+                        Err(AppendError::KeyTaken | AppendError::Unknown(_)) => {}
+                    }
+                }
+                Ok(_) => return None,
+                Err(error) => tracing::warn!(invocation.id = %invocation, %error, "the database does not answer; trying again"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Takes an open invocation over, whoever had it. `None`: it has ended, or someone was faster.
+    pub(crate) async fn take_over(&self, invocation: InvocationId, reason: FenceReason) -> Option<Recovered> {
+        let loaded = match self.store.load(invocation).await {
+            Ok(loaded) => loaded?,
+            Err(error) => {
+                tracing::warn!(invocation.id = %invocation, %error, "an invocation cannot be loaded");
+                return None;
+            }
+        };
+        if loaded.row.status.is_final() || output(&loaded.entries).is_some() {
+            return None;
+        }
+        self.append_fence(loaded, reason, InvocationStatus::Running, 0).await.ok()
+    }
+
+    /// Pauses an invocation, whoever runs it: that attempt's next append fails.
+    pub(crate) async fn pause(&self, invocation: InvocationId, cause: Cause) -> Result<(), String> {
+        loop {
+            let loaded = self.store.load(invocation).await.map_err(|error| error.to_string())?;
+            let Some(loaded) = loaded.filter(|loaded| !loaded.row.status.is_final()) else { return Ok(()) };
+            match self.append_fence(loaded, FenceReason::Pause(cause.clone()), InvocationStatus::Paused, 0).await {
+                Ok(_) => return Ok(()),
+                Err(AppendError::Fenced) => continue,
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    /// Fences, and gives the record up to and with the fence.
+    async fn append_fence(
+        &self,
+        loaded: host_store::Loaded,
+        reason: FenceReason,
+        status: InvocationStatus,
+        delay_ms: u64,
+    ) -> Result<Recovered, AppendError> {
+        let host_store::Loaded { row, mut entries } = loaded;
+        let invocation = row.id;
+        let attempts = row.attempt + 1;
+        let cause = match &reason {
+            FenceReason::Retry(cause) | FenceReason::Pause(cause) => Some(cause.text.clone()),
+            FenceReason::TakeOver | FenceReason::Resume => None,
+        };
+        let fence =
+            Entry { index: entries.len() as u32, body: Body::Fence { attempt: attempts, node: self.node.id, reason } };
+        let seal = self.store.seal(invocation, row.erasure_salt);
+        let body = encode(&fence, &*seal);
+        self.store
+            .fence(host_store::FenceRequest {
+                invocation,
+                index: fence.index,
+                body,
+                status,
+                node: self.node.id,
+                attempt: attempts,
+                due_ms: (delay_ms > 0).then(|| self.clock.unix_ms() + delay_ms),
+                cause,
+            })
+            .await?;
+        entries.push(fence);
+        match Machine::replay(entries) {
+            Ok(machine) => Ok(Recovered { invocation, machine, salt: row.erasure_salt, attempts }),
+            Err(error) => {
+                tracing::error!(invocation.id = %invocation, error, "a stored history is no history");
+                Err(AppendError::Unknown(error))
+            }
+        }
+    }
+
+    async fn start_as_fence(
+        &self,
+        invocation: InvocationId,
+        header: &Header,
+        salt: Option<[u8; 32]>,
+        claim: Option<Claim>,
+    ) -> Result<(), AppendError> {
+        let seal = self.store.seal(invocation, salt);
+        let started = Entry { index: 0, body: Body::Started(Box::new(header.clone())) };
+        let start = Start {
+            component: header.component.clone(),
+            function: header.function.clone(),
+            deployment: header.deployment,
+            erasure_salt: salt,
+            parent: None,
+        };
+        let bodies = vec![encode(&started, &*seal)];
+        let append = Append {
+            invocation,
+            first_index: 0,
+            bodies,
+            start: Some(start),
+            claim,
+            messages: Vec::new(),
+            status: None,
+        };
+        self.store.append(append).await
+    }
+}
+
+/// What an invocation returned, if it did.
+pub(crate) fn output(entries: &[Entry]) -> Option<Output> {
+    entries.iter().rev().find_map(|entry| match &entry.body {
+        Body::Output(payload) => minicbor::decode(payload).ok(),
+        _ => None,
+    })
+}
+
+/// Shared by lease and scheduler: fences an invocation and runs it here.
+pub(crate) async fn run_here(inner: &Arc<Inner>, invocation: InvocationId, reason: FenceReason) -> bool {
+    if inner.here.lock().contains_key(&invocation) {
+        return false;
+    }
+    let Some(recovered) = inner.take_over(invocation, reason).await else { return false };
+    let number = recovered.machine.header().deployment;
+    match inner.pinned(number).await {
+        Ok(deployment) => {
+            inner.spawn(crate::run::Run::continued(Arc::clone(inner), deployment, recovered), |_| ());
+            true
+        }
+        Err(error) => {
+            tracing::error!(invocation.id = %invocation, %number, %error, "the deployment of an open invocation cannot be loaded");
+            false
+        }
+    }
+}

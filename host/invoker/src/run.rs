@@ -1,0 +1,317 @@
+//! One invocation, attempt after attempt, until it has an answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_journal::{Body, Cause, Claim, Decision, Entry, FenceReason, Header, InvocationStatus, Machine, Payload, Start, decide};
+use host_recorder::{Attempt, AttemptOptions, SCHEDULED_FUNCTION, ScheduledInput};
+use host_runtime::Deployment;
+use host_types::{Fault, HttpRequest, HttpResponse, InvocationId};
+use minicbor::{Decode, Encode};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::invoker::Inner;
+use crate::recovery::Recovered;
+
+/// The function an HTTP invocation calls.
+pub(crate) const HTTP_FUNCTION: &str = "nexus:http/handler.handle";
+
+/// What a handler returned.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub(crate) enum Output {
+    #[n(0)]
+    Http(#[n(0)] HttpResponse),
+    /// None: it succeeded. Some: a final error.
+    #[n(1)]
+    Scheduled(#[n(0)] Option<String>),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub(crate) enum Ended {
+    /// The handler returned.
+    Output(Output),
+    /// Nothing was durable, and nothing happened.
+    Failed(Fault),
+    /// The idempotency key belongs to another invocation.
+    KeyTaken,
+    /// Durable; another node, another attempt or a person goes on with it.
+    Open,
+    /// Its caller left before anything was durable.
+    Abandoned,
+}
+
+/// What a caller can see and do while an invocation runs.
+#[derive(Default)]
+pub(crate) struct Progress {
+    attempt: Mutex<Option<Arc<Attempt>>>,
+    caller_left: Mutex<bool>,
+    left: Notify,
+}
+
+/// One invocation under way on this node.
+pub(crate) struct Run {
+    inner: Arc<Inner>,
+    invocation: InvocationId,
+    deployment: Arc<Deployment>,
+    machine: Machine,
+    start: Option<Start>,
+    claim: Option<Claim>,
+    salt: Option<[u8; 32]>,
+    attempts: u32,
+    progress: Arc<Progress>,
+}
+
+/// A transaction the database wants again is repeated this often before it counts as a failure.
+const TRANSACTION_REPEATS: u32 = 10;
+
+impl Progress {
+    /// The caller does not wait any longer. What is not durable ends.
+    pub(crate) fn caller_left(&self) {
+        *self.caller_left.lock() = true;
+        self.left.notify_waiters();
+    }
+
+    pub(crate) fn is_durable(&self) -> bool {
+        self.attempt.lock().as_ref().is_some_and(|attempt| attempt.may_be_durable())
+    }
+
+    async fn abandoned(&self, attempt: &Attempt) {
+        loop {
+            let left = self.left.notified();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            if *self.caller_left.lock() {
+                if attempt.may_be_durable() {
+                    return std::future::pending().await;
+                }
+                return;
+            }
+            left.await;
+        }
+    }
+}
+
+impl Run {
+    /// An invocation of which no row exists yet.
+    pub(crate) fn fresh(
+        inner: Arc<Inner>,
+        invocation: InvocationId,
+        deployment: Arc<Deployment>,
+        header: Header,
+        salt: Option<[u8; 32]>,
+        claim: Option<Claim>,
+    ) -> Self {
+        let start = Start {
+            component: header.component.clone(),
+            function: header.function.clone(),
+            deployment: header.deployment,
+            erasure_salt: salt,
+            parent: None,
+        };
+        let machine = Machine::start(header);
+        let (start, progress) = (Some(start), Arc::default());
+        Self { inner, invocation, deployment, machine, start, claim, salt, attempts: 0, progress }
+    }
+
+    /// An invocation whose fence this node has just appended.
+    pub(crate) fn continued(inner: Arc<Inner>, deployment: Arc<Deployment>, recovered: Recovered) -> Self {
+        let Recovered { invocation, machine, salt, attempts } = recovered;
+        Self { inner, invocation, deployment, machine, start: None, claim: None, salt, attempts, progress: Arc::default() }
+    }
+
+    pub(crate) fn invocation(&self) -> InvocationId {
+        self.invocation
+    }
+
+    pub(crate) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Attempt after attempt.
+    pub(crate) async fn to_its_end(mut self) -> Ended {
+        let permit = match self.inner.capacity().await {
+            Ok(permit) => permit,
+            Err(fault) if !self.machine.is_durable() => return Ended::Failed(fault),
+            // It is durable and due: the scheduler of a node with room takes it.
+            Err(_) => return Ended::Open,
+        };
+        let mut repeats = 0;
+        loop {
+            let (result, cause) = self.attempt().await;
+            let fault = match result {
+                Ok(output) => return Ended::Output(output),
+                Err(None) => return Ended::Abandoned,
+                Err(Some(fault)) => fault,
+            };
+            match &fault {
+                Fault::RepeatTransaction(_) if repeats < TRANSACTION_REPEATS => {
+                    repeats += 1;
+                    let bound_ms = 1 << repeats.min(7);
+                    tokio::time::sleep(Duration::from_millis(self.inner.rng.below(bound_ms))).await;
+                    continue;
+                }
+                Fault::KeyTaken => return Ended::KeyTaken,
+                Fault::CommitUnknown(_) | Fault::Fenced => {
+                    match self.recover().await {
+                        Some(ended) => return ended,
+                        None => continue,
+                    }
+                }
+                fault if !self.machine.is_durable() => {
+                    tracing::warn!(
+                        invocation.id = %self.invocation, component.id = %self.machine.header().component, %fault,
+                        "an invocation failed before its first effect",
+                    );
+                    return Ended::Failed(fault.clone());
+                }
+                _ => {}
+            }
+            repeats = 0;
+            match self.after_failure(&fault, cause).await {
+                Some(ended) => {
+                    drop(permit);
+                    return ended;
+                }
+                None => continue,
+            }
+        }
+    }
+
+    /// One attempt. `Err(None)`: the caller left and nothing is durable.
+    async fn attempt(&mut self) -> (Result<Output, Option<Fault>>, Cause) {
+        let header = self.machine.header().clone();
+        let seal = host_journal::AppendJournal::seal(&*self.inner.store, self.invocation, self.salt);
+        let attempt = Attempt::new(AttemptOptions {
+            invocation: self.invocation,
+            node: self.inner.node.id,
+            machine: std::mem::replace(&mut self.machine, Machine::start(header.clone())),
+            start: self.start.take(),
+            claim: self.claim.take(),
+            journal: Arc::clone(&self.inner.store) as _,
+            seal,
+            clock: Arc::clone(&self.inner.clock),
+        });
+        *self.progress.attempt.lock() = Some(Arc::clone(&attempt));
+        let result = tokio::select! {
+            biased;
+            result = call(&self.deployment, &attempt, &header) => result.map_err(Some),
+            () = self.progress.abandoned(&attempt) => Err(None),
+        };
+        let result = match result {
+            Ok(output) => {
+                let keep = !matches!(&output, Output::Http(response) if response.status >= 400);
+                attempt.finish(encode(&output), keep).await.map(|()| output).map_err(Some)
+            }
+            Err(Some(fault)) => Err(Some(attempt.fail(fault))),
+            Err(None) => Err(None),
+        };
+        let cause = Cause {
+            position: attempt.last_position(),
+            text: match &result {
+                Err(Some(fault)) => fault.to_string(),
+                Ok(_) | Err(None) => String::new(),
+            },
+            trap: matches!(&result, Err(Some(Fault::Trap(_)))),
+        };
+        *self.progress.attempt.lock() = None;
+        match attempt.into_machine() {
+            Some((mut machine, start, claim)) => {
+                machine.rewind();
+                (self.machine, self.start, self.claim) = (machine, start, claim);
+                (result, cause)
+            }
+            // Something of the instance outlives it (a connection being rolled back): what it noted is out of reach, so
+            // only what is durable counts.
+            None => {
+                let result = result.map_err(|fault| fault.map(|fault| Fault::CommitUnknown(fault.to_string())));
+                (result, cause)
+            }
+        }
+    }
+
+    /// A failure after the first effect: another attempt, later, or a person. `None`: go on here.
+    async fn after_failure(&mut self, fault: &Fault, cause: Cause) -> Option<Ended> {
+        let mut failures = failures_in_a_row(&self.machine);
+        failures.push(cause.clone());
+        let policy = self.inner.retry_policy(&self.machine.header().component);
+        let decision =
+            if fault.is_transient() { decide(policy, &failures, self.inner.rng.below(u64::MAX)) } else { Decision::Pause };
+        let (reason, status, delay_ms) = match decision {
+            Decision::Retry { delay_ms } => (FenceReason::Retry(cause), InvocationStatus::Running, delay_ms),
+            Decision::Pause => (FenceReason::Pause(cause), InvocationStatus::Paused, 0),
+        };
+        tracing::warn!(
+            invocation.id = %self.invocation, component.id = %self.machine.header().component, %fault, %status, delay_ms,
+            failures = failures.len(), "an attempt failed",
+        );
+        match self.inner.refence(self.invocation, reason, status, delay_ms).await {
+            Some(recovered) if status == InvocationStatus::Running => {
+                self.take(recovered);
+                tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+                None
+            }
+            Some(_) | None => Some(Ended::Open),
+        }
+    }
+
+    /// An append failed, or nobody knows: fence, reload, replay.
+    async fn recover(&mut self) -> Option<Ended> {
+        match self.inner.recover(self.invocation, self.machine.header(), self.salt, self.claim.take()).await {
+            crate::recovery::Outcome::Ours(recovered) => {
+                self.take(recovered);
+                None
+            }
+            crate::recovery::Outcome::Ended(output) => Some(Ended::Output(output)),
+            crate::recovery::Outcome::KeyTaken => Some(Ended::KeyTaken),
+            crate::recovery::Outcome::Elsewhere => Some(Ended::Open),
+        }
+    }
+
+    fn take(&mut self, recovered: Recovered) {
+        self.machine = recovered.machine;
+        self.attempts = recovered.attempts;
+        self.start = None;
+        self.claim = None;
+    }
+}
+
+async fn call(deployment: &Arc<Deployment>, attempt: &Arc<Attempt>, header: &Header) -> Result<Output, Fault> {
+    let malformed = |_| Fault::Guest("the recorded input is malformed".into());
+    match header.function.as_str() {
+        HTTP_FUNCTION => {
+            let request: HttpRequest = minicbor::decode(&header.input).map_err(malformed)?;
+            deployment.call_http(attempt.recorder(), &header.component, request).await.map(Output::Http)
+        }
+        SCHEDULED_FUNCTION => {
+            let input: ScheduledInput = minicbor::decode(&header.input).map_err(malformed)?;
+            let result = deployment.call_scheduled(attempt.recorder(), &header.component, input).await?;
+            Ok(Output::Scheduled(result.err()))
+        }
+        other => Err(Fault::Guest(format!("nothing answers {other}"))),
+    }
+}
+
+/// The failures after the last entry that was progress, oldest first.
+fn failures_in_a_row(machine: &Machine) -> Vec<Cause> {
+    let mut failures: Vec<Cause> = machine
+        .entries()
+        .iter()
+        .rev()
+        .map_while(|Entry { body, .. }| match body {
+            Body::Fence { reason: FenceReason::Retry(cause), .. } => Some(Some(cause.clone())),
+            Body::Fence { reason: FenceReason::TakeOver, .. } => Some(None),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    failures.reverse();
+    failures
+}
+
+/// A value of ours as a payload.
+pub(crate) fn encode<T: Encode<()>>(value: &T) -> Payload {
+    // Plain fields into a vector: there is nothing that could fail.
+    minicbor::to_vec(value).expect("a recorded value has an encoding").into()
+}

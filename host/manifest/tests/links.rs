@@ -1,0 +1,274 @@
+//! One test per rule of the links: what the manifest says against what the compiled components import and export.
+
+use std::collections::BTreeMap;
+
+use host_manifest::{App, ComponentId, Interfaces};
+
+const PLATFORM: [&str; 9] = [
+    "nexus:sql/sql@0.1.0",
+    "nexus:crypto/tokens@0.1.0",
+    "nexus:crypto/passwords@0.1.0",
+    "nexus:durable/timer@0.1.0",
+    "nexus:log/log@0.1.0",
+    "wasi:io/streams@0.2.6",
+    "wasi:http/outgoing-handler@0.2.6",
+    "wasi:keyvalue/store@0.2.0-draft2",
+    "wasi:config/store@0.2.0-rc.1",
+];
+
+/// Two components, `cart` and `stock`, without routes; what a test adds begins on line 9, inside `[component.cart]`.
+const VALID: &str = r#"spin_manifest_version = 2
+[application]
+name = "shop"
+[trigger]
+[component.stock]
+source = "stock.wasm"
+[component.cart]
+source = "cart.wasm"
+"#;
+
+/// A component's name, its imports and its exports.
+type Compiled<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
+
+fn check(added: &str, compiled: &[Compiled<'_>]) -> Result<(), String> {
+    let app =
+        App::load("spin.toml", &format!("{VALID}{added}"), &BTreeMap::new()).expect("the manifest itself is valid");
+    let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let components = compiled.iter().map(|(id, imports, exports)| {
+        (
+            ComponentId::from(*id),
+            Interfaces {
+                imports: texts(imports),
+                exports: texts(exports),
+            },
+        )
+    });
+    app.check_links(&components.collect(), &PLATFORM)
+        .map_err(|errors| errors.to_string())
+}
+
+#[track_caller]
+fn refused(added: &str, compiled: &[Compiled<'_>], report: &str) {
+    let found = check(added, compiled).expect_err("it is refused");
+    assert_eq!(found, report.trim_start_matches('\n'), "\nfound:\n{found}\n");
+}
+
+const STOCK: Compiled<'static> = ("stock", &[], &["shop:stock/levels@0.1.3"]);
+
+#[test]
+fn a_declared_dependency_resolves_an_import_of_a_compatible_version() {
+    let cart: Compiled<'_> = ("cart", &["shop:stock/levels@0.1.0", "wasi:io/streams@0.2.12"], &[]);
+    let added = "[component.cart.dependencies]\n\"shop:stock/levels@0.1.0\" = { component = \"stock\" }\n";
+    assert_eq!(check(added, &[STOCK, cart]), Ok(()));
+    let package = "[component.cart.dependencies]\n\"shop:stock\" = { component = \"stock\" }\n";
+    assert_eq!(check(package, &[STOCK, cart]), Ok(()));
+    let providers = "[component.cart.tool.nexus.providers]\n\"shop:stock/levels\" = [\"stock\"]\n";
+    assert_eq!(check(providers, &[STOCK, cart]), Ok(()));
+}
+
+#[test]
+fn an_export_of_another_name_may_answer_when_it_is_declared() {
+    let cart: Compiled<'_> = ("cart", &["shop:goods/levels@0.1.0"], &[]);
+    let added = "[component.cart.dependencies]\n\"shop:goods/levels\" = { component = \"stock\", export = \"shop:stock/levels@0.1.0\" }\n";
+    assert_eq!(check(added, &[STOCK, cart]), Ok(()));
+}
+
+#[test]
+fn an_import_nobody_is_declared_for_is_reported_with_the_line_to_add() {
+    refused(
+        "",
+        &[STOCK, ("cart", &["shop:stock/levels@0.1.0"], &[])],
+        r#"
+spin.toml:7:12: `cart` imports `shop:stock/levels@0.1.0`, and the manifest does not say who answers it
+    add to [component.cart.dependencies]:
+    "shop:stock/levels@0.1.0" = { component = "stock" }"#,
+    );
+}
+
+#[test]
+fn the_line_to_add_is_right() {
+    let cart: Compiled<'_> = ("cart", &["shop:stock/levels@0.1.0"], &[]);
+    let report = check("", &[STOCK, cart]).expect_err("unresolved");
+    let line = report.lines().last().expect("it has a line").trim();
+    assert_eq!(
+        check(&format!("[component.cart.dependencies]\n{line}\n"), &[STOCK, cart]),
+        Ok(())
+    );
+}
+
+#[test]
+fn an_import_with_several_candidates_shows_both_ways() {
+    refused(
+        "",
+        &[
+            ("stock", &[], &["shop:pay/provider@0.1.0"]),
+            ("cart", &["shop:pay/provider@0.1.0"], &["shop:pay/provider@0.1.0"]),
+        ],
+        r#"
+spin.toml:7:12: `cart` imports `shop:pay/provider@0.1.0`, and the manifest does not say who answers it
+    several export it; add one of them to [component.cart.dependencies]:
+    "shop:pay/provider@0.1.0" = { component = "cart" }
+    or, to choose by name at each call, to [component.cart.tool.nexus.providers]:
+    "shop:pay/provider" = ["cart", "stock"]"#,
+    );
+}
+
+#[test]
+fn an_import_nobody_exports_is_reported_as_that() {
+    refused(
+        "",
+        &[STOCK, ("cart", &["shop:stock/levels@0.2.0"], &[])],
+        r#"
+spin.toml:7:12: `cart` imports `shop:stock/levels@0.2.0`, and the manifest does not say who answers it
+    no component of the manifest exports it; add one, then name it in [component.cart.dependencies]"#,
+    );
+}
+
+#[test]
+fn whoever_is_declared_must_export_it() {
+    refused(
+        r#"[component.cart.dependencies]
+"shop:stock/moves@0.1.0" = { component = "stock" }
+[component.cart.tool.nexus.providers]
+"shop:pay/provider" = ["stock"]
+"#,
+        &[
+            STOCK,
+            ("cart", &["shop:stock/moves@0.1.0", "shop:pay/provider@0.1.0"], &[]),
+        ],
+        r#"
+spin.toml:10:2: `cart` imports `shop:stock/moves@0.1.0` from `stock`, which does not export it
+    name a component that exports it; this one has shop:stock/levels@0.1.3
+spin.toml:12:2: `cart` imports `shop:pay/provider@0.1.0` from `stock`, which does not export it
+    name a component that exports it; this one has shop:stock/levels@0.1.3"#,
+    );
+}
+
+#[test]
+fn an_interface_of_the_platform_that_this_host_lacks_names_the_ones_it_has() {
+    refused(
+        "",
+        &[
+            STOCK,
+            (
+                "cart",
+                &[
+                    "nexus:log/log@0.2.0",
+                    "nexus:vector/collections@0.1.0",
+                    "wasi:config/store@0.2.0",
+                ],
+                &[],
+            ),
+        ],
+        r#"
+spin.toml:7:12: `cart` imports `nexus:log/log@0.2.0`, which this host does not offer
+    build it against nexus:log/log@0.1.0
+spin.toml:7:12: `cart` imports `nexus:vector/collections@0.1.0`, which this host does not offer
+    build the component without it
+spin.toml:7:12: `cart` imports `wasi:config/store@0.2.0`, which this host does not offer
+    build it against wasi:config/store@0.2.0-rc.1"#,
+    );
+}
+
+#[test]
+fn an_import_outside_any_interface_is_refused() {
+    refused(
+        "",
+        &[STOCK, ("cart", &["levels"], &[])],
+        r#"
+spin.toml:7:12: `cart` imports `levels`, which this host does not offer
+    build the component without it"#,
+    );
+}
+
+#[test]
+fn each_capability_needs_its_grant() {
+    let imports = [
+        "nexus:sql/sql@0.1.0",
+        "nexus:crypto/passwords@0.1.0",
+        "nexus:crypto/tokens@0.1.0",
+        "wasi:http/outgoing-handler@0.2.3",
+        "wasi:keyvalue/store@0.2.0-draft2",
+    ];
+    refused(
+        "",
+        &[STOCK, ("cart", &imports, &[])],
+        r#"
+spin.toml:7:12: `cart` imports `nexus:sql/sql@0.1.0` without the grant for it
+    add to [component.cart.tool.nexus]:
+    schema = "cart"
+spin.toml:7:12: `cart` imports `nexus:crypto/tokens@0.1.0` without the grant for it
+    add to [component.cart.tool.nexus]:
+    keys = ["access"]
+spin.toml:7:12: `cart` imports `wasi:http/outgoing-handler@0.2.3` without the grant for it
+    add to [component.cart]:
+    allowed_outbound_hosts = ["https://api.example.com"]
+spin.toml:7:12: `cart` imports `wasi:keyvalue/store@0.2.0-draft2` without the grant for it
+    add to [component.cart]:
+    key_value_stores = ["default"]"#,
+    );
+    let granted = r#"allowed_outbound_hosts = ["https://api.example.com"]
+key_value_stores = ["default"]
+[component.cart.tool.nexus]
+schema = "cart"
+keys = ["access"]
+"#;
+    assert_eq!(check(granted, &[STOCK, ("cart", &imports, &[])]), Ok(()));
+}
+
+#[test]
+fn a_routed_component_answers_http() {
+    let route = "[[trigger.http]]\nroute = \"/cart/...\"\ncomponent = \"cart\"\n";
+    let valid = VALID.replace("[trigger]\n", "");
+    let app = App::load("spin.toml", &format!("{valid}{route}"), &BTreeMap::new()).expect("valid");
+    let check = |exports: &[&str]| {
+        let exports = exports.iter().map(|name| (*name).to_owned()).collect();
+        let cart = (
+            ComponentId::from("cart"),
+            Interfaces {
+                imports: Vec::new(),
+                exports,
+            },
+        );
+        let stock = (ComponentId::from("stock"), Interfaces::default());
+        app.check_links(&BTreeMap::from([cart, stock]), &PLATFORM)
+            .map_err(|errors| errors.to_string())
+    };
+    assert_eq!(check(&["nexus:http/handler@0.1.0"]), Ok(()));
+    assert_eq!(
+        check(&[]),
+        Err(
+            "spin.toml:6:12: `cart` has a route, but does not export `nexus:http/handler`\n    \
+             export `nexus:http/handler` from its world"
+                .into()
+        )
+    );
+}
+
+#[test]
+fn whoever_schedules_work_can_be_called_for_it() {
+    refused(
+        "",
+        &[STOCK, ("cart", &["nexus:durable/timer@0.1.0"], &[])],
+        r#"
+spin.toml:7:12: `cart` schedules work, but does not export `nexus:durable/scheduled`
+    export `nexus:durable/scheduled` from its world"#,
+    );
+    let cart: Compiled<'_> = (
+        "cart",
+        &["nexus:durable/timer@0.1.0"],
+        &["nexus:durable/scheduled@0.1.0"],
+    );
+    assert_eq!(check("", &[STOCK, cart]), Ok(()));
+}
+
+#[test]
+fn a_component_that_is_not_compiled_is_named_once() {
+    refused(
+        "[component.cart.dependencies]\n\"shop:stock/levels\" = { component = \"stock\" }\n",
+        &[("cart", &["shop:stock/levels@0.1.0"], &[])],
+        r#"
+spin.toml:5:12: `stock` has not been compiled, so its imports cannot be checked
+    run `nexus build`"#,
+    );
+}

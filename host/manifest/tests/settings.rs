@@ -1,0 +1,182 @@
+//! What a valid manifest becomes: each setting arrives in the application, and what is left out has its default.
+
+use std::collections::BTreeMap;
+
+use host_manifest::{Answer, App, InterfaceName, Limits, RetryPolicy};
+
+/// A valid manifest; what a test adds continues `[component.cart]`.
+const VALID: &str = r#"spin_manifest_version = 2
+[application]
+name = "shop"
+[[trigger.http]]
+route = "/cart/..."
+component = "cart"
+[component.cart]
+source = "cart.wasm"
+"#;
+
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<App, String> {
+    let environment: BTreeMap<String, String> = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    App::load("spin.toml", text, &environment).map_err(|errors| errors.to_string())
+}
+
+/// The application of the valid manifest with these lines added.
+fn app(added: &str) -> App {
+    load(&format!("{VALID}{added}"), &[]).unwrap_or_else(|report| panic!("not valid:\n{report}"))
+}
+
+#[test]
+fn a_component_has_bounds_and_no_grants_by_default() {
+    let app = app("");
+    let cart = &app.components["cart"];
+    assert_eq!(cart.limits, Limits::default());
+    assert_eq!(cart.limits.memory_limit_bytes, 67_108_864);
+    assert_eq!(
+        (cart.limits.time_limit_ms, cart.limits.request_timeout_ms),
+        (5_000, 30_000)
+    );
+    assert_eq!(cart.limits.body_limit_bytes, 1_048_576);
+    assert_eq!(cart.retry, RetryPolicy::default());
+    assert!(cart.schema.is_none() && cart.keys.is_empty() && cart.identity.is_none());
+    assert!(cart.allowed_outbound_hosts.is_empty() && cart.key_value_stores.is_empty());
+    assert_eq!((cart.source.to_str(), cart.source_at.line), (Some("cart.wasm"), 8));
+}
+
+#[test]
+fn every_setting_arrives_in_the_application() {
+    let app = app(r#"description = "A cart"
+allowed_outbound_hosts = ["https://api.example.com"]
+key_value_stores = ["default"]
+environment = { LANG = "C" }
+[component.cart.build]
+command = ["make", "make check"]
+workdir = "cart"
+watch = ["src/**/*.rs"]
+[component.cart.tool.nexus]
+schema = "cart"
+keys = ["access", "refresh"]
+identity = { key = "access" }
+sensitive = ["POST /cart/login"]
+memory_limit_bytes = 1048576
+time_limit_ms = 1
+request_timeout_ms = 2
+body_limit_bytes = 2048
+retry = { attempts = 3, initial_ms = 10, factor = 3, max_ms = 20 }
+"#);
+    let cart = &app.components["cart"];
+    assert_eq!(cart.allowed_outbound_hosts[0].to_string(), "https://api.example.com");
+    assert_eq!(cart.key_value_stores[0].as_str(), "default");
+    assert_eq!(cart.environment["LANG"], "C");
+    let build = cart.build.as_ref().expect("there is a build table");
+    assert_eq!(build.commands, ["make", "make check"]);
+    assert_eq!(build.workdir.as_deref().and_then(|path| path.to_str()), Some("cart"));
+    assert_eq!(cart.schema.as_ref().map(|schema| schema.as_str()), Some("cart"));
+    assert_eq!(
+        cart.keys.iter().map(|key| key.as_str()).collect::<Vec<_>>(),
+        ["access", "refresh"]
+    );
+    let identity = cart.identity.as_ref().expect("there is an identity");
+    assert_eq!((identity.key.as_str(), identity.subject.as_str()), ("access", "sub"));
+    assert!(cart.is_sensitive("POST", "/cart/login") && cart.is_sensitive("POST", "/cart/log%69n/"));
+    assert!(!cart.is_sensitive("GET", "/cart/login") && !cart.is_sensitive("POST", "/cart/item"));
+    assert_eq!(
+        (cart.limits.memory_limit_bytes, cart.limits.time_limit_ms),
+        (1_048_576, 1)
+    );
+    assert_eq!(
+        (cart.limits.request_timeout_ms, cart.limits.body_limit_bytes),
+        (2, 2048)
+    );
+    assert_eq!(
+        (cart.retry.attempts, cart.retry.initial_ms, cart.retry.max_ms),
+        (3, 10, 20)
+    );
+    assert!((cart.retry.factor - 3.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn the_most_specific_route_answers() {
+    let app = app(r#"[component.item]
+source = "item.wasm"
+[[trigger.http]]
+route = "/cart/item/:id"
+component = "item"
+"#);
+    let answers = |path: &str| app.route(path).map(|route| route.component.as_str());
+    assert_eq!(answers("/cart/item/7"), Some("item"));
+    assert_eq!(answers("/cart/item/7/8"), Some("cart"));
+    assert_eq!(answers("/cart"), Some("cart"));
+    assert_eq!(answers("/order"), None);
+}
+
+#[test]
+fn an_import_is_answered_by_its_dependency_or_its_providers() {
+    let app = app(r#"[component.cart.dependencies]
+"shop:stock@0.1.0" = { component = "stock" }
+"shop:price/quotes@0.1.0" = { component = "stock", export = "shop:stock/quotes@0.1.0" }
+[component.cart.tool.nexus.providers]
+"shop:payment/provider" = ["pay-b", "pay-a"]
+[component.stock]
+source = "stock.wasm"
+[component.pay-a]
+source = "a.wasm"
+[component.pay-b]
+source = "b.wasm"
+"#);
+    let cart = &app.components["cart"];
+    let answer = |import: &str| cart.answer(&InterfaceName::parse(import).expect("a name"));
+    let Some(Answer::Component {
+        component,
+        export: None,
+    }) = answer("shop:stock/levels@0.1.2")
+    else {
+        panic!("the package answers its interfaces");
+    };
+    assert_eq!(component.as_str(), "stock");
+    let Some(Answer::Component {
+        export: Some(export), ..
+    }) = answer("shop:price/quotes@0.1.0")
+    else {
+        panic!("the export is named");
+    };
+    assert_eq!(export.to_string(), "shop:stock/quotes@0.1.0");
+    let Some(Answer::Providers(providers)) = answer("shop:payment/provider@0.1.0") else {
+        panic!("the list answers");
+    };
+    assert_eq!(
+        providers.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
+        ["pay-b", "pay-a"],
+        "in the manifest's order"
+    );
+    assert_eq!(answer("shop:stock/levels@0.2.0"), None);
+    assert_eq!(answer("nexus:sql/sql@0.1.0"), None);
+}
+
+#[test]
+fn variables_come_from_the_environment_before_the_default() {
+    let text = format!(
+        r#"{VALID}variables = {{ region = "{{{{ region }}}}-1", token = "Bearer {{{{ api_token }}}}" }}
+allowed_outbound_hosts = ["https://{{{{ region }}}}.example.com"]
+[variables]
+region = {{ default = "vn" }}
+api_token = {{ required = true, secret = true }}
+"#
+    );
+    let app = load(
+        &text,
+        &[("SPIN_VARIABLE_API_TOKEN", "s3cret"), ("SPIN_VARIABLE_REGION", "sg")],
+    )
+    .expect("valid");
+    let cart = &app.components["cart"];
+    assert_eq!(cart.variables["region"].expose(), "sg-1");
+    assert_eq!(cart.variables["token"].expose(), "Bearer s3cret");
+    assert!(cart.variables["token"].is_secret() && !cart.variables["region"].is_secret());
+    assert_eq!(cart.allowed_outbound_hosts[0].to_string(), "https://sg.example.com");
+    assert!(!format!("{app:?}").contains("s3cret"), "a secret is not shown");
+
+    let app = load(&text, &[("SPIN_VARIABLE_API_TOKEN", "s3cret")]).expect("valid");
+    assert_eq!(app.components["cart"].variables["region"].expose(), "vn-1");
+}

@@ -1,0 +1,202 @@
+//! One physical run of an invocation: its machine, and the appends it makes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use host_journal::{
+    Append, AppendError, AppendJournal, Body, Claim, Entry, Finish, InvocationStatus, Machine, Message, Payload, Seal,
+    Start, encode,
+};
+use host_types::{Clock, Fault, InvocationId, NodeId, Position, Scope};
+use parking_lot::Mutex;
+
+use crate::{Recorder, crash};
+
+/// What an attempt needs.
+pub struct AttemptOptions {
+    /// Which invocation.
+    pub invocation: InvocationId,
+    /// Whose attempt.
+    pub node: NodeId,
+    /// Its record so far.
+    pub machine: Machine,
+    /// For an invocation without a row: what its row will say.
+    pub start: Option<Start>,
+    /// For a request with a key: the claim that goes with the first append.
+    pub claim: Option<Claim>,
+    /// Where appends go.
+    pub journal: Arc<dyn AppendJournal>,
+    /// Seals this invocation's payloads.
+    pub seal: Arc<dyn Seal>,
+    /// What `now` observes.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// One physical run. Shared by every instance of the call tree.
+pub struct Attempt {
+    pub(crate) invocation: InvocationId,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) journal: Arc<dyn AppendJournal>,
+    node: NodeId,
+    seal: Arc<dyn Seal>,
+    /// A first append was handed over; whether it is durable is for its answer to say.
+    pub(crate) writing: AtomicBool,
+    pub(crate) state: Mutex<State>,
+}
+
+pub(crate) struct State {
+    pub(crate) machine: Machine,
+    pub(crate) messages: Vec<Message>,
+    start: Option<Start>,
+    claim: Option<Claim>,
+    /// The first fault; what the guest makes of it afterwards does not count.
+    fault: Option<Fault>,
+}
+
+impl Attempt {
+    /// Begins an attempt.
+    pub fn new(options: AttemptOptions) -> Arc<Self> {
+        let AttemptOptions { invocation, node, machine, start, claim, journal, seal, clock } = options;
+        let state = Mutex::new(State { machine, messages: Vec::new(), start, claim, fault: None });
+        Arc::new(Self { invocation, clock, journal, node, seal, writing: AtomicBool::new(false), state })
+    }
+
+    /// What the root instance is given.
+    pub fn recorder(self: &Arc<Self>) -> Recorder {
+        Recorder::new(Arc::clone(self), Scope::root())
+    }
+
+    /// Which invocation.
+    pub fn invocation(&self) -> InvocationId {
+        self.invocation
+    }
+
+    /// Whose attempt.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Something of this invocation is in the database: from here on it outlives its caller.
+    pub fn is_durable(&self) -> bool {
+        self.state.lock().machine.is_durable()
+    }
+
+    /// Something is in the database, or on its way there: the attempt can no longer be dropped as if it had not been.
+    pub fn may_be_durable(&self) -> bool {
+        self.writing.load(Ordering::SeqCst) || self.is_durable()
+    }
+
+    /// The last command the guest issued.
+    pub fn last_position(&self) -> Option<Position> {
+        self.state.lock().machine.last_position().cloned()
+    }
+
+    /// The fault that ended the attempt, if one did.
+    pub fn fault(&self) -> Option<Fault> {
+        self.state.lock().fault.clone()
+    }
+
+    /// Notes the fault that ends this attempt, unless one did already.
+    pub fn fail(&self, fault: Fault) -> Fault {
+        self.state.lock().fault.get_or_insert(fault).clone()
+    }
+
+    /// Takes the machine back for another attempt in this process. What the attempt noted is in it.
+    ///
+    /// `None` while an instance of this attempt is still alive.
+    pub fn into_machine(self: Arc<Self>) -> Option<(Machine, Option<Start>, Option<Claim>)> {
+        let state = Arc::into_inner(self)?.state.into_inner();
+        Some((state.machine, state.start, state.claim))
+    }
+
+    /// The handler returned. `keep` says that the output must be found again (a request with a key, below 400).
+    pub async fn finish(&self, output: Payload, keep: bool) -> Result<(), Fault> {
+        let finish = {
+            let mut state = self.state.lock();
+            if let Some(fault) = &state.fault {
+                return Err(fault.clone());
+            }
+            let keep = keep && state.claim.is_some();
+            state.machine.finish(output, keep).map_err(|fault| state.fault.get_or_insert(fault).clone())?
+        };
+        match finish {
+            Finish::Nothing => Ok(()),
+            Finish::Lazily => {
+                let append = self.state.lock().pending_append(self, Some(InvocationStatus::Completed));
+                self.writing.store(true, Ordering::SeqCst);
+                self.journal.append_lazily(append);
+                Ok(())
+            }
+            Finish::Eagerly => self.flush(Some(InvocationStatus::Completed)).await,
+        }
+    }
+
+    /// Makes everything noted durable, in a commit of its own.
+    pub(crate) async fn flush(&self, status: Option<InvocationStatus>) -> Result<(), Fault> {
+        let append = {
+            let state = self.state.lock();
+            if state.machine.pending().is_empty() {
+                return Ok(());
+            }
+            state.pending_append(self, status)
+        };
+        self.writing.store(true, Ordering::SeqCst);
+        crash::reached(crash::Point::BeforeAppend);
+        let written = self.journal.append(append).await;
+        crash::reached(crash::Point::AfterAppend);
+        self.settle(written)
+    }
+
+    /// Takes note of what became of an append.
+    pub(crate) fn settle(&self, written: Result<(), AppendError>) -> Result<(), Fault> {
+        match written {
+            Ok(()) => {
+                let mut state = self.state.lock();
+                state.machine.appended();
+                state.start = None;
+                state.claim = None;
+                state.messages.clear();
+                Ok(())
+            }
+            Err(AppendError::Fenced) => Err(self.fail(Fault::Fenced)),
+            Err(AppendError::KeyTaken) => Err(self.fail(Fault::KeyTaken)),
+            Err(AppendError::Unknown(text)) => Err(self.fail(Fault::CommitUnknown(text))),
+        }
+    }
+}
+
+impl State {
+    /// Everything noted, with what must commit with it.
+    pub(crate) fn pending_append(&self, attempt: &Attempt, status: Option<InvocationStatus>) -> Append {
+        let pending = self.machine.pending();
+        let first_index = pending.first().map_or(0, |entry| entry.index);
+        let bodies = pending.iter().map(|entry| encode(entry, &*attempt.seal)).collect();
+        Append {
+            invocation: attempt.invocation,
+            first_index,
+            bodies,
+            start: self.start.clone(),
+            claim: self.claim.clone(),
+            messages: self.messages.clone(),
+            status,
+        }
+    }
+
+    /// The claim that must be the first statement of the first append's transaction.
+    pub(crate) fn claim(&self) -> Option<&Claim> {
+        self.claim.as_ref()
+    }
+
+    pub(crate) fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    pub(crate) fn fail(&mut self, fault: Fault) -> Fault {
+        self.fault.get_or_insert(fault).clone()
+    }
+}
+
+/// A message's first entry.
+pub(crate) fn started(header: host_journal::Header, seal: &dyn Seal) -> Vec<u8> {
+    encode(&Entry { index: 0, body: Body::Started(Box::new(header)) }, seal)
+}

@@ -1,0 +1,10 @@
+//! Drives the journal machine of one attempt: the one place that records, replays and orders writes.
+
+mod attempt;
+pub mod crash;
+mod recorder;
+mod transaction;
+
+pub use attempt::{Attempt, AttemptOptions};
+pub use recorder::{CallStep, Entered, ExternalEffect, ExternalStep, Recorder, SCHEDULED_FUNCTION, ScheduledInput};
+pub use transaction::{Transaction, TransactionStep};

@@ -1,0 +1,81 @@
+//! The only list of capabilities: what a component can be granted, and how a grant becomes part of an instance.
+
+use host_basic::{BasicContext, BasicView};
+use host_recorder::Recorder;
+use host_sql::{SqlContext, SqlView};
+use wasmtime::component::Linker;
+
+use crate::component::Grants;
+use crate::instance::InstanceState;
+
+/// Interfaces the host answers. An import of another name is answered by a component, or not at all.
+pub const PLATFORM: &[&str] = &[
+    "nexus:crypto/passwords@0.1.0",
+    "nexus:crypto/tokens@0.1.0",
+    "nexus:durable/derived@0.1.0",
+    "nexus:durable/invocation@0.1.0",
+    "nexus:durable/timer@0.1.0",
+    "nexus:http/types@0.1.0",
+    "nexus:link/providers@0.1.0",
+    "nexus:link/types@0.1.0",
+    "nexus:log/log@0.1.0",
+    "nexus:sql/sql@0.1.0",
+    "wasi:cli/environment@0.2.12",
+    "wasi:cli/exit@0.2.12",
+    "wasi:cli/stderr@0.2.12",
+    "wasi:cli/stdin@0.2.12",
+    "wasi:cli/stdout@0.2.12",
+    "wasi:cli/terminal-input@0.2.12",
+    "wasi:cli/terminal-output@0.2.12",
+    "wasi:cli/terminal-stderr@0.2.12",
+    "wasi:cli/terminal-stdin@0.2.12",
+    "wasi:cli/terminal-stdout@0.2.12",
+    "wasi:clocks/monotonic-clock@0.2.12",
+    "wasi:clocks/wall-clock@0.2.12",
+    "wasi:config/store@0.2.0-rc.1",
+    "wasi:filesystem/preopens@0.2.12",
+    "wasi:filesystem/types@0.2.12",
+    "wasi:io/error@0.2.12",
+    "wasi:io/poll@0.2.12",
+    "wasi:io/streams@0.2.12",
+    "wasi:random/insecure-seed@0.2.12",
+    "wasi:random/insecure@0.2.12",
+    "wasi:random/random@0.2.12",
+];
+
+/// What one instance was granted.
+pub(crate) struct Capabilities {
+    pub(crate) basic: BasicContext,
+    pub(crate) sql: Option<SqlContext>,
+}
+
+impl Capabilities {
+    pub(crate) fn new(grants: &Grants, recorder: &Recorder) -> Self {
+        Self {
+            basic: BasicContext::new(grants.basic.clone(), recorder.clone()),
+            sql: grants.sql.as_ref().map(|pool| SqlContext::new(pool.clone(), recorder.clone())),
+        }
+    }
+}
+
+/// Links what the component was granted; what it was not is missing, so that a component that imports it is refused.
+pub(crate) fn link(linker: &mut Linker<InstanceState>, grants: &Grants) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    linker.allow_shadowing(true);
+    host_basic::shadow_wasi(linker, basic)?;
+    linker.allow_shadowing(false);
+    host_basic::add_to_linker(linker, basic)?;
+    if grants.sql.is_some() {
+        host_sql::add_to_linker(linker, sql)?;
+    }
+    Ok(())
+}
+
+fn basic(state: &mut InstanceState) -> BasicView<'_> {
+    BasicView { context: &mut state.capabilities.basic }
+}
+
+fn sql(state: &mut InstanceState) -> SqlView<'_> {
+    let context = state.capabilities.sql.as_mut().expect("linked only where a schema is granted");
+    SqlView { context, table: &mut state.table }
+}

@@ -1,0 +1,87 @@
+//! One revision, compiled and linked: its imports, exports, grants.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use host_basic::BasicGrants;
+use host_bindings::exports::nexus::durable::scheduled;
+use host_bindings::exports::nexus::http::handler;
+use host_engine::{Engine, Limits};
+use host_link::Signature;
+use host_sql::ModulePool;
+use host_types::{ComponentId, Digest};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+
+use crate::Error;
+use crate::instance::InstanceState;
+
+/// What the manifest grants a component, resolved.
+#[derive(Clone)]
+pub(crate) struct Grants {
+    pub(crate) basic: Arc<BasicGrants>,
+    pub(crate) sql: Option<Arc<ModulePool>>,
+}
+
+/// A function a component exports to others.
+pub(crate) struct Export {
+    pub(crate) index: ComponentExportIndex,
+    pub(crate) signature: Arc<Signature>,
+}
+
+/// A revision, ready to be instantiated.
+pub(crate) struct Loaded {
+    pub(crate) id: ComponentId,
+    pub(crate) revision: Digest,
+    pub(crate) grants: Grants,
+    pub(crate) limits: Limits,
+    pub(crate) pre: InstancePre<InstanceState>,
+    pub(crate) http: Option<handler::GuestIndices>,
+    pub(crate) scheduled: Option<scheduled::GuestIndices>,
+    exports: HashMap<String, HashMap<String, Export>>,
+}
+
+impl Loaded {
+    pub(crate) fn new(
+        id: ComponentId,
+        revision: Digest,
+        grants: Grants,
+        limits: Limits,
+        exports: HashMap<String, HashMap<String, Export>>,
+        pre: InstancePre<InstanceState>,
+    ) -> Self {
+        let http = handler::GuestIndices::new(&pre).ok();
+        let scheduled = scheduled::GuestIndices::new(&pre).ok();
+        Self { id, revision, grants, limits, pre, http, scheduled, exports }
+    }
+
+    pub(crate) fn export(&self, interface: &str, function: &str) -> Option<&Export> {
+        self.exports.get(interface)?.get(function)
+    }
+}
+
+/// The functions other components may call, by interface.
+pub(crate) fn exports(
+    engine: &Engine,
+    id: &ComponentId,
+    component: &Component,
+) -> Result<HashMap<String, HashMap<String, Export>>, Error> {
+    let mut exports = HashMap::new();
+    for interface in host_engine::interfaces(engine, component).exports {
+        // What the host itself calls, it calls typed.
+        if interface.starts_with("nexus:") || interface.starts_with("wasi:") {
+            continue;
+        }
+        let Some(instance) = component.get_export_index(None, &interface) else { continue };
+        let mut functions = HashMap::new();
+        for (name, ty) in host_engine::exported_functions(engine, component, &interface) {
+            let link = |reason: String| Error::Link { component: id.clone(), reason };
+            let qualified = format!("{interface}.{name}");
+            let signature = Signature::new(&qualified, &ty).map_err(|error| link(error.to_string()))?;
+            let index = component.get_export_index(Some(&instance), &name);
+            let index = index.ok_or_else(|| link(format!("{qualified} is not a function")))?;
+            functions.insert(name, Export { index, signature: Arc::new(signature) });
+        }
+        exports.insert(interface, functions);
+    }
+    Ok(exports)
+}

@@ -1,0 +1,172 @@
+//! The revisions that answer together, and how each is entered: a fresh instance per call.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use host_bindings::exports::nexus::http::handler as wit_handler;
+use host_bindings::nexus::http::types as wit_http;
+use host_engine::apply_limits;
+use host_journal::RetryPolicy;
+use host_manifest::App;
+use host_recorder::{Recorder, ScheduledInput};
+use host_types::{ComponentId, DeploymentNumber, Digest, Fault, HttpRequest, HttpResponse, Identity};
+use wasmtime::Store;
+use wasmtime::component::Instance;
+
+use crate::component::Loaded;
+use crate::error::fault;
+use crate::instance::InstanceState;
+
+/// The revisions that answer together. An invocation is pinned to one deployment for its whole call tree.
+pub struct Deployment {
+    number: DeploymentNumber,
+    app: Arc<App>,
+    components: BTreeMap<ComponentId, Arc<Loaded>>,
+}
+
+impl Deployment {
+    pub(crate) fn new(
+        number: DeploymentNumber,
+        app: Arc<App>,
+        components: BTreeMap<ComponentId, Arc<Loaded>>,
+    ) -> Self {
+        Self { number, app, components }
+    }
+
+    /// Its number, which pins it.
+    pub fn number(&self) -> DeploymentNumber {
+        self.number
+    }
+
+    /// The manifest it was made from.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Which revision answers for each component.
+    pub fn revisions(&self) -> impl Iterator<Item = (&ComponentId, Digest)> {
+        self.components.iter().map(|(id, component)| (id, component.revision))
+    }
+
+    /// How much memory an instance of the component may have, bytes.
+    pub fn memory_limit_bytes(&self, component: &ComponentId) -> u64 {
+        self.app.components.get(component).map_or(0, |component| component.limits.memory_limit_bytes)
+    }
+
+    /// What follows when an attempt of the component fails.
+    pub fn retry_policy(&self, component: &ComponentId) -> RetryPolicy {
+        let Some(granted) = self.app.components.get(component) else { return RetryPolicy::default() };
+        let host_manifest::RetryPolicy { attempts, initial_ms, factor, max_ms, .. } = granted.retry;
+        RetryPolicy { attempts, initial_ms, factor, max_ms }
+    }
+
+    pub(crate) fn component(&self, id: &ComponentId) -> Option<&Arc<Loaded>> {
+        self.components.get(id)
+    }
+
+    /// Calls `nexus:http/handler.handle`.
+    pub async fn call_http(
+        self: &Arc<Self>,
+        recorder: Recorder,
+        component: &ComponentId,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, Fault> {
+        let loaded = self.loaded(component)?;
+        let indices = loaded.http.as_ref().ok_or_else(|| Fault::Guest(format!("{component} does not answer HTTP")))?;
+        let (mut store, instance) = self.enter(loaded, recorder).await?;
+        let called = async {
+            let guest = indices.load(&mut store, &instance)?;
+            guest.call_handle(&mut store, &to_wit(request)).await
+        };
+        match called.await {
+            Ok(response) => from_wit(component, response),
+            Err(error) => Err(fault(&error, &store.data().limits)),
+        }
+    }
+
+    /// Calls `nexus:durable/scheduled.run`.
+    pub async fn call_scheduled(
+        self: &Arc<Self>,
+        recorder: Recorder,
+        component: &ComponentId,
+        input: ScheduledInput,
+    ) -> Result<Result<(), String>, Fault> {
+        let loaded = self.loaded(component)?;
+        let indices = loaded.scheduled.as_ref();
+        let indices = indices.ok_or_else(|| Fault::Guest(format!("{component} exports no nexus:durable/scheduled")))?;
+        let (mut store, instance) = self.enter(loaded, recorder).await?;
+        let called = async {
+            let guest = indices.load(&mut store, &instance)?;
+            guest.call_run(&mut store, &input.name, &input.argument).await
+        };
+        called.await.map_err(|error| fault(&error, &store.data().limits))
+    }
+
+    /// Calls what a component exports to others. Parameters and result are encoded.
+    pub(crate) async fn call_export(
+        self: &Arc<Self>,
+        recorder: Recorder,
+        component: &ComponentId,
+        interface: &str,
+        function: &str,
+        params: &[u8],
+    ) -> Result<Vec<u8>, Fault> {
+        let loaded = self.loaded(component)?;
+        let export = loaded.export(interface, function);
+        let export = export.ok_or_else(|| Fault::Guest(format!("{component} does not export {interface}.{function}")))?;
+        let (mut store, instance) = self.enter(loaded, recorder).await?;
+        let function = instance.get_func(&mut store, export.index);
+        let function = function.ok_or_else(|| Fault::Guest(format!("{interface}.{function} is not a function")))?;
+        let called = host_link::call_export(&mut store, &function, &export.signature, params).await;
+        called.map_err(|error| fault(&error, &store.data().limits))
+    }
+
+    fn loaded(&self, component: &ComponentId) -> Result<&Arc<Loaded>, Fault> {
+        self.components.get(component).ok_or_else(|| Fault::Guest(format!("there is no component {component}")))
+    }
+
+    async fn enter(
+        self: &Arc<Self>,
+        loaded: &Loaded,
+        recorder: Recorder,
+    ) -> Result<(Store<InstanceState>, Instance), Fault> {
+        let state = InstanceState::new(Arc::clone(self), loaded, recorder);
+        let mut store = Store::new(loaded.pre.engine(), state);
+        apply_limits(&mut store, |state: &mut InstanceState| &mut state.limits);
+        match loaded.pre.instantiate_async(&mut store).await {
+            Ok(instance) => Ok((store, instance)),
+            Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
+                Err(Fault::Overloaded("every instance slot is in use".into()))
+            }
+            Err(error) => Err(fault(&error, &store.data().limits)),
+        }
+    }
+}
+
+fn to_wit(request: HttpRequest) -> wit_handler::Request {
+    let HttpRequest { method, path, query, headers, identity, peer, body } = request;
+    let identity = match identity {
+        Identity::Anonymous => wit_http::Identity::Anonymous,
+        Identity::Invalid(reason) => wit_http::Identity::Invalid(reason),
+        Identity::Verified(claims) => {
+            wit_http::Identity::Verified(wit_http::Claims { subject: claims.subject, payload: claims.payload })
+        }
+    };
+    wit_handler::Request { method, path, query, headers, identity, peer, body: body.into() }
+}
+
+/// A response that is none would be sent to a client: it is the guest's fault, as a trap would be.
+fn from_wit(component: &ComponentId, response: wit_handler::Response) -> Result<HttpResponse, Fault> {
+    let wit_handler::Response { status, headers, body } = response;
+    let named = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    };
+    let valued = |value: &str| value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
+    if !(200..=599).contains(&status) {
+        return Err(Fault::Trap(format!("{component} answered with the status {status}, which is none")));
+    }
+    if let Some((name, _)) = headers.iter().find(|(name, value)| !named(name) || !valued(value)) {
+        return Err(Fault::Trap(format!("{component} answered with the header {name:?}, which is none")));
+    }
+    Ok(HttpResponse { status, headers, body: body.into() })
+}

@@ -1,0 +1,160 @@
+//! An import of one component answered by an export of another, as a recorded call: in this process, into a fresh instance of the
+//! revision the invocation is pinned to.
+
+use std::sync::Arc;
+
+use host_engine::Engine;
+use host_link::{Signature, define_import};
+use host_manifest::{Answer, Component as Granted, InterfaceName};
+use host_recorder::{CallStep, Recorder};
+use host_types::{ComponentId, Fault};
+use wasmtime::component::{Component, Linker};
+
+use crate::Error;
+use crate::capabilities::PLATFORM;
+use crate::deployment::Deployment;
+use crate::instance::InstanceState;
+
+/// Calls nest this deep at most.
+const MAX_DEPTH: usize = 32;
+
+/// Where the calls of one imported function go.
+struct Route {
+    /// Of the import; what the answering component exports.
+    interface: String,
+    function: String,
+    to: To,
+}
+
+enum To {
+    /// One component, with the name of the call in the journal.
+    Component(ComponentId, String),
+    /// The provider the call names.
+    Provider(Vec<ComponentId>, Arc<Signature>),
+}
+
+/// Defines every import of the component that the host does not answer itself.
+pub(crate) fn link(
+    engine: &Engine,
+    linker: &mut Linker<InstanceState>,
+    granted: &Granted,
+    component: &Component,
+) -> Result<(), Error> {
+    let refused = |reason: String| Error::Link { component: granted.id.clone(), reason };
+    for interface in host_engine::interfaces(engine, component).imports {
+        let functions = host_engine::imported_functions(engine, component, &interface);
+        if functions.is_empty() || is_platform(&interface) {
+            continue;
+        }
+        let name = interface.parse::<InterfaceName>().map_err(|error| refused(error.to_string()))?;
+        let answer = granted.answer(&name).ok_or_else(|| {
+            refused(format!(
+                "nothing answers its import {interface}: add a line to [component.{}.dependencies]",
+                granted.id
+            ))
+        })?;
+        let mut instance = linker.instance(&interface).map_err(|error| refused(error.to_string()))?;
+        for (function, ty) in functions {
+            let qualified = format!("{interface}.{function}");
+            let signature = Signature::new(&qualified, &ty).map_err(|error| refused(error.to_string()))?;
+            let signature = Arc::new(signature);
+            let (exported, to) = match answer {
+                Answer::Component { component, export } => {
+                    let exported = export.map_or_else(|| interface.clone(), ToString::to_string);
+                    (exported, To::Component(component.clone(), format!("{component}:{qualified}")))
+                }
+                Answer::Providers(components) if signature.has_target() => {
+                    (interface.clone(), To::Provider(components.to_vec(), Arc::clone(&signature)))
+                }
+                Answer::Providers(_) => {
+                    return Err(refused(format!(
+                        "{qualified} is answered by providers, but its first parameter is no `nexus:link/types.target` to choose one",
+                    )));
+                }
+            };
+            let route = Arc::new(Route { interface: exported, function: function.clone(), to });
+            let defined = define_import(&mut instance, &function, signature, move |context, params| {
+                let state: &InstanceState = context.data();
+                let (deployment, recorder) = (Arc::clone(&state.deployment), state.recorder.clone());
+                let route = Arc::clone(&route);
+                Box::pin(async move { call(&deployment, &recorder, &route, params).await.map_err(wasmtime::Error::from) })
+            });
+            defined.map_err(|error| refused(error.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Every import must be answered by an export of the same shape, before anything runs.
+pub(crate) fn check(
+    engine: &Engine,
+    granted: &Granted,
+    component: &Component,
+    deployment: &Deployment,
+) -> Result<(), Error> {
+    let refused = |reason: String| Error::Link { component: granted.id.clone(), reason };
+    for interface in host_engine::interfaces(engine, component).imports {
+        if is_platform(&interface) {
+            continue;
+        }
+        let Ok(name) = interface.parse::<InterfaceName>() else { continue };
+        let (answering, exported) = match granted.answer(&name) {
+            Some(Answer::Component { component, export }) => {
+                (std::slice::from_ref(component), export.map_or_else(|| interface.clone(), ToString::to_string))
+            }
+            Some(Answer::Providers(components)) => (components, interface.clone()),
+            None => continue,
+        };
+        for (function, ty) in host_engine::imported_functions(engine, component, &interface) {
+            let qualified = format!("{interface}.{function}");
+            let wanted = Signature::new(&qualified, &ty).map_err(|error| refused(error.to_string()))?;
+            for id in answering {
+                let offered = deployment.component(id).and_then(|callee| callee.export(&exported, &function));
+                match offered {
+                    None => return Err(refused(format!("imports {qualified}, which {id} does not export"))),
+                    Some(offered) if offered.signature.hash() != wanted.hash() => {
+                        return Err(refused(format!("imports {qualified} in another shape than {id} exports it")));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_platform(interface: &str) -> bool {
+    let package = |name: &str| name.split('@').next().map(str::to_owned);
+    PLATFORM.iter().any(|name| package(name) == package(interface)) || interface.starts_with("wasi:")
+}
+
+async fn call(
+    deployment: &Arc<Deployment>,
+    recorder: &Recorder,
+    route: &Route,
+    params: Vec<u8>,
+) -> Result<Vec<u8>, Fault> {
+    let Route { interface, function, to } = route;
+    let (callee, target) = match to {
+        To::Component(component, target) => (component, std::borrow::Cow::Borrowed(target.as_str())),
+        To::Provider(granted, signature) => {
+            let named = signature.target(&params).map_err(|error| Fault::Trap(error.to_string()))?.unwrap_or_default();
+            let component = granted.iter().find(|component| component.as_str() == named);
+            let component = component.ok_or_else(|| {
+                Fault::Guest(format!("{interface}.{function} was sent to {named:?}, which is not among the granted providers"))
+            })?;
+            (component, format!("{component}:{interface}.{function}").into())
+        }
+    };
+    if recorder.depth() >= MAX_DEPTH {
+        return Err(Fault::Guest(format!("{target} would be call {MAX_DEPTH} deep")));
+    }
+    match recorder.call(&target, &params)? {
+        CallStep::Recorded(answer) => Ok(answer.into()),
+        CallStep::Enter(entered) => {
+            let answer = deployment.call_export(entered.callee(), callee, interface, function, &params).await?;
+            entered.returned(answer.clone().into())?;
+            Ok(answer)
+        }
+    }
+}

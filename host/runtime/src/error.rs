@@ -1,0 +1,41 @@
+//! Why a deployment cannot be made, and what a trap is called.
+
+use host_engine::{LimitExceeded, StoreLimits};
+use host_types::{ComponentId, Fault};
+
+/// Why a deployment cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bytes are no component, or one this host cannot compile.
+    #[error("component {component}: {source}")]
+    Compile {
+        /// Which.
+        component: ComponentId,
+        /// Why.
+        #[source]
+        source: host_engine::Error,
+    },
+    /// A component asks for something nobody offers, or in another shape than it is offered.
+    #[error("component {component}: {reason}")]
+    Link {
+        /// Which.
+        component: ComponentId,
+        /// What is wrong, and the way out.
+        reason: String,
+    },
+    /// The manifest names a component of which there are no bytes.
+    #[error("component {0} has no revision: build it first")]
+    Missing(ComponentId),
+}
+
+/// A failed call of a guest as a fault.
+pub(crate) fn fault(error: &wasmtime::Error, limits: &StoreLimits) -> Fault {
+    if let Some(fault) = error.downcast_ref::<Fault>() {
+        return fault.clone();
+    }
+    let exceeded = error.downcast_ref::<LimitExceeded>().copied().or(limits.exceeded());
+    match exceeded {
+        Some(exceeded) => Fault::Trap(exceeded.to_string()),
+        None => Fault::Trap(error.root_cause().to_string()),
+    }
+}

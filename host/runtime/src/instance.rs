@@ -1,0 +1,41 @@
+//! What an instance's store holds.
+
+use std::sync::Arc;
+
+use host_engine::StoreLimits;
+use host_recorder::Recorder;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::capabilities::Capabilities;
+use crate::component::Loaded;
+use crate::deployment::Deployment;
+
+pub(crate) struct InstanceState {
+    pub(crate) deployment: Arc<Deployment>,
+    pub(crate) recorder: Recorder,
+    pub(crate) limits: StoreLimits,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) table: ResourceTable,
+    wasi: WasiCtx,
+}
+
+impl InstanceState {
+    pub(crate) fn new(deployment: Arc<Deployment>, component: &Loaded, recorder: Recorder) -> Self {
+        Self {
+            deployment,
+            limits: StoreLimits::new(component.limits),
+            capabilities: Capabilities::new(&component.grants, &recorder),
+            recorder,
+            table: ResourceTable::new(),
+            // No directory, no address, no environment, and nowhere to write: what a component may reach it is granted.
+            wasi: WasiCtx::builder().build(),
+        }
+    }
+}
+
+impl WasiView for InstanceState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
