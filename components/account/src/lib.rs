@@ -1,1 +1,37 @@
-//! Accounts, credentials, profiles and contacts
+//! Accounts, credentials, profiles and contacts.
+
+mod domain;
+mod error;
+mod exports;
+mod http;
+mod store;
+mod workflow;
+
+sdk::component!("account");
+
+use bindings::exports::{
+    nexus::http::handler,
+    shop::account::{contacts, profiles},
+};
+
+struct Account;
+
+bindings::export!(Account with_types_in bindings);
+
+impl handler::Guest for Account {
+    fn handle(request: handler::Request) -> handler::Response {
+        http::ROUTER.handle(request)
+    }
+}
+
+impl profiles::Guest for Account {
+    fn get(account_id: String) -> Result<profiles::Profile, profiles::Error> {
+        exports::profile(&account_id)
+    }
+}
+
+impl contacts::Guest for Account {
+    fn get_defaults(account_ids: Vec<String>) -> Result<Vec<contacts::Contact>, contacts::Error> {
+        exports::default_contacts(&account_ids)
+    }
+}

@@ -57,7 +57,10 @@ mod tests {
 
     #[test]
     fn each_failure_has_the_status_and_code_clients_know() {
-        let mismatch = Error::CurrencyMismatch { given: "USD".into(), seller: "VND".into() };
+        let mismatch = Error::CurrencyMismatch {
+            given: "USD".into(),
+            seller: "VND".into(),
+        };
         for (error, status, code) in [
             (Error::EntityNotFound("product"), 404, "entity_not_found"),
             (Error::ProductNotFound, 404, "product_not_found"),

@@ -19,7 +19,10 @@ pub(crate) fn get_skus(ids: &[String]) -> Vec<Sku> {
     if ids.is_empty() {
         return Vec::new();
     }
-    answered(store::sku::list_sold(&ids)).into_iter().map(Sku::from).collect()
+    answered(store::sku::list_sold(&ids))
+        .into_iter()
+        .map(Sku::from)
+        .collect()
 }
 
 pub(crate) fn seller_of_sku(id: &str) -> Option<String> {
@@ -31,16 +34,39 @@ fn answered<T>(result: Result<T, sql::Error>) -> T {
 }
 
 impl From<Sold> for Sku {
-    fn from(Sold { sku, seller, slug, name, is_enabled, currency, is_deleted }: Sold) -> Self {
+    fn from(
+        Sold {
+            sku,
+            seller,
+            slug,
+            name,
+            is_enabled,
+            currency,
+            is_deleted,
+        }: Sold,
+    ) -> Self {
         Self {
             id: sku.id.to_string(),
-            price: Money { amount_minor: sku.price, currency: currency.clone() },
-            product: Product { id: sku.spu.to_string(), seller_id: seller.to_string(), slug, name, is_enabled, currency },
+            price: Money {
+                amount_minor: sku.price,
+                currency: currency.clone(),
+            },
+            product: Product {
+                id: sku.spu.to_string(),
+                seller_id: seller.to_string(),
+                slug,
+                name,
+                is_enabled,
+                currency,
+            },
             combinable: sku.combinable,
             attributes: sku
                 .attributes
                 .into_iter()
-                .map(|attribute| Attribute { name: attribute.name, value: attribute.value })
+                .map(|attribute| Attribute {
+                    name: attribute.name,
+                    value: attribute.value,
+                })
                 .collect(),
             weight_grams: weight_grams(&sku.package_details),
             package_details: sku.package_details.to_string(),

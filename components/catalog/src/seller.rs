@@ -21,5 +21,12 @@ pub(crate) fn currency(account: AccountId) -> Result<String, Error> {
 
 /// Refuses a listing in another currency than its seller's.
 pub(crate) fn check_currency(given: &str, seller: String) -> Result<(), Error> {
-    if given == seller { Ok(()) } else { Err(Error::CurrencyMismatch { given: given.to_owned(), seller }) }
+    if given == seller {
+        Ok(())
+    } else {
+        Err(Error::CurrencyMismatch {
+            given: given.to_owned(),
+            seller,
+        })
+    }
 }

@@ -25,7 +25,19 @@ impl Stocks {
             return Self::default();
         }
         let answered = stocks::get_many(&ids).into_iter();
-        Self(answered.filter_map(|s| Some((s.sku_id.parse().ok()?, Stock { available: s.available, taken: s.taken }))).collect())
+        Self(
+            answered
+                .filter_map(|s| {
+                    Some((
+                        s.sku_id.parse().ok()?,
+                        Stock {
+                            available: s.available,
+                            taken: s.taken,
+                        },
+                    ))
+                })
+                .collect(),
+        )
     }
 
     /// Of one variant.
@@ -42,7 +54,12 @@ impl Stocks {
 /// Creates the record of a new variant, or finds the one that an earlier try created. Asks inventory.
 pub(crate) fn create(sku: SkuId) -> Result<Stock, Error> {
     let stocks::Error::Other(reason) = match stocks::create(&sku.to_string()) {
-        Ok(stock) => return Ok(Stock { available: stock.available, taken: stock.taken }),
+        Ok(stock) => {
+            return Ok(Stock {
+                available: stock.available,
+                taken: stock.taken,
+            });
+        }
         Err(error) => error,
     };
     Err(Error::Stock(reason))
@@ -62,7 +79,13 @@ mod tests {
     #[test]
     fn units_taken_add_up_over_variants() {
         let sku = |number| SkuId(Uuid::from_u128(number));
-        let stocks = Stocks([(sku(1), Stock { available: 0, taken: 3 }), (sku(2), Stock { available: 9, taken: 4 })].into());
+        let stocks = Stocks(
+            [
+                (sku(1), Stock { available: 0, taken: 3 }),
+                (sku(2), Stock { available: 9, taken: 4 }),
+            ]
+            .into(),
+        );
         assert_eq!(stocks.taken(&[sku(1), sku(2), sku(3)]), 7);
     }
 }

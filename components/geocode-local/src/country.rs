@@ -23,8 +23,11 @@ pub struct Country {
 pub fn of_address(address: &str) -> Option<Country> {
     let last = address.split(',').rev().map(fold).find(|part| !part.is_empty())?;
     by_code(&last).or_else(|| by_name(&last)).or_else(|| {
-        let without_numbers =
-            last.split(' ').filter(|word| !word.chars().all(|c| c.is_ascii_digit())).collect::<Vec<_>>().join(" ");
+        let without_numbers = last
+            .split(' ')
+            .filter(|word| !word.chars().all(|c| c.is_ascii_digit()))
+            .collect::<Vec<_>>()
+            .join(" ");
         by_code(&without_numbers).or_else(|| by_name(&without_numbers))
     })
 }
@@ -92,7 +95,11 @@ mod tests {
             assert!(country.alpha2.len() == 2 && country.alpha2.chars().all(|c| c.is_ascii_uppercase()));
             assert!(country.alpha3.len() == 3 && country.alpha3.chars().all(|c| c.is_ascii_uppercase()));
             assert!(codes.insert(country.alpha2) && codes.insert(country.alpha3));
-            assert!(country.latitude.abs() <= 90.0 && country.longitude.abs() <= 180.0, "{}", country.alpha2);
+            assert!(
+                country.latitude.abs() <= 90.0 && country.longitude.abs() <= 180.0,
+                "{}",
+                country.alpha2
+            );
             for name in country.names.split('|') {
                 assert!(name.chars().count() >= 2, "{}: {name:?}", country.alpha2);
                 assert_eq!(names.insert(name, country.alpha2), None, "{name} names two countries");

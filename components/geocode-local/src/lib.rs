@@ -2,12 +2,6 @@
 
 pub mod country;
 
-#[expect(
-    missing_docs,
-    unsafe_code,
-    unused_qualifications,
-    reason = "generated: the contract is documented in wit/"
-)]
 mod bindings {
     wit_bindgen::generate!({ path: "../../wit", world: "geocoding-provider", generate_all });
 }
@@ -31,4 +25,9 @@ impl Guest for Component {
     }
 }
 
-bindings::export!(Component with_types_in bindings);
+#[expect(unsafe_code, reason = "the component's entry points are generated")]
+mod entry {
+    use super::{Component, bindings};
+
+    bindings::export!(Component with_types_in bindings);
+}

@@ -112,8 +112,20 @@ impl From<Error> for reservations::Error {
 }
 
 impl From<Shortage> for reservations::Shortage {
-    fn from(Shortage { sku, label, requested, available }: Shortage) -> Self {
-        Self { sku_id: sku.to_string(), label, requested, available }
+    fn from(
+        Shortage {
+            sku,
+            label,
+            requested,
+            available,
+        }: Shortage,
+    ) -> Self {
+        Self {
+            sku_id: sku.to_string(),
+            label,
+            requested,
+            available,
+        }
     }
 }
 
@@ -123,16 +135,31 @@ mod tests {
 
     #[test]
     fn each_failure_has_the_status_and_code_clients_know() {
-        let transition = Error::SerialTransition { serial: "a".into(), from: Status::Taken, to: Status::Active };
+        let transition = Error::SerialTransition {
+            serial: "a".into(),
+            from: Status::Taken,
+            to: Status::Active,
+        };
         for (error, status, code) in [
             (Error::StockNotFound("x".into()), 404, "stock_not_found"),
             (Error::NotTheSeller, 403, "forbidden"),
-            (Error::SerialCountMismatch { given: 1, change: 2 }, 400, "serial_count_mismatch"),
+            (
+                Error::SerialCountMismatch { given: 1, change: 2 },
+                400,
+                "serial_count_mismatch",
+            ),
             (Error::QuantityTooLarge, 400, "validation"),
             (Error::DuplicateSerial(vec!["a".into()]), 409, "duplicate_serial"),
             (Error::SerialNotFound(vec!["a".into()]), 404, "serial_not_found"),
             (transition, 409, "serial_transition_not_allowed"),
-            (Error::SerialsIncomplete { available: 2, active: 1 }, 409, "serials_incomplete"),
+            (
+                Error::SerialsIncomplete {
+                    available: 2,
+                    active: 1,
+                },
+                409,
+                "serials_incomplete",
+            ),
             (Error::Expired, 500, "internal"),
         ] {
             let answer = http::Error::from(error);
@@ -143,6 +170,9 @@ mod tests {
     #[test]
     fn offending_serials_are_listed() {
         let answer = http::Error::from(Error::DuplicateSerial(vec!["a".into(), "b".into()]));
-        assert_eq!(answer.message(), "duplicate_serial: serial numbers that exist already: a, b");
+        assert_eq!(
+            answer.message(),
+            "duplicate_serial: serial numbers that exist already: a, b"
+        );
     }
 }

@@ -18,7 +18,11 @@ pub(crate) fn check(owner: Owner, account: AccountId) -> Result<(), Error> {
         OwnerKind::Promotion => Err(unknown()),
         OwnerKind::ProductSku => {
             let seller = products::seller_of_sku(&owner.id.to_string()).ok_or_else(unknown)?;
-            if seller == account.to_string() { Ok(()) } else { Err(Error::NotTheSeller) }
+            if seller == account.to_string() {
+                Ok(())
+            } else {
+                Err(Error::NotTheSeller)
+            }
         }
     }
 }
@@ -30,6 +34,8 @@ pub(crate) fn sold_by(account: AccountId, skus: &BTreeSet<Uuid>) -> BTreeSet<Uui
     }
     let ids: Vec<String> = skus.iter().map(Uuid::to_string).collect();
     let account = account.to_string();
-    let skus = products::get_skus(&ids).into_iter().filter(|sku| sku.product.seller_id == account);
+    let skus = products::get_skus(&ids)
+        .into_iter()
+        .filter(|sku| sku.product.seller_id == account);
     skus.filter_map(|sku| sku.id.parse().ok()).collect()
 }

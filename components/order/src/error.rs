@@ -61,9 +61,17 @@ pub(crate) enum Error {
     #[error("no stock record for SKU {0}")]
     StockNotFound(SkuId),
     #[error("{label}: requested {requested}, available {available}")]
-    OutOfStock { label: String, requested: i64, available: i64 },
+    OutOfStock {
+        label: String,
+        requested: i64,
+        available: i64,
+    },
     #[error("{label}: requested {requested}, free serials {available}")]
-    SerialShortage { label: String, requested: i64, available: i64 },
+    SerialShortage {
+        label: String,
+        requested: i64,
+        available: i64,
+    },
     #[error("the items have different buyers")]
     ItemsNotSameBuyer,
     #[error("the items have different addresses")]
@@ -159,7 +167,10 @@ mod tests {
 
     #[test]
     fn a_client_reads_the_countries_of_a_mismatch() {
-        let error = Error::AddressCountryMismatch { address: "US".into(), buyer: "VN".into() };
+        let error = Error::AddressCountryMismatch {
+            address: "US".into(),
+            buyer: "VN".into(),
+        };
         let answer = http::Error::from(error);
         assert_eq!((answer.status(), answer.code()), (400, "address_country_mismatch"));
         assert_eq!(
@@ -176,7 +187,10 @@ mod tests {
 
     #[test]
     fn what_another_module_said_stays_inside() {
-        let answer = http::Error::from(Error::Peer { module: "inventory", reason: "secret".into() });
+        let answer = http::Error::from(Error::Peer {
+            module: "inventory",
+            reason: "secret".into(),
+        });
         assert_eq!((answer.status(), answer.code()), (500, "internal"));
         assert!(!answer.message().contains("secret"));
     }

@@ -11,7 +11,10 @@ use crate::error::Error;
 
 /// A failure of another module that nobody here can act on.
 fn failed(module: &'static str, reason: impl Into<String>) -> Error {
-    Error::Peer { module, reason: reason.into() }
+    Error::Peer {
+        module,
+        reason: reason.into(),
+    }
 }
 
 /// An id another module gave us.

@@ -2,12 +2,6 @@
 
 pub mod offer;
 
-#[expect(
-    missing_docs,
-    unsafe_code,
-    unused_qualifications,
-    reason = "generated: the contract is documented in wit/"
-)]
 mod bindings {
     wit_bindgen::generate!({ path: "../../wit", world: "payment-provider", generate_all });
 }
@@ -29,7 +23,7 @@ impl Guest for Component {
             name: offer::NAME.to_owned(),
             description: String::new(),
             priority: 0,
-            data: Vec::new(),
+            data: vec![("provider".to_owned(), offer::PROVIDER.to_owned())],
             currencies: offer.currencies,
             collect_on_delivery: true,
         }]
@@ -46,11 +40,19 @@ impl Guest for Component {
 }
 
 fn configured() -> Result<Offer, String> {
-    Ok(Offer::read(variable("cod_enabled")?.as_deref(), variable("cod_currencies")?.as_deref()))
+    Ok(Offer::read(
+        variable("cod_enabled")?.as_deref(),
+        variable("cod_currencies")?.as_deref(),
+    ))
 }
 
 fn variable(name: &str) -> Result<Option<String>, String> {
     store::get(name).map_err(|error| format!("configuration variable {name}: {error:?}"))
 }
 
-bindings::export!(Component with_types_in bindings);
+#[expect(unsafe_code, reason = "the component's entry points are generated")]
+mod entry {
+    use super::{Component, bindings};
+
+    bindings::export!(Component with_types_in bindings);
+}

@@ -3,6 +3,9 @@
 /// Stored in orders; never renamed.
 pub const OPTION_ID: &str = "system-cod";
 
+/// The name clients know this provider by.
+pub const PROVIDER: &str = "system";
+
 /// What people read.
 pub const NAME: &str = "System - COD";
 
@@ -38,7 +41,11 @@ impl Offer {
             .collect();
         Self {
             enabled: enabled.is_none_or(|text| text.trim().eq_ignore_ascii_case("true")),
-            currencies: if listed.is_empty() { vec![DEFAULT_CURRENCY.to_owned()] } else { listed },
+            currencies: if listed.is_empty() {
+                vec![DEFAULT_CURRENCY.to_owned()]
+            } else {
+                listed
+            },
         }
     }
 
@@ -73,7 +80,11 @@ mod tests {
     #[test]
     fn a_withdrawn_offer_refuses_everything() {
         for text in ["false", "0", "", "yes"] {
-            assert_eq!(Offer::read(Some(text), None).check(OPTION_ID, "VND"), Err(Refusal::Option), "{text:?}");
+            assert_eq!(
+                Offer::read(Some(text), None).check(OPTION_ID, "VND"),
+                Err(Refusal::Option),
+                "{text:?}"
+            );
         }
         assert!(Offer::read(Some(" True "), None).enabled);
     }

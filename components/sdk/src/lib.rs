@@ -65,6 +65,7 @@ macro_rules! component {
                 runtime_path: "::sdk::wit_bindgen::rt",
                 generate_all,
                 additional_derives: [PartialEq],
+                export_macro_name: "export_component",
                 with: {
                     $($more)*
                     "nexus:sql/sql@0.1.0": ::sdk::bindings::nexus::sql::sql,
@@ -75,6 +76,22 @@ macro_rules! component {
                     "wasi:config/store@0.2.0-rc.1": ::sdk::bindings::wasi::config::store,
                 },
             });
+
+            pub(crate) use ::sdk::export_on_wasm as export;
         }
+    };
+}
+
+/// `bindings::export!` of a component. Its symbols have names that only wasm has; a native build (unit tests, doc tests,
+/// `cargo build --workspace`) has nobody who would call them, and its linker refuses them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_on_wasm {
+    ($type:ident with_types_in $bindings:ident) => {
+        #[cfg(target_family = "wasm")]
+        $bindings::export_component!($type with_types_in $bindings);
+        // Names the type, so that what it implements is not dead code.
+        #[cfg(not(target_family = "wasm"))]
+        const _: Option<$type> = None;
     };
 }

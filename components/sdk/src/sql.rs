@@ -1,13 +1,15 @@
 //! The module's own schema: statements in, typed rows out.
 //!
-//! ```ignore
-//! let row = sql::query_one("SELECT name FROM profile WHERE id = $1", params![id])?;
-//! let name: String = row.get("name")?;
+//! ```no_run
+//! use sdk::{AccountId, sql::{self, params}};
 //!
-//! sql::transaction(|tx| {
-//!     tx.execute("UPDATE …", params![…])?;
-//!     tx.execute("INSERT …", params![…])
-//! })?;
+//! fn rename(id: AccountId, name: &str) -> Result<String, sql::Error> {
+//!     sql::transaction(|tx| {
+//!         let row = tx.query_one("SELECT name FROM profile WHERE id = $1 FOR UPDATE", params![id])?;
+//!         tx.execute("UPDATE profile SET name = $2 WHERE id = $1", params![id, name])?;
+//!         row.get("name")
+//!     })
+//! }
 //! ```
 
 mod convert;

@@ -2,12 +2,6 @@
 
 pub mod rate;
 
-#[expect(
-    missing_docs,
-    unsafe_code,
-    unused_qualifications,
-    reason = "generated: the contract is documented in wit/"
-)]
 mod bindings {
     wit_bindgen::generate!({ path: "../../wit", world: "transport-provider", generate_all });
 }
@@ -27,17 +21,36 @@ impl Guest for Component {
                 name: service.name().to_owned(),
                 description: format!("Delivered within {} hours", service.eta_hours()),
                 priority: 0,
-                data: vec![("method".to_owned(), service.id().to_owned())],
+                data: vec![
+                    ("provider".to_owned(), rate::PROVIDER.to_owned()),
+                    ("method".to_owned(), service.id().to_owned()),
+                ],
             })
             .collect()
     }
 
     fn quote(_target: Target, request: QuoteRequest) -> Result<Quotation, Error> {
-        let service = Service::by_id(&request.option_id).ok_or_else(|| Error::UnknownOption(request.option_id.clone()))?;
-        let loads = request.parcels.iter().map(|p| Load { quantity: p.quantity, weight_grams: p.weight_grams });
-        let amount_minor = rate::cost_vnd(service, loads).ok_or_else(|| Error::Other("the parcels are too heavy".to_owned()))?;
-        Ok(Quotation { cost: Money { amount_minor, currency: "VND".to_owned() }, eta_hours: service.eta_hours() })
+        let service =
+            Service::by_id(&request.option_id).ok_or_else(|| Error::UnknownOption(request.option_id.clone()))?;
+        let loads = request.parcels.iter().map(|p| Load {
+            quantity: p.quantity,
+            weight_grams: p.weight_grams,
+        });
+        let amount_minor =
+            rate::cost_vnd(service, loads).ok_or_else(|| Error::Other("the parcels are too heavy".to_owned()))?;
+        Ok(Quotation {
+            cost: Money {
+                amount_minor,
+                currency: "VND".to_owned(),
+            },
+            eta_hours: service.eta_hours(),
+        })
     }
 }
 
-bindings::export!(Component with_types_in bindings);
+#[expect(unsafe_code, reason = "the component's entry points are generated")]
+mod entry {
+    use super::{Component, bindings};
+
+    bindings::export!(Component with_types_in bindings);
+}

@@ -1,5 +1,8 @@
 //! The rates: a base, a step per kilogram, a factor per service. Integers only.
 
+/// The name clients know this carrier by.
+pub const PROVIDER: &str = "flat";
+
 const BASE_VND: i64 = 15_000;
 const STEP_VND: i64 = 2_000;
 const STEP_GRAMS: i64 = 1_000;
@@ -74,7 +77,11 @@ pub struct Load {
 pub fn cost_vnd(service: Service, loads: impl IntoIterator<Item = Load>) -> Option<i64> {
     let mut weight: i64 = 0;
     for load in loads {
-        let unit = if load.weight_grams == 0 { DEFAULT_UNIT_GRAMS } else { i64::from(load.weight_grams) };
+        let unit = if load.weight_grams == 0 {
+            DEFAULT_UNIT_GRAMS
+        } else {
+            i64::from(load.weight_grams)
+        };
         if load.quantity < 0 {
             return None;
         }
@@ -82,7 +89,12 @@ pub fn cost_vnd(service: Service, loads: impl IntoIterator<Item = Load>) -> Opti
     }
     let steps = (weight - STEP_GRAMS).max(0) / STEP_GRAMS;
     let (numerator, denominator) = service.factor();
-    Some(BASE_VND.checked_add(steps.checked_mul(STEP_VND)?)?.checked_mul(numerator)? / denominator)
+    Some(
+        BASE_VND
+            .checked_add(steps.checked_mul(STEP_VND)?)?
+            .checked_mul(numerator)?
+            / denominator,
+    )
 }
 
 #[cfg(test)]
@@ -90,7 +102,12 @@ mod tests {
     use super::*;
 
     fn cost(service: Service, loads: &[(i64, u32)]) -> Option<i64> {
-        cost_vnd(service, loads.iter().map(|&(quantity, weight_grams)| Load { quantity, weight_grams }))
+        cost_vnd(
+            service,
+            loads
+                .iter()
+                .map(|&(quantity, weight_grams)| Load { quantity, weight_grams }),
+        )
     }
 
     #[test]

@@ -8,12 +8,19 @@ wasmtime::component::bindgen!({
     imports: {
         "nexus:sql/sql": async | trappable,
         "nexus:crypto/passwords": async | trappable,
+        "wasi:keyvalue/store": async | trappable,
         default: trappable,
     },
     exports: { default: async },
-    with: { "nexus:sql/sql.transaction": SqlTransaction },
+    with: {
+        "nexus:sql/sql.transaction": SqlTransaction,
+        "wasi:keyvalue/store.bucket": KeyValueBucket,
+    },
     require_store_data_send: true,
 });
 
 /// What stands behind a guest's `transaction` handle. The SQL capability puts its own state in.
 pub struct SqlTransaction(pub Box<dyn std::any::Any + Send>);
+
+/// What stands behind a guest's `bucket` handle: the name of a store that it was granted.
+pub struct KeyValueBucket(pub String);

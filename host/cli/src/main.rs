@@ -1,2 +1,77 @@
-//! The `nexus` binary.
-fn main() {}
+//! The `nexus` binary: arguments, environment, wiring.
+
+mod application;
+mod args;
+mod build;
+mod host;
+mod keys;
+mod operate;
+mod up;
+mod verbs;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use args::{Cli, Verb};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log(cli.json);
+    #[cfg(feature = "crash-points")]
+    arm();
+    let json = cli.json;
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if json {
+                let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+                print_line(&serde_json::json!({ "error": chain.join(": ") }).to_string());
+            } else {
+                let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(cli: Cli) -> Result<()> {
+    let json = cli.json;
+    match cli.verb {
+        Verb::Up(args) => up::up(args, json).await,
+        Verb::Build(args) => build::build(&application::Application::load(&args.manifest)?, json),
+        Verb::Check(args) => verbs::check::check(args, json).await,
+        Verb::Migrate(args) => verbs::migrate::migrate(args, json).await,
+        Verb::Seed(args) => verbs::seed::seed(&up::Ready::of(&args.data_dir)?, json).await,
+        Verb::Components(args) => verbs::components::list(args, json).await,
+        Verb::Invocations(args) => verbs::invocations::invocations(args, json).await,
+        Verb::Doctor(args) => verbs::doctor::doctor(args, json).await,
+    }
+}
+
+/// `NEXUS_DIE_AT` and `NEXUS_FREEZE_AT` name the point, counted from 1, at which a test wants that to happen.
+#[cfg(feature = "crash-points")]
+fn arm() {
+    use host_recorder::crash::{What, arm};
+
+    for (variable, what) in [("NEXUS_DIE_AT", What::Die), ("NEXUS_FREEZE_AT", What::Freeze)] {
+        if let Some(point) = std::env::var(variable).ok().and_then(|text| text.parse().ok()) {
+            arm(what, point);
+        }
+    }
+}
+
+/// Structured lines on standard error; `NEXUS_LOG` chooses what is logged, as `tracing` filters are written.
+fn log(json: bool) {
+    let filter = std::env::var("NEXUS_LOG").unwrap_or_else(|_| "info".into());
+    let filter = tracing_subscriber::EnvFilter::new(filter);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json { subscriber.json().init() } else { subscriber.compact().init() }
+}
+
+/// A line on standard output; a closed pipe is the reader's choice, not an error.
+fn print_line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

@@ -68,7 +68,9 @@ impl CompileCache {
             compilations: Semaphore::new(PARALLEL_COMPILATIONS),
             next_temporary: AtomicU64::new(0),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// The component with this digest. `wasm` is what to compile when it is not in the cache.
@@ -76,13 +78,20 @@ impl CompileCache {
     /// A cached file that cannot be used is replaced; one that cannot be written is only logged, since the component works.
     pub async fn load(&self, wasm: Arc<[u8]>, digest: Digest) -> Result<Loaded, Error> {
         let shared = Arc::clone(&self.shared);
-        let cached = tokio::task::spawn_blocking(move || shared.cached(digest)).await.map_err(|_| Error::Abandoned)?;
+        let cached = tokio::task::spawn_blocking(move || shared.cached(digest))
+            .await
+            .map_err(|_| Error::Abandoned)?;
         if let Some(component) = cached {
-            return Ok(Loaded { component, outcome: CacheOutcome::Hit });
+            return Ok(Loaded {
+                component,
+                outcome: CacheOutcome::Hit,
+            });
         }
         let _permit = self.shared.compilations.acquire().await.map_err(|_| Error::Abandoned)?;
         let shared = Arc::clone(&self.shared);
-        tokio::task::spawn_blocking(move || shared.compile(&wasm, digest)).await.map_err(|_| Error::Abandoned)?
+        tokio::task::spawn_blocking(move || shared.compile(&wasm, digest))
+            .await
+            .map_err(|_| Error::Abandoned)?
     }
 }
 
@@ -111,15 +120,21 @@ impl Shared {
     fn compile(&self, wasm: &[u8], digest: Digest) -> Result<Loaded, Error> {
         // Somebody else may have compiled it while this call waited for its turn.
         if let Some(component) = self.cached(digest) {
-            return Ok(Loaded { component, outcome: CacheOutcome::Hit });
+            return Ok(Loaded {
+                component,
+                outcome: CacheOutcome::Hit,
+            });
         }
         let actual = Digest::of(wasm);
         if actual != digest {
-            return Err(Error::DigestMismatch { expected: digest, actual });
+            return Err(Error::DigestMismatch {
+                expected: digest,
+                actual,
+            });
         }
         let started = self.clock.boot_ns();
-        let component = Component::from_binary(self.engine.wasmtime(), wasm)
-            .map_err(|source| Error::Compile { digest, source })?;
+        let component =
+            Component::from_binary(self.engine.wasmtime(), wasm).map_err(|source| Error::Compile { digest, source })?;
         let elapsed = Duration::from_nanos(self.clock.boot_ns().saturating_sub(started));
         let path = self.path(digest);
         match component.serialize() {
@@ -128,9 +143,14 @@ impl Shared {
                     tracing::warn!(path = %path.display(), %error, "compiled code could not be kept");
                 }
             }
-            Err(error) => tracing::warn!(%digest, error = format!("{error:#}"), "compiled code could not be serialized"),
+            Err(error) => {
+                tracing::warn!(%digest, error = format!("{error:#}"), "compiled code could not be serialized")
+            }
         }
-        Ok(Loaded { component, outcome: CacheOutcome::Compiled(elapsed) })
+        Ok(Loaded {
+            component,
+            outcome: CacheOutcome::Compiled(elapsed),
+        })
     }
 
     /// A new file, made durable, then renamed: a crash leaves the old state or the new one, and a process that has the old
@@ -156,10 +176,21 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn private_folder(path: &Path) -> Result<(), Error> {
-    let failed = |source| Error::Cache { path: path.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let failed = |source| Error::Cache {
+        path: path.to_owned(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed)?;
     let metadata = fs::metadata(path).map_err(failed)?;
-    if is_private(&metadata, FileKind::Folder) { Ok(()) } else { Err(Error::InsecureCache { path: path.to_owned() }) }
+    if is_private(&metadata, FileKind::Folder) {
+        Ok(())
+    } else {
+        Err(Error::InsecureCache { path: path.to_owned() })
+    }
 }
 
 #[derive(Clone, Copy)]

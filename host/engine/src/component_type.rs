@@ -39,10 +39,14 @@ pub fn exported_functions(engine: &Engine, component: &Component, interface: &st
 }
 
 fn functions(engine: &Engine, item: &ComponentItem) -> Vec<(String, ComponentFunc)> {
-    let ComponentItem::ComponentInstance(instance) = item else { return Vec::new() };
-    let functions = instance.exports(engine.wasmtime()).filter_map(|(name, item)| match item.ty {
-        ComponentItem::ComponentFunc(ty) => Some((name.to_owned(), ty)),
-        _ => None,
-    });
+    let ComponentItem::ComponentInstance(instance) = item else {
+        return Vec::new();
+    };
+    let functions = instance
+        .exports(engine.wasmtime())
+        .filter_map(|(name, item)| match item.ty {
+            ComponentItem::ComponentFunc(ty) => Some((name.to_owned(), ty)),
+            _ => None,
+        });
     functions.collect()
 }

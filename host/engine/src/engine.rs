@@ -23,7 +23,11 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { instances: 2000, memory_bytes: 64 << 20, stack_bytes: 512 << 10 }
+        Self {
+            instances: 2000,
+            memory_bytes: 64 << 20,
+            stack_bytes: 512 << 10,
+        }
     }
 }
 
@@ -80,7 +84,9 @@ impl Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("allocation", &self.allocation).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("allocation", &self.allocation)
+            .finish_non_exhaustive()
     }
 }
 
@@ -127,6 +133,10 @@ fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
 /// Advances the epoch until the engine is gone. A thread, since guests may keep every executor thread busy.
 fn start_ticker(engine: &wasmtime::Engine) -> Result<(), Error> {
     let engine = engine.weak();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a clock of its own thread: the passing of time is the event"
+    )]
     let tick = move || {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
@@ -134,7 +144,10 @@ fn start_ticker(engine: &wasmtime::Engine) -> Result<(), Error> {
             thread::sleep(Duration::from_millis(TICK_MS));
         }
     };
-    thread::Builder::new().name("epoch".to_owned()).spawn(tick).map_err(Error::Ticker)?;
+    thread::Builder::new()
+        .name("epoch".to_owned())
+        .spawn(tick)
+        .map_err(Error::Ticker)?;
     Ok(())
 }
 
@@ -150,7 +163,10 @@ mod tests {
 
     #[test]
     fn a_pool_that_does_not_fit_is_given_up() {
-        let options = EngineOptions { instances: 4_000_000, ..EngineOptions::default() };
+        let options = EngineOptions {
+            instances: 4_000_000,
+            ..EngineOptions::default()
+        };
         assert_eq!(Engine::new(&options).unwrap().allocation(), Allocation::OnDemand);
     }
 
@@ -161,7 +177,10 @@ mod tests {
         let on_demand = Engine::on_demand(&options).unwrap();
         let code = pooled.wasmtime().precompile_component(b"\0asm\x0d\0\x01\0").unwrap();
         // SAFETY: the bytes come from `precompile_component` just above.
-        #[expect(unsafe_code, reason = "the point of the test is that another engine takes this engine's code")]
+        #[expect(
+            unsafe_code,
+            reason = "the point of the test is that another engine takes this engine's code"
+        )]
         let loaded = unsafe { wasmtime::component::Component::deserialize(&on_demand, &code) };
         loaded.unwrap();
     }

@@ -17,7 +17,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 64 << 20, time_ms: 10_000, transfer_bytes: 64 << 20 }
+        Self {
+            memory_bytes: 64 << 20,
+            time_ms: 10_000,
+            transfer_bytes: 64 << 20,
+        }
     }
 }
 
@@ -41,7 +45,13 @@ pub struct StoreLimits {
 impl StoreLimits {
     /// Nothing used yet.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, memory_bytes: 0, growth_bytes: 0, ticks: 0, exceeded: None }
+        Self {
+            limits,
+            memory_bytes: 0,
+            growth_bytes: 0,
+            ticks: 0,
+            exceeded: None,
+        }
     }
 
     /// The limit the guest ran into, if any. A refused `memory.grow` is recorded here although the guest may have gone
@@ -66,13 +76,17 @@ impl StoreLimits {
         if (self.ticks - 1) * TICK_MS < self.limits.time_ms {
             return Ok(());
         }
-        let exceeded = LimitExceeded::Time { limit_ms: self.limits.time_ms };
+        let exceeded = LimitExceeded::Time {
+            limit_ms: self.limits.time_ms,
+        };
         self.exceeded = Some(exceeded);
         Err(exceeded)
     }
 
     fn refuse_memory(&mut self) {
-        self.exceeded = Some(LimitExceeded::Memory { limit_bytes: self.limits.memory_bytes });
+        self.exceeded = Some(LimitExceeded::Memory {
+            limit_bytes: self.limits.memory_bytes,
+        });
     }
 }
 

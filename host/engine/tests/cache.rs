@@ -19,7 +19,11 @@ fn wasm() -> Arc<[u8]> {
 }
 
 fn engine() -> Engine {
-    Engine::new(&EngineOptions { instances: 10, ..EngineOptions::default() }).unwrap()
+    Engine::new(&EngineOptions {
+        instances: 10,
+        ..EngineOptions::default()
+    })
+    .unwrap()
 }
 
 fn open(engine: &Engine, folder: &Path) -> Result<CompileCache, Error> {
@@ -36,10 +40,20 @@ async fn load(folder: &Path) -> (Engine, Result<host_engine::Loaded, Error>) {
 
 /// The one compiled file below the cache's folder, and nothing else.
 fn compiled_file(folder: &Path) -> PathBuf {
-    let settings: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let [settings] = &settings[..] else { panic!("one folder per settings, not {settings:?}") };
-    let files: Vec<_> = fs::read_dir(settings).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let [file] = &files[..] else { panic!("one file, not {files:?}") };
+    let settings: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let [settings] = &settings[..] else {
+        panic!("one folder per settings, not {settings:?}")
+    };
+    let files: Vec<_> = fs::read_dir(settings)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let [file] = &files[..] else {
+        panic!("one file, not {files:?}")
+    };
     file.clone()
 }
 
@@ -50,11 +64,17 @@ async fn a_second_start_does_not_compile() {
     let (engine, first) = load(&cache).await;
     let first = first.unwrap();
     assert!(matches!(first.outcome, CacheOutcome::Compiled(_)));
-    assert_eq!(interfaces(&engine, &first.component).exports, ["test:deep/thought@1.0.0"]);
+    assert_eq!(
+        interfaces(&engine, &first.component).exports,
+        ["test:deep/thought@1.0.0"]
+    );
     let (engine, second) = load(&cache).await;
     let second = second.unwrap();
     assert_eq!(second.outcome, CacheOutcome::Hit);
-    assert_eq!(interfaces(&engine, &second.component), interfaces(&engine, &first.component));
+    assert_eq!(
+        interfaces(&engine, &second.component),
+        interfaces(&engine, &first.component)
+    );
 }
 
 #[tokio::test]
@@ -80,7 +100,10 @@ async fn code_others_could_have_written_is_not_run() {
     let cache = folder.path().join("cache");
     load(&cache).await.1.unwrap();
     fs::set_permissions(compiled_file(&cache), Permissions::from_mode(0o666)).unwrap();
-    assert!(matches!(load(&cache).await.1.unwrap().outcome, CacheOutcome::Compiled(_)));
+    assert!(matches!(
+        load(&cache).await.1.unwrap().outcome,
+        CacheOutcome::Compiled(_)
+    ));
     assert_eq!(load(&cache).await.1.unwrap().outcome, CacheOutcome::Hit);
 }
 
@@ -88,7 +111,10 @@ async fn code_others_could_have_written_is_not_run() {
 fn a_folder_others_can_enter_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-    assert!(matches!(open(&engine(), folder.path()), Err(Error::InsecureCache { .. })));
+    assert!(matches!(
+        open(&engine(), folder.path()),
+        Err(Error::InsecureCache { .. })
+    ));
 }
 
 #[tokio::test]
@@ -103,7 +129,9 @@ async fn bytes_must_be_those_the_digest_names() {
 async fn bytes_that_are_no_component_are_the_deployers_fault() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(&engine(), &folder.path().join("cache")).unwrap();
-    let result = cache.load(Arc::from(&b"\0asm junk"[..]), Digest::of(b"\0asm junk")).await;
+    let result = cache
+        .load(Arc::from(&b"\0asm junk"[..]), Digest::of(b"\0asm junk"))
+        .await;
     assert!(matches!(result, Err(Error::Compile { .. })));
 }
 
@@ -119,6 +147,9 @@ async fn one_component_asked_for_many_times_is_compiled_by_at_most_two() {
         tasks.spawn(async move { cache.load(wasm, digest).await.unwrap().outcome });
     }
     let outcomes = tasks.join_all().await;
-    let compiled = outcomes.iter().filter(|outcome| matches!(outcome, CacheOutcome::Compiled(_))).count();
+    let compiled = outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome, CacheOutcome::Compiled(_)))
+        .count();
     assert!((1..=2).contains(&compiled), "{outcomes:?}");
 }

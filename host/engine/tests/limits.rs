@@ -27,7 +27,11 @@ const GUEST: &str = r#"(component
     (func (export "wait-often") (param "times" u32) (canon lift (core func $i "wait-often"))))"#;
 
 async fn instantiate(limits: Limits, wait_ms: u64) -> wasmtime::Result<(Store<StoreLimits>, Instance)> {
-    let engine = Engine::new(&EngineOptions { instances: 10, ..EngineOptions::default() }).unwrap();
+    let engine = Engine::new(&EngineOptions {
+        instances: 10,
+        ..EngineOptions::default()
+    })
+    .unwrap();
     let component = Component::new(engine.wasmtime(), wat::parse_str(GUEST).unwrap()).unwrap();
     let mut linker = Linker::<StoreLimits>::new(engine.wasmtime());
     linker
@@ -47,7 +51,15 @@ async fn instantiate(limits: Limits, wait_ms: u64) -> wasmtime::Result<(Store<St
 
 #[tokio::test]
 async fn a_guest_that_does_not_end_is_stopped() {
-    let (mut store, instance) = instantiate(Limits { time_ms: 50, ..Limits::default() }, 0).await.unwrap();
+    let (mut store, instance) = instantiate(
+        Limits {
+            time_ms: 50,
+            ..Limits::default()
+        },
+        0,
+    )
+    .await
+    .unwrap();
     let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").unwrap();
     let error = spin.call_async(&mut store, ()).await.unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&LimitExceeded::Time { limit_ms: 50 }));
@@ -57,7 +69,15 @@ async fn a_guest_that_does_not_end_is_stopped() {
 
 #[tokio::test]
 async fn a_running_guest_lets_others_run() {
-    let (mut store, instance) = instantiate(Limits { time_ms: 200, ..Limits::default() }, 0).await.unwrap();
+    let (mut store, instance) = instantiate(
+        Limits {
+            time_ms: 200,
+            ..Limits::default()
+        },
+        0,
+    )
+    .await
+    .unwrap();
     let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").unwrap();
     let other = tokio::spawn(async {});
     // The test's executor has one thread, so the other task runs only because the guest yields.
@@ -71,7 +91,15 @@ async fn a_running_guest_lets_others_run() {
 #[tokio::test]
 async fn waiting_is_not_guest_time() {
     // Five waits of five ticks each: twenty-five ticks by the clock, at most six of them the guest's.
-    let (mut store, instance) = instantiate(Limits { time_ms: 100, ..Limits::default() }, 50).await.unwrap();
+    let (mut store, instance) = instantiate(
+        Limits {
+            time_ms: 100,
+            ..Limits::default()
+        },
+        50,
+    )
+    .await
+    .unwrap();
     let wait = instance.get_typed_func::<(u32,), ()>(&mut store, "wait-often").unwrap();
     wait.call_async(&mut store, (5,)).await.unwrap();
     assert_eq!(store.data().exceeded(), None);
@@ -81,8 +109,15 @@ async fn waiting_is_not_guest_time() {
 #[tokio::test]
 async fn memory_beyond_the_limit_is_refused_and_remembered() {
     let limit_bytes = 4 << 16;
-    let (mut store, instance) =
-        instantiate(Limits { memory_bytes: limit_bytes, ..Limits::default() }, 0).await.unwrap();
+    let (mut store, instance) = instantiate(
+        Limits {
+            memory_bytes: limit_bytes,
+            ..Limits::default()
+        },
+        0,
+    )
+    .await
+    .unwrap();
     let grow = instance.get_typed_func::<(u32,), (i32,)>(&mut store, "grow").unwrap();
     assert_eq!(grow.call_async(&mut store, (2,)).await.unwrap(), (1,));
     assert_eq!(store.data().exceeded(), None);
@@ -98,15 +133,28 @@ async fn memory_beyond_the_limit_is_refused_and_remembered() {
 
 #[tokio::test]
 async fn a_memory_larger_than_its_slot_is_the_memory_limit() {
-    let limits = Limits { memory_bytes: 1 << 30, ..Limits::default() };
+    let limits = Limits {
+        memory_bytes: 1 << 30,
+        ..Limits::default()
+    };
     let (mut store, instance) = instantiate(limits, 0).await.unwrap();
     let grow = instance.get_typed_func::<(u32,), (i32,)>(&mut store, "grow").unwrap();
     assert_eq!(grow.call_async(&mut store, (2000,)).await.unwrap(), (-1,));
-    assert_eq!(store.data().exceeded(), Some(LimitExceeded::Memory { limit_bytes: 1 << 30 }));
+    assert_eq!(
+        store.data().exceeded(),
+        Some(LimitExceeded::Memory { limit_bytes: 1 << 30 })
+    );
 }
 
 #[tokio::test]
 async fn a_component_that_starts_beyond_its_memory_is_not_instantiated() {
-    let result = instantiate(Limits { memory_bytes: 1 << 15, ..Limits::default() }, 0).await;
+    let result = instantiate(
+        Limits {
+            memory_bytes: 1 << 15,
+            ..Limits::default()
+        },
+        0,
+    )
+    .await;
     assert!(result.is_err());
 }

@@ -130,7 +130,7 @@ async fn join(inner: &Arc<Inner>, claim: &Claim) -> Option<HttpOutcome> {
     let patience = tokio::time::sleep(JOIN_WAIT);
     tokio::pin!(patience);
     loop {
-        let owner = match inner.store.find_key(claim.key).await {
+        let owner = match inner.store.find_key(&claim.key).await {
             Ok(owner) => owner?,
             Err(error) => {
                 tracing::warn!(%error, "an idempotency key cannot be looked up");

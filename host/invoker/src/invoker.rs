@@ -1,13 +1,14 @@
 //! What is shared by all runs of this node.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use host_journal::RetryPolicy;
 use host_runtime::{Deployment, Runtime};
-use host_store::{NodeIdentity, Store};
+use host_store::{Heartbeat, Store};
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, Rng};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -20,8 +21,6 @@ use crate::run::{Ended, Run};
 pub struct InvokerOptions {
     /// Invocations, journals, leases.
     pub store: Arc<Store>,
-    /// Who this node is.
-    pub node: NodeIdentity,
     /// Builds deployments of other numbers than the current one.
     pub runtime: Arc<Runtime>,
     /// What new invocations run on.
@@ -44,7 +43,6 @@ pub struct Invoker {
 
 pub(crate) struct Inner {
     pub(crate) store: Arc<Store>,
-    pub(crate) node: NodeIdentity,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) claims: Claims,
@@ -54,9 +52,11 @@ pub(crate) struct Inner {
     pinned: Mutex<HashMap<DeploymentNumber, Arc<Deployment>>>,
     capacity: Arc<Semaphore>,
     /// Invocations this node has a task for.
-    pub(crate) here: Mutex<HashMap<InvocationId, ()>>,
+    pub(crate) here: Mutex<HashSet<InvocationId>>,
     tasks: Mutex<JoinSet<()>>,
     draining: watch::Sender<bool>,
+    /// Whether the last heartbeat allowed this node to take work.
+    may_work: AtomicBool,
     /// Something became due, or ended: the scheduler and those who wait for an outcome look again.
     pub(crate) changed: Notify,
 }
@@ -67,10 +67,9 @@ const CAPACITY_WAIT: Duration = Duration::from_secs(1);
 impl Invoker {
     /// Nothing runs yet.
     pub fn new(options: InvokerOptions) -> Self {
-        let InvokerOptions { store, node, runtime, deployment, clock, rng, claim_secret, max_attempts } = options;
+        let InvokerOptions { store, runtime, deployment, clock, rng, claim_secret, max_attempts } = options;
         let inner = Inner {
             store,
-            node,
             clock,
             rng,
             claims: Claims::new(&claim_secret),
@@ -81,6 +80,7 @@ impl Invoker {
             here: Mutex::default(),
             tasks: Mutex::default(),
             draining: watch::Sender::new(false),
+            may_work: AtomicBool::new(true),
             changed: Notify::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -107,8 +107,19 @@ impl Invoker {
 }
 
 impl Inner {
+    /// No new work: the node is stopping, or its clock is off.
     pub(crate) fn is_draining(&self) -> bool {
-        *self.draining.borrow()
+        *self.draining.borrow() || !self.may_work.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of a heartbeat.
+    pub(crate) fn hold_lease(&self, heartbeat: Heartbeat) {
+        if self.may_work.swap(heartbeat.may_work, Ordering::Relaxed) && !heartbeat.may_work {
+            tracing::error!(
+                clock_offset_ms = heartbeat.clock_offset_ms,
+                "this machine's clock is off: no new work until it agrees with the database's",
+            );
+        }
     }
 
     pub(crate) fn current(&self) -> Arc<Deployment> {
@@ -122,7 +133,7 @@ impl Inner {
         }
         let stored = self.store.deployment(number).await.map_err(|error| Fault::Transient(error.to_string()))?;
         let mut revisions = Vec::new();
-        for (component, digest) in stored {
+        for (component, digest) in stored.components {
             let wasm = self.store.revision(digest).await.map_err(|error| Fault::Transient(error.to_string()))?;
             revisions.push((component, digest, wasm));
         }
@@ -147,7 +158,7 @@ impl Inner {
     pub(crate) fn spawn(self: &Arc<Self>, run: Run, then: impl FnOnce(Ended) + Send + 'static) {
         let inner = Arc::clone(self);
         let invocation = run.invocation();
-        if inner.here.lock().insert(invocation, ()).is_some() {
+        if !inner.here.lock().insert(invocation) {
             return;
         }
         let mut tasks = self.tasks.lock();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use host_journal::{
     Append, AppendError, AppendJournal, Body, Cause, Claim, Entry, FenceReason, Header, InvocationStatus, Machine, Start, encode,
 };
+use host_store::{Fence, Loaded};
 use host_types::InvocationId;
 
 use crate::invoker::Inner;
@@ -68,7 +69,7 @@ impl Inner {
                     None => Outcome::Elsewhere,
                 };
             }
-            if loaded.row.status == InvocationStatus::Paused || loaded.row.node != Some(self.node.id) {
+            if loaded.row.status == InvocationStatus::Paused || loaded.row.node != Some(self.store.node()) {
                 return Outcome::Elsewhere;
             }
             match self.append_fence(loaded, FenceReason::TakeOver, InvocationStatus::Running, 0).await {
@@ -89,7 +90,7 @@ impl Inner {
     ) -> Option<Recovered> {
         loop {
             match self.store.load(invocation).await {
-                Ok(Some(loaded)) if !loaded.row.status.is_final() && loaded.row.node == Some(self.node.id) => {
+                Ok(Some(loaded)) if !loaded.row.status.is_final() && loaded.row.node == Some(self.store.node()) => {
                     match self.append_fence(loaded, reason.clone(), status, delay_ms).await {
                         Ok(recovered) => return Some(recovered),
                         Err(AppendError::Fenced) => continue,
@@ -134,30 +135,33 @@ impl Inner {
     /// Fences, and gives the record up to and with the fence.
     async fn append_fence(
         &self,
-        loaded: host_store::Loaded,
+        loaded: Loaded,
         reason: FenceReason,
         status: InvocationStatus,
         delay_ms: u64,
     ) -> Result<Recovered, AppendError> {
-        let host_store::Loaded { row, mut entries } = loaded;
-        let invocation = row.id;
+        let Loaded { row, mut entries } = loaded;
+        let invocation = row.invocation;
         let attempts = row.attempt + 1;
-        let cause = match &reason {
-            FenceReason::Retry(cause) | FenceReason::Pause(cause) => Some(cause.text.clone()),
-            FenceReason::TakeOver | FenceReason::Resume => None,
+        let (failures, cause) = match &reason {
+            FenceReason::Retry(cause) | FenceReason::Pause(cause) => (row.failures + 1, Some(cause.text.clone())),
+            FenceReason::TakeOver => (row.failures, row.cause),
+            FenceReason::Resume => (0, None),
         };
         let fence =
-            Entry { index: entries.len() as u32, body: Body::Fence { attempt: attempts, node: self.node.id, reason } };
+            Entry { index: entries.len() as u32, body: Body::Fence { attempt: attempts, node: self.store.node(), reason } };
         let seal = self.store.seal(invocation, row.erasure_salt);
         let body = encode(&fence, &*seal);
         self.store
-            .fence(host_store::FenceRequest {
+            .fence(Fence {
                 invocation,
-                index: fence.index,
-                body,
+                next_index: fence.index,
+                bodies: vec![body],
+                start: None,
                 status,
-                node: self.node.id,
+                owner: (status == InvocationStatus::Running).then_some(self.store.node()),
                 attempt: attempts,
+                failures,
                 due_ms: (delay_ms > 0).then(|| self.clock.unix_ms() + delay_ms),
                 cause,
             })
@@ -210,12 +214,39 @@ pub(crate) fn output(entries: &[Entry]) -> Option<Output> {
     })
 }
 
-/// Shared by lease and scheduler: fences an invocation and runs it here.
+/// Fences an invocation and runs it here. `false`: there is nothing to run, or someone was faster.
 pub(crate) async fn run_here(inner: &Arc<Inner>, invocation: InvocationId, reason: FenceReason) -> bool {
-    if inner.here.lock().contains_key(&invocation) {
+    if inner.here.lock().contains(&invocation) {
         return false;
     }
-    let Some(recovered) = inner.take_over(invocation, reason).await else { return false };
+    match inner.take_over(invocation, reason).await {
+        Some(recovered) => begin(inner, recovered).await,
+        None => false,
+    }
+}
+
+/// Runs an invocation here whose last entry is a fence of this node.
+pub(crate) async fn run_fenced(inner: &Arc<Inner>, invocation: InvocationId) -> bool {
+    let loaded = match inner.store.load(invocation).await {
+        Ok(Some(loaded)) => loaded,
+        Ok(None) => return false,
+        Err(error) => {
+            tracing::error!(invocation.id = %invocation, %error, "an invocation that was taken over cannot be loaded");
+            return false;
+        }
+    };
+    let (salt, attempts) = (loaded.row.erasure_salt, loaded.row.attempt);
+    match Machine::replay(loaded.entries) {
+        Ok(machine) => begin(inner, Recovered { invocation, machine, salt, attempts }).await,
+        Err(error) => {
+            tracing::error!(invocation.id = %invocation, error, "a stored history is no history");
+            false
+        }
+    }
+}
+
+async fn begin(inner: &Arc<Inner>, recovered: Recovered) -> bool {
+    let invocation = recovered.invocation;
     let number = recovered.machine.header().deployment;
     match inner.pinned(number).await {
         Ok(deployment) => {

@@ -185,7 +185,7 @@ impl Run {
         let seal = host_journal::AppendJournal::seal(&*self.inner.store, self.invocation, self.salt);
         let attempt = Attempt::new(AttemptOptions {
             invocation: self.invocation,
-            node: self.inner.node.id,
+            node: self.inner.store.node(),
             machine: std::mem::replace(&mut self.machine, Machine::start(header.clone())),
             start: self.start.take(),
             claim: self.claim.take(),

@@ -15,7 +15,7 @@ pub struct Scheduler {
 /// The slow look, for what no wake-up told of.
 const POLL: Duration = Duration::from_secs(1);
 /// Invocations begun per look.
-const BATCH: i64 = 100;
+const BATCH: u32 = 100;
 
 impl Scheduler {
     /// For this invoker's node.
@@ -32,7 +32,7 @@ impl Scheduler {
                 match inner.store.due(BATCH).await {
                     Ok(due) => {
                         for invocation in due {
-                            begun += i64::from(run_here(inner, invocation, FenceReason::TakeOver).await);
+                            begun += u32::from(run_here(inner, invocation, FenceReason::TakeOver).await);
                         }
                     }
                     Err(error) => tracing::warn!(%error, "what is due cannot be listed"),
@@ -46,8 +46,8 @@ impl Scheduler {
 
     async fn wait(&self) {
         let inner = &self.invoker.inner;
-        let until_due = match inner.store.next_due_in().await {
-            Ok(Some(until_due)) => until_due.min(POLL),
+        let until_due = match inner.store.next_due().await {
+            Ok(Some(wait_ms)) => Duration::from_millis(wait_ms).min(POLL),
             Ok(None) | Err(_) => POLL,
         };
         tokio::time::sleep(until_due.max(Duration::from_millis(1))).await;

@@ -57,7 +57,9 @@ fn zero() -> ValRaw {
 
 /// The types wasmtime passes are the tuples of a function's parameters or results.
 fn expect_flat(ty: &InterfaceType, cx: &InstanceType<'_>, max: usize, slots: usize) -> Result<()> {
-    let InterfaceType::Tuple(index) = ty else { bail!("not a list of parameters or results") };
+    let InterfaceType::Tuple(index) = ty else {
+        bail!("not a list of parameters or results")
+    };
     match cx.types[*index].abi.flat_count(max) {
         Some(count) if count != slots => bail!("takes {count} values, not {slots}"),
         _ => Ok(()),
@@ -132,7 +134,11 @@ unsafe impl ComponentType for Parameters<'_> {
     const ABI: CanonicalAbiInfo = CanonicalAbiInfo::ZERO;
 
     fn typecheck(ty: &InterfaceType, _: &InstanceType<'_>) -> Result<()> {
-        if matches!(ty, InterfaceType::Tuple(_)) { Ok(()) } else { bail!("not a list of parameters") }
+        if matches!(ty, InterfaceType::Tuple(_)) {
+            Ok(())
+        } else {
+            bail!("not a list of parameters")
+        }
     }
 }
 
@@ -166,7 +172,11 @@ unsafe impl ComponentType for Returned {
     const ABI: CanonicalAbiInfo = CanonicalAbiInfo::ZERO;
 
     fn typecheck(ty: &InterfaceType, _: &InstanceType<'_>) -> Result<()> {
-        if matches!(ty, InterfaceType::Tuple(_)) { Ok(()) } else { bail!("not a list of results") }
+        if matches!(ty, InterfaceType::Tuple(_)) {
+            Ok(())
+        } else {
+            bail!("not a list of results")
+        }
     }
 }
 

@@ -25,7 +25,10 @@ pub fn define_import<T: Send + 'static>(
     handler: Handler<T>,
 ) -> Result<(), Error> {
     // Parameters and results that travel in memory do not mind how many slots the Rust type has.
-    let (params, result) = (signature.flat_params().unwrap_or(0), signature.flat_result().unwrap_or(0));
+    let (params, result) = (
+        signature.flat_params().unwrap_or(0),
+        signature.flat_result().unwrap_or(0),
+    );
     macro_rules! by_slots {
         ($($slots:literal)*) => {
             match (params, result) {
@@ -35,8 +38,10 @@ pub fn define_import<T: Send + 'static>(
             }
         };
     }
-    by_slots!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
-        .map_err(|source| Error::Define { function: name.to_owned(), source })
+    by_slots!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16).map_err(|source| Error::Define {
+        function: name.to_owned(),
+        source,
+    })
 }
 
 fn define<T: Send + 'static, const PARAMS: usize, const RESULTS: usize>(

@@ -64,7 +64,9 @@ pub fn decode(schema: &Schema, bytes: &[u8]) -> Result<Value, Error> {
 pub fn encode_params(signature: &Signature, values: &[Value]) -> Result<Vec<u8>, Error> {
     let mut output = Encoder::new(Vec::new());
     if values.len() != signature.params().len() {
-        return Err(Error::Value { expected: "parameters of the function" });
+        return Err(Error::Value {
+            expected: "parameters of the function",
+        });
     }
     let _ = output.array(values.len() as u64);
     for ((_, schema), value) in signature.params().iter().zip(values) {
@@ -77,7 +79,11 @@ pub fn encode_params(signature: &Signature, values: &[Value]) -> Result<Vec<u8>,
 pub fn decode_params(signature: &Signature, bytes: &[u8]) -> Result<Vec<Value>, Error> {
     let mut input = Decoder::new(bytes);
     array_of(&mut input, signature.params().len())?;
-    let values = signature.params().iter().map(|(_, schema)| read(&mut input, schema)).collect::<Result<_, _>>()?;
+    let values = signature
+        .params()
+        .iter()
+        .map(|(_, schema)| read(&mut input, schema))
+        .collect::<Result<_, _>>()?;
     end(&input)?;
     Ok(values)
 }
@@ -87,7 +93,9 @@ pub fn encode_result(signature: &Signature, value: Option<&Value>) -> Result<Vec
     match (signature.result(), value) {
         (Some(schema), Some(value)) => encode(schema, value),
         (None, None) => Ok(vec![0x80]),
-        _ => Err(Error::Value { expected: "the function's result" }),
+        _ => Err(Error::Value {
+            expected: "the function's result",
+        }),
     }
 }
 
@@ -106,7 +114,9 @@ pub fn decode_result(signature: &Signature, bytes: &[u8]) -> Result<Option<Value
 
 /// Writing into a vector cannot fail, so what the encoder returns is of no interest.
 fn write(output: &mut Encoder<Vec<u8>>, schema: &Schema, value: &Value) -> Result<(), Error> {
-    let mismatch = || Error::Value { expected: schema.kind() };
+    let mismatch = || Error::Value {
+        expected: schema.kind(),
+    };
     match (schema, value) {
         (Schema::Bool, Value::Bool(value)) => drop(output.bool(*value)),
         (Schema::U8, Value::Unsigned(value)) if *value <= u8::MAX.into() => drop(output.u64(*value)),
@@ -128,11 +138,17 @@ fn write(output: &mut Encoder<Vec<u8>>, schema: &Schema, value: &Value) -> Resul
         }
         (Schema::Record(fields), Value::Fields(values)) if fields.len() == values.len() => {
             let _ = output.array(values.len() as u64);
-            fields.iter().zip(values).try_for_each(|((_, schema), value)| write(output, schema, value))?;
+            fields
+                .iter()
+                .zip(values)
+                .try_for_each(|((_, schema), value)| write(output, schema, value))?;
         }
         (Schema::Tuple(types), Value::Fields(values)) if types.len() == values.len() => {
             let _ = output.array(values.len() as u64);
-            types.iter().zip(values).try_for_each(|(schema, value)| write(output, schema, value))?;
+            types
+                .iter()
+                .zip(values)
+                .try_for_each(|(schema, value)| write(output, schema, value))?;
         }
         (Schema::Flags(names), Value::Flags(bits)) if bits & !flags_mask(names.len()) == 0 => drop(output.u32(*bits)),
         (_, Value::Case(index, payload)) => match (schema.case(*index).ok_or_else(mismatch)?, payload) {
@@ -175,11 +191,21 @@ fn read(input: &mut Decoder<'_>, schema: &Schema) -> Result<Value, Error> {
         }
         Schema::Record(fields) => {
             array_of(input, fields.len())?;
-            Value::Fields(fields.iter().map(|(_, schema)| read(input, schema)).collect::<Result<_, _>>()?)
+            Value::Fields(
+                fields
+                    .iter()
+                    .map(|(_, schema)| read(input, schema))
+                    .collect::<Result<_, _>>()?,
+            )
         }
         Schema::Tuple(types) => {
             array_of(input, types.len())?;
-            Value::Fields(types.iter().map(|schema| read(input, schema)).collect::<Result<_, _>>()?)
+            Value::Fields(
+                types
+                    .iter()
+                    .map(|schema| read(input, schema))
+                    .collect::<Result<_, _>>()?,
+            )
         }
         Schema::Variant(_) | Schema::Enum(_) | Schema::Option(_) | Schema::Result { .. } => {
             let (index, has_payload) = case(input)?;
@@ -197,12 +223,19 @@ fn read(input: &mut Decoder<'_>, schema: &Schema) -> Result<Value, Error> {
 pub(crate) fn array(input: &mut Decoder<'_>) -> Result<usize, Error> {
     let length = input.array()?.ok_or(Error::Shape("a length left open"))?;
     let left = input.input().len() - input.position();
-    usize::try_from(length).ok().filter(|length| *length <= left).ok_or(Error::Shape("an array longer than its bytes"))
+    usize::try_from(length)
+        .ok()
+        .filter(|length| *length <= left)
+        .ok_or(Error::Shape("an array longer than its bytes"))
 }
 
 /// An array that must have this length.
 pub(crate) fn array_of(input: &mut Decoder<'_>, length: usize) -> Result<(), Error> {
-    if array(input)? == length { Ok(()) } else { Err(Error::Shape("an array of another length")) }
+    if array(input)? == length {
+        Ok(())
+    } else {
+        Err(Error::Shape("an array of another length"))
+    }
 }
 
 /// The number of a case, and whether its payload follows.
@@ -217,7 +250,11 @@ pub(crate) fn case(input: &mut Decoder<'_>) -> Result<(u32, bool), Error> {
 /// The bits of `count` flags.
 pub(crate) fn flags(input: &mut Decoder<'_>, count: usize) -> Result<u32, Error> {
     let bits = input.u32()?;
-    if bits & !flags_mask(count) == 0 { Ok(bits) } else { Err(Error::Shape("a flag the type does not have")) }
+    if bits & !flags_mask(count) == 0 {
+        Ok(bits)
+    } else {
+        Err(Error::Shape("a flag the type does not have"))
+    }
 }
 
 /// The bits that `count` flags take.
@@ -227,5 +264,9 @@ pub(crate) fn flags_mask(count: usize) -> u32 {
 
 /// Nothing may follow.
 pub(crate) fn end(input: &Decoder<'_>) -> Result<(), Error> {
-    if input.position() == input.input().len() { Ok(()) } else { Err(Error::Shape("bytes after the value")) }
+    if input.position() == input.input().len() {
+        Ok(())
+    } else {
+        Err(Error::Shape("bytes after the value"))
+    }
 }

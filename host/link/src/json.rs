@@ -17,13 +17,20 @@ impl Signature {
     pub fn params_to_json(&self, bytes: &[u8]) -> Result<Json, Error> {
         let values = decode_params(self, bytes)?;
         let fields = self.params().iter().zip(&values);
-        Ok(Json::Object(fields.map(|((name, schema), value)| (name.clone(), render(schema, value))).collect()))
+        Ok(Json::Object(
+            fields
+                .map(|((name, schema), value)| (name.clone(), render(schema, value)))
+                .collect(),
+        ))
     }
 
     /// An encoded result for people; null if the function has none.
     pub fn result_to_json(&self, bytes: &[u8]) -> Result<Json, Error> {
         let value = decode_result(self, bytes)?;
-        Ok(self.result().zip(value).map_or(Json::Null, |(schema, value)| render(schema, &value)))
+        Ok(self
+            .result()
+            .zip(value)
+            .map_or(Json::Null, |(schema, value)| render(schema, &value)))
     }
 }
 
@@ -43,11 +50,17 @@ fn render(schema: &Schema, value: &Value) -> Json {
         (Schema::List(item), Value::List(values)) => values.iter().map(|value| render(item, value)).collect(),
         (Schema::Record(fields), Value::Fields(values)) => {
             let fields = fields.iter().zip(values);
-            Json::Object(fields.map(|((name, schema), value)| (name.clone(), render(schema, value))).collect())
+            Json::Object(
+                fields
+                    .map(|((name, schema), value)| (name.clone(), render(schema, value)))
+                    .collect(),
+            )
         }
-        (Schema::Tuple(types), Value::Fields(values)) => {
-            types.iter().zip(values).map(|(schema, value)| render(schema, value)).collect()
-        }
+        (Schema::Tuple(types), Value::Fields(values)) => types
+            .iter()
+            .zip(values)
+            .map(|(schema, value)| render(schema, value))
+            .collect(),
         (Schema::Flags(names), Value::Flags(bits)) => {
             let set = names.iter().enumerate().filter(|(index, _)| bits & (1 << index) != 0);
             set.map(|(_, name)| json!(name)).collect()
@@ -97,9 +110,18 @@ mod tests {
     fn a_person_can_read_it() {
         let schema = Schema::Record(vec![
             ("id".to_owned(), Schema::U64),
-            ("level".to_owned(), Schema::Enum(vec!["low".to_owned(), "high".to_owned()])),
-            ("rights".to_owned(), Schema::Flags(vec!["read".to_owned(), "write".to_owned(), "own".to_owned()])),
-            ("shape".to_owned(), Schema::Variant(vec![("dot".to_owned(), None), ("disc".to_owned(), Some(Schema::F64))])),
+            (
+                "level".to_owned(),
+                Schema::Enum(vec!["low".to_owned(), "high".to_owned()]),
+            ),
+            (
+                "rights".to_owned(),
+                Schema::Flags(vec!["read".to_owned(), "write".to_owned(), "own".to_owned()]),
+            ),
+            (
+                "shape".to_owned(),
+                Schema::Variant(vec![("dot".to_owned(), None), ("disc".to_owned(), Some(Schema::F64))]),
+            ),
             ("data".to_owned(), Schema::Bytes),
         ]);
         let value = Value::Fields(vec![
@@ -120,13 +142,22 @@ mod tests {
         let schema = Schema::Option(Box::new(Schema::Option(Box::new(Schema::U8))));
         assert_eq!(shown(&schema, &case(0, None)), Json::Null);
         assert_eq!(shown(&schema, &case(1, Some(case(0, None)))), json!({ "some": null }));
-        assert_eq!(shown(&schema, &case(1, Some(case(1, Some(Value::Unsigned(7)))))), json!({ "some": 7 }));
+        assert_eq!(
+            shown(&schema, &case(1, Some(case(1, Some(Value::Unsigned(7)))))),
+            json!({ "some": 7 })
+        );
     }
 
     #[test]
     fn results_name_their_side() {
-        let schema = Schema::Result { ok: None, err: Some(Box::new(Schema::String)) };
+        let schema = Schema::Result {
+            ok: None,
+            err: Some(Box::new(Schema::String)),
+        };
         assert_eq!(shown(&schema, &case(0, None)), json!({ "ok": null }));
-        assert_eq!(shown(&schema, &case(1, Some(Value::String("no".to_owned())))), json!({ "err": "no" }));
+        assert_eq!(
+            shown(&schema, &case(1, Some(Value::String("no".to_owned())))),
+            json!({ "err": "no" })
+        );
     }
 }

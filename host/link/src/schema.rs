@@ -68,7 +68,11 @@ impl Schema {
             Self::Record(fields) => fields.iter().map(|(_, schema)| schema.flat_count()).sum(),
             Self::Tuple(types) => types.iter().map(Self::flat_count).sum(),
             Self::Variant(cases) => {
-                1 + cases.iter().filter_map(|(_, schema)| schema.as_ref().map(Self::flat_count)).max().unwrap_or(0)
+                1 + cases
+                    .iter()
+                    .filter_map(|(_, schema)| schema.as_ref().map(Self::flat_count))
+                    .max()
+                    .unwrap_or(0)
             }
             Self::Option(some) => 1 + some.flat_count(),
             Self::Result { ok, err } => 1 + payload(ok).max(payload(err)),
@@ -208,12 +212,18 @@ impl Compiler<'_> {
                 };
                 Schema::Record(record.fields().map(field).collect::<Result<_, _>>()?)
             }
-            Type::Tuple(tuple) => {
-                Schema::Tuple(tuple.types().map(|ty| self.compile(&ty, depth)).collect::<Result<_, _>>()?)
-            }
+            Type::Tuple(tuple) => Schema::Tuple(
+                tuple
+                    .types()
+                    .map(|ty| self.compile(&ty, depth))
+                    .collect::<Result<_, _>>()?,
+            ),
             Type::Variant(variant) => {
                 let case = |case: wasmtime::component::types::Case<'_>| {
-                    Ok((case.name.to_owned(), case.ty.map(|ty| self.compile(&ty, depth)).transpose()?))
+                    Ok((
+                        case.name.to_owned(),
+                        case.ty.map(|ty| self.compile(&ty, depth)).transpose()?,
+                    ))
                 };
                 Schema::Variant(variant.cases().map(case).collect::<Result<_, _>>()?)
             }
@@ -221,7 +231,10 @@ impl Compiler<'_> {
             Type::Option(some) => Schema::Option(Box::new(self.compile(&some.ty(), depth)?)),
             Type::Result(result) => {
                 let mut payload = |ty: Option<Type>| ty.map(|ty| self.compile(&ty, depth).map(Box::new)).transpose();
-                Schema::Result { ok: payload(result.ok())?, err: payload(result.err())? }
+                Schema::Result {
+                    ok: payload(result.ok())?,
+                    err: payload(result.err())?,
+                }
             }
             Type::Flags(flags) if flags.names().len() > 32 => return Err(Unfit::Kind("more than 32 flags")),
             Type::Flags(flags) => Schema::Flags(flags.names().map(str::to_owned).collect()),

@@ -18,8 +18,13 @@ impl Signature {
     /// The signature of a function of a component. `name` is for the error that says why it cannot be linked.
     pub fn new(name: &str, ty: &ComponentFunc) -> Result<Self, Error> {
         let unfit = |unfit| match unfit {
-            Unfit::Kind(kind) => Error::Unsupported { function: name.to_owned(), kind },
-            Unfit::TooLarge => Error::TypeTooLarge { function: name.to_owned() },
+            Unfit::Kind(kind) => Error::Unsupported {
+                function: name.to_owned(),
+                kind,
+            },
+            Unfit::TooLarge => Error::TypeTooLarge {
+                function: name.to_owned(),
+            },
         };
         if ty.async_() {
             return Err(unfit(Unfit::Kind("asynchronous functions")));
@@ -27,7 +32,12 @@ impl Signature {
         let mut nodes = MAX_NODES;
         let param = |(name, ty): (&str, _)| Ok((name.to_owned(), Schema::compile(&ty, &mut nodes)?));
         let params = ty.params().map(param).collect::<Result<_, _>>().map_err(unfit)?;
-        let result = ty.results().next().map(|ty| Schema::compile(&ty, &mut nodes)).transpose().map_err(unfit)?;
+        let result = ty
+            .results()
+            .next()
+            .map(|ty| Schema::compile(&ty, &mut nodes))
+            .transpose()
+            .map_err(unfit)?;
         Ok(Self::from_schemas(params, result))
     }
 
@@ -99,7 +109,10 @@ mod tests {
     use super::*;
 
     fn signature(params: Vec<Schema>, result: Option<Schema>) -> Signature {
-        let named = params.into_iter().enumerate().map(|(index, schema)| (format!("p{index}"), schema));
+        let named = params
+            .into_iter()
+            .enumerate()
+            .map(|(index, schema)| (format!("p{index}"), schema));
         Signature::from_schemas(named.collect(), result)
     }
 
@@ -107,7 +120,10 @@ mod tests {
     fn any_difference_in_type_is_a_difference_in_hash() {
         let record = |name: &str, schema| Schema::Record(vec![(name.to_owned(), schema)]);
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let result = |ok: Option<Schema>, err: Option<Schema>| Schema::Result { ok: ok.map(Box::new), err: err.map(Box::new) };
+        let result = |ok: Option<Schema>, err: Option<Schema>| Schema::Result {
+            ok: ok.map(Box::new),
+            err: err.map(Box::new),
+        };
         let schemas = [
             Schema::U8,
             Schema::S8,
@@ -132,7 +148,12 @@ mod tests {
         ];
         let mut hashes: Vec<_> = schemas
             .iter()
-            .flat_map(|schema| [signature(vec![schema.clone()], None), signature(vec![], Some(schema.clone()))])
+            .flat_map(|schema| {
+                [
+                    signature(vec![schema.clone()], None),
+                    signature(vec![], Some(schema.clone())),
+                ]
+            })
             .map(|signature| signature.hash())
             .collect();
         let count = hashes.len();
@@ -145,10 +166,13 @@ mod tests {
     fn the_target_is_the_first_parameter_or_none() {
         let target = Schema::Record(vec![("provider".to_owned(), Schema::String)]);
         let first = signature(vec![target.clone(), Schema::U8], None);
-        let params = crate::encode_params(&first, &[
-            crate::Value::Fields(vec![crate::Value::String("vnpay".to_owned())]),
-            crate::Value::Unsigned(3),
-        ]);
+        let params = crate::encode_params(
+            &first,
+            &[
+                crate::Value::Fields(vec![crate::Value::String("vnpay".to_owned())]),
+                crate::Value::Unsigned(3),
+            ],
+        );
         assert_eq!(first.target(&params.unwrap()).unwrap(), Some("vnpay"));
         assert!(first.target(&[0x82, 0x81, 0x05]).is_err());
         assert!(first.target(&[]).is_err());

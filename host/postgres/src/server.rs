@@ -199,6 +199,7 @@ impl Server {
     /// Starts the server and waits until it answers, or has ended.
     async fn launch(&mut self, settings: &Settings) -> Result<()> {
         self.connection.socket_dir.clone_from(&self.home.socket_dir);
+        self.clear_socket()?;
         let conf = self.home.data.join(CONF);
         fs::write(&conf, settings.to_conf(&self.home.socket_dir)).attempting("write", &conf)?;
         self.user.own(&conf)?;
@@ -217,6 +218,20 @@ impl Server {
                     }
                 }
                 () = tokio::time::sleep(RETRY_INTERVAL) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what an earlier server left in the socket's folder, which only servers of this cluster use: the lock beside
+    /// the socket may name a process id that is taken again.
+    fn clear_socket(&self) -> Result<()> {
+        let socket = self.connection.socket();
+        let lock = socket.with_added_extension("lock");
+        for file in [socket, lock] {
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).attempting("remove", file),
+                _ => {}
             }
         }
         Ok(())

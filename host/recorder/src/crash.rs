@@ -13,27 +13,51 @@ pub enum Point {
     BeforeCommit,
     /// The server acknowledged it.
     AfterCommit,
+    /// A statement of an open transaction was answered.
+    BetweenStatements,
 }
 
 #[cfg(feature = "crash-points")]
 mod armed {
-    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::Mutex;
 
-    use super::Point;
+    use super::{Point, What};
 
-    static REMAINING: AtomicI64 = AtomicI64::new(i64::MAX);
+    static ARMED: Mutex<Option<(What, u32)>> = Mutex::new(None);
 
-    /// Ends the process, as SIGKILL would, when the `n`th point (from 1) is reached.
-    pub fn arm(n: i64) {
-        REMAINING.store(n, Ordering::SeqCst);
+    /// Does it when the `n`th point (from 1) is reached.
+    pub fn arm(what: What, n: u32) {
+        *ARMED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((what, n));
     }
 
     pub(super) fn reached(point: Point) {
-        if REMAINING.fetch_sub(1, Ordering::SeqCst) == 1 {
-            tracing::error!(?point, "ending the process at an armed crash point");
-            std::process::abort();
+        let mut armed = ARMED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let Some((what, n)) = *armed else { return };
+        if n > 1 {
+            *armed = Some((what, n - 1));
+            return;
         }
+        *armed = None;
+        drop(armed);
+        tracing::error!(?point, ?what, "an armed point is reached");
+        let pid = rustix::process::getpid();
+        let signal = match what {
+            What::Die => rustix::process::Signal::KILL,
+            What::Freeze => rustix::process::Signal::STOP,
+        };
+        // A process may always signal itself.
+        let _ = rustix::process::kill_process(pid, signal);
     }
+}
+
+/// What happens at an armed point.
+#[cfg(feature = "crash-points")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// SIGKILL.
+    Die,
+    /// SIGSTOP: another process decides when it goes on.
+    Freeze,
 }
 
 #[cfg(feature = "crash-points")]

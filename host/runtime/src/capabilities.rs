@@ -3,6 +3,7 @@
 use host_basic::{BasicContext, BasicView};
 use host_recorder::Recorder;
 use host_sql::{SqlContext, SqlView};
+use host_types::ComponentId;
 use wasmtime::component::Linker;
 
 use crate::component::Grants;
@@ -50,9 +51,14 @@ pub(crate) struct Capabilities {
 }
 
 impl Capabilities {
-    pub(crate) fn new(grants: &Grants, recorder: &Recorder) -> Self {
+    pub(crate) fn new(component: &ComponentId, grants: &Grants, recorder: &Recorder) -> Self {
         Self {
-            basic: BasicContext::new(grants.basic.clone(), recorder.clone()),
+            basic: BasicContext {
+                component: component.clone(),
+                recorder: recorder.clone(),
+                grants: grants.basic.clone(),
+                services: grants.services.clone(),
+            },
             sql: grants.sql.as_ref().map(|pool| SqlContext::new(pool.clone(), recorder.clone())),
         }
     }
@@ -61,9 +67,7 @@ impl Capabilities {
 /// Links what the component was granted; what it was not is missing, so that a component that imports it is refused.
 pub(crate) fn link(linker: &mut Linker<InstanceState>, grants: &Grants) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    linker.allow_shadowing(true);
     host_basic::shadow_wasi(linker, basic)?;
-    linker.allow_shadowing(false);
     host_basic::add_to_linker(linker, basic)?;
     if grants.sql.is_some() {
         host_sql::add_to_linker(linker, sql)?;
@@ -72,7 +76,7 @@ pub(crate) fn link(linker: &mut Linker<InstanceState>, grants: &Grants) -> wasmt
 }
 
 fn basic(state: &mut InstanceState) -> BasicView<'_> {
-    BasicView { context: &mut state.capabilities.basic }
+    BasicView(&mut state.capabilities.basic)
 }
 
 fn sql(state: &mut InstanceState) -> SqlView<'_> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use host_basic::BasicGrants;
+use host_basic::Services;
 use host_bindings::exports::nexus::durable::scheduled;
 use host_bindings::exports::nexus::http::handler;
 use host_engine::{Engine, Limits};
@@ -18,7 +18,8 @@ use crate::instance::InstanceState;
 /// What the manifest grants a component, resolved.
 #[derive(Clone)]
 pub(crate) struct Grants {
-    pub(crate) basic: Arc<BasicGrants>,
+    pub(crate) basic: Arc<host_basic::Grants>,
+    pub(crate) services: Arc<Services>,
     pub(crate) sql: Option<Arc<ModulePool>>,
 }
 

@@ -60,6 +60,14 @@ impl Deployment {
         RetryPolicy { attempts, initial_ms, factor, max_ms }
     }
 
+    /// The recorded answer of a call, as an operator reads it; `target` is the call's name in the journal.
+    pub fn answer_json(&self, target: &str, answer: &[u8]) -> Option<serde_json::Value> {
+        let (component, qualified) = target.split_once(':')?;
+        let (interface, function) = qualified.rsplit_once('.')?;
+        let export = self.components.get(component)?.export(interface, function)?;
+        export.signature.result_to_json(answer).ok()
+    }
+
     pub(crate) fn component(&self, id: &ComponentId) -> Option<&Arc<Loaded>> {
         self.components.get(id)
     }
@@ -115,9 +123,9 @@ impl Deployment {
         let export = loaded.export(interface, function);
         let export = export.ok_or_else(|| Fault::Guest(format!("{component} does not export {interface}.{function}")))?;
         let (mut store, instance) = self.enter(loaded, recorder).await?;
-        let function = instance.get_func(&mut store, export.index);
-        let function = function.ok_or_else(|| Fault::Guest(format!("{interface}.{function} is not a function")))?;
-        let called = host_link::call_export(&mut store, &function, &export.signature, params).await;
+        let exported = instance.get_func(&mut store, export.index);
+        let exported = exported.ok_or_else(|| Fault::Guest(format!("{interface}.{function} is not a function")))?;
+        let called = host_link::call_export(&mut store, &exported, params).await;
         called.map_err(|error| fault(&error, &store.data().limits))
     }
 

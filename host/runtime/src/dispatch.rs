@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use host_engine::Engine;
-use host_link::{Signature, define_import};
+use host_link::{Handler, Signature, define_import};
 use host_manifest::{Answer, Component as Granted, InterfaceName};
 use host_recorder::{CallStep, Recorder};
 use host_types::{ComponentId, Fault};
+use wasmtime::StoreContextMut;
 use wasmtime::component::{Component, Linker};
 
 use crate::Error;
@@ -46,7 +47,7 @@ pub(crate) fn link(
         if functions.is_empty() || is_platform(&interface) {
             continue;
         }
-        let name = interface.parse::<InterfaceName>().map_err(|error| refused(error.to_string()))?;
+        let name = InterfaceName::parse(&interface).map_err(|error| refused(error.to_string()))?;
         let answer = granted.answer(&name).ok_or_else(|| {
             refused(format!(
                 "nothing answers its import {interface}: add a line to [component.{}.dependencies]",
@@ -73,16 +74,20 @@ pub(crate) fn link(
                 }
             };
             let route = Arc::new(Route { interface: exported, function: function.clone(), to });
-            let defined = define_import(&mut instance, &function, signature, move |context, params| {
-                let state: &InstanceState = context.data();
-                let (deployment, recorder) = (Arc::clone(&state.deployment), state.recorder.clone());
-                let route = Arc::clone(&route);
-                Box::pin(async move { call(&deployment, &recorder, &route, params).await.map_err(wasmtime::Error::from) })
-            });
+            let defined = define_import(&mut instance, &function, &signature, handler(route));
             defined.map_err(|error| refused(error.to_string()))?;
         }
     }
     Ok(())
+}
+
+fn handler(route: Arc<Route>) -> Handler<InstanceState> {
+    Arc::new(move |context: StoreContextMut<'_, InstanceState>, params| {
+        let state = context.data();
+        let (deployment, recorder) = (Arc::clone(&state.deployment), state.recorder.clone());
+        let route = Arc::clone(&route);
+        Box::pin(async move { call(&deployment, &recorder, &route, params).await.map_err(wasmtime::Error::new) })
+    })
 }
 
 /// Every import must be answered by an export of the same shape, before anything runs.
@@ -97,7 +102,7 @@ pub(crate) fn check(
         if is_platform(&interface) {
             continue;
         }
-        let Ok(name) = interface.parse::<InterfaceName>() else { continue };
+        let Ok(name) = InterfaceName::parse(&interface) else { continue };
         let (answering, exported) = match granted.answer(&name) {
             Some(Answer::Component { component, export }) => {
                 (std::slice::from_ref(component), export.map_or_else(|| interface.clone(), ToString::to_string))

@@ -25,7 +25,7 @@ impl InstanceState {
         Self {
             deployment,
             limits: StoreLimits::new(component.limits),
-            capabilities: Capabilities::new(&component.grants, &recorder),
+            capabilities: Capabilities::new(&component.id, &component.grants, &recorder),
             recorder,
             table: ResourceTable::new(),
             // No directory, no address, no environment, and nowhere to write: what a component may reach it is granted.

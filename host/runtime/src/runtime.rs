@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use host_basic::{BasicGrants, TokenKeys};
+use host_basic::{ConfigValue, MasterKey, Services};
 use host_engine::{CompileCache, Engine, Limits};
 use host_manifest::App;
 use host_sql::ModulePool;
@@ -27,8 +27,10 @@ pub struct RuntimeOptions {
     pub app: Arc<App>,
     /// A pool per component that owns a schema.
     pub pools: HashMap<ComponentId, Arc<ModulePool>>,
-    /// The keys tokens are signed with.
-    pub token_keys: Arc<TokenKeys>,
+    /// What the node holds once for all instances.
+    pub services: Arc<Services>,
+    /// Versions secrets.
+    pub master_key: MasterKey,
 }
 
 /// Makes deployments.
@@ -50,7 +52,7 @@ impl Runtime {
         for id in app.components.keys() {
             let (digest, wasm) = by_id.remove(id).ok_or_else(|| Error::Missing(id.clone()))?;
             compiling.push(async move {
-                let compiled = cache.load(wasm, digest).await;
+                let compiled = cache.load(wasm.into(), digest).await;
                 compiled.map(|loaded| (id, digest, loaded)).map_err(|source| Error::Compile { component: id.clone(), source })
             });
         }
@@ -83,17 +85,26 @@ impl Runtime {
     }
 
     fn grants(&self, granted: &host_manifest::Component) -> Grants {
-        let basic = BasicGrants {
-            component: granted.id.clone(),
-            config: granted.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            providers: granted
-                .providers
-                .iter()
-                .map(|providers| (providers.interface.to_string(), providers.components.clone()))
-                .collect(),
-            keys: granted.keys.iter().map(ToString::to_string).collect(),
-            token_keys: Arc::clone(&self.options.token_keys),
+        let config = granted.variables.iter().map(|(name, value)| {
+            let value = match value.is_secret() {
+                true => ConfigValue::secret(value.expose(), &self.options.master_key),
+                false => ConfigValue::plain(value.expose()),
+            };
+            (name.clone(), value)
+        });
+        let providers = granted.providers.iter().map(|providers| {
+            let names = providers.components.iter().map(ToString::to_string).collect();
+            (providers.interface.to_string(), names)
+        });
+        let basic = host_basic::Grants {
+            config: config.collect(),
+            providers: providers.collect(),
+            token_keys: granted.keys.iter().map(ToString::to_string).collect(),
         };
-        Grants { basic: Arc::new(basic), sql: self.options.pools.get(&granted.id).cloned() }
+        Grants {
+            basic: Arc::new(basic),
+            services: Arc::clone(&self.options.services),
+            sql: self.options.pools.get(&granted.id).cloned(),
+        }
     }
 }

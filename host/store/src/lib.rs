@@ -1,1 +1,35 @@
-//! Invocations, journals, leases and timers in PostgreSQL
+//! All of the host's SQL: invocations, journals, leases, idempotency keys and deployments in PostgreSQL.
+//!
+//! The order at start is [`Store::connect`], [`Store::migrate_host`], [`Store::provision_module`] and
+//! [`Store::migrate_module`] per schema, [`Store::register_node`]. From then on the node may write.
+
+mod batch;
+mod data_keys;
+mod deployments;
+mod error;
+mod fence;
+mod idempotency;
+mod invocations;
+mod journal;
+mod migrate;
+mod names;
+mod nodes;
+mod provision;
+mod restrict;
+mod scram;
+mod seal;
+mod store;
+mod upkeep;
+mod wake;
+mod writer;
+
+pub use deployments::Deployment;
+pub use error::{Error, Result, SQLSTATE_FENCED, SQLSTATE_KEY_TAKEN, SQLSTATE_WRONG_TOKEN, append_error};
+pub use fence::{Abandoned, Fence};
+pub use idempotency::HeldKey;
+pub use invocations::{Filter, InvocationRow, Loaded, Page};
+pub use migrate::PendingMigration;
+pub use nodes::{GoneBecause, Heartbeat, NodeRow, Registration, application_name};
+pub use provision::ModuleLogin;
+pub use store::{NodeIdentity, Store, StoreOptions};
+pub use wake::{Wake, Wakeups};

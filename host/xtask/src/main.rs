@@ -1,1 +1,139 @@
-fn main() {}
+//! Developer tasks. `cargo xtask test` is all a contributor has to type: it installs what it needs, starts a PostgreSQL
+//! of its own, builds the guests, and runs every check and test.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use host_postgres::test_support::{DATABASE_URL, TestServer};
+use host_postgres::{Programs, Settings};
+
+mod step;
+mod toolchain;
+mod workspace;
+
+use step::{Steps, Stopped};
+use workspace::Workspace;
+
+/// Where the tests find the built guests.
+const COMPONENTS_DIR: &str = "NEXUS_COMPONENTS_DIR";
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer tasks")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Format check, clippy and all tests, with everything they need
+    Test(TestArguments),
+    /// The same with the output of a build machine
+    Ci(TestArguments),
+    /// Format the whole workspace
+    Fmt,
+    /// Build the components and test guests to WebAssembly
+    Guests,
+}
+
+#[derive(Args)]
+struct TestArguments {
+    /// Only tests whose name contains one of these
+    filters: Vec<OsString>,
+    /// Skip the format check and clippy
+    #[arg(long)]
+    no_lint: bool,
+    /// Arguments for nextest itself, such as `-- -p host-journal`
+    #[arg(last = true)]
+    nextest: Vec<OsString>,
+}
+
+fn main() -> ExitCode {
+    let task = Arguments::parse().task;
+    // The runtime ends before the process does, and with it everything that cleans up after itself.
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")
+        .and_then(|runtime| runtime.block_on(run(task)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<Stopped>() {
+            // The program has said what is wrong, and its words should be the last.
+            Some(stopped) => ExitCode::from(stopped.code()),
+            None => {
+                step::complain(&error);
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+async fn run(task: Task) -> anyhow::Result<()> {
+    let mut steps = Steps::begin()?;
+    let workspace = Workspace::load(&mut steps).await?;
+    match task {
+        Task::Test(arguments) => test(&mut steps, &workspace, arguments, "default").await,
+        Task::Ci(arguments) => test(&mut steps, &workspace, arguments, "ci").await,
+        Task::Fmt => steps.run("format", workspace.cargo(["fmt", "--all"])).await,
+        Task::Guests => {
+            toolchain::check(&mut steps, &workspace).await?;
+            build_guests(&mut steps, &workspace).await
+        }
+    }
+}
+
+async fn test(steps: &mut Steps, workspace: &Workspace, arguments: TestArguments, profile: &str) -> anyhow::Result<()> {
+    toolchain::check(steps, workspace).await?;
+    toolchain::nextest(steps, workspace).await?;
+    // Cheap and often the reason: first.
+    if !arguments.no_lint {
+        steps
+            .run("format check", workspace.cargo(["fmt", "--all", "--check"]))
+            .await?;
+    }
+    let server = start_server(steps).await?;
+    build_guests(steps, workspace).await?;
+    if !arguments.no_lint {
+        let clippy = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+        steps.run("clippy", workspace.cargo(clippy)).await?;
+    }
+
+    let mut nextest = workspace.cargo(["nextest", "run", "--workspace", "--profile", profile]);
+    nextest.args(arguments.nextest).args(arguments.filters);
+    nextest
+        .env(DATABASE_URL, server.url())
+        .env(COMPONENTS_DIR, workspace.guests_dir());
+    let outcome = steps.run("tests", nextest).await;
+    drop(server);
+    outcome
+}
+
+/// Finds or installs PostgreSQL and starts a server for this run.
+async fn start_server(steps: &mut Steps) -> anyhow::Result<TestServer> {
+    steps.announce("PostgreSQL for the tests");
+    let starting = async {
+        let programs = Programs::find_or_install(&mut step::echo).await?;
+        TestServer::start(&programs, Settings::test()).await
+    };
+    steps
+        .unless_interrupted(starting)
+        .await?
+        .context("start PostgreSQL for the tests")
+}
+
+async fn build_guests(steps: &mut Steps, workspace: &Workspace) -> anyhow::Result<()> {
+    let guests = workspace.guests();
+    if guests.is_empty() {
+        anyhow::bail!("the workspace has no guests");
+    }
+    let mut build = workspace.cargo(["build", "--profile", "guest", "--target", workspace::GUEST_TARGET]);
+    for guest in guests {
+        build.args(["--package", guest]);
+    }
+    steps
+        .run(&format!("guests to WebAssembly ({})", guests.len()), build)
+        .await
+}

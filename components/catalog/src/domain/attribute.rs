@@ -27,7 +27,10 @@ mod tests {
 
     #[test]
     fn a_stored_list_reads_back_in_its_order() {
-        let pair = |name: &str, value: &str| Attribute { name: name.into(), value: value.into() };
+        let pair = |name: &str, value: &str| Attribute {
+            name: name.into(),
+            value: value.into(),
+        };
         let attributes = vec![pair("Size", "L"), pair("Color", "Red")];
         assert_eq!(from_json(to_json(&attributes)), attributes);
     }

@@ -3,8 +3,42 @@
 
 /// Elements that are kept, without attributes unless `ATTRIBUTES` names them.
 const ELEMENTS: &[&str] = &[
-    "a", "b", "blockquote", "br", "code", "div", "em", "figcaption", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img",
-    "li", "ol", "p", "pre", "s", "small", "span", "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "u", "ul",
+    "a",
+    "b",
+    "blockquote",
+    "br",
+    "code",
+    "div",
+    "em",
+    "figcaption",
+    "figure",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "hr",
+    "i",
+    "img",
+    "li",
+    "ol",
+    "p",
+    "pre",
+    "s",
+    "small",
+    "span",
+    "strong",
+    "sub",
+    "sup",
+    "table",
+    "tbody",
+    "td",
+    "th",
+    "thead",
+    "tr",
+    "u",
+    "ul",
 ];
 const ATTRIBUTES: &[(&str, &[&str])] = &[
     ("a", &["href", "title"]),
@@ -16,7 +50,18 @@ const ATTRIBUTES: &[(&str, &[&str])] = &[
 const VOID: &[&str] = &["br", "hr", "img"];
 /// Elements a browser does not read as markup inside, or that are not text: they go with their content.
 const DROPPED_WHOLE: &[&str] = &[
-    "embed", "iframe", "noembed", "noframes", "noscript", "object", "plaintext", "script", "style", "template", "textarea", "title",
+    "embed",
+    "iframe",
+    "noembed",
+    "noframes",
+    "noscript",
+    "object",
+    "plaintext",
+    "script",
+    "style",
+    "template",
+    "textarea",
+    "title",
     "xmp",
 ];
 const SCHEMES: &[&str] = &["https://", "http://", "mailto:"];
@@ -42,8 +87,12 @@ pub(crate) fn sanitise(html: &str) -> String {
                 }
             }
             Token::End { name } => {
-                let Some(position) = open.iter().rposition(|element| *element == name) else { continue };
-                open.drain(position..).rev().for_each(|element| write_end(&mut clean, element));
+                let Some(position) = open.iter().rposition(|element| *element == name) else {
+                    continue;
+                };
+                open.drain(position..)
+                    .rev()
+                    .for_each(|element| write_end(&mut clean, element));
             }
         }
     }
@@ -82,10 +131,18 @@ pub(crate) fn excerpt(html: &str, max_chars: usize) -> String {
     text
 }
 
+/// Names in lower case, values as written.
+type Attributes = Vec<(String, String)>;
+
 enum Token<'a> {
     Text(&'a str),
-    Start { name: String, attributes: Vec<(String, String)> },
-    End { name: String },
+    Start {
+        name: String,
+        attributes: Vec<(String, String)>,
+    },
+    End {
+        name: String,
+    },
 }
 
 fn allowed(name: &str) -> Option<&'static str> {
@@ -99,7 +156,10 @@ fn write_end(clean: &mut String, element: &str) {
 }
 
 fn write_attributes(clean: &mut String, element: &str, attributes: &[(String, String)]) {
-    let known = ATTRIBUTES.iter().find(|(of, _)| *of == element).map_or(&[][..], |(_, names)| names);
+    let known = ATTRIBUTES
+        .iter()
+        .find(|(of, _)| *of == element)
+        .map_or(&[][..], |(_, names)| names);
     for (name, value) in attributes {
         if !known.contains(&name.as_str()) || (matches!(name.as_str(), "href" | "src") && !is_harmless_address(value)) {
             continue;
@@ -117,7 +177,9 @@ fn is_harmless_address(address: &str) -> bool {
     let address = address.trim();
     address.starts_with('/')
         || SCHEMES.iter().any(|scheme| {
-            address.get(..scheme.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(scheme))
+            address
+                .get(..scheme.len())
+                .is_some_and(|beginning| beginning.eq_ignore_ascii_case(scheme))
         })
 }
 
@@ -166,7 +228,7 @@ fn tokens(html: &str) -> impl Iterator<Item = Token<'_>> {
 }
 
 /// The name in lower case, the attributes and what follows the `>`.
-fn read_tag(tag: &str) -> Option<(String, Vec<(String, String)>, &str)> {
+fn read_tag(tag: &str) -> Option<(String, Attributes, &str)> {
     let is_name_end = |letter: char| letter.is_ascii_whitespace() || matches!(letter, '/' | '>');
     let (name, mut rest) = tag.split_at(tag.find(is_name_end)?);
     let mut attributes = Vec::new();
@@ -177,7 +239,9 @@ fn read_tag(tag: &str) -> Option<(String, Vec<(String, String)>, &str)> {
         }
         // The first character belongs to the name even if it is an equals sign, as in a browser; so the loop always advances.
         let first = rest.chars().next()?.len_utf8();
-        let length = rest[first..].find(|letter: char| is_name_end(letter) || letter == '=').map(|at| at + first)?;
+        let length = rest[first..]
+            .find(|letter: char| is_name_end(letter) || letter == '=')
+            .map(|at| at + first)?;
         let (attribute, after) = rest.split_at(length);
         rest = after.trim_start_matches(|letter: char| letter.is_ascii_whitespace());
         let mut value = "";
@@ -195,7 +259,10 @@ fn read_tag(tag: &str) -> Option<(String, Vec<(String, String)>, &str)> {
 fn after_end_tag<'a>(content: &'a str, name: &str) -> &'a str {
     let mut rest = content;
     while let Some((_, after)) = rest.split_once("</") {
-        if after.get(..name.len()).is_some_and(|end| end.eq_ignore_ascii_case(name)) {
+        if after
+            .get(..name.len())
+            .is_some_and(|end| end.eq_ignore_ascii_case(name))
+        {
             return after.split_once('>').map_or("", |(_, after)| after);
         }
         rest = after;
@@ -219,7 +286,10 @@ mod tests {
 
     #[test]
     fn allowed_markup_stays_and_is_closed() {
-        assert_eq!(sanitise("<P class=x>one<br/>two<b>three"), "<p>one<br>two<b>three</b></p>");
+        assert_eq!(
+            sanitise("<P class=x>one<br/>two<b>three"),
+            "<p>one<br>two<b>three</b></p>"
+        );
         assert_eq!(sanitise("</div>text</p>"), "text");
     }
 
@@ -231,12 +301,18 @@ mod tests {
             ("<img src=x onerror=alert(1)>", "<img>"),
             ("<a href='javascript:alert(1)'>x</a>", "<a>x</a>"),
             ("<a href='java&#115;cript:alert(1)'>x</a>", "<a>x</a>"),
-            ("<a href=\" https://shop.example/?a=1&b=2\" onclick=e()>x</a>", "<a href=\" https://shop.example/?a=1&b=2\">x</a>"),
+            (
+                "<a href=\" https://shop.example/?a=1&b=2\" onclick=e()>x</a>",
+                "<a href=\" https://shop.example/?a=1&b=2\">x</a>",
+            ),
             ("<svg/onload=alert(1)>x", "x"),
             ("<scr<script>ipt>alert(1)</script>", "ipt>alert(1)"),
             ("<style>p{}</style><iframe src=x></iframe>x", "x"),
             ("<!-- <script> -->x<!doctype html>", "x"),
-            ("<a title='\"><script>alert(1)</script>'>x</a>", "<a title=\"&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;\">x</a>"),
+            (
+                "<a title='\"><script>alert(1)</script>'>x</a>",
+                "<a title=\"&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;\">x</a>",
+            ),
             ("x<img src=\"y", "x"),
             ("<script>never closed", ""),
         ] {
@@ -252,7 +328,10 @@ mod tests {
 
     #[test]
     fn an_excerpt_is_bare_text_of_bounded_length() {
-        assert_eq!(excerpt("<h1>Fine</h1>\n<p>cotton   shirt</p><script>x</script>", 50), "Fine cotton shirt");
+        assert_eq!(
+            excerpt("<h1>Fine</h1>\n<p>cotton   shirt</p><script>x</script>", 50),
+            "Fine cotton shirt"
+        );
         assert_eq!(excerpt("ấấấấ", 4), "ấấấấ");
         assert_eq!(excerpt("ấấấấấ", 4), "ấấấấ…");
         assert_eq!(excerpt("", 4), "");

@@ -25,7 +25,12 @@ mod tests {
 
     #[test]
     fn a_missing_or_senseless_weight_is_the_default() {
-        for details in [json!({}), json!({"weight_grams": 0}), json!({"weight_grams": -3}), json!({"weight_grams": "heavy"})] {
+        for details in [
+            json!({}),
+            json!({"weight_grams": 0}),
+            json!({"weight_grams": -3}),
+            json!({"weight_grams": "heavy"}),
+        ] {
             assert_eq!(weight_grams(&details), DEFAULT_WEIGHT_GRAMS, "{details}");
         }
         assert_eq!(weight_grams(&json!({"weight_grams": 1e300})), DEFAULT_WEIGHT_GRAMS);

@@ -66,7 +66,10 @@ fn fold(letter: char) -> Option<Ascii> {
     if letter.is_ascii_alphanumeric() {
         return Some(Ascii::Letter(letter));
     }
-    FOLDED.iter().find(|(_, marked)| marked.contains(letter)).map(|(ascii, _)| Ascii::Letters(ascii))
+    FOLDED
+        .iter()
+        .find(|(_, marked)| marked.contains(letter))
+        .map(|(ascii, _)| Ascii::Letters(ascii))
 }
 
 #[cfg(test)]

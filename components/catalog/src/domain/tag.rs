@@ -46,14 +46,20 @@ mod tests {
 
     #[test]
     fn tags_are_trimmed_lower_cased_and_kept_once() {
-        assert_eq!(normalised(&[" Summer ", "summer", "SALE"]), Ok(vec!["summer".into(), "sale".into()]));
+        assert_eq!(
+            normalised(&[" Summer ", "summer", "SALE"]),
+            Ok(vec!["summer".into(), "sale".into()])
+        );
     }
 
     #[test]
     fn a_blank_or_overlong_tag_is_refused() {
         assert_eq!(normalised(&["  "]), Err(TagError::Length));
         assert_eq!(normalised(&["x".repeat(101).as_str()]), Err(TagError::Length));
-        assert!(normalised(&["ế".repeat(100).as_str()]).is_ok(), "counted in characters, not bytes");
+        assert!(
+            normalised(&["ế".repeat(100).as_str()]).is_ok(),
+            "counted in characters, not bytes"
+        );
     }
 
     #[test]

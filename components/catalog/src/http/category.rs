@@ -19,7 +19,10 @@ struct CategoryWithResources {
 
 impl From<Category> for CategoryWithResources {
     fn from(category: Category) -> Self {
-        Self { category: category.into(), resources: [] }
+        Self {
+            category: category.into(),
+            resources: [],
+        }
     }
 }
 

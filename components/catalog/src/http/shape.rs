@@ -24,8 +24,18 @@ pub(super) struct CategoryRow {
 
 impl From<Category> for CategoryRow {
     fn from(category: Category) -> Self {
-        let Category { id, name, description, parent_id } = category;
-        Self { id, name, description, parent_id }
+        let Category {
+            id,
+            name,
+            description,
+            parent_id,
+        } = category;
+        Self {
+            id,
+            name,
+            description,
+            parent_id,
+        }
     }
 }
 
@@ -47,7 +57,10 @@ pub(super) struct DetailedRating {
 impl Default for DetailedRating {
     fn default() -> Self {
         let breakdown = ('1'..='5').map(|stars| (stars.to_string(), Value::from(0))).collect();
-        Self { rating: Rating::default(), breakdown }
+        Self {
+            rating: Rating::default(),
+            breakdown,
+        }
     }
 }
 
@@ -65,7 +78,11 @@ pub(super) fn check_resources(ids: Option<&[Uuid]>) -> Result<(), Error> {
 
 /// Refuses a change by anybody but the seller.
 pub(super) fn check_seller(locked: Locked, account: AccountId) -> Result<Locked, Error> {
-    if locked.seller == account { Ok(locked) } else { Err(Error::NotTheSeller) }
+    if locked.seller == account {
+        Ok(locked)
+    } else {
+        Err(Error::NotTheSeller)
+    }
 }
 
 /// Refuses a change that was made against another version than the current one.
@@ -78,7 +95,10 @@ pub(super) fn check_version(seen: Option<i64>, current: i64) -> Result<(), Error
 
 /// Rules of a list of name/value pairs.
 pub(super) fn check_attributes(checks: &mut sdk::Checks, field: &'static str, attributes: Option<&[Attribute]>) {
-    let named = attributes.unwrap_or_default().iter().all(|attribute| !attribute.name.trim().is_empty());
+    let named = attributes
+        .unwrap_or_default()
+        .iter()
+        .all(|attribute| !attribute.name.trim().is_empty());
     checks.require(field, named, "must have a name in every item");
 }
 
@@ -98,12 +118,18 @@ mod tests {
     #[test]
     fn an_unknown_resource_is_refused_and_none_is_fine() {
         assert!(check_resources(None).is_ok() && check_resources(Some(&[])).is_ok());
-        assert!(matches!(check_resources(Some(&[Uuid::NIL])), Err(Error::ResourceNotFound)));
+        assert!(matches!(
+            check_resources(Some(&[Uuid::NIL])),
+            Err(Error::ResourceNotFound)
+        ));
     }
 
     #[test]
     fn a_version_is_compared_only_when_it_is_given() {
         assert!(check_version(None, 3).is_ok() && check_version(Some(3), 3).is_ok());
-        assert!(matches!(check_version(Some(2), 3), Err(Error::VersionConflict { seen: 2, current: 3 })));
+        assert!(matches!(
+            check_version(Some(2), 3),
+            Err(Error::VersionConflict { seen: 2, current: 3 })
+        ));
     }
 }

@@ -64,7 +64,9 @@ pub(super) fn list(request: &Request) -> Result<Response, HttpError> {
     };
     let mut checks = Checks::new();
     checks.number("price_from", filter.price_from).min(1);
-    checks.number("price_to", filter.price_to).min(filter.price_from.unwrap_or(1));
+    checks
+        .number("price_to", filter.price_to)
+        .min(filter.price_from.unwrap_or(1));
     checks.finish()?;
     let skus = spu.map_or(Ok(Vec::new()), |spu| store::sku::list(spu, filter))?;
     let stocks = Stocks::of(skus.iter().map(|sku| sku.id));
@@ -182,7 +184,12 @@ pub(super) fn patch(request: &Request) -> Result<Response, HttpError> {
         let text_changed = input.apply(&mut sku);
         store::sku::update(tx, &sku, now)?;
         store::spu::refresh_prices(tx, locked.id)?;
-        mark(tx, locked.id, if text_changed { Stale::Text } else { Stale::Metadata }, now)?;
+        mark(
+            tx,
+            locked.id,
+            if text_changed { Stale::Text } else { Stale::Metadata },
+            now,
+        )?;
         Ok::<_, Error>(sku)
     })?;
     let stock = Stocks::of([sku.id]).get(sku.id);
@@ -218,7 +225,11 @@ pub(super) fn delete(request: &Request) -> Result<Response, HttpError> {
 }
 
 fn check_package(checks: &mut Checks, details: Option<&Value>) {
-    checks.require("package_details", details.is_none_or(Value::is_object), "must be a JSON object");
+    checks.require(
+        "package_details",
+        details.is_none_or(Value::is_object),
+        "must be a JSON object",
+    );
 }
 
 #[cfg(test)]
@@ -232,7 +243,10 @@ mod tests {
             spu: SpuId(Uuid::from_u128(2)),
             price: 100,
             combinable: true,
-            attributes: vec![Attribute { name: "Color".into(), value: "Red".into() }],
+            attributes: vec![Attribute {
+                name: "Color".into(),
+                value: "Red".into(),
+            }],
             package_details: json!({"weight_grams": 200}),
             version: 4,
             created: Timestamp::from_ms(0),
@@ -249,14 +263,28 @@ mod tests {
     #[test]
     fn a_price_change_wipes_nothing_else() {
         let (patched, text_changed) = patched(r#"{"price":"250"}"#);
-        assert_eq!(patched, Sku { price: 250, version: 5, ..sku() });
+        assert_eq!(
+            patched,
+            Sku {
+                price: 250,
+                version: 5,
+                ..sku()
+            }
+        );
         assert!(!text_changed);
     }
 
     #[test]
     fn an_empty_list_clears_the_attributes() {
         let (patched, text_changed) = patched(r#"{"attributes":[],"package_details":null}"#);
-        assert_eq!(patched, Sku { attributes: vec![], version: 5, ..sku() });
+        assert_eq!(
+            patched,
+            Sku {
+                attributes: vec![],
+                version: 5,
+                ..sku()
+            }
+        );
         assert!(text_changed);
     }
 

@@ -130,7 +130,10 @@ impl Input for CreateSpu {
     fn check(&self, checks: &mut Checks) {
         checks.required_id("category_id", Some(self.category_id));
         checks.text("name", self.name.as_str()).required().max(200);
-        checks.text("description", self.description.as_str()).required().max(DESCRIPTION_CHARS);
+        checks
+            .text("description", self.description.as_str())
+            .required()
+            .max(DESCRIPTION_CHARS);
         checks.text("currency", self.currency.as_str()).required().iso4217();
         checks.list("tags", self.tags.as_deref()).required();
         check_tags(checks, self.tags.as_deref());
@@ -189,7 +192,9 @@ impl Input for PatchSpu {
     fn check(&self, checks: &mut Checks) {
         checks.required_id("id", Some(self.id));
         checks.text("name", self.name.as_deref()).min(1).max(200);
-        checks.text("description", self.description.as_deref()).max(DESCRIPTION_CHARS);
+        checks
+            .text("description", self.description.as_deref())
+            .max(DESCRIPTION_CHARS);
         checks.text("currency", self.currency.as_deref()).iso4217();
         check_tags(checks, self.tags.as_deref());
         check_attributes(checks, "specifications", self.specifications.as_deref());
@@ -199,7 +204,12 @@ impl Input for PatchSpu {
 impl PatchSpu {
     /// Writes what was given into the listing; true when the text that search embeds is another one now.
     fn apply(self, spu: &mut Spu, unique: &str) -> bool {
-        let before = (spu.name.clone(), spu.description.clone(), spu.category.id, spu.specifications.clone());
+        let before = (
+            spu.name.clone(),
+            spu.description.clone(),
+            spu.category.id,
+            spu.specifications.clone(),
+        );
         if let Some(name) = self.name {
             if self.regenerate_slug {
                 spu.slug = slug(&name, unique);
@@ -224,7 +234,13 @@ impl PatchSpu {
         if let Some(specifications) = self.specifications {
             spu.specifications = specifications;
         }
-        before != (spu.name.clone(), spu.description.clone(), spu.category.id, spu.specifications.clone())
+        before
+            != (
+                spu.name.clone(),
+                spu.description.clone(),
+                spu.category.id,
+                spu.specifications.clone(),
+            )
     }
 }
 
@@ -293,7 +309,11 @@ fn same(tags: &[String], sorted: &[String]) -> bool {
 }
 
 fn unknown_category(error: sql::Error, category: CategoryId) -> Error {
-    if error.violates(store::spu::CATEGORY_FKEY) { Error::CategoryNotFound(category) } else { error.into() }
+    if error.violates(store::spu::CATEGORY_FKEY) {
+        Error::CategoryNotFound(category)
+    } else {
+        error.into()
+    }
 }
 
 #[cfg(test)]
@@ -317,7 +337,10 @@ mod tests {
             description: "Cotton".into(),
             is_enabled: true,
             currency: "VND".into(),
-            specifications: vec![Attribute { name: "Material".into(), value: "Cotton".into() }],
+            specifications: vec![Attribute {
+                name: "Material".into(),
+                value: "Cotton".into(),
+            }],
             tags: vec!["summer".into()],
             version: 1,
             created: Timestamp::from_ms(0),
@@ -337,7 +360,8 @@ mod tests {
     #[test]
     fn what_is_absent_or_null_stays() {
         assert_eq!(patched("{}"), (spu(), false));
-        let nulls = r#"{"name":null,"specifications":null,"featured_sku_id":null,"is_enabled":null,"regenerate_slug":null}"#;
+        let nulls =
+            r#"{"name":null,"specifications":null,"featured_sku_id":null,"is_enabled":null,"regenerate_slug":null}"#;
         assert_eq!(patched(nulls), (spu(), false));
     }
 
@@ -351,7 +375,10 @@ mod tests {
     fn the_slug_changes_only_on_request_and_with_a_name() {
         assert_eq!(patched(r#"{"name":"Blue shirt"}"#).0.slug, "shirt.1");
         assert_eq!(patched(r#"{"regenerate_slug":true}"#).0.slug, "shirt.1");
-        assert_eq!(patched(r#"{"name":"Blue shirt","regenerate_slug":true}"#).0.slug, "blue-shirt.new");
+        assert_eq!(
+            patched(r#"{"name":"Blue shirt","regenerate_slug":true}"#).0.slug,
+            "blue-shirt.new"
+        );
     }
 
     #[test]

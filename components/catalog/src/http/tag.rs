@@ -18,7 +18,12 @@ struct TagView {
 
 impl From<store::tag::Tag> for TagView {
     fn from(tag: store::tag::Tag) -> Self {
-        Self { id: tag.id, account_id: tag.account, name: tag.name, description: tag.description }
+        Self {
+            id: tag.id,
+            account_id: tag.account,
+            name: tag.name,
+            description: tag.description,
+        }
     }
 }
 

@@ -18,7 +18,9 @@ pub(crate) fn cards(filter: &Filter, sort: Sort, page: &PageRequest) -> Result<P
     let total = count(filter)?;
     Ok(match sort {
         Sort::Newest => Page::from_rows(page, rows, total, |card: &Card| (card.created, card.id)),
-        Sort::PriceAscending | Sort::PriceDescending => Page::from_rows(page, rows, total, |card: &Card| (card.price, card.id)),
+        Sort::PriceAscending | Sort::PriceDescending => {
+            Page::from_rows(page, rows, total, |card: &Card| (card.price, card.id))
+        }
         Sort::Id => Page::from_rows(page, rows, total, |card: &Card| card.id),
     })
 }
@@ -36,7 +38,9 @@ pub(crate) fn spus(filter: &Filter, sort: Sort, page: &PageRequest) -> Result<Pa
     Ok(match sort {
         Sort::Newest => Page::from_rows(page, rows, total, |spu: &Spu| (spu.created, spu.id)),
         // A listing has no one price: this list is never sorted by it.
-        Sort::PriceAscending | Sort::PriceDescending | Sort::Id => Page::from_rows(page, rows, total, |spu: &Spu| spu.id),
+        Sort::PriceAscending | Sort::PriceDescending | Sort::Id => {
+            Page::from_rows(page, rows, total, |spu: &Spu| spu.id)
+        }
     })
 }
 
@@ -98,10 +102,13 @@ fn conditions(filter: &Filter) -> Conditions {
     }
     conditions = match &filter.search {
         None => conditions,
-        Some(Search::Shown(text)) => {
-            conditions.with("concat_ws(E'\\n', p.name, p.slug, p.description) ILIKE ?", containing(text))
+        Some(Search::Shown(text)) => conditions.with(
+            "concat_ws(E'\\n', p.name, p.slug, p.description) ILIKE ?",
+            containing(text),
+        ),
+        Some(Search::Listing(text)) => {
+            conditions.with("concat_ws(E'\\n', p.name, p.slug, p.id) ILIKE ?", containing(text))
         }
-        Some(Search::Listing(text)) => conditions.with("concat_ws(E'\\n', p.name, p.slug, p.id) ILIKE ?", containing(text)),
     };
     // The ranges overlap: some variant is not cheaper, some variant is not dearer.
     if let Some(price) = filter.price_min {
@@ -128,7 +135,8 @@ struct Conditions {
 
 impl Conditions {
     fn and(mut self, condition: &str) -> Self {
-        self.text.push_str(if self.text.is_empty() { "WHERE " } else { " AND " });
+        self.text
+            .push_str(if self.text.is_empty() { "WHERE " } else { " AND " });
         self.text.push_str(condition);
         self
     }
@@ -147,7 +155,11 @@ impl Conditions {
             After::Price(price, id) => ("p.card_price", price.to_value(), id),
             After::Id(id) => return self.with("p.id > ?", id),
         };
-        let beyond = if matches!(sort, Sort::Newest | Sort::PriceDescending) { "<" } else { ">" };
+        let beyond = if matches!(sort, Sort::Newest | Sort::PriceDescending) {
+            "<"
+        } else {
+            ">"
+        };
         let (key, id) = (self.place(key), self.place(id));
         self.and(&format!("({column}, p.id) {beyond} ({key}, {id})"))
     }
@@ -161,7 +173,8 @@ impl Conditions {
             Sort::Id => "p.id",
         };
         let (limit, offset) = (self.place(page.limit + 1), self.place(page.offset()));
-        self.text.push_str(&format!(" ORDER BY {order} LIMIT {limit} OFFSET {offset}"));
+        self.text
+            .push_str(&format!(" ORDER BY {order} LIMIT {limit} OFFSET {offset}"));
         self
     }
 
@@ -201,10 +214,20 @@ mod tests {
 
     #[test]
     fn strangers_see_enabled_listings_and_sellers_their_own() {
-        let text = |viewer, seller| conditions(&Filter { viewer, seller, ..Filter::default() }).text;
+        let text = |viewer, seller| {
+            conditions(&Filter {
+                viewer,
+                seller,
+                ..Filter::default()
+            })
+            .text
+        };
         assert_eq!(text(None, None), "WHERE p.date_deleted IS NULL AND p.is_enabled");
         assert!(text(Some(account(1)), None).contains("(p.is_enabled OR p.account_id = $1)"));
-        assert!(text(Some(account(1)), Some(account(2))).contains("(p.is_enabled OR p.account_id = $1) AND p.account_id = $2"));
+        assert!(
+            text(Some(account(1)), Some(account(2)))
+                .contains("(p.is_enabled OR p.account_id = $1) AND p.account_id = $2")
+        );
         assert!(!text(Some(account(1)), Some(account(1))).contains("is_enabled"));
     }
 
@@ -230,12 +253,19 @@ mod tests {
         assert!(!text.contains('?'), "{text}");
         assert_eq!(parameters.len(), 16);
         assert_eq!(text.matches('$').count(), 16, "{text}");
-        assert!(text.ends_with("(p.card_price, p.id) < ($13, $14) ORDER BY p.card_price DESC, p.id DESC LIMIT $15 OFFSET $16"));
+        assert!(
+            text.ends_with(
+                "(p.card_price, p.id) < ($13, $14) ORDER BY p.card_price DESC, p.id DESC LIMIT $15 OFFSET $16"
+            )
+        );
     }
 
     #[test]
     fn an_empty_list_restricts_nothing() {
-        let filter = Filter { viewer: None, ..Filter::default() };
+        let filter = Filter {
+            viewer: None,
+            ..Filter::default()
+        };
         assert!(conditions(&filter).parameters.is_empty());
     }
 }

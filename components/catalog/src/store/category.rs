@@ -10,7 +10,10 @@ use super::containing;
 use crate::domain::product::{Category, CategoryId};
 
 pub(crate) fn find(id: CategoryId) -> Result<Option<Category>, sql::Error> {
-    let row = sql::query_opt("SELECT id, name, description, parent_id FROM category WHERE id = $1", params![id])?;
+    let row = sql::query_opt(
+        "SELECT id, name, description, parent_id FROM category WHERE id = $1",
+        params![id],
+    )?;
     row.as_ref().map(category).transpose()
 }
 
@@ -38,7 +41,9 @@ pub(crate) fn list(ids: &[CategoryId], search: Option<&str>, page: &PageRequest)
     )?
     .get(0)?;
     let categories = rows.iter().map(category).collect::<Result<_, _>>()?;
-    Ok(Page::from_rows(page, categories, total, |category: &Category| category.id))
+    Ok(Page::from_rows(page, categories, total, |category: &Category| {
+        category.id
+    }))
 }
 
 fn category(row: &Row) -> Result<Category, sql::Error> {

@@ -65,7 +65,10 @@ pub(crate) fn read(tx: &Transaction, id: SpuId) -> Result<Spu, sql::Error> {
 
 /// By the condition and order of `rest`, which speaks of `p`.
 pub(super) fn select(rest: &str, parameters: Vec<sql::Value>) -> Result<Vec<Spu>, sql::Error> {
-    sql::query(&format!("SELECT {COLUMNS} FROM {FROM} {rest}"), parameters)?.iter().map(spu).collect()
+    sql::query(&format!("SELECT {COLUMNS} FROM {FROM} {rest}"), parameters)?
+        .iter()
+        .map(spu)
+        .collect()
 }
 
 /// Locks a live listing. What else is read of it is read after: a statement that had to wait for the lock sees the other tables as
@@ -174,7 +177,11 @@ pub(crate) fn delete(tx: &Transaction, id: SpuId, now: Timestamp) -> Result<(), 
 }
 
 fn locked(row: &Row) -> Result<Locked, sql::Error> {
-    Ok(Locked { id: row.get("id")?, seller: row.get("account_id")?, version: row.get("version")? })
+    Ok(Locked {
+        id: row.get("id")?,
+        seller: row.get("account_id")?,
+        version: row.get("version")?,
+    })
 }
 
 fn spu(row: &Row) -> Result<Spu, sql::Error> {

@@ -17,7 +17,10 @@ pub(crate) struct Tag {
 }
 
 pub(crate) fn find(id: &str) -> Result<Option<Tag>, sql::Error> {
-    let row = sql::query_opt("SELECT id, account_id, name, description FROM tag WHERE id = $1", params![id])?;
+    let row = sql::query_opt(
+        "SELECT id, account_id, name, description FROM tag WHERE id = $1",
+        params![id],
+    )?;
     row.as_ref().map(tag).transpose()
 }
 
@@ -52,7 +55,10 @@ pub(crate) fn replace(tx: &Transaction, spu: SpuId, seller: AccountId, tags: &[S
          ON CONFLICT (id) DO NOTHING",
         params![tags, seller],
     )?;
-    tx.execute("DELETE FROM product_spu_tag WHERE spu_id = $1 AND tag <> ALL($2::text[])", params![spu, tags])?;
+    tx.execute(
+        "DELETE FROM product_spu_tag WHERE spu_id = $1 AND tag <> ALL($2::text[])",
+        params![spu, tags],
+    )?;
     tx.execute(
         "INSERT INTO product_spu_tag (spu_id, tag)
          SELECT $1, tag FROM unnest($2::text[]) AS tag

@@ -40,7 +40,9 @@ impl FromText for OwnerKind {
     const EXPECTED: &'static str = "ProductSku or Promotion";
 
     fn from_text(text: &str) -> Option<Self> {
-        [Self::ProductSku, Self::Promotion].into_iter().find(|kind| kind.name() == text)
+        [Self::ProductSku, Self::Promotion]
+            .into_iter()
+            .find(|kind| kind.name() == text)
     }
 }
 

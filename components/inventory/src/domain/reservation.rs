@@ -59,7 +59,9 @@ pub(crate) struct Shortage {
 /// Where a reservation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    Held { expires: Timestamp },
+    Held {
+        expires: Timestamp,
+    },
     /// Sold.
     Committed,
     /// Ended by its owner, or blocked before it began.
@@ -127,9 +129,17 @@ pub(crate) fn merge(items: Vec<Wanted>) -> Result<Vec<Wanted>, SkuId> {
         let entry = merged.entry(sku).or_insert_with(|| Wanted {
             sku,
             quantity: 0,
-            label: if item.label.trim().is_empty() { "product".to_owned() } else { item.label },
+            label: if item.label.trim().is_empty() {
+                "product".to_owned()
+            } else {
+                item.label
+            },
         });
-        entry.quantity = entry.quantity.checked_add(item.quantity).filter(|sum| *sum <= MAX_QUANTITY).ok_or(sku)?;
+        entry.quantity = entry
+            .quantity
+            .checked_add(item.quantity)
+            .filter(|sum| *sum <= MAX_QUANTITY)
+            .ok_or(sku)?;
     }
     Ok(merged.into_values().collect())
 }
@@ -145,7 +155,11 @@ mod tests {
     }
 
     fn wanted(number: u128, quantity: i64) -> Wanted {
-        Wanted { sku: sku(number), quantity, label: format!("item {number}") }
+        Wanted {
+            sku: sku(number),
+            quantity,
+            label: format!("item {number}"),
+        }
     }
 
     #[test]
@@ -165,13 +179,18 @@ mod tests {
 
     #[test]
     fn an_item_without_a_label_is_a_product() {
-        let item = Wanted { label: "  ".into(), ..wanted(1, 1) };
+        let item = Wanted {
+            label: "  ".into(),
+            ..wanted(1, 1)
+        };
         assert_eq!(merge(vec![item]).unwrap()[0].label, "product");
     }
 
     #[test]
     fn a_hold_is_sold_before_its_time_and_not_at_it() {
-        let held = State::Held { expires: Timestamp::from_ms(1000) };
+        let held = State::Held {
+            expires: Timestamp::from_ms(1000),
+        };
         assert_eq!(held.sale(Timestamp::from_ms(999)), Sale::Sell);
         assert_eq!(held.sale(Timestamp::from_ms(1000)), Sale::Expired);
         assert_eq!(State::Committed.sale(Timestamp::from_ms(5000)), Sale::AlreadySold);
@@ -181,7 +200,9 @@ mod tests {
 
     #[test]
     fn time_ends_a_hold_and_nothing_else() {
-        let held = State::Held { expires: Timestamp::from_ms(1000) };
+        let held = State::Held {
+            expires: Timestamp::from_ms(1000),
+        };
         assert_eq!(held.expiry(Timestamp::from_ms(1000)), Expiry::Due);
         assert_eq!(held.expiry(Timestamp::from_ms(400)), Expiry::Early(600));
         for state in [State::Committed, State::Released, State::Expired] {

@@ -69,7 +69,11 @@ impl FromValue for Status {
 pub(crate) fn repeated(serials: &[String]) -> Vec<String> {
     let mut sorted: Vec<&String> = serials.iter().collect();
     sorted.sort_unstable();
-    let mut repeated: Vec<String> = sorted.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone()).collect();
+    let mut repeated: Vec<String> = sorted
+        .windows(2)
+        .filter(|pair| pair[0] == pair[1])
+        .map(|pair| pair[0].clone())
+        .collect();
     repeated.dedup();
     repeated
 }

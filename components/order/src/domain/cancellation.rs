@@ -87,11 +87,17 @@ mod tests {
     };
 
     fn cancelled(id: i64) -> Item {
-        Item { date_cancelled: Some(Timestamp::from_ms(1)), ..sample::item(id) }
+        Item {
+            date_cancelled: Some(Timestamp::from_ms(1)),
+            ..sample::item(id)
+        }
     }
 
     fn claimed(id: i64) -> Item {
-        Item { confirm_session_id: Some(sample::session().id), ..sample::item(id) }
+        Item {
+            confirm_session_id: Some(sample::session().id),
+            ..sample::item(id)
+        }
     }
 
     fn reject(ids: &[i64], items: &[Item], session: Session) -> Result<(), Error> {
@@ -102,18 +108,36 @@ mod tests {
     #[test]
     fn a_buyer_cancels_one_line_of_what_is_paid_at_the_door_and_all_of_what_is_paid_before() {
         assert_eq!(by_buyer(&sample::item(1), &sample::session()).unwrap(), Extent::Item);
-        let awaited = Session { collect_on_delivery: false, ..sample::session() };
+        let awaited = Session {
+            collect_on_delivery: false,
+            ..sample::session()
+        };
         assert_eq!(by_buyer(&sample::item(1), &awaited).unwrap(), Extent::Checkout);
     }
 
     #[test]
     fn a_buyer_cannot_cancel_what_is_taken_ended_or_settled() {
         let session = sample::session();
-        assert!(matches!(by_buyer(&claimed(1), &session), Err(Error::ItemAlreadyConfirmed(1))));
-        assert!(matches!(by_buyer(&cancelled(1), &session), Err(Error::ItemAlreadyCancelled(1))));
-        let failed = Session { status: Status::Failed, ..sample::session() };
-        assert!(matches!(by_buyer(&sample::item(1), &failed), Err(Error::ItemAlreadyCancelled(1))));
-        let paid = Session { status: Status::Success, ..sample::session() };
+        assert!(matches!(
+            by_buyer(&claimed(1), &session),
+            Err(Error::ItemAlreadyConfirmed(1))
+        ));
+        assert!(matches!(
+            by_buyer(&cancelled(1), &session),
+            Err(Error::ItemAlreadyCancelled(1))
+        ));
+        let failed = Session {
+            status: Status::Failed,
+            ..sample::session()
+        };
+        assert!(matches!(
+            by_buyer(&sample::item(1), &failed),
+            Err(Error::ItemAlreadyCancelled(1))
+        ));
+        let paid = Session {
+            status: Status::Success,
+            ..sample::session()
+        };
         assert!(matches!(by_buyer(&sample::item(1), &paid), Err(Error::PaymentSettled)));
     }
 
@@ -121,20 +145,44 @@ mod tests {
     fn a_seller_rejects_open_lines_of_his_own_that_he_can_see() {
         let session = sample::session;
         assert!(reject(&[1, 2], &[sample::item(1), sample::item(2)], session()).is_ok());
-        assert!(matches!(reject(&[1, 2], &[sample::item(1)], session()), Err(Error::ItemNotFound)));
-        let foreign = Item { seller_id: STRANGER, ..sample::item(1) };
-        assert!(matches!(reject(&[1], &[foreign], session()), Err(Error::ItemNotOwnedBySeller(1))));
-        assert!(matches!(reject(&[1], &[claimed(1)], session()), Err(Error::ItemAlreadyConfirmed(1))));
-        assert!(matches!(reject(&[1], &[cancelled(1)], session()), Err(Error::ItemAlreadyCancelled(1))));
-        let awaited = Session { collect_on_delivery: false, ..session() };
-        assert!(matches!(reject(&[1], &[sample::item(1)], awaited), Err(Error::ItemNotFound)));
+        assert!(matches!(
+            reject(&[1, 2], &[sample::item(1)], session()),
+            Err(Error::ItemNotFound)
+        ));
+        let foreign = Item {
+            seller_id: STRANGER,
+            ..sample::item(1)
+        };
+        assert!(matches!(
+            reject(&[1], &[foreign], session()),
+            Err(Error::ItemNotOwnedBySeller(1))
+        ));
+        assert!(matches!(
+            reject(&[1], &[claimed(1)], session()),
+            Err(Error::ItemAlreadyConfirmed(1))
+        ));
+        assert!(matches!(
+            reject(&[1], &[cancelled(1)], session()),
+            Err(Error::ItemAlreadyCancelled(1))
+        ));
+        let awaited = Session {
+            collect_on_delivery: false,
+            ..session()
+        };
+        assert!(matches!(
+            reject(&[1], &[sample::item(1)], awaited),
+            Err(Error::ItemNotFound)
+        ));
     }
 
     #[test]
     fn cancelling_a_checkout_leaves_what_sellers_have_taken() {
         let lines = [sample::item(1), claimed(2), cancelled(3)];
         assert_eq!(of_checkout(&lines).unwrap(), [ItemId(1)]);
-        assert!(matches!(of_checkout(&[claimed(2), cancelled(3)]), Err(Error::ItemAlreadyConfirmed(2))));
+        assert!(matches!(
+            of_checkout(&[claimed(2), cancelled(3)]),
+            Err(Error::ItemAlreadyConfirmed(2))
+        ));
         assert_eq!(of_checkout(&[cancelled(3)]).unwrap(), []);
     }
 }

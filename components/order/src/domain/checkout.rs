@@ -59,7 +59,10 @@ pub(crate) struct Match {
 
 impl Match {
     pub(crate) fn load(&self) -> Load {
-        Load { quantity: self.wanted.quantity, weight_grams: self.offer.weight_grams }
+        Load {
+            quantity: self.wanted.quantity,
+            weight_grams: self.offer.weight_grams,
+        }
     }
 }
 
@@ -69,9 +72,14 @@ pub(crate) fn match_offers(wanted: Vec<Wanted>, offers: &[Offer]) -> Result<Vec<
     wanted
         .into_iter()
         .map(|wanted| {
-            let offer = offers.iter().find(|offer| offer.sku_id == wanted.sku_id && !offer.deleted);
+            let offer = offers
+                .iter()
+                .find(|offer| offer.sku_id == wanted.sku_id && !offer.deleted);
             match offer {
-                Some(offer) if seen.insert(wanted.sku_id) => Ok(Match { wanted, offer: offer.clone() }),
+                Some(offer) if seen.insert(wanted.sku_id) => Ok(Match {
+                    wanted,
+                    offer: offer.clone(),
+                }),
                 _ => Err(Error::ItemNotFound),
             }
         })
@@ -112,14 +120,26 @@ impl Line {
     pub(crate) fn price(line: Match, shipping_amount: i64, reservation_id: ReservationId) -> Result<Self, Error> {
         let Match { wanted, offer } = line;
         let subtotal_amount = offer.price.checked_mul(wanted.quantity).ok_or(Error::AmountTooLarge)?;
-        let total_amount = subtotal_amount.checked_add(shipping_amount).ok_or(Error::AmountTooLarge)?;
-        Ok(Self { wanted, offer, reservation_id, subtotal_amount, shipping_amount, total_amount })
+        let total_amount = subtotal_amount
+            .checked_add(shipping_amount)
+            .ok_or(Error::AmountTooLarge)?;
+        Ok(Self {
+            wanted,
+            offer,
+            reservation_id,
+            subtotal_amount,
+            shipping_amount,
+            total_amount,
+        })
     }
 }
 
 /// What all lines cost together; fails when it does not fit.
 pub(crate) fn total(lines: &[Line]) -> Result<i64, Error> {
-    lines.iter().try_fold(0i64, |sum, line| sum.checked_add(line.total_amount)).ok_or(Error::AmountTooLarge)
+    lines
+        .iter()
+        .try_fold(0i64, |sum, line| sum.checked_add(line.total_amount))
+        .ok_or(Error::AmountTooLarge)
 }
 
 #[cfg(test)]
@@ -132,7 +152,12 @@ mod tests {
     const SELLER: AccountId = AccountId(Uuid::from_u128(2));
 
     fn wanted(sku: u128, quantity: i64) -> Wanted {
-        Wanted { sku_id: SkuId(Uuid::from_u128(sku)), quantity, transport_option: "standard".to_owned(), note: None }
+        Wanted {
+            sku_id: SkuId(Uuid::from_u128(sku)),
+            quantity,
+            transport_option: "standard".to_owned(),
+            note: None,
+        }
     }
 
     fn offer(sku: u128) -> Offer {
@@ -152,37 +177,83 @@ mod tests {
     }
 
     fn matched(offers: &[Offer]) -> Vec<Match> {
-        let wanted = offers.iter().map(|offer| Wanted { sku_id: offer.sku_id, ..wanted(0, 2) }).collect();
+        let wanted = offers
+            .iter()
+            .map(|offer| Wanted {
+                sku_id: offer.sku_id,
+                ..wanted(0, 2)
+            })
+            .collect();
         match_offers(wanted, offers).unwrap()
     }
 
     #[test]
     fn an_unknown_deleted_or_repeated_sku_is_not_found() {
-        let deleted = Offer { deleted: true, ..offer(1) };
-        assert!(matches!(match_offers(vec![wanted(9, 1)], &[offer(1)]), Err(Error::ItemNotFound)));
-        assert!(matches!(match_offers(vec![wanted(1, 1)], &[deleted]), Err(Error::ItemNotFound)));
-        assert!(matches!(match_offers(vec![wanted(1, 1), wanted(1, 1)], &[offer(1)]), Err(Error::ItemNotFound)));
-        assert_eq!(match_offers(vec![wanted(1, 1)], &[offer(2), offer(1)]).unwrap()[0].offer, offer(1));
+        let deleted = Offer {
+            deleted: true,
+            ..offer(1)
+        };
+        assert!(matches!(
+            match_offers(vec![wanted(9, 1)], &[offer(1)]),
+            Err(Error::ItemNotFound)
+        ));
+        assert!(matches!(
+            match_offers(vec![wanted(1, 1)], &[deleted]),
+            Err(Error::ItemNotFound)
+        ));
+        assert!(matches!(
+            match_offers(vec![wanted(1, 1), wanted(1, 1)], &[offer(1)]),
+            Err(Error::ItemNotFound)
+        ));
+        assert_eq!(
+            match_offers(vec![wanted(1, 1)], &[offer(2), offer(1)]).unwrap()[0].offer,
+            offer(1)
+        );
     }
 
     #[test]
     fn own_and_disabled_goods_are_refused() {
-        let disabled = Offer { is_enabled: false, ..offer(1) };
-        assert!(matches!(check_sale(BUYER, &matched(&[disabled])), Err(Error::ProductDisabled(_))));
-        assert!(matches!(check_sale(SELLER, &matched(&[offer(1)])), Err(Error::OwnProduct(_))));
-        assert_eq!(check_sale(BUYER, &matched(&[offer(1), offer(2)])).unwrap().as_str(), "VND");
+        let disabled = Offer {
+            is_enabled: false,
+            ..offer(1)
+        };
+        assert!(matches!(
+            check_sale(BUYER, &matched(&[disabled])),
+            Err(Error::ProductDisabled(_))
+        ));
+        assert!(matches!(
+            check_sale(SELLER, &matched(&[offer(1)])),
+            Err(Error::OwnProduct(_))
+        ));
+        assert_eq!(
+            check_sale(BUYER, &matched(&[offer(1), offer(2)])).unwrap().as_str(),
+            "VND"
+        );
     }
 
     #[test]
     fn a_cart_has_one_currency() {
-        let dollars = Offer { currency: "USD".parse().unwrap(), ..offer(2) };
-        assert!(matches!(check_sale(BUYER, &matched(&[offer(1), dollars])), Err(Error::MixedCurrencyCart)));
+        let dollars = Offer {
+            currency: "USD".parse().unwrap(),
+            ..offer(2)
+        };
+        assert!(matches!(
+            check_sale(BUYER, &matched(&[offer(1), dollars])),
+            Err(Error::MixedCurrencyCart)
+        ));
     }
 
     #[test]
     fn a_line_keeps_the_name_with_its_attributes() {
         assert_eq!(offer(1).label(), "Shirt - red / L");
-        assert_eq!(Offer { attribute_values: Vec::new(), ..offer(1) }.label(), "Shirt");
+        assert_eq!(
+            Offer {
+                attribute_values: Vec::new(),
+                ..offer(1)
+            }
+            .label(),
+            "Shirt"
+        );
     }
 
     #[test]
@@ -193,9 +264,21 @@ mod tests {
         assert_eq!((priced.subtotal_amount, priced.total_amount), (200_000, 215_000));
         assert_eq!(total(&[priced.clone(), priced.clone()]).unwrap(), 430_000);
 
-        let dear = Match { offer: Offer { price: i64::MAX / 2 + 1, ..offer(1) }, ..line.clone() };
+        let dear = Match {
+            offer: Offer {
+                price: i64::MAX / 2 + 1,
+                ..offer(1)
+            },
+            ..line.clone()
+        };
         assert!(matches!(Line::price(dear, 0, id), Err(Error::AmountTooLarge)));
-        let edge = Match { offer: Offer { price: i64::MAX / 2, ..offer(1) }, ..line };
+        let edge = Match {
+            offer: Offer {
+                price: i64::MAX / 2,
+                ..offer(1)
+            },
+            ..line
+        };
         assert!(matches!(Line::price(edge.clone(), 2, id), Err(Error::AmountTooLarge)));
         let edge = Line::price(edge, 1, id).unwrap();
         assert!(matches!(total(&[edge, priced]), Err(Error::AmountTooLarge)));

@@ -21,7 +21,8 @@ pub(crate) struct Batch {
     pub(crate) transport_option: String,
     pub(crate) currency: Currency,
     pub(crate) total_amount: i64,
-    /// The payment option of the checkouts, when the carrier collects all of it at the door: then the seller's fee is netted from it.
+    /// The payment option of the checkouts, when the carrier collects all of it at the door: then the seller's fee is netted
+    /// from it.
     pub(crate) collected_by: Option<String>,
 }
 
@@ -34,7 +35,9 @@ pub(crate) fn check(
     now: Timestamp,
 ) -> Result<Batch, Error> {
     // A repeated id finds fewer lines than were asked for.
-    let Some(first) = items.first().filter(|_| items.len() == ids.len()) else { return Err(Error::ItemNotFound) };
+    let Some(first) = items.first().filter(|_| items.len() == ids.len()) else {
+        return Err(Error::ItemNotFound);
+    };
     let (buyer_id, address) = (first.account_id, first.address.clone());
     let (transport_option, currency) = (first.transport_option.clone(), first.currency);
 
@@ -58,10 +61,20 @@ pub(crate) fn check(
         }
         all_on_delivery &= session.payment() == Payment::OnDelivery;
         collected_by = collected_by.or_else(|| session.payment_option().map(str::to_owned));
-        total_amount = total_amount.checked_add(item.total_amount).ok_or(Error::AmountTooLarge)?;
+        total_amount = total_amount
+            .checked_add(item.total_amount)
+            .ok_or(Error::AmountTooLarge)?;
     }
     let collected_by = collected_by.filter(|_| all_on_delivery);
-    Ok(Batch { items, buyer_id, address, transport_option, currency, total_amount, collected_by })
+    Ok(Batch {
+        items,
+        buyer_id,
+        address,
+        transport_option,
+        currency,
+        total_amount,
+        collected_by,
+    })
 }
 
 fn check_item(item: &Item, session: &Session, seller: AccountId, now: Timestamp) -> Result<(), Error> {
@@ -96,7 +109,13 @@ mod tests {
 
     fn confirm(items: Vec<Item>, session: Session) -> Result<Batch, Error> {
         let ids: Vec<_> = items.iter().map(|item| item.id).collect();
-        check(&ids, items, &BTreeMap::from([(session.id, session)]), SELLER, BEFORE_EXPIRY)
+        check(
+            &ids,
+            items,
+            &BTreeMap::from([(session.id, session)]),
+            SELLER,
+            BEFORE_EXPIRY,
+        )
     }
 
     #[test]
@@ -108,7 +127,10 @@ mod tests {
 
     #[test]
     fn a_settled_checkout_leaves_nothing_to_net_from() {
-        let paid = Session { status: Status::Success, ..sample::session() };
+        let paid = Session {
+            status: Status::Success,
+            ..sample::session()
+        };
         assert_eq!(confirm(vec![sample::item(1)], paid).unwrap().collected_by, None);
     }
 
@@ -127,33 +149,69 @@ mod tests {
 
     #[test]
     fn lines_of_others_taken_and_cancelled_lines_are_refused() {
-        let foreign = Item { seller_id: STRANGER, ..sample::item(1) };
-        assert!(matches!(confirm(vec![foreign], sample::session()), Err(Error::ItemNotOwnedBySeller(1))));
-        let claimed = Item { confirm_session_id: Some(sample::session().id), ..sample::item(1) };
-        assert!(matches!(confirm(vec![claimed], sample::session()), Err(Error::ItemAlreadyConfirmed(1))));
-        let cancelled = Item { date_cancelled: Some(BEFORE_EXPIRY), ..sample::item(1) };
-        assert!(matches!(confirm(vec![cancelled], sample::session()), Err(Error::ItemAlreadyCancelled(1))));
+        let foreign = Item {
+            seller_id: STRANGER,
+            ..sample::item(1)
+        };
+        assert!(matches!(
+            confirm(vec![foreign], sample::session()),
+            Err(Error::ItemNotOwnedBySeller(1))
+        ));
+        let claimed = Item {
+            confirm_session_id: Some(sample::session().id),
+            ..sample::item(1)
+        };
+        assert!(matches!(
+            confirm(vec![claimed], sample::session()),
+            Err(Error::ItemAlreadyConfirmed(1))
+        ));
+        let cancelled = Item {
+            date_cancelled: Some(BEFORE_EXPIRY),
+            ..sample::item(1)
+        };
+        assert!(matches!(
+            confirm(vec![cancelled], sample::session()),
+            Err(Error::ItemAlreadyCancelled(1))
+        ));
     }
 
     #[test]
     fn different_buyers_addresses_and_options_do_not_go_together() {
         let with = |second: Item| confirm(vec![sample::item(1), second], sample::session());
-        let other_buyer = Item { account_id: STRANGER, ..sample::item(2) };
+        let other_buyer = Item {
+            account_id: STRANGER,
+            ..sample::item(2)
+        };
         assert!(matches!(with(other_buyer), Err(Error::ItemsNotSameBuyer)));
-        let other_address = Item { address: "elsewhere, VN".to_owned(), ..sample::item(2) };
+        let other_address = Item {
+            address: "elsewhere, VN".to_owned(),
+            ..sample::item(2)
+        };
         assert!(matches!(with(other_address), Err(Error::ItemsNotSameAddress)));
-        let other_option = Item { transport_option: "express".to_owned(), ..sample::item(2) };
+        let other_option = Item {
+            transport_option: "express".to_owned(),
+            ..sample::item(2)
+        };
         assert!(matches!(with(other_option), Err(Error::ItemsTransportMismatch)));
     }
 
     #[test]
     fn unpaid_ended_and_expired_checkouts_are_not_confirmed() {
         let one = || vec![sample::item(1)];
-        let awaited = Session { collect_on_delivery: false, ..sample::session() };
+        let awaited = Session {
+            collect_on_delivery: false,
+            ..sample::session()
+        };
         assert!(matches!(confirm(one(), awaited), Err(Error::PaymentNotSuccess)));
-        let failed = Session { status: Status::Failed, ..sample::session() };
+        let failed = Session {
+            status: Status::Failed,
+            ..sample::session()
+        };
         assert!(matches!(confirm(one(), failed), Err(Error::ItemAlreadyCancelled(1))));
-        let expired = Session { date_expired: BEFORE_EXPIRY, ..sample::session() };
+        let expired = Session {
+            date_expired: BEFORE_EXPIRY,
+            ..sample::session()
+        };
         assert!(matches!(confirm(one(), expired), Err(Error::CheckoutExpired)));
     }
 }

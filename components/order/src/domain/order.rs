@@ -46,7 +46,11 @@ pub(crate) struct OrderDetail {
 impl OrderDetail {
     /// Of the lines that were not cancelled.
     pub(crate) fn total_amount(&self) -> i64 {
-        self.items.iter().filter(|item| item.date_cancelled.is_none()).map(|item| item.total_amount).sum()
+        self.items
+            .iter()
+            .filter(|item| item.date_cancelled.is_none())
+            .map(|item| item.total_amount)
+            .sum()
     }
 }
 

@@ -56,7 +56,10 @@ pub(crate) fn split(cost: i64, loads: &[Load]) -> Result<Vec<i64>, Error> {
     for &line in by_remainder.iter().take(left as usize) {
         shares[line] += 1;
     }
-    shares.into_iter().map(|share| i64::try_from(share).map_err(|_| Error::AmountTooLarge)).collect()
+    shares
+        .into_iter()
+        .map(|share| i64::try_from(share).map_err(|_| Error::AmountTooLarge))
+        .collect()
 }
 
 #[cfg(test)]
@@ -80,7 +83,11 @@ mod tests {
     #[test]
     fn any_split_adds_up() {
         for cost in [1, 7, 19_000, 28_501, i64::MAX / 1_000_000] {
-            for loads in [vec![load(3, 333), load(1, 1), load(7, 19)], vec![load(1, 0); 7], vec![load(100_000, 70_000); 3]] {
+            for loads in [
+                vec![load(3, 333), load(1, 1), load(7, 19)],
+                vec![load(1, 0); 7],
+                vec![load(100_000, 70_000); 3],
+            ] {
                 let shares = split(cost, &loads).unwrap();
                 assert_eq!(shares.iter().sum::<i64>(), cost);
                 assert!(shares.iter().all(|share| *share >= 0));
@@ -99,11 +106,20 @@ mod tests {
             seller: AccountId(Uuid::from_u128(seller)),
             option: option.to_owned(),
         };
-        let parcels = parcels([key(2, "express"), key(1, "express"), key(2, "express"), key(2, "economy")]);
+        let parcels = parcels([
+            key(2, "express"),
+            key(1, "express"),
+            key(2, "express"),
+            key(2, "economy"),
+        ]);
         let positions: Vec<_> = parcels.into_iter().collect();
         assert_eq!(
             positions,
-            [(key(1, "express"), vec![1]), (key(2, "economy"), vec![3]), (key(2, "express"), vec![0, 2])]
+            [
+                (key(1, "express"), vec![1]),
+                (key(2, "economy"), vec![3]),
+                (key(2, "express"), vec![0, 2])
+            ]
         );
     }
 }

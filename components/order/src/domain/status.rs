@@ -16,7 +16,13 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 5] = [Self::Pending, Self::Processing, Self::Success, Self::Cancelled, Self::Failed];
+    const ALL: [Self; 5] = [
+        Self::Pending,
+        Self::Processing,
+        Self::Success,
+        Self::Cancelled,
+        Self::Failed,
+    ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -30,7 +30,10 @@ pub(crate) fn buyer(account: AccountId) -> Result<Buyer, Error> {
         return Err(Error::AccountSuspended);
     }
     let currency = id(MODULE, &profile.currency)?;
-    Ok(Buyer { country: profile.country, currency })
+    Ok(Buyer {
+        country: profile.country,
+        currency,
+    })
 }
 
 /// Whether an account may sell at the moment.
@@ -49,10 +52,15 @@ pub(crate) fn origins(accounts: &BTreeSet<AccountId>) -> Result<BTreeMap<Account
         contacts::Error::NoDefaultContact(accounts) => Error::NoDefaultContact(accounts.join(", ")),
         contacts::Error::Other(reason) => failed(MODULE, reason),
     })?;
-    contacts.into_iter().map(|contact| Ok((id(MODULE, &contact.account_id)?, contact.address))).collect()
+    contacts
+        .into_iter()
+        .map(|contact| Ok((id(MODULE, &contact.account_id)?, contact.address)))
+        .collect()
 }
 
 /// The address this account sends from.
 pub(crate) fn origin(account: AccountId) -> Result<String, Error> {
-    origins(&BTreeSet::from([account]))?.remove(&account).ok_or_else(|| Error::NoDefaultContact(account.to_string()))
+    origins(&BTreeSet::from([account]))?
+        .remove(&account)
+        .ok_or_else(|| Error::NoDefaultContact(account.to_string()))
 }

@@ -33,10 +33,14 @@ impl Carriers {
     /// Asks every granted carrier what it offers.
     pub(crate) fn granted() -> Self {
         let options = providers::granted(INTERFACE).into_iter().flat_map(|provider| {
-            let offered = carrier::options(&Target { provider: provider.clone() });
+            let offered = carrier::options(&Target {
+                provider: provider.clone(),
+            });
             offered.into_iter().map(move |option| (option.id, provider.clone()))
         });
-        Self { options: options.collect() }
+        Self {
+            options: options.collect(),
+        }
     }
 
     /// Asks for a price in this currency. A price in another one is refused: there are no exchange rates yet.
@@ -54,16 +58,31 @@ impl Carriers {
             option_id: option.to_owned(),
             from_address: from.to_owned(),
             to_address: to.to_owned(),
-            parcels: loads.iter().map(|load| Parcel { quantity: load.quantity, weight_grams: load.weight_grams }).collect(),
+            parcels: loads
+                .iter()
+                .map(|load| Parcel {
+                    quantity: load.quantity,
+                    weight_grams: load.weight_grams,
+                })
+                .collect(),
         };
-        let quote = carrier::quote(&Target { provider: provider.clone() }, &request).map_err(|error| match error {
+        let quote = carrier::quote(
+            &Target {
+                provider: provider.clone(),
+            },
+            &request,
+        )
+        .map_err(|error| match error {
             Refusal::UnknownOption(_) => unknown(),
             Refusal::NotServed(reason) => Error::TransportNotServed(reason),
             Refusal::Unavailable(reason) => Error::TransportUnavailable(reason),
             Refusal::Other(reason) => failed("the carrier", reason),
         })?;
         if quote.cost.currency != currency.as_str() {
-            return Err(Error::FxRateUnavailable { from: quote.cost.currency, to: currency.to_string() });
+            return Err(Error::FxRateUnavailable {
+                from: quote.cost.currency,
+                to: currency.to_string(),
+            });
         }
         if quote.cost.amount_minor < 0 {
             return Err(failed("the carrier", "a negative price"));

@@ -39,9 +39,17 @@ pub(crate) fn offers(ids: &[SkuId]) -> Result<Vec<Offer>, Error> {
 }
 
 fn variant(sku: Sku) -> Result<Variant, Error> {
-    let attributes: Vec<_> = sku.attributes.into_iter().map(|attribute| (attribute.name, attribute.value)).collect();
-    let package_details = serde_json::from_str(&sku.package_details)
-        .map_err(|error| failed(MODULE, format!("the package details of SKU {} are no JSON: {error}", sku.id)))?;
+    let attributes: Vec<_> = sku
+        .attributes
+        .into_iter()
+        .map(|attribute| (attribute.name, attribute.value))
+        .collect();
+    let package_details = serde_json::from_str(&sku.package_details).map_err(|error| {
+        failed(
+            MODULE,
+            format!("the package details of SKU {} are no JSON: {error}", sku.id),
+        )
+    })?;
     Ok(Variant {
         offer: Offer {
             sku_id: id(MODULE, &sku.id)?,

@@ -30,12 +30,16 @@ pub(crate) fn reserve(line: &Line, expires: Timestamp) -> Result<Vec<String>, Er
     match held {
         Ok(held) => Ok(held.into_iter().flat_map(|item| item.serial_ids).collect()),
         Err(Refusal::StockNotFound(_)) => Err(Error::StockNotFound(line.wanted.sku_id)),
-        Err(Refusal::OutOfStock(short)) => {
-            Err(Error::OutOfStock { label: short.label, requested: short.requested, available: short.available })
-        }
-        Err(Refusal::SerialShortage(short)) => {
-            Err(Error::SerialShortage { label: short.label, requested: short.requested, available: short.available })
-        }
+        Err(Refusal::OutOfStock(short)) => Err(Error::OutOfStock {
+            label: short.label,
+            requested: short.requested,
+            available: short.available,
+        }),
+        Err(Refusal::SerialShortage(short)) => Err(Error::SerialShortage {
+            label: short.label,
+            requested: short.requested,
+            available: short.available,
+        }),
         Err(other) => Err(failed(MODULE, format!("{other:?}"))),
     }
 }
@@ -69,5 +73,8 @@ pub(crate) fn available(skus: &[SkuId]) -> Result<BTreeMap<SkuId, i64>, Error> {
         return Ok(BTreeMap::new());
     }
     let ids: Vec<String> = skus.iter().map(SkuId::to_string).collect();
-    stocks::get_many(&ids).into_iter().map(|stock| Ok((id(MODULE, &stock.sku_id)?, stock.available))).collect()
+    stocks::get_many(&ids)
+        .into_iter()
+        .map(|stock| Ok((id(MODULE, &stock.sku_id)?, stock.available)))
+        .collect()
 }

@@ -52,13 +52,18 @@ pub(crate) fn option(id: &str) -> Result<PaymentOption, Error> {
     providers::granted(INTERFACE)
         .into_iter()
         .find_map(|provider| {
-            let offered = provider::options(&Target { provider: provider.clone() });
-            offered.into_iter().find(|option| option.id == id).map(|option| PaymentOption {
-                id: option.id,
-                provider,
-                currencies: option.currencies,
-                collect_on_delivery: option.collect_on_delivery,
-            })
+            let offered = provider::options(&Target {
+                provider: provider.clone(),
+            });
+            offered
+                .into_iter()
+                .find(|option| option.id == id)
+                .map(|option| PaymentOption {
+                    id: option.id,
+                    provider,
+                    currencies: option.currencies,
+                    collect_on_delivery: option.collect_on_delivery,
+                })
         })
         .ok_or_else(|| Error::UnknownPaymentOption(id.to_owned()))
 }
@@ -66,10 +71,17 @@ pub(crate) fn option(id: &str) -> Result<PaymentOption, Error> {
 impl PaymentOption {
     /// Refuses a currency this option cannot charge.
     pub(crate) fn check(&self, amount: Money) -> Result<(), Error> {
-        if self.currencies.iter().any(|currency| currency == amount.currency.as_str()) {
+        if self
+            .currencies
+            .iter()
+            .any(|currency| currency == amount.currency.as_str())
+        {
             return Ok(());
         }
-        Err(Error::PaymentCurrencyUnsupported { option: self.id.clone(), currency: amount.currency.to_string() })
+        Err(Error::PaymentCurrencyUnsupported {
+            option: self.id.clone(),
+            currency: amount.currency.to_string(),
+        })
     }
 
     /// Charges a leg. Asking again for the same leg gives the same answer.
@@ -84,16 +96,24 @@ impl PaymentOption {
             description: charge.description.to_owned(),
             expires_ms: charge.expires.as_ms() as u64,
         };
-        match provider::charge(&Target { provider: self.provider.clone() }, &request) {
+        match provider::charge(
+            &Target {
+                provider: self.provider.clone(),
+            },
+            &request,
+        ) {
             Ok(ChargeResult::Redirect(url)) => Ok(Charged::Redirect(url)),
             Ok(ChargeResult::Settled(reference)) => Ok(Charged::Settled(reference)),
             Ok(ChargeResult::OnDelivery) if self.collect_on_delivery => Ok(Charged::OnDelivery),
             // Sellers were not told that they may send goods that are not paid.
-            Ok(ChargeResult::OnDelivery) => Err(failed("the payment provider", "collects on delivery without saying so")),
-            Err(Refusal::UnknownOption(option)) => Err(Error::UnknownPaymentOption(option)),
-            Err(Refusal::UnsupportedCurrency(currency)) => {
-                Err(Error::PaymentCurrencyUnsupported { option: self.id.clone(), currency })
+            Ok(ChargeResult::OnDelivery) => {
+                Err(failed("the payment provider", "collects on delivery without saying so"))
             }
+            Err(Refusal::UnknownOption(option)) => Err(Error::UnknownPaymentOption(option)),
+            Err(Refusal::UnsupportedCurrency(currency)) => Err(Error::PaymentCurrencyUnsupported {
+                option: self.id.clone(),
+                currency,
+            }),
             Err(Refusal::Declined(reason)) => Err(Error::PaymentFailed(reason)),
             Err(Refusal::Unavailable(reason)) => Err(Error::PaymentUnavailable(reason)),
             Err(Refusal::Other(reason)) => Err(failed("the payment provider", reason)),

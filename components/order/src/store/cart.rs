@@ -16,10 +16,13 @@ pub(crate) struct CartLine {
 
 /// An account's cart, oldest line first.
 pub(crate) fn list(account: AccountId) -> Result<Vec<CartLine>, Error> {
-    sql::query(r#"SELECT sku_id, quantity FROM "order".cart_item WHERE account_id = $1 ORDER BY id"#, params![account])?
-        .iter()
-        .map(line)
-        .collect()
+    sql::query(
+        r#"SELECT sku_id, quantity FROM "order".cart_item WHERE account_id = $1 ORDER BY id"#,
+        params![account],
+    )?
+    .iter()
+    .map(line)
+    .collect()
 }
 
 /// Makes the quantity of a SKU this one.
@@ -53,7 +56,11 @@ pub(crate) fn remove(account: AccountId, sku: SkuId) -> Result<(), Error> {
 
 /// Empties a cart.
 pub(crate) fn clear(account: AccountId) -> Result<(), Error> {
-    sql::execute(r#"DELETE FROM "order".cart_item WHERE account_id = $1"#, params![account]).map(drop)
+    sql::execute(
+        r#"DELETE FROM "order".cart_item WHERE account_id = $1"#,
+        params![account],
+    )
+    .map(drop)
 }
 
 /// Takes these SKUs out of a cart, and returns the lines that were there.
@@ -81,5 +88,8 @@ pub(crate) fn put_back(tx: &Transaction, account: AccountId, lines: &[CartLine],
 }
 
 fn line(row: &Row) -> Result<CartLine, Error> {
-    Ok(CartLine { sku_id: row.get("sku_id")?, quantity: row.get("quantity")? })
+    Ok(CartLine {
+        sku_id: row.get("sku_id")?,
+        quantity: row.get("quantity")?,
+    })
 }

@@ -22,14 +22,25 @@ pub(crate) struct Common<'a> {
 }
 
 /// Inserts the lines of a checkout in one statement. `serials` has the units picked for each line, none for goods without.
-pub(crate) fn insert(tx: &Transaction, common: Common<'_>, lines: &[Line], serials: &[Vec<String>]) -> Result<(), Error> {
+pub(crate) fn insert(
+    tx: &Transaction,
+    common: Common<'_>,
+    lines: &[Line],
+    serials: &[Vec<String>],
+) -> Result<(), Error> {
     fn column<T>(lines: &[Line], of: impl Fn(&Line) -> T) -> Vec<T> {
         lines.iter().map(of).collect()
     }
     // Arrays have no nulls: an empty text stands for none.
     let serials: Vec<String> = serials
         .iter()
-        .map(|serials| if serials.is_empty() { String::new() } else { serde_json::Value::from(serials.clone()).to_string() })
+        .map(|serials| {
+            if serials.is_empty() {
+                String::new()
+            } else {
+                serde_json::Value::from(serials.clone()).to_string()
+            }
+        })
         .collect();
     tx.execute(
         r#"INSERT INTO "order".item
@@ -75,12 +86,18 @@ pub(crate) fn insert(tx: &Transaction, common: Common<'_>, lines: &[Line], seria
 
 /// Lines by id; unknown ones are left out.
 pub(crate) fn by_ids(ids: &[ItemId]) -> Result<Vec<Item>, Error> {
-    all(sql::query(r#"SELECT * FROM "order".item WHERE id = ANY($1) ORDER BY id"#, params![ids])?)
+    all(sql::query(
+        r#"SELECT * FROM "order".item WHERE id = ANY($1) ORDER BY id"#,
+        params![ids],
+    )?)
 }
 
 /// The lines of a checkout.
 pub(crate) fn of_session(session: SessionId) -> Result<Vec<Item>, Error> {
-    all(sql::query(r#"SELECT * FROM "order".item WHERE payment_session_id = $1 ORDER BY id"#, params![session])?)
+    all(sql::query(
+        r#"SELECT * FROM "order".item WHERE payment_session_id = $1 ORDER BY id"#,
+        params![session],
+    )?)
 }
 
 /// The lines of orders.
@@ -88,7 +105,10 @@ pub(crate) fn of_orders(orders: &[OrderId]) -> Result<Vec<Item>, Error> {
     if orders.is_empty() {
         return Ok(Vec::new());
     }
-    all(sql::query(r#"SELECT * FROM "order".item WHERE order_id = ANY($1) ORDER BY id"#, params![orders])?)
+    all(sql::query(
+        r#"SELECT * FROM "order".item WHERE order_id = ANY($1) ORDER BY id"#,
+        params![orders],
+    )?)
 }
 
 /// The checkout of a buyer's line, which never changes.
@@ -103,7 +123,10 @@ pub(crate) fn session_of(tx: &Transaction, id: ItemId, buyer: AccountId) -> Resu
 
 /// Locks lines by id; unknown ones are left out.
 pub(crate) fn lock(tx: &Transaction, ids: &[ItemId]) -> Result<Vec<Item>, Error> {
-    all(tx.query(r#"SELECT * FROM "order".item WHERE id = ANY($1) ORDER BY id FOR UPDATE"#, params![ids])?)
+    all(tx.query(
+        r#"SELECT * FROM "order".item WHERE id = ANY($1) ORDER BY id FOR UPDATE"#,
+        params![ids],
+    )?)
 }
 
 /// Locks the lines of a checkout.

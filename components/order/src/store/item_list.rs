@@ -28,7 +28,13 @@ pub(crate) fn page(list: ItemList, account: AccountId, window: Window<ItemId>) -
     };
     let items = item::all(sql::query(
         rows,
-        params![account, window.after_date(), window.after_id(), window.limit, window.offset],
+        params![
+            account,
+            window.after_date(),
+            window.after_id(),
+            window.limit,
+            window.offset
+        ],
     )?)?;
     let total = sql::query_one(count, params![account])?.get("total")?;
     Ok((items, total))

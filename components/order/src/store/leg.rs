@@ -47,11 +47,20 @@ pub(crate) fn insert(tx: &Transaction, new: &NewLeg) -> Result<(), Error> {
 
 /// Adds to a leg's data.
 pub(crate) fn add_data(id: LegId, data: &serde_json::Value) -> Result<(), Error> {
-    sql::execute(r#"UPDATE "order".transaction SET data = data || $2 WHERE id = $1"#, params![id, data]).map(drop)
+    sql::execute(
+        r#"UPDATE "order".transaction SET data = data || $2 WHERE id = $1"#,
+        params![id, data],
+    )
+    .map(drop)
 }
 
 /// Settles the pending legs of a session, noting the provider's reference when there is one.
-pub(crate) fn settle(tx: &Transaction, session: SessionId, reference: Option<&str>, now: Timestamp) -> Result<(), Error> {
+pub(crate) fn settle(
+    tx: &Transaction,
+    session: SessionId,
+    reference: Option<&str>,
+    now: Timestamp,
+) -> Result<(), Error> {
     let data = reference.map_or_else(|| serde_json::json!({}), |it| serde_json::json!({ "provider_ref": it }));
     tx.execute(
         r#"UPDATE "order".transaction SET status = 'Success', date_settled = $2, data = data || $3

@@ -36,18 +36,24 @@ pub(crate) fn insert(tx: &Transaction, order: &Order) -> Result<(), Error> {
 
 /// An order, if it is this buyer's.
 pub(crate) fn of_buyer(id: OrderId, buyer: AccountId) -> Result<Option<Order>, Error> {
-    sql::query_opt(r#"SELECT * FROM "order"."order" WHERE id = $1 AND buyer_id = $2"#, params![id, buyer])?
-        .as_ref()
-        .map(read)
-        .transpose()
+    sql::query_opt(
+        r#"SELECT * FROM "order"."order" WHERE id = $1 AND buyer_id = $2"#,
+        params![id, buyer],
+    )?
+    .as_ref()
+    .map(read)
+    .transpose()
 }
 
 /// An order, if it is this seller's.
 pub(crate) fn of_seller(id: OrderId, seller: AccountId) -> Result<Option<Order>, Error> {
-    sql::query_opt(r#"SELECT * FROM "order"."order" WHERE id = $1 AND seller_id = $2"#, params![id, seller])?
-        .as_ref()
-        .map(read)
-        .transpose()
+    sql::query_opt(
+        r#"SELECT * FROM "order"."order" WHERE id = $1 AND seller_id = $2"#,
+        params![id, seller],
+    )?
+    .as_ref()
+    .map(read)
+    .transpose()
 }
 
 /// The orders with their lines, parcels and sessions, in the same order: three statements, however many orders.
@@ -55,8 +61,10 @@ pub(crate) fn detail(orders: Vec<Order>) -> Result<Vec<OrderDetail>, Error> {
     let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
     let transport_ids: Vec<_> = orders.iter().map(|order| order.transport_id).collect();
     // The payout of an order has the order's id.
-    let session_ids: Vec<SessionId> =
-        orders.iter().flat_map(|order| [order.confirm_session_id, SessionId(order.id.0)]).collect();
+    let session_ids: Vec<SessionId> = orders
+        .iter()
+        .flat_map(|order| [order.confirm_session_id, SessionId(order.id.0)])
+        .collect();
 
     let mut items = BTreeMap::<_, Vec<_>>::new();
     for item in item::of_orders(&ids)? {

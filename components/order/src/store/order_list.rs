@@ -12,11 +12,7 @@ use crate::domain::{
 };
 
 /// A buyer's orders of one bucket, and how many there are.
-pub(crate) fn of_buyer(
-    buyer: AccountId,
-    bucket: Bucket,
-    window: Window<OrderId>,
-) -> Result<(Vec<Order>, i64), Error> {
+pub(crate) fn of_buyer(buyer: AccountId, bucket: Bucket, window: Window<OrderId>) -> Result<(Vec<Order>, i64), Error> {
     let orders = order::all(sql::query(
         concat!(
             r#"SELECT o.* "#,
@@ -24,7 +20,14 @@ pub(crate) fn of_buyer(
             r#" AND ($3::timestamptz IS NULL OR (o.date_created, o.id) < ($3::timestamptz, $4::uuid))
                 ORDER BY o.date_created DESC, o.id DESC LIMIT $5 OFFSET $6"#
         ),
-        params![buyer, bucket.as_str(), window.after_date(), window.after_id(), window.limit, window.offset],
+        params![
+            buyer,
+            bucket.as_str(),
+            window.after_date(),
+            window.after_id(),
+            window.limit,
+            window.offset
+        ],
     )?)?;
     let count = concat!("SELECT count(*) AS total ", buyer_orders!());
     let total = sql::query_one(count, params![buyer, bucket.as_str()])?.get("total")?;
@@ -44,7 +47,14 @@ pub(crate) fn of_seller(
             r#" AND ($3::timestamptz IS NULL OR (o.date_created, o.id) < ($3::timestamptz, $4::uuid))
                 ORDER BY o.date_created DESC, o.id DESC LIMIT $5 OFFSET $6"#
         ),
-        params![seller, search, window.after_date(), window.after_id(), window.limit, window.offset],
+        params![
+            seller,
+            search,
+            window.after_date(),
+            window.after_id(),
+            window.limit,
+            window.offset
+        ],
     )?)?;
     let count = concat!("SELECT count(*) AS total ", seller_orders!());
     let total = sql::query_one(count, params![seller, search])?.get("total")?;

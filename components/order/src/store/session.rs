@@ -54,7 +54,10 @@ pub(crate) fn by_ids(ids: &[SessionId]) -> Result<BTreeMap<SessionId, Session>, 
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
-    map(sql::query(r#"SELECT * FROM "order".payment_session WHERE id = ANY($1)"#, params![ids])?)
+    map(sql::query(
+        r#"SELECT * FROM "order".payment_session WHERE id = ANY($1)"#,
+        params![ids],
+    )?)
 }
 
 /// A session by its own id or by that of one of its legs, if this account pays it.
@@ -82,10 +85,13 @@ pub(crate) fn lock_checkout(tx: &Transaction, id: SessionId, buyer: AccountId) -
 
 /// Locks a session, whoever's it is.
 pub(crate) fn lock(tx: &Transaction, id: SessionId) -> Result<Option<Session>, Error> {
-    tx.query_opt(r#"SELECT * FROM "order".payment_session WHERE id = $1 FOR UPDATE"#, params![id])?
-        .as_ref()
-        .map(read)
-        .transpose()
+    tx.query_opt(
+        r#"SELECT * FROM "order".payment_session WHERE id = $1 FOR UPDATE"#,
+        params![id],
+    )?
+    .as_ref()
+    .map(read)
+    .transpose()
 }
 
 /// Locks the checkouts of these lines.
@@ -139,7 +145,9 @@ pub(crate) fn expiries_of_claim(tx: &Transaction, claim: SessionId) -> Result<Ve
 }
 
 fn map(rows: Vec<Row>) -> Result<BTreeMap<SessionId, Session>, Error> {
-    rows.iter().map(|row| read(row).map(|session| (session.id, session))).collect()
+    rows.iter()
+        .map(|row| read(row).map(|session| (session.id, session)))
+        .collect()
 }
 
 fn read(row: &Row) -> Result<Session, Error> {

@@ -24,7 +24,14 @@ pub(crate) fn insert(tx: &Transaction, new: &NewTransport<'_>) -> Result<Transpo
     tx.query_one(
         r#"INSERT INTO "order".transport (option, provider, direction, cost_amount, currency, data, date_created)
            VALUES ($1, $2, 'outbound', $3, $4, $5, $6) RETURNING id"#,
-        params![new.option, new.provider, new.cost.amount_minor, new.cost.currency, new.data, new.date_created],
+        params![
+            new.option,
+            new.provider,
+            new.cost.amount_minor,
+            new.cost.currency,
+            new.data,
+            new.date_created
+        ],
     )?
     .get("id")
 }

@@ -42,7 +42,11 @@ pub(crate) fn change(account: AccountId, sku_id: SkuId, change: Change) -> Resul
 
 fn check_exists(sku_id: SkuId) -> Result<(), Error> {
     let offers = catalog::offers(&[sku_id])?;
-    if offers.iter().any(|offer| !offer.deleted) { Ok(()) } else { Err(Error::ItemNotFound) }
+    if offers.iter().any(|offer| !offer.deleted) {
+        Ok(())
+    } else {
+        Err(Error::ItemNotFound)
+    }
 }
 
 /// The cart with what catalog and inventory say about it. Lines whose SKU is gone are left out.
@@ -52,9 +56,15 @@ pub(crate) fn show(account: AccountId) -> Result<Vec<ShownLine>, Error> {
     let variants = catalog::variants(&skus)?;
     let stocks = inventory::available(&skus)?;
     let shown = lines.into_iter().filter_map(|line| {
-        let variant = variants.iter().find(|variant| variant.offer.sku_id == line.sku_id && !variant.offer.deleted)?;
+        let variant = variants
+            .iter()
+            .find(|variant| variant.offer.sku_id == line.sku_id && !variant.offer.deleted)?;
         let stock = stocks.get(&line.sku_id).copied().unwrap_or(0);
-        Some(ShownLine { variant: variant.clone(), quantity: line.quantity, stock })
+        Some(ShownLine {
+            variant: variant.clone(),
+            quantity: line.quantity,
+            stock,
+        })
     });
     Ok(shown.collect())
 }

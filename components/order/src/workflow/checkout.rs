@@ -93,7 +93,10 @@ fn plan(input: Checkout) -> Result<Plan, Error> {
     let buyer = account::buyer(input.buyer)?;
     let country = geocoding::country(&input.address)?;
     if country != buyer.country {
-        return Err(Error::AddressCountryMismatch { address: country, buyer: buyer.country });
+        return Err(Error::AddressCountryMismatch {
+            address: country,
+            buyer: buyer.country,
+        });
     }
     let Quoted { currency, lines } = quote::quote(input.buyer, buyer.currency, &input.address, input.items)?;
     let lines = lines
@@ -121,7 +124,11 @@ fn plan(input: Checkout) -> Result<Plan, Error> {
 /// There is no balance to pay from yet, so anything to pay needs an option, whether or not the balance may be used.
 fn payment_for(total: Money, option: &str) -> Result<Option<PaymentOption>, Error> {
     if option.is_empty() {
-        return if total.amount_minor == 0 { Ok(None) } else { Err(Error::WalletInsufficient) };
+        return if total.amount_minor == 0 {
+            Ok(None)
+        } else {
+            Err(Error::WalletInsufficient)
+        };
     }
     let payment = payments::option(option)?;
     payment.check(total)?;
@@ -164,7 +171,11 @@ fn open(plan: &Plan, serials: &[Vec<String>]) -> Result<Vec<CartLine>, Error> {
             session::succeed(tx, plan.session_id, plan.date_created)?;
         }
         let skus: Vec<SkuId> = plan.lines.iter().map(|line| line.wanted.sku_id).collect();
-        let taken = if plan.buy_now { Vec::new() } else { cart::take(tx, plan.buyer, &skus)? };
+        let taken = if plan.buy_now {
+            Vec::new()
+        } else {
+            cart::take(tx, plan.buyer, &skus)?
+        };
         // Written with the commit: there is no session without its deadline.
         let delay = plan.date_expired.as_ms() - plan.date_created.as_ms();
         timer::schedule(expire::TIMER, &plan.session_id, delay as u64);
@@ -202,7 +213,11 @@ fn insert_session(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
             session_id: plan.session_id,
             kind: Kind::BuyerCheckout,
             payment_option: payment.id.clone(),
-            data: if collect_on_delivery { json!({ "cod": true }) } else { json!({}) },
+            data: if collect_on_delivery {
+                json!({ "cod": true })
+            } else {
+                json!({})
+            },
             amount: plan.total.amount_minor,
             currency: plan.total.currency,
             date_created: plan.date_created,
@@ -213,8 +228,13 @@ fn insert_session(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
 
 /// Asks the provider for the money, and notes what it answered.
 fn pay(plan: &Plan) -> Result<Receipt, Error> {
-    let receipt = |payment_url| Receipt { session_id: plan.session_id, payment_url };
-    let Some(payment) = &plan.payment else { return Ok(receipt(String::new())) };
+    let receipt = |payment_url| Receipt {
+        session_id: plan.session_id,
+        payment_url,
+    };
+    let Some(payment) = &plan.payment else {
+        return Ok(receipt(String::new()));
+    };
     let description = format!("Checkout session {} (attempt 1)", plan.session_id);
     let charge = Charge {
         leg_id: plan.leg_id,

@@ -94,7 +94,10 @@ pub(crate) fn confirm(input: Confirm) -> Result<Receipt, Error> {
         }
         let reference = settle_fee(plan)?;
         place(plan, reference.as_deref())?;
-        Ok(Receipt { session_id: plan.session_id, payment_url: String::new() })
+        Ok(Receipt {
+            session_id: plan.session_id,
+            payment_url: String::new(),
+        })
     })
 }
 
@@ -103,10 +106,19 @@ fn plan(confirm: Confirm) -> Result<Plan, Error> {
     let now = now();
     let items = item::by_ids(&confirm.item_ids)?;
     let session_ids: Vec<SessionId> = items.iter().map(|item| item.payment_session_id).collect();
-    let batch =
-        confirmation::check(&confirm.item_ids, items, &session::by_ids(&session_ids)?, confirm.seller, now)?;
+    let batch = confirmation::check(
+        &confirm.item_ids,
+        items,
+        &session::by_ids(&session_ids)?,
+        confirm.seller,
+        now,
+    )?;
     let quote = quote(confirm.seller, &batch)?;
-    let fee = quote.cost.amount_minor.checked_add(PLATFORM_FEE).ok_or(Error::AmountTooLarge)?;
+    let fee = quote
+        .cost
+        .amount_minor
+        .checked_add(PLATFORM_FEE)
+        .ok_or(Error::AmountTooLarge)?;
     let fee = Money::new(fee, quote.cost.currency);
     let payment = fee_payment(fee, &batch, &confirm.payment_option)?;
     Ok(Plan {
@@ -137,7 +149,11 @@ fn quote(seller: AccountId, batch: &Batch) -> Result<Quote, Error> {
 
 fn fee_payment(fee: Money, batch: &Batch, option: &str) -> Result<FeePayment, Error> {
     // A named option must exist even where it is not needed.
-    let chosen = if option.is_empty() { None } else { Some(payments::option(option)?) };
+    let chosen = if option.is_empty() {
+        None
+    } else {
+        Some(payments::option(option)?)
+    };
     if fee.amount_minor == 0 {
         return Ok(FeePayment::None);
     }
@@ -206,7 +222,9 @@ fn claim(plan: &Plan) -> Result<(), Error> {
 
 /// Charges the fee where it is not netted. Returns the provider's reference.
 fn settle_fee(plan: &Plan) -> Result<Option<String>, Error> {
-    let FeePayment::Charged(payment) = &plan.payment else { return Ok(None) };
+    let FeePayment::Charged(payment) = &plan.payment else {
+        return Ok(None);
+    };
     let description = format!("Confirm fee session {} (attempt 1)", plan.session_id);
     let charge = Charge {
         leg_id: plan.leg_id,
@@ -256,7 +274,11 @@ fn place(plan: &Plan, reference: Option<&str>) -> Result<(), Error> {
 
 /// What the carrier is to be told, and what clients read.
 fn parcel_data(plan: &Plan) -> serde_json::Value {
-    let collected = if plan.batch.collected_by.is_some() { plan.batch.total_amount } else { 0 };
+    let collected = if plan.batch.collected_by.is_some() {
+        plan.batch.total_amount
+    } else {
+        0
+    };
     json!({
         "quote": plan.quote.cost.amount_minor,
         "eta": plan.now.plus_seconds(i64::from(plan.quote.eta_hours) * 3600),
@@ -266,7 +288,14 @@ fn parcel_data(plan: &Plan) -> serde_json::Value {
 
 fn check_count(plan: &Plan, changed: u64) -> Result<(), Error> {
     let claimed = plan.batch.items.len() as u64;
-    if changed == claimed { Ok(()) } else { Err(Error::ClaimLost { claimed, placed: changed }) }
+    if changed == claimed {
+        Ok(())
+    } else {
+        Err(Error::ClaimLost {
+            claimed,
+            placed: changed,
+        })
+    }
 }
 
 /// Gives the lines back and ends the fee session without money. Nothing happens when nothing was claimed.

@@ -22,7 +22,9 @@ pub(crate) const TIMER: &str = "expire-checkout";
 pub(crate) fn expire(id: SessionId) -> Result<(), Error> {
     let now = now();
     let released = sql::transaction(|tx| {
-        let Some(session) = session::lock(tx, id)? else { return Ok(Vec::new()) };
+        let Some(session) = session::lock(tx, id)? else {
+            return Ok(Vec::new());
+        };
         if session.status != Status::Pending {
             return Ok(Vec::new());
         }

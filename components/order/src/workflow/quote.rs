@@ -27,13 +27,19 @@ pub(crate) fn quote(buyer: AccountId, currency: Currency, address: &str, wanted:
     let lines = checkout::match_offers(wanted, &catalog::offers(&skus)?)?;
     let priced_in = checkout::check_sale(buyer, &lines)?;
     if priced_in != currency {
-        return Err(Error::FxRateUnavailable { from: priced_in.to_string(), to: currency.to_string() });
+        return Err(Error::FxRateUnavailable {
+            from: priced_in.to_string(),
+            to: currency.to_string(),
+        });
     }
     check_sellers(&lines)?;
 
     let sellers: BTreeSet<AccountId> = lines.iter().map(|line| line.offer.seller_id).collect();
     let shares = share(&account::origins(&sellers)?, address, currency, &lines)?;
-    Ok(Quoted { currency, lines: lines.into_iter().zip(shares).collect() })
+    Ok(Quoted {
+        currency,
+        lines: lines.into_iter().zip(shares).collect(),
+    })
 }
 
 fn check_sellers(lines: &[Match]) -> Result<(), Error> {
@@ -60,10 +66,15 @@ fn share(
     });
     let mut shares = vec![0; lines.len()];
     for (key, positions) in shipping::parcels(keys) {
-        let origin = origins.get(&key.seller).ok_or_else(|| Error::NoDefaultContact(key.seller.to_string()))?;
+        let origin = origins
+            .get(&key.seller)
+            .ok_or_else(|| Error::NoDefaultContact(key.seller.to_string()))?;
         let loads: Vec<Load> = positions.iter().map(|&position| lines[position].load()).collect();
         let quote = carriers.quote(&key.option, origin, address, &loads, currency)?;
-        for (position, part) in positions.into_iter().zip(shipping::split(quote.cost.amount_minor, &loads)?) {
+        for (position, part) in positions
+            .into_iter()
+            .zip(shipping::split(quote.cost.amount_minor, &loads)?)
+        {
             shares[position] = part;
         }
     }

@@ -1,1 +1,63 @@
-//! nexus:sql: the module's own schema, journaled with its commit
+//! `nexus:sql`: the module's own schema, journaled with its commit.
+
+mod connection;
+mod error;
+mod host;
+mod pool;
+mod query;
+mod record;
+mod statement;
+mod transaction;
+mod value;
+
+use std::sync::Arc;
+
+use host_bindings::nexus::sql::sql;
+use host_recorder::Recorder;
+use host_types::Fault;
+use wasmtime::component::{HasData, Linker, ResourceTable};
+
+pub use error::Error;
+pub use pool::{ModuleConnection, ModulePool, Options, Pools};
+
+/// What one instance needs to answer `nexus:sql`.
+pub struct SqlContext {
+    /// The module's sessions.
+    pub pool: Arc<ModulePool>,
+    /// The record of its invocation.
+    pub recorder: Recorder,
+}
+
+impl SqlContext {
+    /// A context for one instance.
+    pub fn new(pool: Arc<ModulePool>, recorder: Recorder) -> Self {
+        Self { pool, recorder }
+    }
+
+    /// Ends the attempt, and the guest's call with it.
+    fn fault(&self, fault: Fault) -> wasmtime::Error {
+        wasmtime::Error::new(self.recorder.attempt().fail(fault))
+    }
+}
+
+/// What the host functions see of an instance.
+pub struct SqlView<'a> {
+    /// The instance's context.
+    pub context: &'a mut SqlContext,
+    /// Where its transactions live.
+    pub table: &'a mut ResourceTable,
+}
+
+struct SqlData;
+
+impl HasData for SqlData {
+    type Data<'a> = SqlView<'a>;
+}
+
+/// Answers `nexus:sql/sql`.
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    get: fn(&mut T) -> SqlView<'_>,
+) -> wasmtime::Result<()> {
+    sql::add_to_linker::<T, SqlData>(linker, get)
+}

@@ -1,5 +1,9 @@
 //! Answers every function by calling it on what it imports: each value crosses from one component to another.
-#![expect(unsafe_code, missing_docs, reason = "generated: the calling convention of components, and the items of the WIT")]
+#![expect(
+    unsafe_code,
+    missing_docs,
+    reason = "generated: the calling convention of components, and the items of the WIT"
+)]
 
 wit_bindgen::generate!({ world: "call-values", path: "wit", ownership: Owning, additional_derives: [Clone] });
 
@@ -94,10 +98,28 @@ impl exported::Guest for Call {
     fn nested(value: Vec<Option<Vec<Vec<u8>>>>) -> Vec<Option<Vec<Vec<u8>>>> {
         values::nested(&value)
     }
-    fn sixteen(a: bool, b: u8, c: i16, d: f32, e: String, f: Vec<u8>, g: Shape, h: Option<f64>, i: Level, j: Few) -> (bool, u8, i16, f32, String, Vec<u8>, Shape, Option<f64>, Level, Few) {
+    fn sixteen(
+        a: bool,
+        b: u8,
+        c: i16,
+        d: f32,
+        e: String,
+        f: Vec<u8>,
+        g: Shape,
+        h: Option<f64>,
+        i: Level,
+        j: Few,
+    ) -> (bool, u8, i16, f32, String, Vec<u8>, Shape, Option<f64>, Level, Few) {
         values::sixteen(a, b, c, d, &e, &f, &g, h, i, j)
     }
-    fn many_parameters(a: String, b: Vec<u8>, c: String, d: Shape, e: Scalars, f: bool) -> (String, Vec<u8>, String, Shape, Scalars, bool) {
+    fn many_parameters(
+        a: String,
+        b: Vec<u8>,
+        c: String,
+        d: Shape,
+        e: Scalars,
+        f: bool,
+    ) -> (String, Vec<u8>, String, Shape, Scalars, bool) {
         values::many_parameters(&a, &b, &c, &d, e, f)
     }
     fn targeted(target: Target, value: u32) -> (Target, u32) {

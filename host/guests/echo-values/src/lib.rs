@@ -1,5 +1,9 @@
 //! Returns what it is given, for every kind of WIT value.
-#![expect(unsafe_code, missing_docs, reason = "generated: the calling convention of components, and the items of the WIT")]
+#![expect(
+    unsafe_code,
+    missing_docs,
+    reason = "generated: the calling convention of components, and the items of the WIT"
+)]
 
 wit_bindgen::generate!({ world: "echo-values", path: "wit" });
 
@@ -91,10 +95,28 @@ impl Guest for Echo {
     fn nested(value: Vec<Option<Vec<Vec<u8>>>>) -> Vec<Option<Vec<Vec<u8>>>> {
         value
     }
-    fn sixteen(a: bool, b: u8, c: i16, d: f32, e: String, f: Vec<u8>, g: Shape, h: Option<f64>, i: Level, j: Few) -> (bool, u8, i16, f32, String, Vec<u8>, Shape, Option<f64>, Level, Few) {
+    fn sixteen(
+        a: bool,
+        b: u8,
+        c: i16,
+        d: f32,
+        e: String,
+        f: Vec<u8>,
+        g: Shape,
+        h: Option<f64>,
+        i: Level,
+        j: Few,
+    ) -> (bool, u8, i16, f32, String, Vec<u8>, Shape, Option<f64>, Level, Few) {
         (a, b, c, d, e, f, g, h, i, j)
     }
-    fn many_parameters(a: String, b: Vec<u8>, c: String, d: Shape, e: Scalars, f: bool) -> (String, Vec<u8>, String, Shape, Scalars, bool) {
+    fn many_parameters(
+        a: String,
+        b: Vec<u8>,
+        c: String,
+        d: Shape,
+        e: Scalars,
+        f: bool,
+    ) -> (String, Vec<u8>, String, Shape, Scalars, bool) {
         (a, b, c, d, e, f)
     }
     fn targeted(target: Target, value: u32) -> (Target, u32) {

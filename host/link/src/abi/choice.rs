@@ -29,7 +29,7 @@ impl<'t> Choice<'t> {
         let position = case as usize;
         match self.ty {
             InterfaceType::Variant(index) => self.types[index].cases.get_index(position).map(|(_, payload)| *payload),
-            InterfaceType::Enum(index) => self.types[index].names.get_index(position).map(|_| None),
+            InterfaceType::Enum(index) => (position < self.types[index].names.len()).then_some(None),
             InterfaceType::Option(index) => [None, Some(self.types[index].ty)].get(position).copied(),
             InterfaceType::Result(index) => [self.types[index].ok, self.types[index].err].get(position).copied(),
             _ => None,
@@ -39,7 +39,9 @@ impl<'t> Choice<'t> {
     /// Slots that a case leaves unused: each case takes as many as the longest.
     pub(super) fn unused_slots(&self, payload: Option<InterfaceType>) -> usize {
         let all = self.abi.flat_count(usize::MAX).unwrap_or(1);
-        let payload = payload.and_then(|ty| self.types.canonical_abi(&ty).flat_count(usize::MAX)).unwrap_or(0);
+        let payload = payload
+            .and_then(|ty| self.types.canonical_abi(&ty).flat_count(usize::MAX))
+            .unwrap_or(0);
         all.saturating_sub(1 + payload)
     }
 

@@ -22,7 +22,10 @@ pub(super) struct Lifter<'c, 'a> {
 
 impl<'c, 'a> Lifter<'c, 'a> {
     fn new(cx: &'c mut LiftContext<'a>) -> Self {
-        Self { cx, output: Encoder::new(Vec::with_capacity(64)) }
+        Self {
+            cx,
+            output: Encoder::new(Vec::with_capacity(64)),
+        }
     }
 
     fn finish(self) -> Vec<u8> {
@@ -194,7 +197,8 @@ impl<'c, 'a> Lifter<'c, 'a> {
     }
 
     fn char(&mut self, code: u32) -> Result<()> {
-        self.output.char(char::from_u32(code).ok_or(Error::GuestValue("not a character"))?)?;
+        self.output
+            .char(char::from_u32(code).ok_or(Error::GuestValue("not a character"))?)?;
         Ok(())
     }
 
@@ -208,7 +212,8 @@ impl<'c, 'a> Lifter<'c, 'a> {
         }
         let bytes = range(self.cx.memory(), pointer as usize, length as usize)?;
         self.cx.consume_fuel(bytes.len())?;
-        self.output.str(str::from_utf8(bytes).map_err(|_| Error::GuestValue("a string that is not UTF-8"))?)?;
+        self.output
+            .str(str::from_utf8(bytes).map_err(|_| Error::GuestValue("a string that is not UTF-8"))?)?;
         Ok(())
     }
 
@@ -233,9 +238,16 @@ impl<'c, 'a> Lifter<'c, 'a> {
 
 /// The types of a function's parameters or results.
 fn tuple<'a>(cx: &LiftContext<'a>, ty: InterfaceType) -> Result<(&'a [InterfaceType], &'a CanonicalAbiInfo)> {
-    let InterfaceType::Tuple(index) = ty else { bail!("not a list of parameters or results") };
+    let InterfaceType::Tuple(index) = ty else {
+        bail!("not a list of parameters or results")
+    };
     let tuple = &cx.types[index];
-    debug_assert!(tuple.abi.flat_count(MAX_FLAT_PARAMS).is_none_or(|count| count <= MAX_FLAT_PARAMS));
+    debug_assert!(
+        tuple
+            .abi
+            .flat_count(MAX_FLAT_PARAMS)
+            .is_none_or(|count| count <= MAX_FLAT_PARAMS)
+    );
     Ok((&tuple.types, &tuple.abi))
 }
 
@@ -244,11 +256,14 @@ fn next<'s>(slots: &mut slice::Iter<'s, ValRaw>) -> Result<&'s ValRaw, Error> {
 }
 
 fn range(memory: &[u8], offset: usize, size: usize) -> Result<&[u8], Error> {
-    memory.get(offset..).and_then(|rest| rest.get(..size)).ok_or_else(out_of_bounds)
+    memory
+        .get(offset..)
+        .and_then(|rest| rest.get(..size))
+        .ok_or_else(out_of_bounds)
 }
 
 fn aligned(memory: &[u8], offset: usize, size: usize, alignment: u32) -> Result<&[u8], Error> {
-    if offset % alignment as usize != 0 {
+    if !offset.is_multiple_of(alignment as usize) {
         return Err(Error::GuestValue("a pointer that is not aligned"));
     }
     range(memory, offset, size)
@@ -260,7 +275,8 @@ fn scalar<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Error> {
 
 fn pointer_pair(bytes: &[u8]) -> Result<(u32, u32), Error> {
     let bytes: [u8; 8] = scalar(bytes)?;
-    let [pointer, length] = [0, 4].map(|at| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]));
+    let [pointer, length] =
+        [0, 4].map(|at| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]));
     Ok((pointer, length))
 }
 

@@ -21,7 +21,10 @@ pub(super) struct Lowerer<'c, 'a, 'i, T: 'static> {
 
 impl<'c, 'a, 'i, T: 'static> Lowerer<'c, 'a, 'i, T> {
     pub(super) fn new(cx: &'c mut LowerContext<'a, T>, encoded: &'i [u8]) -> Self {
-        Self { cx, input: Decoder::new(encoded) }
+        Self {
+            cx,
+            input: Decoder::new(encoded),
+        }
     }
 
     /// Parameters into slots; or into memory allocated by the guest, and its address into the first slot.
@@ -51,13 +54,17 @@ impl<'c, 'a, 'i, T: 'static> Lowerer<'c, 'a, 'i, T> {
 
     /// A result into memory, at a place wasmtime has checked.
     pub(super) fn result_at(mut self, ty: InterfaceType, offset: usize) -> Result<()> {
-        let [ty] = self.tuple(ty)?.0 else { bail!("a function has one result at most") };
+        let [ty] = self.tuple(ty)?.0 else {
+            bail!("a function has one result at most")
+        };
         self.memory(*ty, offset)?;
         Ok(end(&self.input)?)
     }
 
     fn tuple(&self, ty: InterfaceType) -> Result<(&'a [InterfaceType], &'a CanonicalAbiInfo)> {
-        let InterfaceType::Tuple(index) = ty else { bail!("not a list of parameters or results") };
+        let InterfaceType::Tuple(index) = ty else {
+            bail!("not a list of parameters or results")
+        };
         let tuple = &self.cx.types[index];
         Ok((&tuple.types, &tuple.abi))
     }
@@ -81,7 +88,9 @@ impl<'c, 'a, 'i, T: 'static> Lowerer<'c, 'a, 'i, T> {
             InterfaceType::String => {
                 // The callee chooses the encoding of its strings; wasmtime converts.
                 let mut pair = std::mem::MaybeUninit::new([zero(); 2]);
-                self.input.str()?.linear_lower_to_flat(self.cx, InterfaceType::String, &mut pair)?;
+                self.input
+                    .str()?
+                    .linear_lower_to_flat(self.cx, InterfaceType::String, &mut pair)?;
                 let [pointer, length] = written(pair);
                 put(slots, pointer)?;
                 put(slots, length)?;
@@ -139,7 +148,9 @@ impl<'c, 'a, 'i, T: 'static> Lowerer<'c, 'a, 'i, T> {
             InterfaceType::Float64 => *self.cx.get(offset) = self.input.f64()?.to_le_bytes(),
             InterfaceType::Char => *self.cx.get(offset) = u32::from(self.input.char()?).to_le_bytes(),
             InterfaceType::String => {
-                self.input.str()?.linear_lower_to_memory(self.cx, InterfaceType::String, offset)?;
+                self.input
+                    .str()?
+                    .linear_lower_to_memory(self.cx, InterfaceType::String, offset)?;
             }
             InterfaceType::List(index) => {
                 let (pointer, length) = self.list(types[index].element)?;
@@ -185,7 +196,11 @@ impl<'c, 'a, 'i, T: 'static> Lowerer<'c, 'a, 'i, T> {
     fn case(&mut self, choice: &Choice<'_>) -> Result<(u32, Option<InterfaceType>), Error> {
         let (case, has_payload) = case(&mut self.input)?;
         let payload = choice.payload(case).ok_or(Error::Shape("no such case"))?;
-        if payload.is_some() == has_payload { Ok((case, payload)) } else { Err(Error::Shape("a payload too many or too few")) }
+        if payload.is_some() == has_payload {
+            Ok((case, payload))
+        } else {
+            Err(Error::Shape("a payload too many or too few"))
+        }
     }
 
     /// A number of 0, 1, 2 or 4 bytes, which it fits.
@@ -209,7 +224,9 @@ impl<'c, 'a, 'i, T: 'static> Lowerer<'c, 'a, 'i, T> {
         let length = array(&mut self.input)?;
         let abi = self.cx.types.canonical_abi(&item);
         let size = abi.size32 as usize;
-        let total = size.checked_mul(length).ok_or(Error::Shape("a list larger than memory"))?;
+        let total = size
+            .checked_mul(length)
+            .ok_or(Error::Shape("a list larger than memory"))?;
         let pointer = self.cx.realloc(0, 0, abi.align32, total)?;
         for index in 0..length {
             self.memory(item, pointer + index * size)?;

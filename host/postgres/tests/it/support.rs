@@ -12,19 +12,19 @@ use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
 /// A folder that the server's user may pass through.
-pub fn open_dir() -> TempDir {
+pub(crate) fn open_dir() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
     dir
 }
 
 /// Starts a small server on `path`.
-pub async fn start(path: impl AsRef<Path>) -> Result<(DataDir, Server), Error> {
+pub(crate) async fn start(path: impl AsRef<Path>) -> Result<(DataDir, Server), Error> {
     start_with(path, Settings::test()).await
 }
 
 /// Starts a server with `settings` on `path`.
-pub async fn start_with(path: impl AsRef<Path>, settings: Settings) -> Result<(DataDir, Server), Error> {
+pub(crate) async fn start_with(path: impl AsRef<Path>, settings: Settings) -> Result<(DataDir, Server), Error> {
     let dir = DataDir::lock(path)?;
     let programs = Programs::find().await?;
     let server = Server::start(
@@ -40,14 +40,14 @@ pub async fn start_with(path: impl AsRef<Path>, settings: Settings) -> Result<(D
 }
 
 /// Connects with tokio-postgres.
-pub async fn client(url: &str) -> Client {
+pub(crate) async fn client(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
 }
 
 /// A setting of the server, or any other text that one row of SQL gives.
-pub async fn text(connection: &Connection, sql: &str) -> String {
+pub(crate) async fn text(connection: &Connection, sql: &str) -> String {
     client(&connection.url())
         .await
         .query_one(sql, &[])
@@ -57,7 +57,7 @@ pub async fn text(connection: &Connection, sql: &str) -> String {
 }
 
 /// Leaves a trace in the database that has to survive.
-pub async fn leave_a_trace(url: &str) {
+pub(crate) async fn leave_a_trace(url: &str) {
     client(url)
         .await
         .batch_execute("CREATE TABLE trace (word text); INSERT INTO trace VALUES ('kept')")
@@ -66,19 +66,23 @@ pub async fn leave_a_trace(url: &str) {
 }
 
 /// The trace that [`leave_a_trace`] left.
-pub async fn trace(connection: &Connection) -> String {
+pub(crate) async fn trace(connection: &Connection) -> String {
     text(connection, "SELECT word FROM trace").await
 }
 
 /// The example `serve`, a process to kill.
-pub struct Serve {
-    pub process: Child,
-    pub url: String,
+pub(crate) struct Serve {
+    pub(crate) process: Child,
+    pub(crate) url: String,
 }
 
 impl Serve {
     /// Starts it with `args`, as `user` when given, and waits for its URL.
-    pub fn start<I: AsRef<OsStr>>(program: &Path, args: impl IntoIterator<Item = I>, user: Option<(u32, u32)>) -> Self {
+    pub(crate) fn start<I: AsRef<OsStr>>(
+        program: &Path,
+        args: impl IntoIterator<Item = I>,
+        user: Option<(u32, u32)>,
+    ) -> Self {
         let mut command = Command::new(program);
         command
             .args(args)
@@ -100,19 +104,19 @@ impl Serve {
     }
 
     /// SIGKILL.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 }
 
 /// Where cargo put the example `serve`.
-pub fn serve() -> PathBuf {
+pub(crate) fn serve() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(2).unwrap().join("examples/serve")
 }
 
 /// Whether the tests run as root, which decides as whom the server runs.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

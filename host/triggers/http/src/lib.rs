@@ -1,1 +1,22 @@
-//! A request becomes an invocation and its output a response
+//! The HTTP trigger: a request becomes an invocation's input, and its output the response.
+//!
+//! [`Server`] routes by the manifest, checks what can be checked before a component runs (size, time, key, token), calls the
+//! [`InvocationClient`](host_types::InvocationClient) and renders its outcome. How a component answers is not its business.
+
+mod body;
+mod connections;
+mod cors;
+mod error;
+mod health;
+mod idempotency_key;
+mod identity;
+mod request;
+mod response;
+mod router;
+mod server;
+mod trace_parent;
+
+pub use connections::{ConnectionLimits, serve};
+pub use health::{Check, Readiness};
+pub use identity::{Verified, VerifyToken};
+pub use server::{Limits, Server, ServerOptions};

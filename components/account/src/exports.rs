@@ -1,0 +1,132 @@
+//! What other modules may ask.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sdk::{AccountId, log};
+
+use crate::{
+    bindings::exports::shop::account::{contacts, profiles},
+    domain::{
+        contact::Contact,
+        profile::{Profile, Status},
+    },
+    store,
+};
+
+/// The profile as other modules need it.
+pub(crate) fn profile(account_id: &str) -> Result<profiles::Profile, profiles::Error> {
+    // What is no id names no account.
+    let id: AccountId = account_id.parse().map_err(|_| profiles::Error::NotFound)?;
+    match store::profile::get(id) {
+        Ok(Some(profile)) => Ok(profile.into()),
+        Ok(None) => Err(profiles::Error::NotFound),
+        Err(error) => {
+            log::error("read a profile", &[("cause", &error)]);
+            Err(profiles::Error::Other("the profile could not be read".to_owned()))
+        }
+    }
+}
+
+/// The default contact of each account, in their order, once each.
+pub(crate) fn default_contacts(account_ids: &[String]) -> Result<Vec<contacts::Contact>, contacts::Error> {
+    let known: Vec<AccountId> = account_ids.iter().filter_map(|id| id.parse().ok()).collect();
+    if account_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = store::contact::defaults(&known).map_err(|error| {
+        log::error("read default contacts", &[("cause", &error)]);
+        contacts::Error::Other("the contacts could not be read".to_owned())
+    })?;
+    arrange(account_ids, found).map_err(contacts::Error::NoDefaultContact)
+}
+
+/// Brings contacts into the order of the ids that were asked for; the ids without one when any is missing.
+fn arrange(account_ids: &[String], found: Vec<Contact>) -> Result<Vec<contacts::Contact>, Vec<String>> {
+    let mut by_account: BTreeMap<AccountId, Contact> =
+        found.into_iter().map(|contact| (contact.account_id, contact)).collect();
+    let mut seen = BTreeSet::new();
+    let mut arranged = Vec::new();
+    let mut missing = Vec::new();
+    for text in account_ids {
+        let id: Option<AccountId> = text.parse().ok();
+        // Of two spellings of one id the first counts; what is no id is told apart by its text.
+        if !seen.insert((id, id.is_none().then_some(text))) {
+            continue;
+        }
+        match id.and_then(|id| by_account.remove(&id)) {
+            Some(contact) => arranged.push(contact.into()),
+            None => missing.push(text.clone()),
+        }
+    }
+    if missing.is_empty() { Ok(arranged) } else { Err(missing) }
+}
+
+impl From<Profile> for profiles::Profile {
+    fn from(profile: Profile) -> Self {
+        Self {
+            id: profile.id.to_string(),
+            currency: profile.currency().to_owned(),
+            name: profile.name,
+            status: match profile.status {
+                Status::Active => profiles::Status::Active,
+                Status::Suspended => profiles::Status::Suspended,
+            },
+            country: profile.country,
+        }
+    }
+}
+
+impl From<Contact> for contacts::Contact {
+    fn from(contact: Contact) -> Self {
+        Self {
+            id: contact.id.to_string(),
+            account_id: contact.account_id.to_string(),
+            full_name: contact.full_name,
+            phone: contact.phone,
+            address: contact.address,
+            latitude: contact.latitude,
+            longitude: contact.longitude,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sdk::{Timestamp, Uuid};
+
+    use super::*;
+    use crate::domain::contact::{AddressType, ContactId};
+
+    fn id(number: u128) -> String {
+        Uuid::from_u128(number).to_string()
+    }
+
+    fn contact(account: u128) -> Contact {
+        Contact {
+            id: ContactId(Uuid::from_u128(account + 100)),
+            account_id: AccountId(Uuid::from_u128(account)),
+            full_name: String::new(),
+            phone: String::new(),
+            phone_verified: false,
+            address_type: AddressType::Home,
+            date_created: Timestamp::from_ms(0),
+            address: String::new(),
+            latitude: 0.0,
+            longitude: 0.0,
+        }
+    }
+
+    #[test]
+    fn contacts_come_in_the_order_asked_once_each() {
+        let asked = [id(2), id(1), id(2)];
+        let arranged = arrange(&asked, vec![contact(1), contact(2)]).unwrap();
+        let accounts: Vec<_> = arranged.into_iter().map(|contact| contact.account_id).collect();
+        assert_eq!(accounts, [id(2), id(1)]);
+    }
+
+    #[test]
+    fn the_accounts_without_one_are_named() {
+        let asked = [id(1), id(3), "nobody".to_owned(), id(3)];
+        assert_eq!(arrange(&asked, vec![contact(1)]), Err(vec![id(3), "nobody".to_owned()]));
+    }
+}

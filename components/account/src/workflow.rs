@@ -1,0 +1,8 @@
+//! What takes more than one step: modules asked, transactions, tokens signed, in the order the lines stand.
+
+pub(crate) mod contact;
+pub(crate) mod login;
+pub(crate) mod profile;
+pub(crate) mod refresh;
+pub(crate) mod register;
+pub(crate) mod session;

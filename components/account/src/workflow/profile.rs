@@ -1,0 +1,18 @@
+//! A change of one's own profile.
+
+use sdk::{AccountId, now, sql};
+
+use crate::{
+    domain::profile::{Profile, ProfileChange},
+    error::Error,
+    store,
+};
+
+/// Changes what is given; returns the profile as it is then.
+pub(crate) fn change(me: AccountId, change: &ProfileChange) -> Result<Profile, Error> {
+    if change.is_empty() {
+        return store::profile::get(me)?.ok_or(Error::CallerGone);
+    }
+    let now = now();
+    sql::transaction(|tx| store::profile::update(tx, me, change, now)?.ok_or(Error::CallerGone))
+}

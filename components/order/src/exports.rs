@@ -1,0 +1,35 @@
+//! What other modules may call, and what the host calls later.
+
+use sdk::{AccountId, trap};
+
+use crate::{
+    domain::id::{OrderId, SessionId, SkuId},
+    store::item,
+    workflow::expire,
+};
+
+/// True when the order is this buyer's and holds an uncancelled line of one of these SKUs. Ids that are none are nobody's.
+pub(crate) fn has_purchased(buyer_id: &str, order_id: &str, sku_ids: &[String]) -> bool {
+    let (Ok(buyer), Ok(order)) = (buyer_id.parse::<AccountId>(), order_id.parse::<OrderId>()) else {
+        return false;
+    };
+    let skus: Vec<SkuId> = sku_ids.iter().filter_map(|id| id.parse().ok()).collect();
+    if skus.is_empty() {
+        return false;
+    }
+    item::bought(buyer, order, &skus).unwrap_or_else(|error| trap(&format!("read purchases: {error}")))
+}
+
+/// Runs a timer of this module. A failure that may pass traps, so that it is tried again; a timer nobody knows is final.
+pub(crate) fn run_scheduled(name: &str, argument: &[u8]) -> Result<(), String> {
+    match name {
+        expire::TIMER => {
+            let session: SessionId = serde_json::from_slice(argument).map_err(|error| format!("argument: {error}"))?;
+            if let Err(error) = expire::expire(session) {
+                trap(&format!("expire checkout {session}: {error}"));
+            }
+            Ok(())
+        }
+        unknown => Err(format!("there is no timer `{unknown}`")),
+    }
+}

@@ -1,0 +1,91 @@
+//! The route table: one file per resource.
+
+mod buyer;
+mod cart;
+mod checkout;
+mod seller;
+mod view;
+
+use sdk::{
+    Page, PageRequest,
+    http::{Error, Response, Router},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use self::view::OrderView;
+use crate::{
+    domain::order::Order,
+    error,
+    store::{Window, order},
+};
+
+pub(crate) const ROUTER: Router = Router::new(&sdk::routes![
+    GET "/api/v1/order/cart" => cart::show,
+    POST "/api/v1/order/cart" => cart::change,
+    DELETE "/api/v1/order/cart" => cart::clear,
+    POST "/api/v1/order/buyer/quote-transport" => checkout::quote_transport,
+    POST "/api/v1/order/buyer/checkout" => checkout::checkout,
+    POST "/api/v1/order/buyer/checkout/:sessionID/cancel" => checkout::cancel,
+    GET "/api/v1/order/buyer/checkout-summary/:txID" => checkout::summary,
+    GET "/api/v1/order/buyer/pending-items" => buyer::pending_items,
+    DELETE "/api/v1/order/buyer/pending-items/:id" => buyer::cancel_item,
+    GET "/api/v1/order/buyer/cancelled-items" => buyer::cancelled_items,
+    GET "/api/v1/order/buyer/pending-orders" => buyer::pending_orders,
+    GET "/api/v1/order/buyer/completed-orders" => buyer::completed_orders,
+    GET "/api/v1/order/buyer/cancelled-orders" => buyer::cancelled_orders,
+    GET "/api/v1/order/buyer/orders/:id" => buyer::order,
+    GET "/api/v1/order/seller/pending" => seller::pending,
+    POST "/api/v1/order/seller/pending/confirm" => seller::confirm,
+    POST "/api/v1/order/seller/pending/reject" => seller::reject,
+    GET "/api/v1/order/seller/confirmed" => seller::confirmed,
+    GET "/api/v1/order/seller/confirmed/:id" => seller::order,
+]);
+
+/// The part of a list a page asks for, with one row more, which tells whether there is a next page.
+fn window<Id: DeserializeOwned>(page: &PageRequest) -> Result<Window<Id>, Error> {
+    Ok(Window {
+        after: page.cursor()?,
+        limit: page.limit + 1,
+        offset: page.offset(),
+    })
+}
+
+/// A page of what only its owner may see.
+fn private_page<T: Serialize>(request: &PageRequest, page: &Page<T>) -> Result<Response, Error> {
+    Ok(Response::page(request, page)?.no_store())
+}
+
+/// A page of orders with their lines, parcels and sessions.
+fn orders_page(request: &PageRequest, rows: Vec<Order>, total: i64) -> Result<Response, Error> {
+    let orders = Page::from_rows(request, rows, total, |order| (order.date_created, order.id));
+    let details = order::detail(orders.items).map_err(error::Error::from)?;
+    let items = details.iter().map(OrderView::from).collect();
+    private_page(
+        request,
+        &Page {
+            items,
+            total: orders.total,
+            next_cursor: orders.next_cursor,
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_below_the_prefix_and_stands_once() {
+        let mut seen = std::collections::BTreeSet::new();
+        for route in ROUTER.routes() {
+            assert!(route.pattern.starts_with("/api/v1/order/"), "{}", route.pattern);
+            assert!(
+                seen.insert((route.method, route.pattern)),
+                "{} {}",
+                route.method,
+                route.pattern
+            );
+        }
+        assert_eq!(seen.len(), 19);
+    }
+}

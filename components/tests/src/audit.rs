@@ -1,0 +1,118 @@
+//! The books, kept by looking at the database from outside: what must hold after any fault.
+
+use anyhow::{Context, Result, ensure};
+use tokio_postgres::{Client, NoTls};
+
+/// Looks at one database as its superuser.
+pub struct Audit {
+    client: Client,
+}
+
+impl Audit {
+    /// Connects.
+    pub async fn open(database_url: &str) -> Result<Self> {
+        let (client, connection) = tokio_postgres::connect(database_url, NoTls).await?;
+        // Ends with the client.
+        tokio::spawn(connection);
+        Ok(Self { client })
+    }
+
+    /// The one value of a query.
+    pub async fn count(&self, sql: &str) -> Result<i64> {
+        let row = self.client.query_one(sql, &[]).await.with_context(|| sql.to_owned())?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Every row of a query, as text.
+    pub async fn texts(&self, sql: &str) -> Result<Vec<String>> {
+        let rows = self.client.query(sql, &[]).await.with_context(|| sql.to_owned())?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Waits until no invocation is open. Polls: it watches from outside what the host does by itself.
+    pub async fn settled(&self) -> Result<()> {
+        const OPEN: &str = "SELECT count(*) FROM host.invocation WHERE ended_at IS NULL AND (due_at IS NULL OR due_at <= now())";
+        for _ in 0..600 {
+            if self.count(OPEN).await? == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let open = self
+            .texts("SELECT id::text || ' ' || component || ' ' || status || ' ' || coalesce(cause, '') FROM host.invocation WHERE ended_at IS NULL")
+            .await?;
+        ensure!(open.is_empty(), "still open after 30 s: {open:#?}");
+        Ok(())
+    }
+
+    /// Everything that must hold of the books at rest.
+    pub async fn books_hold(&self) -> Result<()> {
+        let must_be_empty = [
+            (
+                "stock = imported - held - sold",
+                "SELECT s.id::text FROM inventory.stock s
+                 WHERE s.stock + s.taken <> (SELECT coalesce(sum(h.change), 0) FROM inventory.stock_history h
+                                             WHERE h.stock_id = s.id AND h.reason IN ('import', 'adjust'))",
+            ),
+            (
+                "taken = what live reservations hold or sold",
+                "SELECT s.id::text FROM inventory.stock s
+                 WHERE s.taken <> (SELECT coalesce(sum(i.quantity - i.returned), 0)
+                                   FROM inventory.reservation_item i JOIN inventory.reservation r ON r.id = i.reservation_id
+                                   WHERE i.stock_id = s.id AND r.state <> 'released')",
+            ),
+            (
+                "the movement log adds up to the stock",
+                "SELECT s.id::text FROM inventory.stock s
+                 WHERE s.stock <> (SELECT coalesce(sum(h.change), 0) FROM inventory.stock_history h WHERE h.stock_id = s.id)",
+            ),
+            (
+                "every live reservation belongs to a live item",
+                "SELECT r.id::text FROM inventory.reservation r
+                 WHERE r.state <> 'released'
+                   AND NOT EXISTS (SELECT FROM \"order\".item i WHERE i.reservation_id = r.id AND i.date_cancelled IS NULL)",
+            ),
+            (
+                "every live item holds its reservation",
+                "SELECT i.id::text FROM \"order\".item i LEFT JOIN inventory.reservation r ON r.id = i.reservation_id
+                 WHERE i.date_cancelled IS NULL AND coalesce(r.state, 'none') NOT IN ('held', 'committed')",
+            ),
+            (
+                "an item of an order is sold",
+                "SELECT i.id::text FROM \"order\".item i JOIN inventory.reservation r ON r.id = i.reservation_id
+                 WHERE i.order_id IS NOT NULL AND i.date_cancelled IS NULL AND r.state <> 'committed'",
+            ),
+            (
+                "a confirmation that claimed items made its order",
+                "SELECT i.id::text FROM \"order\".item i WHERE i.confirm_session_id IS NOT NULL AND i.order_id IS NULL",
+            ),
+            (
+                "no invocation is paused or failed",
+                "SELECT id::text || ' ' || coalesce(cause, '') FROM host.invocation WHERE status IN ('paused', 'failed')",
+            ),
+        ];
+        for (rule, sql) in must_be_empty {
+            let broken = self.texts(sql).await?;
+            ensure!(broken.is_empty(), "{rule}: broken by {broken:?}");
+        }
+        Ok(())
+    }
+
+    /// The business rows that a flow leaves, in a form that is the same whatever ids and times were drawn.
+    pub async fn shape(&self) -> Result<Vec<String>> {
+        let mut shape = Vec::new();
+        for sql in [
+            "SELECT 'stock ' || stock || ' ' || taken FROM inventory.stock ORDER BY 1",
+            "SELECT 'reservation ' || state FROM inventory.reservation ORDER BY 1",
+            "SELECT 'movement ' || reason || ' ' || change || ' ' || held_change || ' ' || sold_change FROM inventory.stock_history ORDER BY 1",
+            "SELECT 'session ' || kind || ' ' || status || ' ' || total_amount FROM \"order\".payment_session ORDER BY 1",
+            "SELECT 'leg ' || status || ' ' || amount FROM \"order\".transaction ORDER BY 1",
+            "SELECT 'item ' || quantity || ' ' || total_amount || ' ' || (order_id IS NOT NULL) || ' ' || (date_cancelled IS NULL) FROM \"order\".item ORDER BY 1",
+            "SELECT 'order ' || count(*) FROM \"order\".\"order\"",
+            "SELECT 'transport ' || status || ' ' || cost_amount FROM \"order\".transport ORDER BY 1",
+        ] {
+            shape.extend(self.texts(sql).await?);
+        }
+        Ok(shape)
+    }
+}

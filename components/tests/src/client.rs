@@ -1,0 +1,138 @@
+//! A client of the marketplace: JSON in, status and JSON out.
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+/// Talks to one host, as one account or as nobody.
+#[derive(Clone)]
+pub struct Client {
+    url: String,
+    token: Option<String>,
+    key: Option<String>,
+    http: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body as it came.
+    pub bytes: Bytes,
+    /// The body as JSON; null when it is none.
+    pub json: Value,
+}
+
+impl Client {
+    /// Nobody, at this address.
+    pub fn new(url: &str) -> Self {
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
+        Self { url: url.to_owned(), token: None, key: None, http }
+    }
+
+    /// The same client with another access token.
+    #[must_use]
+    pub fn signed_in(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// The same client at another address: the host was started again.
+    #[must_use]
+    pub fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..Self::new(url) }.with_token_of(self)
+    }
+
+    /// The same client, sending this `Idempotency-Key`.
+    #[must_use]
+    pub fn keyed(&self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self.clone() }
+    }
+
+    fn with_token_of(self, other: &Self) -> Self {
+        Self { token: other.token.clone(), key: other.key.clone(), ..self }
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Result<Answer> {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// POST with a JSON body.
+    pub async fn post(&self, path: &str, body: Value) -> Result<Answer> {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    /// PATCH with a JSON body.
+    pub async fn patch(&self, path: &str, body: Value) -> Result<Answer> {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
+    /// DELETE with or without a JSON body.
+    pub async fn delete(&self, path: &str, body: Option<Value>) -> Result<Answer> {
+        self.send(Method::DELETE, path, body).await
+    }
+
+    /// Any request with a JSON body.
+    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer> {
+        let (body, content_type) = match body {
+            Some(body) => (Bytes::from(body.to_string()), Some("application/json")),
+            None => (Bytes::new(), None),
+        };
+        self.send_raw(method, path, content_type, body).await
+    }
+
+    /// Any request at all.
+    pub async fn send_raw(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: Option<&str>,
+        body: Bytes,
+    ) -> Result<Answer> {
+        let mut request = Request::builder().method(method.clone()).uri(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(key) = &self.key {
+            request = request.header("idempotency-key", key);
+        }
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        let response = self.http.request(request.body(Full::new(body))?).await;
+        let response = response.with_context(|| format!("{method} {path}"))?;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.with_context(|| format!("{method} {path}"))?.to_bytes();
+        let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Ok(Answer { status: parts.status, headers: parts.headers, bytes, json })
+    }
+}
+
+impl Answer {
+    /// The `data` of a success with this status.
+    #[track_caller]
+    pub fn data(&self, status: u16) -> &Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.json);
+        &self.json["data"]
+    }
+
+    /// Asserts a failure with exactly this status and code.
+    #[track_caller]
+    pub fn failed(&self, status: u16, code: &str) -> &Value {
+        let error = &self.json["error"];
+        let found = (self.status.as_u16(), error["code"].as_str().unwrap_or_default());
+        assert_eq!(found, (status, code), "{}", self.json);
+        assert_eq!(error["http_status"], status, "{}", self.json);
+        let message = error["message"].as_str().unwrap_or_default();
+        assert!(message.starts_with(&format!("{code}: ")), "the message repeats the code first: {message}");
+        assert!(self.json.get("data").is_none(), "{}", self.json);
+        error
+    }
+}

@@ -1,0 +1,248 @@
+//! A host process: started, killed, frozen, started again, on a database of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use host_postgres::test_support::{TestDatabase, fresh_database};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::Client;
+
+/// How a host is started.
+#[derive(Debug, Clone, Default)]
+pub struct NexusOptions {
+    /// Further environment variables.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A database, a data directory, and the host that runs on them now.
+pub struct Nexus {
+    database: TestDatabase,
+    data_dir: TempDir,
+    process: Option<Process>,
+}
+
+struct Process {
+    child: Child,
+    ready: Value,
+}
+
+/// A start compiles nothing when the cache is warm; a cold one compiles every component on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+
+impl Nexus {
+    /// A fresh marketplace, serving.
+    pub async fn start() -> Result<Self> {
+        Self::start_with(NexusOptions::default()).await
+    }
+
+    /// A fresh marketplace, serving, with these options.
+    pub async fn start_with(options: NexusOptions) -> Result<Self> {
+        let database = fresh_database("shop").await?;
+        let mut nexus = Self { database, data_dir: TempDir::new()?, process: None };
+        nexus.restart(options).await?;
+        Ok(nexus)
+    }
+
+    /// A second host on the same database, with the same keys, in a data directory of its own.
+    pub async fn second_node(&self, options: NexusOptions) -> Result<Node> {
+        let data_dir = TempDir::new()?;
+        std::fs::copy(self.data_dir.path().join("master.key"), data_dir.path().join("master.key"))?;
+        let process = launch(self.database.url(), data_dir.path(), &options).await?;
+        Ok(Node { _data_dir: data_dir, process })
+    }
+
+    /// Starts the host again on what the last one left.
+    pub async fn restart(&mut self, options: NexusOptions) -> Result<()> {
+        self.process = None;
+        self.process = Some(launch(self.database.url(), self.data_dir.path(), &options).await?);
+        Ok(())
+    }
+
+    fn process(&self) -> &Process {
+        self.process.as_ref().expect("a host was started and not killed")
+    }
+
+    /// Where clients come in.
+    pub fn url(&self) -> &str {
+        self.process().ready["url"].as_str().unwrap_or_default()
+    }
+
+    /// A client that is nobody yet.
+    pub fn client(&self) -> Client {
+        Client::new(self.url())
+    }
+
+    /// A client of the operators' port.
+    pub fn admin(&self) -> Client {
+        self.process().admin()
+    }
+
+    /// The database, as its superuser.
+    pub fn database_url(&self) -> &str {
+        self.database.url()
+    }
+
+    /// SIGKILL, and gone.
+    pub fn kill(&mut self) -> Result<()> {
+        match self.process.take() {
+            Some(mut process) => {
+                process.child.kill()?;
+                process.child.wait()?;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the process has ended by itself.
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
+        let mut process = self.process.take().context("no host is running")?;
+        tokio::task::spawn_blocking(move || Ok(process.child.wait()?)).await?
+    }
+
+    /// Whether the process is gone, without waiting.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(match &mut self.process {
+            Some(process) => process.child.try_wait()?.is_some(),
+            None => true,
+        })
+    }
+
+    /// Stops it in the middle of whatever it does.
+    pub fn freeze(&self) -> Result<()> {
+        signal(&self.process().child, Signal::STOP)
+    }
+
+    /// Waits until the process has frozen itself. The kernel tells only those who look.
+    pub async fn frozen(&self) -> Result<()> {
+        let stat = format!("/proc/{}/stat", self.process().child.id());
+        loop {
+            let text = std::fs::read_to_string(&stat).context("the process ended instead of freezing")?;
+            // The state follows the command's name, which stands in parentheses and may hold anything.
+            if text.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) -> Result<()> {
+        signal(&self.process().child, Signal::CONT)
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub async fn terminate(&mut self) -> Result<ExitStatus> {
+        signal(&self.process().child, Signal::TERM)?;
+        self.ended().await
+    }
+}
+
+/// A further host on the same database.
+pub struct Node {
+    _data_dir: TempDir,
+    process: Process,
+}
+
+impl Node {
+    /// Where clients come in.
+    pub fn url(&self) -> &str {
+        self.process.ready["url"].as_str().unwrap_or_default()
+    }
+
+    /// A client that is nobody yet.
+    pub fn client(&self) -> Client {
+        Client::new(self.url())
+    }
+
+    /// A client of the operators' port.
+    pub fn admin(&self) -> Client {
+        self.process.admin()
+    }
+}
+
+impl Process {
+    fn admin(&self) -> Client {
+        let url = self.ready["admin_url"].as_str().unwrap_or_default();
+        Client::new(url).signed_in(self.ready["admin_token"].as_str().unwrap_or_default())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // A frozen process dies of SIGKILL too.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn signal(child: &Child, signal: Signal) -> Result<()> {
+    let pid = Pid::from_raw(child.id() as i32).context("a process has a pid")?;
+    Ok(kill_process(pid, signal)?)
+}
+
+async fn launch(database_url: &str, data_dir: &Path, options: &NexusOptions) -> Result<Process> {
+    let ready_file = data_dir.join("test-ready.json");
+    let _ = std::fs::remove_file(&ready_file);
+    let log = std::fs::File::options().create(true).append(true).open(data_dir.join("nexus.log"))?;
+    let mut command = Command::new(binary()?);
+    command
+        .args(["up", "--no-build", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir"])
+        .arg(data_dir)
+        .args(["--manifest", "spin.toml", "--database-url", database_url, "--ready-file"])
+        .arg(&ready_file)
+        .current_dir(workspace())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+    for (name, value) in &options.environment {
+        command.env(name, value);
+    }
+    let mut child = command.spawn().context("starting nexus")?;
+    // The file appears whole, by a rename: looking for it is the only way to wait for another process's file here.
+    let started = async {
+        loop {
+            if let Ok(text) = std::fs::read_to_string(&ready_file) {
+                return Ok(serde_json::from_str(&text)?);
+            }
+            if let Some(status) = child.try_wait()? {
+                let log = std::fs::read_to_string(data_dir.join("nexus.log")).unwrap_or_default();
+                bail!("nexus ended with {status} before it served:\n{log}");
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    match tokio::time::timeout(START_TIMEOUT, started).await {
+        Ok(Ok(ready)) => Ok(Process { child, ready }),
+        Ok(Err(error)) => {
+            let _ = child.kill();
+            Err(error)
+        }
+        Err(_) => {
+            let _ = child.kill();
+            bail!("nexus did not serve within {START_TIMEOUT:?}")
+        }
+    }
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The binary under test: built with its crash points by `cargo xtask test`.
+fn binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("NEXUS_BINARY") {
+        return Ok(path.into());
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    let binary = target.join("debug/nexus");
+    if !binary.exists() {
+        bail!("{} is missing: run `cargo xtask test`, or build it with `cargo build -p host-cli --features crash-points`", binary.display());
+    }
+    Ok(binary)
+}

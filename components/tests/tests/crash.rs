@@ -1,0 +1,118 @@
+//! The process is killed before and after everything that becomes durable; the client asks again under the same key.
+
+use anyhow::{Result, ensure};
+use component_tests::{Answer, Audit, Client, Nexus, NexusOptions, Shop};
+use serde_json::{Value, json};
+
+/// No flow here has more points than this: one that never ends would be a bug of the test.
+const POINTS: u32 = 60;
+
+/// A request under test: what it needs, and what it sends.
+struct Scenario {
+    path: &'static str,
+    prepare: fn(Shop) -> std::pin::Pin<Box<dyn Future<Output = Result<Value>> + Send>>,
+    by_seller: bool,
+}
+
+fn die_at(point: u32) -> NexusOptions {
+    NexusOptions { environment: vec![("NEXUS_DIE_AT".into(), point.to_string())] }
+}
+
+impl Scenario {
+    fn client<'a>(&self, shop: &'a Shop) -> &'a Client {
+        if self.by_seller { &shop.seller.client } else { &shop.buyer.client }
+    }
+
+    /// What the flow leaves when nothing happens to it.
+    async fn undisturbed(&self) -> Result<Vec<String>> {
+        let nexus = Nexus::start().await?;
+        let shop = Shop::open(&nexus.client(), 10).await?;
+        let body = (self.prepare)(shop.clone()).await?;
+        self.client(&shop).keyed("once").post(self.path, body).await?.data(200);
+        let audit = Audit::open(nexus.database_url()).await?;
+        audit.settled().await?;
+        audit.books_hold().await?;
+        audit.shape().await
+    }
+
+    /// Kills at the point; `false` when the flow ended before it.
+    async fn killed_at(&self, point: u32, expected: &[String]) -> Result<bool> {
+        let mut nexus = Nexus::start().await?;
+        let shop = Shop::open(&nexus.client(), 10).await?;
+        let body = (self.prepare)(shop.clone()).await?;
+        nexus.kill()?;
+        nexus.restart(die_at(point)).await?;
+        let armed = shop.at(nexus.url());
+        let answered = self.client(&armed).keyed("once").post(self.path, body.clone()).await;
+        if !nexus.has_ended()? {
+            // A kill reaches the client before the parent: only an answer says that there was none.
+            match answered {
+                Ok(answer) => {
+                    answer.data(200);
+                    return Ok(false);
+                }
+                Err(_) => drop(nexus.ended().await?),
+            }
+        }
+        nexus.restart(NexusOptions::default()).await?;
+        let after = shop.at(nexus.url());
+        let answer = self.until_answered(&after, body).await?;
+        ensure!(answer.status == 200, "killed at point {point}, then: {} {}", answer.status, answer.json);
+        let audit = Audit::open(nexus.database_url()).await?;
+        audit.settled().await?;
+        audit.books_hold().await.map_err(|error| error.context(format!("killed at point {point}")))?;
+        let shape = audit.shape().await?;
+        ensure!(shape == expected, "killed at point {point}:\n{shape:#?}\nexpected\n{expected:#?}");
+        Ok(true)
+    }
+
+    /// As a client does that lost the answer: the same request, the same key, until it is told.
+    async fn until_answered(&self, shop: &Shop, body: Value) -> Result<Answer> {
+        loop {
+            let answer = self.client(shop).keyed("once").post(self.path, body.clone()).await?;
+            let retry = answer.status == 503 || answer.json["error"]["code"] == "idempotency_key_in_use";
+            if !retry {
+                return Ok(answer);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn survives_every_point(&self) -> Result<()> {
+        let expected = self.undisturbed().await?;
+        for point in 1..=POINTS {
+            if !self.killed_at(point, &expected).await? {
+                ensure!(point > 4, "only {} points were reached: the hook is not compiled in", point - 1);
+                return Ok(());
+            }
+        }
+        anyhow::bail!("the flow has more than {POINTS} points")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_survives_a_kill_at_every_point() -> Result<()> {
+    let scenario = Scenario {
+        path: "/api/v1/order/buyer/checkout",
+        prepare: |shop| Box::pin(async move { Ok(shop.checkout(2)) }),
+        by_seller: false,
+    };
+    scenario.survives_every_point().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmation_survives_a_kill_at_every_point() -> Result<()> {
+    let scenario = Scenario {
+        path: "/api/v1/order/seller/pending/confirm",
+        prepare: |shop| {
+            Box::pin(async move {
+                shop.buyer.client.post("/api/v1/order/buyer/checkout", shop.checkout(2)).await?.data(200);
+                let waiting = shop.seller.client.get("/api/v1/order/seller/pending").await?;
+                let item = waiting.data(200)[0]["id"].clone();
+                Ok(json!({ "item_ids": [item], "use_wallet": false, "payment_option": "system-cod" }))
+            })
+        },
+        by_seller: true,
+    };
+    scenario.survives_every_point().await
+}

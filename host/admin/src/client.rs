@@ -1,0 +1,204 @@
+//! The typed client of the admin server, for the command line.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use host_types::InvocationId;
+use http::header::{AUTHORIZATION, HOST, HeaderValue};
+use http::uri::{Authority, Scheme};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+
+use crate::journal::InvocationDetail;
+use crate::operate::Filter;
+use crate::problem::Problem;
+use crate::query;
+use crate::view::{ComponentView, ComponentsView, InvocationView, InvocationsView, NodeView, NodesView};
+
+/// A host that has not answered by then is stuck.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why there is no answer. The texts say what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The URL cannot be the admin server's.
+    #[error("{url:?} is not the URL of an admin server; it looks like http://127.0.0.1:5006")]
+    Url {
+        /// What was given.
+        url: String,
+    },
+    /// The token cannot be one.
+    #[error("the admin token holds characters that a token cannot hold; copy it from the host's ready file again")]
+    TokenText,
+    /// Nobody listens there.
+    #[error(
+        "no host answers at http://{address}; start it with `nexus up`, or name its admin address if it is another"
+    )]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The connection broke, or what listens there does not speak HTTP.
+    #[error("what listens at http://{address} broke off; is it the admin address of a host?")]
+    Broken {
+        /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        source: hyper::Error,
+    },
+    /// No answer in time.
+    #[error("the host at http://{address} did not answer within {} s", TIMEOUT.as_secs())]
+    Timeout {
+        /// Where.
+        address: String,
+    },
+    /// The host refuses the token.
+    #[error("the host refuses the admin token; it makes a new one at each start and writes it to its ready file")]
+    Unauthorized,
+    /// The host refuses the request.
+    #[error("{}", .0.detail)]
+    Refused(Box<Problem>),
+    /// The answer is not one of this client's version.
+    #[error(
+        "the host at http://{address} answered {status} in a form this program does not understand; do their versions match?"
+    )]
+    Answer {
+        /// Where.
+        address: String,
+        /// The HTTP status.
+        status: StatusCode,
+        /// What is not understood.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Asks the admin server of one host.
+#[derive(Debug, Clone)]
+pub struct AdminClient {
+    /// Host and port.
+    address: Authority,
+    authorization: HeaderValue,
+}
+
+impl AdminClient {
+    /// A client for the server at this URL. Nothing is sent yet.
+    pub fn new(url: &str, token: &str) -> Result<Self, ClientError> {
+        let invalid = || ClientError::Url { url: url.to_owned() };
+        let parts = url.parse::<Uri>().map_err(|_| invalid())?.into_parts();
+        let is_root = parts.path_and_query.is_none_or(|path| path == "/");
+        let address = parts
+            .authority
+            .filter(|address| !address.host().is_empty() && !address.as_str().contains('@'));
+        if parts.scheme != Some(Scheme::HTTP) || !is_root {
+            return Err(invalid());
+        }
+        let mut authorization = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| ClientError::TokenText)?;
+        authorization.set_sensitive(true);
+        Ok(Self {
+            address: address.ok_or_else(invalid)?,
+            authorization,
+        })
+    }
+
+    /// All components of the current deployment.
+    pub async fn components(&self) -> Result<Vec<ComponentView>, ClientError> {
+        let ComponentsView { components } = self.ask(Method::GET, "/v1/components").await?;
+        Ok(components)
+    }
+
+    /// A page of invocations, newest first.
+    pub async fn invocations(&self, filter: &Filter) -> Result<InvocationsView, ClientError> {
+        self.ask(Method::GET, &format!("/v1/invocations?{}", query::text(filter)))
+            .await
+    }
+
+    /// An invocation with its journal.
+    pub async fn invocation(&self, invocation: InvocationId) -> Result<InvocationDetail, ClientError> {
+        self.ask(Method::GET, &format!("/v1/invocations/{invocation}")).await
+    }
+
+    /// Stops an open invocation until it is resumed.
+    pub async fn pause(&self, invocation: InvocationId) -> Result<InvocationView, ClientError> {
+        self.ask(Method::POST, &format!("/v1/invocations/{invocation}/pause"))
+            .await
+    }
+
+    /// Sets a paused invocation going again.
+    pub async fn resume(&self, invocation: InvocationId) -> Result<InvocationView, ClientError> {
+        self.ask(Method::POST, &format!("/v1/invocations/{invocation}/resume"))
+            .await
+    }
+
+    /// All nodes.
+    pub async fn nodes(&self) -> Result<Vec<NodeView>, ClientError> {
+        let NodesView { nodes } = self.ask(Method::GET, "/v1/nodes").await?;
+        Ok(nodes)
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, ClientError> {
+        let answer = tokio::time::timeout(TIMEOUT, self.exchange(method, path)).await;
+        let (status, body) = answer.map_err(|_| ClientError::Timeout {
+            address: self.address.to_string(),
+        })??;
+        let not_understood = |source| ClientError::Answer {
+            address: self.address.to_string(),
+            status,
+            source,
+        };
+        match status {
+            _ if status.is_success() => serde_json::from_slice(&body).map_err(not_understood),
+            StatusCode::UNAUTHORIZED => Err(ClientError::Unauthorized),
+            _ => Err(ClientError::Refused(
+                serde_json::from_slice(&body).map_err(not_understood)?,
+            )),
+        }
+    }
+
+    /// One request on a connection of its own: a command asks once or twice.
+    async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
+        let address = || self.address.to_string();
+        let broken = |source| ClientError::Broken {
+            address: address(),
+            source,
+        };
+        // An IPv6 address is in brackets in a URL and without them everywhere else.
+        let host = self.address.host().trim_start_matches('[').trim_end_matches(']');
+        let stream = TcpStream::connect((host, self.address.port_u16().unwrap_or(80)))
+            .await
+            .map_err(|source| ClientError::Unreachable {
+                address: address(),
+                source,
+            })?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.address.as_str())
+            .header(AUTHORIZATION, self.authorization.clone())
+            .body(Empty::<Bytes>::new())
+            .expect("paths are made of ids and form encodings");
+        let exchange = async {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            Ok((status, response.into_body().collect().await?.to_bytes()))
+        };
+        // The connection moves only while it is polled; it goes with this future, whatever ends first.
+        let mut exchange = std::pin::pin!(exchange);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            biased;
+            answer = &mut exchange => answer.map_err(broken),
+            // Its error, if any, is told to the exchange as well, in more useful words.
+            _ = &mut connection => exchange.await.map_err(broken),
+        }
+    }
+}

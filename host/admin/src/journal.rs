@@ -1,0 +1,245 @@
+//! A journal as JSON, and the tree of calls that is in it.
+
+use std::collections::{BTreeMap, HashSet};
+
+use host_types::{NodeId, Position};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::view::InvocationView;
+
+/// An invocation with everything recorded of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InvocationDetail {
+    /// The invocation.
+    pub invocation: InvocationView,
+    /// The calls to other components, nested.
+    pub tree: Vec<CallView>,
+    /// Every entry, in order of arrival.
+    pub journal: Vec<EntryView>,
+}
+
+/// What kind of entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    /// What the invocation is.
+    Started,
+    /// A new owner, or an operator's word.
+    Fence,
+    /// A command that reads.
+    Observation,
+    /// A command that commits in the module's own schema.
+    Transaction,
+    /// A command that calls another component.
+    Call,
+    /// A command that reaches a foreign system.
+    ExternalEffect,
+    /// A command that sends, schedules or publishes.
+    Message,
+    /// A command that sleeps or waits for a promise.
+    Wait,
+    /// The answer to an earlier command.
+    Completion,
+    /// The handler returned.
+    Output,
+}
+
+/// Where in the invocation a command stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PositionView {
+    /// The path of calls from the root: `/`, `/0`, `/0/2`.
+    pub scope: String,
+    /// The number within it.
+    pub n: u32,
+}
+
+impl From<&Position> for PositionView {
+    fn from(position: &Position) -> Self {
+        Self {
+            scope: position.scope.to_string(),
+            n: position.number,
+        }
+    }
+}
+
+impl PositionView {
+    /// The scope that a call here opens.
+    fn opened_scope(&self) -> String {
+        format!("{}/{}", self.scope.trim_end_matches('/'), self.n)
+    }
+}
+
+/// A recorded payload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PayloadView {
+    /// Not shown: it may hold what an operator should not read, or cannot be decoded.
+    Redacted {
+        /// Its size, bytes.
+        redacted: u64,
+    },
+    /// Decoded.
+    Value(Value),
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EntryView {
+    /// Order of arrival, from 0.
+    pub index: u32,
+    /// What kind.
+    pub kind: EntryKind,
+    /// Of commands and completions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<PositionView>,
+    /// What was asked for: interface and function, for a call with the component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Of a fence: the attempt that begins with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// Of a fence: the new owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
+    /// Of a fence: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The answer, the output; null when there is none, or when a completion brings it.
+    pub answer: Option<PayloadView>,
+}
+
+impl EntryView {
+    /// An entry of which only its place and kind are known.
+    pub fn new(index: u32, kind: EntryKind) -> Self {
+        Self {
+            index,
+            kind,
+            position: None,
+            target: None,
+            attempt: None,
+            node: None,
+            reason: None,
+            answer: None,
+        }
+    }
+}
+
+/// A call to another component, with the calls made within it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallView {
+    /// Where it was made.
+    pub position: PositionView,
+    /// What was called.
+    pub target: String,
+    /// Its answer is recorded.
+    pub is_answered: bool,
+    /// The calls made within it.
+    pub calls: Vec<Self>,
+}
+
+impl InvocationDetail {
+    /// Finds the tree of calls in the journal.
+    pub fn new(invocation: InvocationView, journal: Vec<EntryView>) -> Self {
+        Self {
+            invocation,
+            tree: tree(&journal),
+            journal,
+        }
+    }
+}
+
+fn tree(journal: &[EntryView]) -> Vec<CallView> {
+    let completed: HashSet<&PositionView> = journal
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::Completion)
+        .filter_map(|entry| entry.position.as_ref())
+        .collect();
+    let mut by_scope: BTreeMap<&str, Vec<CallView>> = BTreeMap::new();
+    for entry in journal.iter().filter(|entry| entry.kind == EntryKind::Call) {
+        let Some(position) = &entry.position else {
+            continue;
+        };
+        by_scope.entry(&position.scope).or_default().push(CallView {
+            position: position.clone(),
+            target: entry.target.clone().unwrap_or_default(),
+            is_answered: entry.answer.is_some() || completed.contains(position),
+            calls: Vec::new(),
+        });
+    }
+    take(&mut by_scope, "/")
+}
+
+/// The calls of a scope. Recursion is as deep as calls nest, which the host bounds.
+fn take(by_scope: &mut BTreeMap<&str, Vec<CallView>>, scope: &str) -> Vec<CallView> {
+    let mut calls = by_scope.remove(scope).unwrap_or_default();
+    calls.sort_by_key(|call| call.position.n);
+    for call in &mut calls {
+        call.calls = take(by_scope, &call.position.opened_scope());
+    }
+    calls
+}
+
+#[cfg(test)]
+mod tests {
+    use host_types::Scope;
+    use serde_json::json;
+
+    use super::*;
+
+    fn command(index: u32, kind: EntryKind, scope: &Scope, number: u32) -> EntryView {
+        let position = Position {
+            scope: scope.clone(),
+            number,
+        };
+        EntryView {
+            position: Some((&position).into()),
+            target: Some(format!("{position}")),
+            ..EntryView::new(index, kind)
+        }
+    }
+
+    #[test]
+    fn calls_nest_by_scope_and_sort_by_number_whatever_the_order_of_arrival() {
+        let root = Scope::root();
+        let journal = [
+            EntryView::new(0, EntryKind::Started),
+            command(1, EntryKind::Call, &root, 11),
+            command(2, EntryKind::Call, &root, 2),
+            command(3, EntryKind::Observation, &root.child(2), 0),
+            command(4, EntryKind::Call, &root.child(2), 1),
+            command(5, EntryKind::Call, &root.child(2).child(1), 0),
+            command(6, EntryKind::Completion, &root.child(2), 1),
+        ];
+        let tree = serde_json::to_value(tree(&journal)).unwrap();
+        let expected = json!([
+            { "position": { "scope": "/", "n": 2 }, "target": "/#2", "is_answered": false, "calls": [
+                { "position": { "scope": "/2", "n": 1 }, "target": "/2#1", "is_answered": true, "calls": [
+                    { "position": { "scope": "/2/1", "n": 0 }, "target": "/2/1#0", "is_answered": false, "calls": [] },
+                ] },
+            ] },
+            { "position": { "scope": "/", "n": 11 }, "target": "/#11", "is_answered": false, "calls": [] },
+        ]);
+        assert_eq!(tree, expected);
+    }
+
+    #[test]
+    fn an_answer_is_a_value_a_size_or_null() {
+        let shown = |answer| {
+            serde_json::to_value(EntryView {
+                answer,
+                ..EntryView::new(3, EntryKind::Output)
+            })
+            .unwrap()
+        };
+        assert_eq!(shown(None), json!({ "index": 3, "kind": "output", "answer": null }));
+        assert_eq!(
+            shown(Some(PayloadView::Redacted { redacted: 12 }))["answer"],
+            json!({ "redacted": 12 })
+        );
+        assert_eq!(
+            shown(Some(PayloadView::Value(json!(["held"]))))["answer"],
+            json!(["held"])
+        );
+    }
+}

@@ -1,0 +1,60 @@
+//! What the host does for an operator. Narrow on purpose: the server needs no more, and a test can answer all of it.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use host_types::{ComponentId, InvocationId};
+
+use crate::journal::InvocationDetail;
+use crate::view::{ComponentView, InvocationView, InvocationsView, NodeView, Status};
+
+/// Which invocations to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Only those that stand here.
+    pub status: Option<Status>,
+    /// Only those that began in this component.
+    pub component: Option<ComponentId>,
+    /// How many at most, 1 to [`MAX_LIMIT`](crate::MAX_LIMIT); the server's default when none.
+    pub limit: Option<u32>,
+    /// Only those after this one: the `next_cursor` of the page before.
+    pub cursor: Option<InvocationId>,
+}
+
+/// Why an operator's word had no effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OperateError {
+    /// No such invocation, or nothing of it is durable.
+    #[error("there is no invocation {0}")]
+    NotFound(InvocationId),
+    /// It does not stand where it could be done. The text says where it stands.
+    #[error("{0}")]
+    Conflict(String),
+    /// The database did not answer; another try may succeed.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// An operation under way.
+pub type Operation<'a, T> = Pin<Box<dyn Future<Output = Result<T, OperateError>> + Send + 'a>>;
+
+/// Looks into the host, and steers invocations.
+pub trait Operate: Send + Sync + 'static {
+    /// All components of the current deployment.
+    fn components(&self) -> Operation<'_, Vec<ComponentView>>;
+
+    /// A page of invocations, newest first. `filter.limit` is set and within its bounds.
+    fn list(&self, filter: Filter) -> Operation<'_, InvocationsView>;
+
+    /// An invocation with its journal.
+    fn show(&self, invocation: InvocationId) -> Operation<'_, InvocationDetail>;
+
+    /// Stops an open invocation until it is resumed; one that is paused stays so. Answers with what came of it.
+    fn pause(&self, invocation: InvocationId) -> Operation<'_, InvocationView>;
+
+    /// Sets a paused invocation going again; one that is running stays so. Answers with what came of it.
+    fn resume(&self, invocation: InvocationId) -> Operation<'_, InvocationView>;
+
+    /// All nodes, also those that left.
+    fn nodes(&self) -> Operation<'_, Vec<NodeView>>;
+}

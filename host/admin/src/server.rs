@@ -1,0 +1,188 @@
+//! The token, the routes, the answers.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use host_http::{ConnectionLimits, serve};
+use host_types::InvocationId;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LINK};
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use serde::Serialize;
+use subtle::ConstantTimeEq;
+use tokio::net::TcpListener;
+
+use crate::operate::{Filter, Operate};
+use crate::problem::Refusal;
+use crate::query;
+use crate::view::{ComponentsView, InvocationsView, NodesView};
+
+/// Operators are few; more than this is a mistake or an attack.
+const MAX_CONNECTIONS: usize = 64;
+
+/// The admin HTTP server.
+pub struct Server {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    token: String,
+    operate: Arc<dyn Operate>,
+}
+
+impl Server {
+    /// Serves nothing yet. With an empty token it never will: nobody's token is right.
+    pub fn new(listener: TcpListener, token: String, operate: Arc<dyn Operate>) -> Self {
+        Self {
+            listener,
+            shared: Arc::new(Shared { token, operate }),
+        }
+    }
+
+    /// Serves until `shutdown` ends, then answers what has begun.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let mut limits = ConnectionLimits::default();
+        limits.max_connections = MAX_CONNECTIONS;
+        let Self { listener, shared } = self;
+        let service = |_: SocketAddr| {
+            let shared = Arc::clone(&shared);
+            service_fn(move |request| {
+                let shared = Arc::clone(&shared);
+                async move { Ok::<_, Infallible>(shared.respond(request).await) }
+            })
+        };
+        serve(listener, &limits, shutdown, service).await;
+    }
+}
+
+/// What is asked for.
+#[derive(Debug)]
+enum Asked {
+    Components,
+    List(Filter),
+    Show(InvocationId),
+    Pause(InvocationId),
+    Resume(InvocationId),
+    Nodes,
+}
+
+impl Shared {
+    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let answer = match self.asked(&request) {
+            Ok(asked) => self.answer(asked).await,
+            Err(refusal) => Err(refusal),
+        };
+        let mut response = answer.unwrap_or_else(|refusal| {
+            tracing::debug!(%refusal, path = request.uri().path(), "an operator's request is refused");
+            refusal.into_response()
+        });
+        // Journals are nothing for a cache on the way.
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    fn asked(&self, request: &Request<Incoming>) -> Result<Asked, Refusal> {
+        // First of all: who has no token learns nothing about what is here.
+        if !self.is_authorized(request.headers()) {
+            return Err(Refusal::Token);
+        }
+        let path = request.uri().path();
+        let unknown = || Refusal::Path { path: path.to_owned() };
+        let rest = path.strip_prefix("/v1/").ok_or_else(unknown)?;
+        let segments: Vec<_> = rest.split('/').collect();
+        let allow = match segments[..] {
+            ["components" | "invocations" | "nodes"] | ["invocations", _] => "GET",
+            ["invocations", _, "pause" | "resume"] => "POST",
+            _ => return Err(unknown()),
+        };
+        if request.method() != allow.parse::<Method>().unwrap_or_default() {
+            return Err(Refusal::Method {
+                method: request.method().to_string(),
+                allow,
+            });
+        }
+        Ok(match segments[..] {
+            ["components"] => Asked::Components,
+            ["nodes"] => Asked::Nodes,
+            ["invocations"] => Asked::List(query::filter(request.uri().query().unwrap_or_default())?),
+            ["invocations", id] => Asked::Show(invocation(id)?),
+            ["invocations", id, "pause"] => Asked::Pause(invocation(id)?),
+            ["invocations", id, "resume"] => Asked::Resume(invocation(id)?),
+            _ => return Err(unknown()),
+        })
+    }
+
+    /// Compares in constant time: how much of a guess is right must not show in how long it takes to refuse it.
+    fn is_authorized(&self, headers: &HeaderMap) -> bool {
+        let sent = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let is_equal = sent.is_some_and(|sent| sent.ct_eq(self.token.as_bytes()).into());
+        is_equal && !self.token.is_empty()
+    }
+
+    async fn answer(&self, asked: Asked) -> Result<Response<Full<Bytes>>, Refusal> {
+        let operate = &self.operate;
+        Ok(match asked {
+            Asked::Components => json(&ComponentsView {
+                components: operate.components().await?,
+            }),
+            Asked::List(filter) => {
+                let page = operate.list(filter.clone()).await?;
+                let mut response = json(&page);
+                if let Some(link) = next(&page, filter) {
+                    response.headers_mut().insert(LINK, link);
+                }
+                response
+            }
+            Asked::Show(invocation) => json(&operate.show(invocation).await?),
+            Asked::Pause(invocation) => {
+                let response = json(&operate.pause(invocation).await?);
+                tracing::info!(invocation.id = %invocation, "an operator paused an invocation");
+                response
+            }
+            Asked::Resume(invocation) => {
+                let response = json(&operate.resume(invocation).await?);
+                tracing::info!(invocation.id = %invocation, "an operator resumed an invocation");
+                response
+            }
+            Asked::Nodes => json(&NodesView {
+                nodes: operate.nodes().await?,
+            }),
+        })
+    }
+}
+
+fn invocation(text: &str) -> Result<InvocationId, Refusal> {
+    let invalid = |error: host_types::ParseIdError| Refusal::Parameter {
+        name: "id".to_owned(),
+        detail: error.to_string(),
+    };
+    text.parse().map_err(invalid)
+}
+
+/// Where the next page is, relative to this one.
+fn next(page: &InvocationsView, filter: Filter) -> Option<HeaderValue> {
+    let following = Filter {
+        cursor: Some(page.next_cursor?),
+        ..filter
+    };
+    HeaderValue::try_from(format!("</v1/invocations?{}>; rel=\"next\"", query::text(&following))).ok()
+}
+
+fn json(view: &impl Serialize) -> Response<Full<Bytes>> {
+    let body = serde_json::to_vec(view).expect("views have text keys only, and moments that RFC 3339 can write");
+    let mut response = Response::new(Full::new(body.into()));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

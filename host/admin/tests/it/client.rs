@@ -1,0 +1,171 @@
+//! The client understands all the server says, and says what to do when there is nothing to understand.
+
+use std::error::Error;
+
+use host_admin::{AdminClient, ClientError, Filter, InvocationsView, Status};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+use crate::support::{Host, TOKEN, component, cursor, detail, ended, invocation, node_view, open, unknown};
+
+fn client(url: &str) -> AdminClient {
+    AdminClient::new(url, TOKEN).unwrap()
+}
+
+#[tokio::test]
+async fn everything_the_server_says_arrives_as_it_was() {
+    let host = Host::start(TOKEN).await;
+    let client = client(&host.url());
+    assert_eq!(client.components().await.unwrap(), [component()]);
+    assert_eq!(client.nodes().await.unwrap(), [node_view()]);
+    assert_eq!(client.invocation(open()).await.unwrap(), detail());
+    assert_eq!(client.pause(open()).await.unwrap(), invocation(open(), Status::Paused));
+    assert_eq!(
+        client.resume(open()).await.unwrap(),
+        invocation(open(), Status::Running)
+    );
+
+    let filter = Filter {
+        status: Some(Status::Failed),
+        component: Some("a&b=c d".into()),
+        limit: Some(7),
+        cursor: Some(cursor()),
+    };
+    let page = InvocationsView {
+        invocations: vec![invocation(open(), Status::Running)],
+        next_cursor: None,
+    };
+    assert_eq!(client.invocations(&filter).await.unwrap(), page);
+    assert_eq!(
+        client.invocations(&Filter::default()).await.unwrap().next_cursor,
+        Some(cursor())
+    );
+    assert_eq!(
+        host.filters(),
+        [
+            filter,
+            Filter {
+                limit: Some(50),
+                ..Filter::default()
+            }
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_in_the_servers_words() {
+    let host = Host::start(TOKEN).await;
+    let client = client(&host.url());
+    let error = client.resume(ended()).await.unwrap_err();
+    assert_eq!(error.to_string(), "the invocation is completed");
+    assert!(matches!(error, ClientError::Refused(problem) if problem.code == "conflict" && problem.status == 409));
+    let error = client.invocation(unknown()).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("there is no invocation {}", unknown()));
+    let filter = Filter {
+        limit: Some(1000),
+        ..Filter::default()
+    };
+    let error = client.invocations(&filter).await.unwrap_err();
+    assert_eq!(error.to_string(), "limit: \"1000\" is not a whole number from 1 to 100");
+}
+
+#[tokio::test]
+async fn a_refused_token_says_where_the_right_one_is() {
+    let host = Host::start(TOKEN).await;
+    let error = AdminClient::new(&host.url(), "guess")
+        .unwrap()
+        .nodes()
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ClientError::Unauthorized));
+    assert!(error.to_string().contains("ready file"), "{error}");
+}
+
+#[tokio::test]
+async fn nobody_listening_says_how_to_start_a_host() {
+    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = client(&format!("http://{address}")).nodes().await.unwrap_err();
+    let text = format!(
+        "no host answers at http://{address}; start it with `nexus up`, or name its admin address if it is another"
+    );
+    assert_eq!(error.to_string(), text);
+    assert!(
+        error
+            .source()
+            .is_some_and(|source| source.to_string().contains("refused"))
+    );
+}
+
+/// What a client says to a server that sends these bytes and closes.
+async fn answer_to(bytes: &'static [u8]) -> ClientError {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(&format!("http://{}", listener.local_addr().unwrap()));
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // Wait for the request, so that the bytes are its answer.
+        stream.readable().await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(client.nodes(), serve);
+    answer.unwrap_err()
+}
+
+#[tokio::test]
+async fn what_is_not_an_admin_server_is_recognized() {
+    for bytes in [
+        b"".as_slice(),
+        b"+OK ready\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{",
+    ] {
+        let error = answer_to(bytes).await;
+        assert!(matches!(error, ClientError::Broken { .. }), "{error:?}");
+        assert!(
+            error
+                .to_string()
+                .ends_with("broke off; is it the admin address of a host?"),
+            "{error}"
+        );
+    }
+    for (bytes, status) in [
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".as_slice(), "200 OK"),
+        (
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nnope".as_slice(),
+            "404 Not Found",
+        ),
+    ] {
+        let error = answer_to(bytes).await;
+        assert!(matches!(error, ClientError::Answer { .. }), "{error:?}");
+        assert!(
+            error.to_string().contains(&format!("answered {status} in a form")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_url_is_one_of_an_admin_server_or_refused() {
+    for url in [
+        "http://127.0.0.1:5006",
+        "http://127.0.0.1:5006/",
+        "http://[::1]:5006",
+        "http://localhost",
+    ] {
+        assert!(AdminClient::new(url, TOKEN).is_ok(), "{url}");
+    }
+    for url in [
+        "",
+        "127.0.0.1:5006",
+        "https://127.0.0.1:5006",
+        "http://",
+        "http://a:b@host:1",
+        "http://host:1/v1",
+        "/v1",
+    ] {
+        let error = AdminClient::new(url, TOKEN).unwrap_err();
+        assert!(matches!(error, ClientError::Url { .. }), "{url}: {error:?}");
+    }
+    assert!(matches!(
+        AdminClient::new("http://localhost", "a\nb"),
+        Err(ClientError::TokenText)
+    ));
+}

@@ -1,0 +1,248 @@
+//! The shapes and the refusals, as bytes on the wire.
+
+use host_admin::{Filter, Status};
+use serde_json::json;
+
+use crate::support::{BROKEN, Host, TOKEN, cursor, ended, node, open, unknown};
+
+fn invocation(status: &str, cause: Option<&str>) -> serde_json::Value {
+    json!({
+        "id": open(), "component": "order", "function": "nexus:http/handler.handle", "deployment": 3, "status": status,
+        "cause": cause, "attempt": 1, "failures": 0, "node": node(), "parent": null,
+        "created_at": "2023-11-14T22:13:20Z", "updated_at": "2023-11-14T22:13:20.25Z", "ended_at": null, "due_at": null,
+    })
+}
+
+#[tokio::test]
+async fn components_and_nodes_are_listed() {
+    let host = Host::start(TOKEN).await;
+    let components = host.ask("GET", "/v1/components").await;
+    assert_eq!(
+        (components.status, components.header("content-type")),
+        (200, Some("application/json"))
+    );
+    let revision = host_types::Digest::of(b"order").to_string();
+    assert_eq!(
+        components.json(),
+        json!({ "components": [{
+            "id": "order", "description": "Orders", "revision": revision, "deployment": 3, "schema": "order",
+            "routes": ["/api/v1/order/..."],
+        }] })
+    );
+    assert_eq!(
+        host.ask("GET", "/v1/nodes").await.json(),
+        json!({ "nodes": [{
+            "id": node(), "name": "host-a", "status": "alive", "started_at": "2023-11-14T22:13:20Z", "silent_ms": 12,
+            "lease_ms": 5000,
+        }] })
+    );
+}
+
+#[tokio::test]
+async fn a_page_names_the_next_one_with_the_same_filter() {
+    let host = Host::start(TOKEN).await;
+    let first = host
+        .ask("GET", "/v1/invocations?status=paused&component=order&limit=1")
+        .await;
+    assert_eq!(
+        first.json(),
+        json!({ "invocations": [invocation("running", None)], "next_cursor": cursor() })
+    );
+    let next = format!(
+        "/v1/invocations?status=paused&component=order&limit=1&cursor={}",
+        cursor()
+    );
+    assert_eq!(first.header("link"), Some(format!("<{next}>; rel=\"next\"").as_str()));
+
+    let last = host.ask("GET", &next).await;
+    assert_eq!(
+        (last.json()["next_cursor"].clone(), last.header("link")),
+        (json!(null), None)
+    );
+    host.ask("GET", "/v1/invocations").await;
+    host.ask("GET", "/v1/invocations?status=&component=&limit=&cursor=")
+        .await;
+    let filter = Filter {
+        status: Some(Status::Paused),
+        component: Some("order".into()),
+        limit: Some(1),
+        cursor: None,
+    };
+    let everything = Filter {
+        limit: Some(50),
+        ..Filter::default()
+    };
+    let second = Filter {
+        cursor: Some(cursor()),
+        ..filter.clone()
+    };
+    assert_eq!(host.filters(), [filter, second, everything.clone(), everything]);
+}
+
+#[tokio::test]
+async fn an_invocation_is_shown_with_its_tree_and_its_journal() {
+    let host = Host::start(TOKEN).await;
+    let answer = host.ask("GET", &format!("/v1/invocations/{}", open())).await;
+    let call = json!({ "scope": "/", "n": 0 });
+    assert_eq!(
+        answer.json(),
+        json!({
+            "invocation": invocation("running", None),
+            "tree": [{
+                "position": call, "target": "inventory shop:inventory/stock.reserve", "is_answered": true, "calls": [],
+            }],
+            "journal": [
+                { "index": 0, "kind": "started", "target": "order nexus:http/handler.handle", "answer": null },
+                { "index": 1, "kind": "call", "position": call, "target": "inventory shop:inventory/stock.reserve", "answer": null },
+                { "index": 2, "kind": "transaction", "position": { "scope": "/0", "n": 0 }, "target": "nexus:sql/sql.transaction",
+                  "answer": { "redacted": 42 } },
+                { "index": 3, "kind": "fence", "attempt": 1, "node": node(), "reason": "take-over", "answer": null },
+                { "index": 4, "kind": "completion", "position": call, "answer": { "held": 2 } },
+            ],
+        })
+    );
+}
+
+#[tokio::test]
+async fn pausing_and_resuming_answer_with_what_came_of_it() {
+    let host = Host::start(TOKEN).await;
+    let paused = host.ask("POST", &format!("/v1/invocations/{}/pause", open())).await;
+    assert_eq!(
+        (paused.status, paused.json()),
+        (200, invocation("paused", Some("paused by an operator")))
+    );
+    let resumed = host.ask("POST", &format!("/v1/invocations/{}/resume", open())).await;
+    assert_eq!((resumed.status, resumed.json()), (200, invocation("running", None)));
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_a_problem() {
+    let host = Host::start(TOKEN).await;
+    for verb in ["pause", "resume"] {
+        let answer = host.ask("POST", &format!("/v1/invocations/{}/{verb}", ended())).await;
+        answer.is_problem(409, "conflict", "the invocation is completed");
+    }
+    for (method, verb) in [("GET", ""), ("POST", "/pause"), ("POST", "/resume")] {
+        let answer = host.ask(method, &format!("/v1/invocations/{}{verb}", unknown())).await;
+        answer.is_problem(
+            404,
+            "unknown-invocation",
+            &format!("there is no invocation {}", unknown()),
+        );
+    }
+    let answer = host.ask("GET", &format!("/v1/invocations?component={BROKEN}")).await;
+    answer.is_problem(503, "unavailable", "the database does not answer");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn a_wrong_parameter_is_named_with_the_way_out() {
+    let host = Host::start(TOKEN).await;
+    let limit = |value: &str| format!("{value:?} is not a whole number from 1 to 100");
+    let table = [
+        (
+            "status=stuck",
+            "status",
+            "\"stuck\" is not a status; it is one of running, suspended, paused, completed, failed, cancelled"
+                .to_owned(),
+        ),
+        ("limit=0", "limit", limit("0")),
+        ("limit=101", "limit", limit("101")),
+        ("limit=-1", "limit", limit("-1")),
+        ("limit=99999999999", "limit", limit("99999999999")),
+        (
+            "cursor=page2",
+            "cursor",
+            "is not a cursor; send the `next_cursor` of the page before, unchanged".to_owned(),
+        ),
+        ("limit=1&limit=2", "limit", "is given more than once".to_owned()),
+        (
+            "state=paused",
+            "state",
+            "is not a parameter of this list; there are status, component, limit and cursor".to_owned(),
+        ),
+    ];
+    for (query, parameter, detail) in table {
+        let answer = host.ask("GET", &format!("/v1/invocations?{query}")).await;
+        answer.is_problem(400, "parameter", &format!("{parameter}: {detail}"));
+        assert_eq!(
+            answer.json()["errors"],
+            json!([{ "parameter": parameter, "detail": detail }])
+        );
+    }
+    let answer = host.ask("GET", "/v1/invocations/seven").await;
+    answer.is_problem(400, "parameter", "id: \"seven\" is not an invocation id (a UUID)");
+    assert!(host.filters().is_empty());
+}
+
+#[tokio::test]
+async fn an_unknown_path_and_a_wrong_method_are_told_apart() {
+    let host = Host::start(TOKEN).await;
+    for path in [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/component",
+        "/v2/nodes",
+        "/v1/nodes/",
+        "/v1/invocations/x/y/z",
+    ] {
+        let detail = format!(
+            "{path} is not here; there are /v1/components, /v1/invocations, /v1/invocations/{{id}} and /v1/nodes"
+        );
+        host.ask("GET", path).await.is_problem(404, "unknown-path", &detail);
+    }
+    let pause = format!("/v1/invocations/{}/pause", open());
+    for (method, path, allow) in [
+        ("POST", "/v1/nodes", "GET"),
+        ("DELETE", "/v1/invocations/x", "GET"),
+        ("GET", &pause, "POST"),
+    ] {
+        let answer = host.ask(method, path).await;
+        answer.is_problem(405, "method", &format!("{method} is not possible here; send {allow}"));
+        assert_eq!(answer.header("allow"), Some(allow));
+    }
+}
+
+#[tokio::test]
+async fn without_the_token_nothing_is_told() {
+    let host = Host::start(TOKEN).await;
+    let shorter = format!("Bearer {}", &TOKEN[..TOKEN.len() - 1]);
+    let longer = format!("Bearer {TOKEN}0");
+    let lower = format!("bearer {TOKEN}");
+    let tokens = [
+        None,
+        Some(""),
+        Some("Bearer"),
+        Some(TOKEN),
+        Some(&shorter),
+        Some(&longer),
+        Some(&lower),
+    ];
+    for token in tokens {
+        for (method, path) in [("GET", "/v1/nodes"), ("GET", "/unknown"), ("DELETE", "/v1/nodes")] {
+            let answer = host.ask_with(method, path, token).await;
+            let detail =
+                "send the admin token as `Authorization: Bearer <token>`; the host writes it to its ready file";
+            answer.is_problem(401, "unauthorized", detail);
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_token_lets_nobody_in() {
+    let host = Host::start("").await;
+    for token in [None, Some(""), Some("Bearer"), Some("Bearer ")] {
+        assert_eq!(host.ask_with("GET", "/v1/nodes", token).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn it_stops_when_told() {
+    let mut host = Host::start(TOKEN).await;
+    assert_eq!(host.ask("GET", "/v1/nodes").await.status, 200);
+    host.stop();
+    (&mut host.served).await.unwrap();
+    assert!(tokio::net::TcpStream::connect(host.address).await.is_err());
+}

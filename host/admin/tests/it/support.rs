@@ -1,0 +1,297 @@
+//! An admin server on a free port, whose `Operate` knows a few invocations and remembers what it was asked.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use host_admin::{
+    ComponentView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, NodeStatus,
+    NodeView, Operate, OperateError, Operation, PayloadView, RevisionDigest, Server, Status, Timestamp,
+};
+use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, Position, Scope};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(crate) const TOKEN: &str = "5f1c0a6e2b7d4c93";
+
+/// The invocation that can be paused and resumed.
+pub(crate) fn open() -> InvocationId {
+    InvocationId::new(1_700_000_000_000, [1; 10])
+}
+
+/// One that has ended.
+pub(crate) fn ended() -> InvocationId {
+    InvocationId::new(1_700_000_000_001, [2; 10])
+}
+
+/// One that does not exist.
+pub(crate) fn unknown() -> InvocationId {
+    InvocationId::new(1_700_000_000_002, [3; 10])
+}
+
+/// Where the next page begins.
+pub(crate) fn cursor() -> InvocationId {
+    InvocationId::new(1_600_000_000_000, [4; 10])
+}
+
+pub(crate) fn node() -> NodeId {
+    NodeId::new(1_700_000_000_000, [5; 10])
+}
+
+pub(crate) fn invocation(id: InvocationId, status: Status) -> InvocationView {
+    InvocationView {
+        id,
+        component: "order".into(),
+        function: "nexus:http/handler.handle".into(),
+        deployment: DeploymentNumber(3),
+        status,
+        cause: (status == Status::Paused).then(|| "paused by an operator".into()),
+        attempt: 1,
+        failures: 0,
+        node: Some(node()),
+        parent: None,
+        created_at: Timestamp::from_unix_ms(1_700_000_000_000),
+        updated_at: Timestamp::from_unix_ms(1_700_000_000_250),
+        ended_at: None,
+        due_at: None,
+    }
+}
+
+pub(crate) fn detail() -> InvocationDetail {
+    let at = |scope: &Scope, number| {
+        Some(
+            (&Position {
+                scope: scope.clone(),
+                number,
+            })
+                .into(),
+        )
+    };
+    let root = Scope::root();
+    let journal = vec![
+        EntryView {
+            target: Some("order nexus:http/handler.handle".into()),
+            ..EntryView::new(0, EntryKind::Started)
+        },
+        EntryView {
+            position: at(&root, 0),
+            target: Some("inventory shop:inventory/stock.reserve".into()),
+            ..EntryView::new(1, EntryKind::Call)
+        },
+        EntryView {
+            position: at(&root.child(0), 0),
+            target: Some("nexus:sql/sql.transaction".into()),
+            answer: Some(PayloadView::Redacted { redacted: 42 }),
+            ..EntryView::new(2, EntryKind::Transaction)
+        },
+        EntryView {
+            attempt: Some(1),
+            node: Some(node()),
+            reason: Some("take-over".into()),
+            ..EntryView::new(3, EntryKind::Fence)
+        },
+        EntryView {
+            position: at(&root, 0),
+            answer: Some(PayloadView::Value(serde_json::json!({ "held": 2 }))),
+            ..EntryView::new(4, EntryKind::Completion)
+        },
+    ];
+    InvocationDetail::new(invocation(open(), Status::Running), journal)
+}
+
+pub(crate) fn component() -> ComponentView {
+    ComponentView {
+        id: ComponentId::from("order"),
+        description: "Orders".into(),
+        revision: RevisionDigest(Digest::of(b"order")),
+        deployment: DeploymentNumber(3),
+        schema: Some("order".into()),
+        routes: vec!["/api/v1/order/...".into()],
+    }
+}
+
+pub(crate) fn node_view() -> NodeView {
+    NodeView {
+        id: node(),
+        name: "host-a".into(),
+        status: NodeStatus::Alive,
+        started_at: Timestamp::from_unix_ms(1_700_000_000_000),
+        silent_ms: 12,
+        lease_ms: 5_000,
+    }
+}
+
+/// The database is away while this component is asked for.
+pub(crate) const BROKEN: &str = "broken";
+
+#[derive(Default)]
+struct Double {
+    filters: Arc<Mutex<Vec<Filter>>>,
+}
+
+impl Double {
+    fn steer(&self, id: InvocationId, status: Status) -> Result<InvocationView, OperateError> {
+        match id {
+            _ if id == open() => Ok(invocation(id, status)),
+            _ if id == ended() => Err(OperateError::Conflict("the invocation is completed".into())),
+            _ => Err(OperateError::NotFound(id)),
+        }
+    }
+}
+
+impl Operate for Double {
+    fn components(&self) -> Operation<'_, Vec<ComponentView>> {
+        Box::pin(async { Ok(vec![component()]) })
+    }
+
+    fn list(&self, filter: Filter) -> Operation<'_, InvocationsView> {
+        Box::pin(async move {
+            self.filters.lock().unwrap().push(filter.clone());
+            if filter
+                .component
+                .as_ref()
+                .is_some_and(|component| component.as_str() == BROKEN)
+            {
+                return Err(OperateError::Unavailable("the database does not answer".into()));
+            }
+            let next_cursor = filter.cursor.is_none().then(cursor);
+            Ok(InvocationsView {
+                invocations: vec![invocation(open(), Status::Running)],
+                next_cursor,
+            })
+        })
+    }
+
+    fn show(&self, id: InvocationId) -> Operation<'_, InvocationDetail> {
+        Box::pin(async move {
+            if id == open() {
+                Ok(detail())
+            } else {
+                Err(OperateError::NotFound(id))
+            }
+        })
+    }
+
+    fn pause(&self, id: InvocationId) -> Operation<'_, InvocationView> {
+        Box::pin(async move { self.steer(id, Status::Paused) })
+    }
+
+    fn resume(&self, id: InvocationId) -> Operation<'_, InvocationView> {
+        Box::pin(async move { self.steer(id, Status::Running) })
+    }
+
+    fn nodes(&self) -> Operation<'_, Vec<NodeView>> {
+        Box::pin(async { Ok(vec![node_view()]) })
+    }
+}
+
+pub(crate) struct Host {
+    pub(crate) address: SocketAddr,
+    filters: Arc<Mutex<Vec<Filter>>>,
+    stop: Option<oneshot::Sender<()>>,
+    pub(crate) served: JoinHandle<()>,
+}
+
+/// A response, in full.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: http::HeaderMap,
+    body: Bytes,
+}
+
+impl Host {
+    pub(crate) async fn start(token: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let double = Double::default();
+        let filters = Arc::clone(&double.filters);
+        let server = Server::new(listener, token.to_owned(), Arc::new(double));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(server.run(async move {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            filters,
+            stop: Some(stop),
+            served,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// What lists were asked for so far.
+    pub(crate) fn filters(&self) -> Vec<Filter> {
+        self.filters.lock().unwrap().clone()
+    }
+
+    /// A request with the right token.
+    pub(crate) async fn ask(&self, method: &str, path: &str) -> Answer {
+        self.ask_with(method, path, Some(&format!("Bearer {TOKEN}"))).await
+    }
+
+    pub(crate) async fn ask_with(&self, method: &str, path: &str, authorization: Option<&str>) -> Answer {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "admin.test");
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let response = sender
+            .send_request(request.body(Empty::<Bytes>::new()).unwrap())
+            .await
+            .unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        connection.abort();
+        assert_eq!(parts.headers["cache-control"], "no-store");
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// It is this problem, and says so in its type.
+    #[track_caller]
+    pub(crate) fn is_problem(&self, status: u16, code: &str, detail: &str) {
+        let problem = self.json();
+        assert_eq!(
+            (self.status, self.header("content-type")),
+            (status, Some("application/problem+json"))
+        );
+        assert_eq!(
+            (&problem["status"], &problem["code"], &problem["detail"]),
+            (&status.into(), &code.into(), &detail.into())
+        );
+        assert_eq!(problem["type"], format!("urn:nexus:problem:{code}"));
+        assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()));
+    }
+}

@@ -1,0 +1,1 @@
+SELECT price, stock FROM item WHERE id = $1 FOR UPDATE

@@ -1,0 +1,1 @@
+SELECT name, price, stock FROM item WHERE id = $1

@@ -1,0 +1,1 @@
+UPDATE item SET stock = $2 WHERE id = $1

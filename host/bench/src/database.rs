@@ -1,0 +1,133 @@
+//! The database, looked at from outside as its superuser: the native handlers' tables, counters, and whether the books hold.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+use tokio_postgres::{Client, NoTls};
+
+use crate::native;
+
+/// The tables of both; the platform makes its own from the same file.
+const TABLES: &str = include_str!("../app/migrations/bench/0001_init.sql");
+/// The schema of the component's tables.
+pub(crate) const OURS: &str = "bench";
+/// A backend that falls idle tells its last second of statistics ten seconds later (`PGSTAT_IDLE_INTERVAL`).
+const STATISTICS_DELAY: Duration = Duration::from_secs(11);
+
+pub(crate) struct Database {
+    client: Client,
+}
+
+/// Exact at any moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    /// Transactions that wrote something, from the counter that numbers them.
+    pub(crate) transactions: i64,
+    /// Bytes of write-ahead log.
+    pub(crate) wal_bytes: i64,
+}
+
+/// Complete only some seconds after the work.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Committed {
+    /// Committed transactions, those that only read included (`pg_stat_database.xact_commit`).
+    pub(crate) commits: i64,
+    /// Times the write-ahead log was flushed to the disk (`wal_sync`).
+    pub(crate) wal_syncs: i64,
+}
+
+impl Database {
+    pub(crate) async fn open(url: &str) -> Result<Self> {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+        // Ends with the client.
+        tokio::spawn(connection);
+        Ok(Self { client })
+    }
+
+    /// Makes the tables of the native handlers.
+    pub(crate) async fn create_native(&self) -> Result<()> {
+        let schema = native::SCHEMA;
+        let statements = format!("CREATE SCHEMA {schema}; SET search_path = {schema}; {TABLES}; RESET search_path");
+        Ok(self.client.batch_execute(&statements).await?)
+    }
+
+    /// Brings both sides to the same state of upkeep, so that none pays for what the other did.
+    pub(crate) async fn tidy(&self) -> Result<()> {
+        for statement in ["VACUUM ANALYZE", "CHECKPOINT"] {
+            self.client.batch_execute(statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Such as "15.18".
+    pub(crate) async fn version(&self) -> Result<String> {
+        self.text("SELECT split_part(current_setting('server_version'), ' ', 1)")
+            .await
+    }
+
+    /// Whether commits wait for the disk.
+    pub(crate) async fn is_durable(&self) -> Result<bool> {
+        let settings = self
+            .text("SELECT current_setting('fsync') || ' ' || current_setting('synchronous_commit')")
+            .await?;
+        Ok(settings == "on on")
+    }
+
+    pub(crate) async fn written(&self) -> Result<Written> {
+        const WRITTEN: &str =
+            "SELECT txid_snapshot_xmax(txid_current_snapshot()), (pg_current_wal_insert_lsn() - '0/0')::bigint";
+        let row = self.client.query_one(WRITTEN, &[]).await?;
+        Ok(Written {
+            transactions: row.try_get(0)?,
+            wal_bytes: row.try_get(1)?,
+        })
+    }
+
+    /// Waits until the statistics of all that was done before are in.
+    pub(crate) async fn committed(&self) -> Result<Committed> {
+        // The server tells nobody when they are.
+        tokio::time::sleep(STATISTICS_DELAY).await;
+        let version: i32 = self.text("SHOW server_version_num").await?.parse()?;
+        let syncs = match version {
+            ..180_000 => "SELECT wal_sync FROM pg_stat_wal",
+            _ => "SELECT coalesce(sum(fsyncs), 0)::bigint FROM pg_stat_io WHERE object = 'wal'",
+        };
+        const COMMITS: &str = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
+        Ok(Committed {
+            commits: self.number(COMMITS).await?,
+            wal_syncs: self.number(syncs).await?,
+        })
+    }
+
+    /// Checks that exactly `orders` orders of one unit each are in the books of a schema, and that the stock is what they left.
+    pub(crate) async fn check_orders(&self, schema: &str, orders: u64) -> Result<()> {
+        let purchases = self.number(&format!("SELECT count(*) FROM {schema}.purchase")).await?;
+        ensure!(
+            purchases == orders as i64,
+            "{orders} orders were answered, but {schema} has {purchases}"
+        );
+        let taken = self
+            .number(&format!("SELECT sum(1000000000 - stock)::bigint FROM {schema}.item"))
+            .await?;
+        ensure!(
+            taken == purchases,
+            "{purchases} units were ordered in {schema}, but {taken} are gone"
+        );
+        Ok(())
+    }
+
+    /// Invocations that were kept.
+    pub(crate) async fn invocations(&self) -> Result<i64> {
+        self.number("SELECT count(*) FROM host.invocation WHERE component = 'shop'")
+            .await
+    }
+
+    async fn number(&self, query: &str) -> Result<i64> {
+        Ok(self.client.query_one(query, &[]).await?.try_get(0)?)
+    }
+
+    async fn text(&self, query: &str) -> Result<String> {
+        Ok(self.client.query_one(query, &[]).await?.try_get(0)?)
+    }
+}

@@ -1,0 +1,107 @@
+//! What processes use of the machine, as the kernel counts it.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// The kernel counts processor time in hundredths of a second on every architecture Linux runs on (`USER_HZ`).
+const US_PER_TICK: u64 = 10_000;
+
+/// Processor time of one process so far, its threads included, microseconds.
+pub(crate) fn cpu_us(pid: u32) -> Result<u64> {
+    let stat = Stat::read(pid).with_context(|| format!("processor time of process {pid}"))?;
+    Ok(stat.own_ticks * US_PER_TICK)
+}
+
+/// Processor time of a process and all it started, those that have ended included, microseconds.
+pub(crate) fn cpu_of_family_us(parent: u32) -> Result<u64> {
+    let own = Stat::read(parent).with_context(|| format!("processor time of process {parent}"))?;
+    let mut ticks = own.own_ticks + own.ended_children_ticks;
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // One that ended meanwhile is among its parent's ended children the next time.
+        if let Ok(stat) = Stat::read(pid)
+            && stat.parent == parent
+        {
+            ticks += stat.own_ticks;
+        }
+    }
+    Ok(ticks * US_PER_TICK)
+}
+
+/// Resident memory of a process, bytes: `VmRSS`, pages shared with other processes included.
+pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    let kibibytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+    Ok(kibibytes
+        .with_context(|| format!("{path} has no VmRSS"))?
+        .trim()
+        .parse::<u64>()?
+        * 1024)
+}
+
+/// How many processors there are for us.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, Into::into)
+}
+
+/// The processor's name; empty where the kernel does not tell.
+pub(crate) fn processor() -> String {
+    let text = std::fs::read_to_string(Path::new("/proc/cpuinfo")).unwrap_or_default();
+    let name = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(String::new, |(_, name)| name.trim().to_owned())
+}
+
+struct Stat {
+    parent: u32,
+    own_ticks: u64,
+    ended_children_ticks: u64,
+}
+
+impl Stat {
+    fn read(pid: u32) -> Result<Self> {
+        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat"))?)
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        // The command's name stands in parentheses and may hold anything, so counting begins after it.
+        let (_, fields) = text.rsplit_once(')').context("a process's stat has a name in it")?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let number = |at: usize| {
+            fields
+                .get(at)
+                .context("a process's stat is short")?
+                .parse::<u64>()
+                .map_err(anyhow::Error::from)
+        };
+        Ok(Self {
+            parent: u32::try_from(number(1)?)?,
+            own_ticks: number(11)? + number(12)?,
+            ended_children_ticks: number(13)? + number(14)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let stat = Stat::parse("7 (a) b (c)) S 3 7 7 0 -1 4194560 1 0 0 0 10 5 2 1 20 0 1 0 100 0 0").unwrap();
+        assert_eq!((stat.parent, stat.own_ticks, stat.ended_children_ticks), (3, 15, 3));
+    }
+
+    #[test]
+    fn this_process_uses_memory() {
+        assert!(resident_bytes(std::process::id()).unwrap() > 100_000);
+        assert!(cpu_of_family_us(std::process::id()).unwrap() >= cpu_us(std::process::id()).unwrap());
+    }
+}

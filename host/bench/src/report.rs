@@ -1,0 +1,129 @@
+//! What was found: as JSON for programs, as a table for people.
+
+mod table;
+mod targets;
+
+use serde::Serialize;
+
+pub(crate) use table::render;
+pub(crate) use targets::Verdict;
+
+/// All of a run. A part that was not measured is empty.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) conditions: Conditions,
+    pub(crate) comparisons: Vec<Comparison>,
+    pub(crate) counts: Vec<Counts>,
+    pub(crate) calls: Option<Calls>,
+    pub(crate) starts: Vec<Start>,
+    pub(crate) verdicts: Vec<Verdict>,
+}
+
+/// Under which the figures were measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Conditions {
+    pub(crate) processor: String,
+    pub(crate) cores: usize,
+    pub(crate) postgres: String,
+    /// fsync and synchronous_commit are on.
+    pub(crate) is_durable: bool,
+    /// Built for release; else the figures say nothing.
+    pub(crate) is_optimised: bool,
+    pub(crate) rounds: usize,
+    pub(crate) turn_s: f64,
+    /// Sessions of the component, and of each native pool.
+    pub(crate) sessions: usize,
+}
+
+/// A server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Peer {
+    /// The component in `nexus`.
+    Nexus,
+    /// hyper and tokio-postgres.
+    TokioPostgres,
+    /// hyper and sqlx.
+    Sqlx,
+}
+
+/// Servers on the same work with the same number of clients.
+#[derive(Debug, Serialize)]
+pub(crate) struct Comparison {
+    pub(crate) work: &'static str,
+    pub(crate) clients: usize,
+    pub(crate) ratios: Vec<Ratio>,
+    pub(crate) figures: Vec<Figures>,
+}
+
+/// Ours divided by a native server's: medians of the rounds' ratios.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ratio {
+    pub(crate) against: Peer,
+    pub(crate) throughput: f64,
+    pub(crate) lowest_throughput: f64,
+    pub(crate) highest_throughput: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+}
+
+/// Of one server: medians of its turns. They say something about this machine only.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) server: Peer,
+    pub(crate) requests_per_second: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    pub(crate) cpu_us_per_request: CpuUs,
+    pub(crate) written_transactions_per_request: f64,
+    pub(crate) wal_bytes_per_request: f64,
+}
+
+/// Processor time, microseconds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct CpuUs {
+    pub(crate) server: f64,
+    pub(crate) postgres: f64,
+    pub(crate) clients: f64,
+}
+
+/// By PostgreSQL's statistics, with one client. The host's heartbeats are in ours.
+#[derive(Debug, Serialize)]
+pub(crate) struct Counts {
+    pub(crate) work: &'static str,
+    pub(crate) server: Peer,
+    pub(crate) commits_per_request: f64,
+    pub(crate) wal_syncs_per_request: f64,
+}
+
+/// Calls from component to component.
+#[derive(Debug, Serialize)]
+pub(crate) struct Calls {
+    pub(crate) calls_per_request: u32,
+    pub(crate) us_per_call: f64,
+    pub(crate) us_per_instantiation: f64,
+    /// Median of the rounds' ratios.
+    pub(crate) ratio: f64,
+}
+
+/// Starts of an application.
+#[derive(Debug, Serialize)]
+pub(crate) struct Start {
+    pub(crate) application: &'static str,
+    pub(crate) database: &'static str,
+    /// From the start of the process; median.
+    pub(crate) first_answer_ms: f64,
+    pub(crate) slowest_ms: f64,
+    /// After the first answer.
+    pub(crate) resident_idle_mib: f64,
+    /// After `requests` more.
+    pub(crate) resident_mib: f64,
+    pub(crate) requests: usize,
+}
+
+impl Report {
+    /// Compares what was found with what was to be reached.
+    pub(crate) fn judge(&mut self) {
+        self.verdicts = targets::verdicts(self);
+    }
+}

@@ -1,0 +1,106 @@
+//! The figures to reach.
+
+use serde::Serialize;
+
+use super::{Peer, Report};
+
+/// A figure beside what it should be.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) what: String,
+    pub(crate) measured: f64,
+    pub(crate) reach: Reach,
+    pub(crate) is_reached: bool,
+}
+
+/// What a figure should be.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reach {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Reach {
+    fn is_reached_by(self, measured: f64) -> bool {
+        match self {
+            Self::AtLeast(least) => measured >= least,
+            Self::AtMost(most) => measured <= most,
+        }
+    }
+}
+
+fn verdict(what: String, measured: f64, reach: Reach) -> Verdict {
+    Verdict {
+        what,
+        measured,
+        reach,
+        is_reached: reach.is_reached_by(measured),
+    }
+}
+
+/// Of everything that was measured.
+pub(super) fn verdicts(report: &Report) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for comparison in &report.comparisons {
+        let reach = match (comparison.work.starts_with("durable POST"), comparison.clients) {
+            (true, 1) => Reach::AtLeast(0.8),
+            (true, _) => Reach::AtLeast(0.65),
+            (false, _) => Reach::AtLeast(0.6),
+        };
+        let kind = if comparison.work.starts_with("durable POST") {
+            "durable POST"
+        } else {
+            "GET"
+        };
+        for ratio in &comparison.ratios {
+            let driver = match ratio.against {
+                Peer::Sqlx => "sqlx",
+                Peer::TokioPostgres | Peer::Nexus => "tokio-postgres, the same driver",
+            };
+            let what = format!(
+                "{kind}, {} client(s): throughput ÷ native with {driver}",
+                comparison.clients
+            );
+            verdicts.push(verdict(what, ratio.throughput, reach));
+        }
+    }
+    if let Some(calls) = &report.calls {
+        verdicts.push(verdict(
+            "component call, µs".to_owned(),
+            calls.us_per_call,
+            Reach::AtMost(25.0),
+        ));
+        verdicts.push(verdict(
+            "component call ÷ instantiation alone".to_owned(),
+            calls.ratio,
+            Reach::AtMost(2.0),
+        ));
+    }
+    for start in &report.starts {
+        let of = format!("{} application, database {}", start.application, start.database);
+        verdicts.push(verdict(
+            format!("{of}: start to first answer, ms"),
+            start.first_answer_ms,
+            Reach::AtMost(1000.0),
+        ));
+        verdicts.push(verdict(
+            format!("{of}: resident memory, MiB"),
+            start.resident_mib,
+            Reach::AtMost(120.0),
+        ));
+    }
+    verdicts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_reached_on_its_side_of_the_bound() {
+        assert!(Reach::AtLeast(0.8).is_reached_by(0.8) && !Reach::AtLeast(0.8).is_reached_by(0.79));
+        assert!(Reach::AtMost(25.0).is_reached_by(25.0) && !Reach::AtMost(25.0).is_reached_by(25.1));
+        assert!(!Reach::AtLeast(0.8).is_reached_by(f64::NAN) && !Reach::AtMost(25.0).is_reached_by(f64::NAN));
+    }
+}

@@ -1,0 +1,172 @@
+//! One session: the task that reads it, its prepared statements, and how it is ended.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use host_journal::{HostParameter, HostStatement};
+use postgres_types::{ToSql, Type};
+use tokio::task::AbortHandle;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, Socket, Statement};
+
+use crate::error::{Failure, classify, describe};
+use crate::statement::{StatementCache, check_columns};
+
+/// A session with the server.
+pub(crate) struct Connection {
+    /// Shared, so that a request can be sent beside one that changes the cache.
+    client: Arc<Client>,
+    closer: Closer,
+    /// The server warned that a transaction stood otherwise than the host believes.
+    astray: Arc<AtomicBool>,
+    statements: StatementCache,
+    /// The host's own, by text: a handful, never evicted.
+    host_statements: HashMap<&'static str, Statement>,
+}
+
+/// Ends a session at once, whatever it is doing.
+#[derive(Clone)]
+pub(crate) struct Closer {
+    task: AbortHandle,
+    cancel: CancelToken,
+}
+
+impl Closer {
+    /// Closes the socket, and tells the server, which notices a closed socket only when it next writes.
+    pub(crate) fn close(&self) {
+        self.task.abort();
+        let cancel = self.cancel.clone();
+        // Without a runtime the process is ending, and all its sockets with it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = cancel.cancel_query(NoTls).await {
+                    tracing::debug!(error = describe(&error), "a statement of a closed session could not be cancelled");
+                }
+            });
+        }
+    }
+}
+
+impl Connection {
+    /// Opens a session; gives up after `patience`.
+    pub(crate) async fn open(config: &Config, patience: Duration) -> Result<Self, String> {
+        let connecting = tokio::time::timeout(patience, config.connect(NoTls)).await;
+        let connected = connecting.map_err(|_| format!("no answer within {} ms", patience.as_millis()))?;
+        let (client, connection) = connected.map_err(|error| describe(&error))?;
+        let astray = Arc::new(AtomicBool::new(false));
+        let task = tokio::spawn(drive(connection, Arc::clone(&astray))).abort_handle();
+        let closer = Closer { task, cancel: client.cancel_token() };
+        let (statements, host_statements) = (StatementCache::default(), HashMap::new());
+        Ok(Self { client: Arc::new(client), closer, astray, statements, host_statements })
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn shared_client(&self) -> Arc<Client> {
+        Arc::clone(&self.client)
+    }
+
+    pub(crate) fn closer(&self) -> &Closer {
+        &self.closer
+    }
+
+    /// A session that lost count of its transaction must not be used again.
+    pub(crate) fn is_astray(&self) -> bool {
+        self.astray.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.client.is_closed() && !self.is_astray()
+    }
+
+    /// The statement if it was prepared before.
+    pub(crate) fn prepared(&mut self, text: &str) -> Option<Statement> {
+        self.statements.get(text)
+    }
+
+    /// Prepares a guest's statement, whose text was checked. The server tells the types of its parameters and columns.
+    pub(crate) async fn prepare(&mut self, text: &str) -> Result<Statement, Failure> {
+        let statement = self.client.prepare(text).await.map_err(|error| classify(&error))?;
+        check_columns(&statement).map_err(Failure::Refused)?;
+        self.statements.insert(text, statement.clone());
+        Ok(statement)
+    }
+
+    /// Tables changed under a prepared statement; the others may be concerned as well.
+    pub(crate) fn forget_statements(&mut self) {
+        self.statements.clear();
+        self.host_statements.clear();
+        self.client.clear_type_cache();
+    }
+
+    /// Prepares what is not prepared yet of the host's statements, in one round trip each.
+    pub(crate) async fn prepare_host(&mut self, statements: &[HostStatement]) -> Result<(), tokio_postgres::Error> {
+        for statement in statements {
+            if !self.host_statements.contains_key(statement.sql) {
+                let types: Vec<_> = statement.parameters.iter().map(host_type).collect();
+                let prepared = self.client.prepare_typed(statement.sql, &types).await?;
+                self.host_statements.insert(statement.sql, prepared);
+            }
+        }
+        Ok(())
+    }
+
+    /// Executes one of the host's statements, which was prepared. Sent when first polled.
+    pub(crate) async fn execute_host(&self, statement: &HostStatement) -> Result<(), tokio_postgres::Error> {
+        let parameters: Vec<_> = statement.parameters.iter().map(host_parameter).collect();
+        match self.host_statements.get(statement.sql) {
+            Some(prepared) => self.client.execute(prepared, &parameters).await.map(drop),
+            // Prepared on the way: right, only slower.
+            None => self.client.execute(statement.sql, &parameters).await.map(drop),
+        }
+    }
+}
+
+fn host_type(parameter: &HostParameter) -> Type {
+    match parameter {
+        HostParameter::Uuid(_) => Type::UUID,
+        HostParameter::Bytes(_) => Type::BYTEA,
+        HostParameter::BytesArray(_) => Type::BYTEA_ARRAY,
+        HostParameter::Integer(_) => Type::INT4,
+        HostParameter::BigInt(_) => Type::INT8,
+        HostParameter::Text(_) => Type::TEXT,
+    }
+}
+
+fn host_parameter(parameter: &HostParameter) -> &(dyn ToSql + Sync) {
+    match parameter {
+        HostParameter::Uuid(it) => it,
+        HostParameter::Bytes(it) => it,
+        HostParameter::BytesArray(it) => it,
+        HostParameter::Integer(it) => it,
+        HostParameter::BigInt(it) => it,
+        HostParameter::Text(it) => it,
+    }
+}
+
+/// Reads and writes the socket until it is closed.
+async fn drive(mut connection: tokio_postgres::Connection<Socket, tokio_postgres::tls::NoTlsStream>, astray: Arc<AtomicBool>) {
+    while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+        match message {
+            // The driver hides the status the server reports after each request. These two warnings, which arrive before the
+            // answer they belong to, tell the same: BEGIN inside a transaction, COMMIT or ROLLBACK outside of one.
+            Ok(AsyncMessage::Notice(notice)) => {
+                let code = notice.code();
+                if *code == SqlState::NO_ACTIVE_SQL_TRANSACTION || *code == SqlState::ACTIVE_SQL_TRANSACTION {
+                    astray.store(true, Ordering::Release);
+                }
+                tracing::debug!(code = code.code(), notice = notice.message(), "notice of the database");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(error = describe(&error), "a database session ended");
+                return;
+            }
+        }
+    }
+}

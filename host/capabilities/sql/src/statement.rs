@@ -1,0 +1,213 @@
+//! Which statements a guest may send, and how one is bound and read.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use host_bindings::nexus::sql::sql;
+use host_journal::MAX_ENTRY_BYTES;
+use tokio_postgres::{Client, Statement};
+
+use crate::error::{Failure, classify, not_supported};
+use crate::value::{self, Column, Parameter};
+
+const ALLOWED: [&str; 7] = ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES"];
+
+/// Refuses what is not one data statement. That it is only one, the extended protocol sees to.
+pub(crate) fn check(text: &str) -> Result<(), sql::Error> {
+    if text.contains('\0') {
+        return Err(not_supported("a statement with a zero byte".into()));
+    }
+    let keyword = first_keyword(text);
+    if ALLOWED.iter().any(|allowed| keyword.eq_ignore_ascii_case(allowed)) {
+        return Ok(());
+    }
+    let begins = if keyword.is_empty() { "with no keyword".to_owned() } else { format!("with {keyword:?}") };
+    let rule = "a statement begins with SELECT, INSERT, UPDATE, DELETE, MERGE, WITH or VALUES";
+    Err(not_supported(format!("{rule}, this one {begins}; transactions are begun, committed and divided through nexus:sql")))
+}
+
+/// The first word after whitespace, comments and opening parentheses.
+fn first_keyword(text: &str) -> &str {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b' || c == '(');
+        if let Some(comment) = rest.strip_prefix("--") {
+            rest = comment.find(['\n', '\r']).map_or("", |end| &comment[end..]);
+        } else if rest.starts_with("/*") {
+            rest = after_block_comment(rest);
+        } else {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c.is_ascii());
+            return &rest[..end.unwrap_or(rest.len())];
+        }
+    }
+}
+
+/// Block comments nest. One that is not closed takes everything with it, as for the server.
+fn after_block_comment(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    let (mut depth, mut at) = (0, 0);
+    while at + 1 < bytes.len() {
+        match &bytes[at..at + 2] {
+            b"/*" => (depth, at) = (depth + 1, at + 2),
+            b"*/" => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+        if depth == 0 {
+            return &text[at..];
+        }
+    }
+    ""
+}
+
+/// A guest's values as this statement's parameters.
+pub(crate) fn bind(statement: &Statement, values: &[sql::Value]) -> Result<Vec<Parameter>, sql::Error> {
+    let types = statement.params();
+    if types.len() != values.len() {
+        let position = types.len().min(values.len()) as u32 + 1;
+        let reason = format!("the statement has {} parameters, {} were given", types.len(), values.len());
+        return Err(sql::Error::InvalidParameter((position, reason)));
+    }
+    let parameters = values.iter().zip(types).zip(1..).map(|((value, ty), position)| {
+        value::parameter(value, ty).map_err(|reason| sql::Error::InvalidParameter((position, reason)))
+    });
+    parameters.collect()
+}
+
+/// Refuses a statement whose columns the interface cannot carry, before it does anything.
+pub(crate) fn check_columns(statement: &Statement) -> Result<(), sql::Error> {
+    let unsupported = statement.columns().iter().find_map(|column| value::unsupported(column.name(), column.type_()));
+    unsupported.map_or(Ok(()), |reason| Err(not_supported(reason)))
+}
+
+/// Executes a bound statement and reads all it returns. The request is sent when this is first polled, so that requests polled in
+/// order share a round trip.
+pub(crate) async fn fetch(
+    client: &Client,
+    statement: &Statement,
+    parameters: Vec<Parameter>,
+) -> Result<sql::Rows, Failure> {
+    let stream = client.query_raw(statement, parameters).await.map_err(|error| classify(&error))?;
+    let mut stream = pin!(stream);
+    let (mut rows, mut size_bytes) = (Vec::new(), 0);
+    while let Some(row) = stream.try_next().await.map_err(|error| classify(&error))? {
+        size_bytes += row.raw_size_bytes() + row.len();
+        if size_bytes > MAX_ENTRY_BYTES {
+            return Err(Failure::TooLarge(format!(
+                "a statement returned more than {MAX_ENTRY_BYTES} bytes, the most one entry holds: read less at once",
+            )));
+        }
+        let values = (0..row.len()).map(|index| match row.try_get::<_, Column>(index) {
+            Ok(Column(value)) => value,
+            Err(error) => Err(error.to_string()),
+        });
+        match values.collect::<Result<Vec<_>, _>>() {
+            Ok(values) => rows.push(values),
+            Err(reason) => return Err(Failure::Refused(not_supported(reason))),
+        }
+    }
+    let affected = stream.rows_affected().unwrap_or_default();
+    let columns = statement.columns().iter().map(|column| column.name().to_owned()).collect();
+    Ok(sql::Rows { columns, rows, affected })
+}
+
+/// A session's prepared statements, by text. Dropping one closes it on the server.
+#[derive(Default)]
+pub(crate) struct StatementCache {
+    by_text: HashMap<Arc<str>, Entry>,
+    clock: u64,
+}
+
+struct Entry {
+    statement: Statement,
+    last_use: u64,
+}
+
+impl StatementCache {
+    const CAPACITY: usize = 256;
+
+    pub(crate) fn get(&mut self, text: &str) -> Option<Statement> {
+        self.clock += 1;
+        let entry = self.by_text.get_mut(text)?;
+        entry.last_use = self.clock;
+        Some(entry.statement.clone())
+    }
+
+    pub(crate) fn insert(&mut self, text: &str, statement: Statement) {
+        if self.by_text.len() >= Self::CAPACITY {
+            let oldest = self.by_text.iter().min_by_key(|(_, entry)| entry.last_use).map(|(text, _)| Arc::clone(text));
+            oldest.and_then(|text| self.by_text.remove(&text));
+        }
+        self.by_text.insert(text.into(), Entry { statement, last_use: self.clock });
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.by_text.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_statements_pass_whatever_precedes_them() {
+        for text in [
+            "SELECT 1",
+            "  \n\tselect 1",
+            "-- a note\nInsert INTO t VALUES (1)",
+            "/* a /* nested */ note */ UPDATE t SET a = 1",
+            "((SELECT 1) UNION SELECT 2)",
+            "( -- note\n /* note */ ( VALUES (1)))",
+            "WITH a AS (SELECT 1) SELECT * FROM a",
+            "DELETE FROM t",
+            "MERGE INTO t USING s ON true WHEN MATCHED THEN DELETE",
+        ] {
+            assert!(check(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_passes() {
+        for text in [
+            "",
+            " ; ",
+            "-- SELECT 1",
+            "/* SELECT 1",
+            "/* /* */ SELECT 1",
+            "/* */ */ SELECT 1",
+            "SET ROLE postgres",
+            "BEGIN",
+            "COMMIT",
+            "ROLLBACK",
+            "SAVEPOINT a",
+            "DO $$ BEGIN END $$",
+            "COPY t TO STDOUT",
+            "CALL p()",
+            "EXPLAIN ANALYZE DELETE FROM t",
+            "LISTEN c",
+            "LOCK TABLE t",
+            "TABLE t",
+            "CREATE TABLE t ()",
+            "PREPARE TRANSACTION 'a'",
+            "SELECTED",
+            "SELECT_1",
+            "SELECT\u{a0}1",
+            "SELECT 1\0",
+            "; SELECT 1",
+            "\"SELECT\" 1",
+            "--\r/**/COMMIT",
+            "/*SELECT*/COMMIT",
+        ] {
+            assert!(check(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_refusal_names_the_rule_and_the_word() {
+        let Err(sql::Error::Other(error)) = check("/* x */ set search_path = a") else { panic!("refused") };
+        assert_eq!(error.code, "0A000");
+        assert!(error.message.contains("SELECT, INSERT") && error.message.contains("\"set\""), "{}", error.message);
+    }
+}

@@ -1,0 +1,92 @@
+//! A guest's transaction: done on the server, or answered from its record.
+
+use host_bindings::nexus::sql::sql::{Error, Isolation, Value};
+use host_recorder::TransactionStep;
+use host_types::Fault;
+
+use crate::SqlContext;
+use crate::record::Answer;
+
+mod commit;
+mod open;
+mod recorded;
+mod savepoints;
+
+use open::OpenTransaction;
+use recorded::RecordedTransaction;
+
+/// Either way, the guest sees the same.
+pub(crate) enum Transaction {
+    Open(Box<OpenTransaction>),
+    Recorded(RecordedTransaction),
+}
+
+impl Transaction {
+    /// Asks the record first. The server is not asked before the first statement.
+    pub(crate) fn begin(context: &SqlContext, isolation: Isolation) -> Result<Self, Fault> {
+        let arguments: &[u8] = match isolation {
+            Isolation::ReadCommitted => b"read-committed",
+            Isolation::Serializable => b"serializable",
+        };
+        let recorder = context.recorder.clone();
+        Ok(match context.recorder.transaction(arguments)? {
+            TransactionStep::Recorded(record) => Self::Recorded(RecordedTransaction::read(recorder, &record)?),
+            TransactionStep::Perform(entry) => {
+                Self::Open(Box::new(OpenTransaction::new(context.pool.clone(), recorder, entry, isolation)))
+            }
+        })
+    }
+
+    pub(crate) async fn run(&mut self, text: &str, parameters: &[Value]) -> Result<Answer, Fault> {
+        match self {
+            Self::Open(open) => open.run(text, parameters).await,
+            Self::Recorded(recorded) => recorded.run(text, parameters),
+        }
+    }
+
+    pub(crate) fn savepoint(&mut self) -> Result<(), Fault> {
+        match self {
+            Self::Open(open) => open.savepoint(),
+            Self::Recorded(recorded) => recorded.savepoint(),
+        }
+    }
+
+    pub(crate) fn release(&mut self) -> Result<(), Fault> {
+        match self {
+            Self::Open(open) => open.release(),
+            Self::Recorded(recorded) => recorded.release(),
+        }
+    }
+
+    pub(crate) fn roll_back_to(&mut self) -> Result<(), Fault> {
+        match self {
+            Self::Open(open) => open.roll_back_to(),
+            Self::Recorded(recorded) => recorded.roll_back_to(),
+        }
+    }
+
+    pub(crate) async fn commit(&mut self) -> Result<Result<(), Error>, Fault> {
+        match self {
+            Self::Open(open) => open.commit().await,
+            Self::Recorded(recorded) => recorded.commit(),
+        }
+    }
+
+    /// Nothing when it has ended already.
+    pub(crate) async fn roll_back(&mut self) -> Result<(), Fault> {
+        match self {
+            Self::Open(open) => open.roll_back().await,
+            Self::Recorded(recorded) => recorded.roll_back(),
+        }
+    }
+}
+
+/// The guest used a transaction after its end.
+fn ended() -> Fault {
+    Fault::Guest("a transaction was used after it had been committed or rolled back".into())
+}
+
+/// The guest closed a savepoint it had not opened.
+fn no_savepoint() -> Fault {
+    Fault::Guest("a savepoint was released or rolled back, and none is open".into())
+}

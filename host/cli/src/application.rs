@@ -1,0 +1,76 @@
+//! The manifest and the components it names.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use host_engine::{CompileCache, Engine};
+use host_manifest::{App, Interfaces};
+use host_runtime::{PLATFORM, Revision};
+use host_types::Digest;
+
+/// A checked manifest, and the folder its paths are relative to.
+pub(crate) struct Application {
+    pub(crate) app: Arc<App>,
+    pub(crate) root: PathBuf,
+}
+
+impl Application {
+    /// Reads and checks the manifest; variables come from `SPIN_VARIABLE_<NAME>`.
+    pub(crate) fn load(manifest: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(manifest).with_context(|| {
+            format!("{}: no manifest there; run in the application's folder, or name it with --manifest", manifest.display())
+        })?;
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with("SPIN_VARIABLE_"))
+            .collect::<BTreeMap<_, _>>();
+        let app = App::load(&manifest.display().to_string(), &text, &environment)?;
+        let root = match manifest.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        Ok(Self { app: Arc::new(app), root })
+    }
+
+    /// Where a component's bytes are. Sources below `target/` follow cargo when its target folder is elsewhere.
+    pub(crate) fn source(&self, component: &host_manifest::Component) -> PathBuf {
+        match (component.source.strip_prefix("target"), std::env::var_os("CARGO_TARGET_DIR")) {
+            (Ok(below), Some(target)) => PathBuf::from(target).join(below),
+            _ => self.root.join(&component.source),
+        }
+    }
+
+    /// The bytes of every component.
+    pub(crate) fn revisions(&self) -> Result<Vec<Revision>> {
+        let mut revisions = Vec::new();
+        for component in self.app.components.values() {
+            let path = self.source(component);
+            let wasm = std::fs::read(&path).with_context(|| {
+                format!("{}: component {} is not built; run `nexus build`", path.display(), component.id)
+            })?;
+            revisions.push((component.id.clone(), Digest::of(&wasm), wasm));
+        }
+        Ok(revisions)
+    }
+
+    /// Checks what only the components can tell: that each import is answered and each grant is there.
+    pub(crate) async fn check_links(&self, engine: &Engine, cache: &CompileCache, revisions: &[Revision]) -> Result<()> {
+        let mut interfaces = BTreeMap::new();
+        for (id, digest, wasm) in revisions {
+            let loaded = cache.load(wasm.clone().into(), *digest).await.with_context(|| format!("component {id}"))?;
+            let host_engine::Interfaces { imports, exports } = host_engine::interfaces(engine, &loaded.component);
+            // An import without functions only names types: there is nothing to answer.
+            let imports = imports
+                .into_iter()
+                .filter(|name| !host_engine::imported_functions(engine, &loaded.component, name).is_empty())
+                .collect();
+            interfaces.insert(id.clone(), Interfaces { imports, exports });
+        }
+        if let Err(errors) = self.app.check_links(&interfaces, PLATFORM) {
+            bail!("{errors}");
+        }
+        Ok(())
+    }
+}

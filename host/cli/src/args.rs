@@ -1,0 +1,141 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A marketplace of WebAssembly components on a durable host.
+#[derive(Debug, Parser)]
+#[command(name = "nexus", version, about, max_term_width = 120)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+    /// Print JSON instead of text, one object a line.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Build, migrate and serve: all a new user types.
+    Up(UpArgs),
+    /// Build the components the manifest names.
+    Build(ManifestArgs),
+    /// Check manifest, components, grants and imports without starting anything.
+    Check(ManifestArgs),
+    /// Bring the database up to date.
+    Migrate(MigrateArgs),
+    /// Fill a running marketplace with a small demo, through its public interface.
+    Seed(ReachArgs),
+    /// List the components a running host serves.
+    Components(ReachArgs),
+    /// Look at invocations, and set paused ones going again.
+    Invocations(InvocationsArgs),
+    /// Find out what is wrong with this machine, the data directory or the database.
+    Doctor(DoctorArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ManifestArgs {
+    /// The application.
+    #[arg(long, default_value = "spin.toml")]
+    pub(crate) manifest: PathBuf,
+    /// Where a private PostgreSQL, keys and compiled components are kept.
+    #[arg(long, default_value = ".nexus")]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) application: ManifestArgs,
+    /// Where clients come in. Port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:5005")]
+    pub(crate) listen: SocketAddr,
+    /// Where operators come in. Port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:5006")]
+    pub(crate) admin: SocketAddr,
+    /// A PostgreSQL (15 or later) instead of the private one; the user must be allowed to create roles.
+    #[arg(long, env = "NEXUS_DATABASE_URL", hide_env_values = true)]
+    pub(crate) database_url: Option<String>,
+    /// Serve the components as they were last built.
+    #[arg(long)]
+    pub(crate) no_build: bool,
+    /// Seed an empty marketplace with the demo.
+    #[arg(long)]
+    pub(crate) seed: bool,
+    /// Written once the host serves: {"url","admin_url","admin_token","pid"}.
+    #[arg(long)]
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    pub(crate) application: ManifestArgs,
+    /// See `nexus up --database-url`.
+    #[arg(long, env = "NEXUS_DATABASE_URL", hide_env_values = true)]
+    pub(crate) database_url: Option<String>,
+    /// List what would run.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReachArgs {
+    /// The data directory of the running host: there it wrote where it listens.
+    #[arg(long, default_value = ".nexus")]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InvocationsArgs {
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    #[command(subcommand)]
+    pub(crate) verb: InvocationsVerb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum InvocationsVerb {
+    /// The newest first.
+    List {
+        /// running, suspended, paused, completed, failed or cancelled.
+        #[arg(long)]
+        status: Option<String>,
+        /// Of one component.
+        #[arg(long)]
+        component: Option<String>,
+        /// At most this many, 1 to 100.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+        /// Go on where the last list ended.
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// One of them, with its journal.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Set a paused one going again.
+    Resume {
+        /// Its id.
+        id: String,
+    },
+    /// Stop an open one at its next step.
+    Pause {
+        /// Its id.
+        id: String,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) application: ManifestArgs,
+    /// See `nexus up --database-url`.
+    #[arg(long, env = "NEXUS_DATABASE_URL", hide_env_values = true)]
+    pub(crate) database_url: Option<String>,
+}

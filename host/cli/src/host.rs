@@ -1,0 +1,291 @@
+//! Everything wired together: from options to a serving host.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use host_basic::{MasterKey, PasswordOptions, Passwords, Services, TokenKeys};
+use host_engine::{CompileCache, Engine, EngineOptions};
+use host_http::{Check, Readiness};
+use host_invoker::{Invoker, InvokerOptions, Lease, Scheduler};
+use host_runtime::{Runtime, RuntimeOptions};
+use host_sql::{ModuleConnection, Pools};
+use host_store::{GoneBecause, Store, StoreOptions};
+use host_types::{Clock, Rng, SystemClock, SystemRng};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::application::Application;
+use crate::keys::InstallationKey;
+use crate::operate::Operator;
+
+/// What a host needs.
+pub(crate) struct HostOptions<'a> {
+    pub(crate) application: &'a Application,
+    pub(crate) data_dir: &'a Path,
+    pub(crate) database_url: &'a str,
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+/// A host that serves.
+pub(crate) struct Host {
+    pub(crate) url: String,
+    pub(crate) admin_url: String,
+    pub(crate) admin_token: String,
+    invoker: Invoker,
+    store: Arc<Store>,
+    stop: watch::Sender<bool>,
+    servers: Vec<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
+    lease_lost: watch::Receiver<bool>,
+}
+
+/// How long a node counts as alive after its last heartbeat.
+const LEASE: Duration = Duration::from_secs(5);
+/// How long a stopping host waits for what it has begun.
+const DRAIN: Duration = Duration::from_secs(30);
+/// How long the journal of an ended invocation is kept.
+const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Attempts at once: each holds an instance or more, and the pool has two thousand.
+const MAX_ATTEMPTS: usize = 256;
+/// The store's own connections, the journal's writers among them.
+const STORE_CONNECTIONS: u32 = 6;
+
+/// What [`open_store`] would run.
+pub(crate) async fn pending_migrations(
+    application: &Application,
+    database_url: &str,
+    key: &InstallationKey,
+    clock: &Arc<dyn Clock>,
+    rng: &Arc<dyn Rng>,
+) -> Result<Vec<String>> {
+    let store = connect(database_url, key, clock, rng).await?;
+    let mut pending = store.pending_host().await?;
+    for (schema, folder) in module_migrations(application) {
+        pending.extend(store.pending_module(&schema, &folder).await?);
+    }
+    store.close().await;
+    Ok(pending.into_iter().map(|migration| format!("{}/{}", migration.schema, migration.file)).collect())
+}
+
+async fn connect(database_url: &str, key: &InstallationKey, clock: &Arc<dyn Clock>, rng: &Arc<dyn Rng>) -> Result<Store> {
+    let options = StoreOptions {
+        master_key: key.derive("store"),
+        lease_ms: LEASE.as_millis() as u32,
+        max_connections: STORE_CONNECTIONS,
+        clock: Arc::clone(clock),
+        rng: Arc::clone(rng),
+    };
+    Ok(Store::connect(database_url, options).await?)
+}
+
+/// Schemas with their folders of migrations.
+fn module_migrations(application: &Application) -> Vec<(String, PathBuf)> {
+    let schemas = application.app.components.values().filter_map(|component| component.schema.as_ref());
+    let folders = schemas.map(|schema| (schema.to_string(), application.root.join("migrations").join(schema.as_str())));
+    folders.filter(|(_, folder)| folder.is_dir()).collect()
+}
+
+/// The database, migrated, with a login for each module.
+pub(crate) async fn open_store(
+    application: &Application,
+    database_url: &str,
+    key: &InstallationKey,
+    clock: &Arc<dyn Clock>,
+    rng: &Arc<dyn Rng>,
+) -> Result<Arc<Store>> {
+    let store = connect(database_url, key, clock, rng).await?;
+    store.migrate_host().await?;
+    for component in application.app.components.values() {
+        if let Some(schema) = &component.schema {
+            store.provision_module(schema.as_str()).await?;
+        }
+    }
+    for (schema, folder) in module_migrations(application) {
+        store.migrate_module(&schema, &folder).await?;
+    }
+    Ok(Arc::new(store))
+}
+
+impl Host {
+    pub(crate) async fn start(options: HostOptions<'_>) -> Result<Self> {
+        let HostOptions { application, data_dir, database_url, listen, admin } = options;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
+        let key = InstallationKey::load(data_dir, &*rng)?;
+        let engine = Engine::new(&EngineOptions::default())?;
+        let cache = CompileCache::open(&engine, &data_dir.join("compiled"), Arc::clone(&clock))?;
+        let revisions = application.revisions()?;
+        let (links, store) = tokio::join!(
+            application.check_links(&engine, &cache, &revisions),
+            open_store(application, database_url, &key, &clock, &rng),
+        );
+        links?;
+        let store = store?;
+
+        let registration = store.register_node(&node_name(data_dir, &*rng)?).await?;
+        let open = store.restrict_public().await?;
+        if !open.is_empty() {
+            tracing::warn!(functions = ?open, "this database user may not revoke these from PUBLIC; see `nexus doctor`");
+        }
+        let pools = Pools::new(host_sql::Options::default());
+        let mut module_pools = HashMap::new();
+        for component in application.app.components.values() {
+            if let Some(schema) = &component.schema {
+                let login = store.provision_module(schema.as_str()).await?;
+                let mut config: tokio_postgres::Config = database_url.parse().context("the database URL")?;
+                config.user(&login.role).password(&login.password);
+                config.application_name(host_store::application_name(registration.node));
+                let reset = open.iter().any(|function| function.contains("set_config"));
+                let connection = ModuleConnection { config, schema: schema.to_string(), reset };
+                module_pools.insert(component.id.clone(), pools.module(connection));
+            }
+        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let services = Arc::new(Services {
+            passwords: Passwords::new(&PasswordOptions::new(cores), Arc::clone(&rng))?,
+            tokens: TokenKeys::new(MasterKey::new(&key.derive("tokens"))),
+        });
+        let registered: Vec<_> = revisions.iter().map(|(id, digest, wasm)| (id.clone(), *digest, wasm.as_slice())).collect();
+        let number = store.register_deployment(&registered).await?;
+        let runtime = Arc::new(Runtime::new(RuntimeOptions {
+            engine,
+            cache,
+            app: Arc::clone(&application.app),
+            pools: module_pools,
+            services: Arc::clone(&services),
+            master_key: MasterKey::new(&key.derive("config")),
+        }));
+        let deployment = Arc::new(runtime.deploy(number, revisions).await?);
+        let invoker = Invoker::new(InvokerOptions {
+            store: Arc::clone(&store),
+            runtime,
+            deployment,
+            clock: Arc::clone(&clock),
+            rng: Arc::clone(&rng),
+            claim_secret: key.derive("idempotency keys"),
+            max_attempts: MAX_ATTEMPTS,
+        });
+
+        let lease = Lease::new(invoker.clone(), LEASE);
+        // The data directory's lock says that its earlier processes are dead: no need to wait until their leases run out.
+        for predecessor in registration.predecessors {
+            lease.succeed(predecessor).await;
+        }
+        let (lost, lease_lost) = watch::channel(false);
+        let background = vec![
+            tokio::spawn(async move {
+                lease.keep().await;
+                lost.send_replace(true);
+            }),
+            tokio::spawn(Scheduler::new(invoker.clone()).run()),
+            tokio::spawn(upkeep(Arc::clone(&store))),
+        ];
+        let (ready, readiness) = watch::channel(Readiness::default());
+        let background = background.into_iter().chain([tokio::spawn(look_after(Arc::clone(&store), ready))]).collect();
+
+        let (stop, stopped) = watch::channel(false);
+        let listener = TcpListener::bind(listen).await.with_context(|| occupied("--listen", listen))?;
+        let admin_listener = TcpListener::bind(admin).await.with_context(|| occupied("--admin", admin))?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let admin_url = format!("http://{}", admin_listener.local_addr()?);
+        let admin_token = hex::encode(rng.bytes::<32>());
+        let server = host_http::Server::new(host_http::ServerOptions {
+            listener,
+            app: Arc::clone(&application.app),
+            client: Arc::new(invoker.clone()),
+            verifier: Arc::new(move |key: &str, token: &str, now_ms: u64| {
+                let verified = services.tokens.verify(key, token, now_ms).map_err(|error| error.to_string())?;
+                Ok(host_http::Verified { payload: verified.payload })
+            }),
+            readiness,
+            clock: Arc::clone(&clock),
+            rng: Arc::clone(&rng),
+            limits: host_http::Limits::default(),
+        });
+        let operator = Operator { store: Arc::clone(&store), invoker: invoker.clone() };
+        let admin = host_admin::Server::new(admin_listener, admin_token.clone(), Arc::new(operator));
+        let servers = vec![
+            tokio::spawn(server.run(wait_for(stopped.clone()))),
+            tokio::spawn(admin.run(wait_for(stopped))),
+        ];
+        Ok(Self { url, admin_url, admin_token, invoker, store, stop, servers, background, lease_lost })
+    }
+
+    /// Returns when others have declared this node gone: it can do nothing any more.
+    pub(crate) async fn lease_lost(&self) {
+        wait_for(self.lease_lost.clone()).await;
+    }
+
+    /// Stops accepting, lets what has begun end, leaves the rest to another start.
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.stop.send_replace(true);
+        self.invoker.drain(DRAIN).await;
+        for server in self.servers {
+            let _ = server.await;
+        }
+        for task in &self.background {
+            task.abort();
+        }
+        // What is left belongs to whoever comes next, at once and not when the lease runs out.
+        self.store.mark_gone(self.store.node(), GoneBecause::ProcessEnded).await?;
+        self.store.close().await;
+        Ok(())
+    }
+}
+
+/// Publishes what `/ready` answers.
+async fn look_after(store: Arc<Store>, ready: watch::Sender<Readiness>) {
+    let mut look = tokio::time::interval(Duration::from_secs(2));
+    loop {
+        look.tick().await;
+        let (ok, detail) = match store.next_due().await {
+            Ok(_) => (true, "answers".to_owned()),
+            Err(error) => (false, error.to_string()),
+        };
+        ready.send_replace(Readiness { checks: vec![Check { name: "database", ok, detail }] });
+    }
+}
+
+/// Makes partitions ahead, and forgets what is past its time.
+async fn upkeep(store: Arc<Store>) {
+    let mut hourly = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        hourly.tick().await;
+        let done = async {
+            store.create_partitions().await?;
+            store.expire_keys().await?;
+            store.forget_nodes().await?;
+            store.drop_finished(RETENTION.as_millis() as u64).await
+        };
+        if let Err(error) = done.await {
+            tracing::warn!(%error, "the upkeep of the database failed; trying again in an hour");
+        }
+    }
+}
+
+async fn wait_for(mut stopped: watch::Receiver<bool>) {
+    // A dropped sender is a stop as well.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// A node's name belongs to its data directory: who registers under it holds the directory's lock.
+fn node_name(data_dir: &Path, rng: &dyn Rng) -> Result<String> {
+    let path = data_dir.join("node");
+    if let Ok(name) = std::fs::read_to_string(&path) {
+        return Ok(name.trim().to_owned());
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = format!("{host}/{}", hex::encode(rng.bytes::<8>()));
+    std::fs::write(&path, &name).with_context(|| path.display().to_string())?;
+    Ok(name)
+}
+
+fn occupied(argument: &str, address: SocketAddr) -> String {
+    format!("cannot listen on {address}: is another host running? choose another address with {argument} (port 0 picks a free one)")
+}

@@ -1,0 +1,247 @@
+//! The admin port's view of store, invoker and deployment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use host_admin::{
+    ComponentView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, NodeStatus,
+    NodeView, Operate, OperateError, Operation, PayloadView, RevisionDigest, Status, Timestamp,
+};
+use host_invoker::Invoker;
+use host_journal::{Body, CommandKind, Entry, FenceReason, InvocationStatus, Seal, SealError};
+use host_runtime::Deployment;
+use host_store::{InvocationRow, Store};
+use host_types::{InvocationId, Position};
+
+/// What an operator reaches.
+pub(crate) struct Operator {
+    pub(crate) store: Arc<Store>,
+    pub(crate) invoker: Invoker,
+}
+
+impl Operate for Operator {
+    fn components(&self) -> Operation<'_, Vec<ComponentView>> {
+        Box::pin(async move {
+            let deployment = self.invoker.deployment();
+            let view = |(id, revision)| {
+                let granted = &deployment.app().components[id];
+                let routes = deployment.app().routes.iter().filter(|route| route.component == *id);
+                ComponentView {
+                    id: id.clone(),
+                    description: granted.description.clone(),
+                    revision: RevisionDigest(revision),
+                    deployment: deployment.number(),
+                    schema: granted.schema.as_ref().map(ToString::to_string),
+                    routes: routes.map(|route| route.pattern.to_string()).collect(),
+                }
+            };
+            Ok(deployment.revisions().map(view).collect())
+        })
+    }
+
+    fn list(&self, filter: Filter) -> Operation<'_, InvocationsView> {
+        Box::pin(async move {
+            let filter = host_store::Filter {
+                status: filter.status.map(stored_status),
+                component: filter.component,
+                limit: filter.limit.unwrap_or(20),
+                cursor: filter.cursor,
+            };
+            let page = self.store.list(&filter).await.map_err(unavailable)?;
+            Ok(InvocationsView { invocations: page.rows.iter().map(invocation).collect(), next_cursor: page.next })
+        })
+    }
+
+    fn show(&self, id: InvocationId) -> Operation<'_, InvocationDetail> {
+        Box::pin(async move {
+            let row = self.store.row(id).await.map_err(unavailable)?.ok_or(OperateError::NotFound(id))?;
+            let bodies = self.store.bodies(id).await.map_err(unavailable)?;
+            let deployment = self.invoker.deployment();
+            let mut describe = Describe { deployment: &deployment, targets: HashMap::new() };
+            // Payloads of a sensitive route are nobody's business, and gone once the invocation has ended.
+            let loaded = match row.erasure_salt {
+                None => self.store.load(id).await.ok().flatten(),
+                Some(_) => None,
+            };
+            let journal: Vec<EntryView> = match loaded {
+                Some(loaded) => loaded.entries.iter().map(|entry| describe.entry(entry)).collect(),
+                None => {
+                    let entries = bodies.iter().filter_map(|(index, body)| host_journal::decode(*index, body, &Hidden).ok());
+                    entries.map(|entry| redact(describe.entry(&entry))).collect()
+                }
+            };
+            Ok(InvocationDetail::new(invocation(&row), journal))
+        })
+    }
+
+    fn pause(&self, id: InvocationId) -> Operation<'_, InvocationView> {
+        Box::pin(async move {
+            self.invoker.pause(id).await.map_err(refused)?;
+            self.after(id).await
+        })
+    }
+
+    fn resume(&self, id: InvocationId) -> Operation<'_, InvocationView> {
+        Box::pin(async move {
+            self.invoker.resume(id).await.map_err(refused)?;
+            self.after(id).await
+        })
+    }
+
+    fn nodes(&self) -> Operation<'_, Vec<NodeView>> {
+        Box::pin(async move {
+            let nodes = self.store.nodes().await.map_err(unavailable)?;
+            let view = |row: host_store::NodeRow| NodeView {
+                id: row.node,
+                name: row.name,
+                status: match (row.gone, row.silent_ms > i64::from(row.lease_ms), row.draining) {
+                    (true, _, _) => NodeStatus::Gone,
+                    (false, true, _) => NodeStatus::Expired,
+                    (false, false, true) => NodeStatus::Draining,
+                    (false, false, false) => NodeStatus::Alive,
+                },
+                started_at: Timestamp::from_unix_ms(row.started_ms),
+                silent_ms: row.silent_ms.unsigned_abs(),
+                lease_ms: u64::from(row.lease_ms.unsigned_abs()),
+            };
+            Ok(nodes.into_iter().map(view).collect())
+        })
+    }
+}
+
+impl Operator {
+    async fn after(&self, id: InvocationId) -> Result<InvocationView, OperateError> {
+        let row = self.store.row(id).await.map_err(unavailable)?.ok_or(OperateError::NotFound(id))?;
+        Ok(invocation(&row))
+    }
+}
+
+/// Reads metadata without payloads: opens every one as an empty one.
+struct Hidden;
+
+impl Seal for Hidden {
+    fn seal(&self, _: u32, _: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn open(&self, _: u32, _: &[u8]) -> Result<Vec<u8>, SealError> {
+        Ok(vec![0])
+    }
+}
+
+fn redact(entry: EntryView) -> EntryView {
+    EntryView { answer: entry.answer.map(|_| PayloadView::Redacted { redacted: 0 }), ..entry }
+}
+
+/// Turns entries into what an operator reads.
+struct Describe<'a> {
+    deployment: &'a Deployment,
+    /// Of commands whose answer comes later.
+    targets: HashMap<Position, String>,
+}
+
+impl Describe<'_> {
+    fn entry(&mut self, entry: &Entry) -> EntryView {
+        let mut view = EntryView::new(entry.index, EntryKind::Started);
+        match &entry.body {
+            Body::Started(header) => view.target = Some(format!("{}:{}", header.component, header.function)),
+            Body::Fence { attempt, node, reason } => {
+                view.kind = EntryKind::Fence;
+                (view.attempt, view.node) = (Some(*attempt), Some(*node));
+                view.reason = Some(match reason {
+                    FenceReason::TakeOver => "taken over".into(),
+                    FenceReason::Retry(cause) => format!("tried again: {}", cause.text),
+                    FenceReason::Pause(cause) => format!("paused: {}", cause.text),
+                    FenceReason::Resume => "resumed".into(),
+                });
+            }
+            Body::Command { position, kind, target, answer, .. } => {
+                view.kind = match kind {
+                    CommandKind::Observation => EntryKind::Observation,
+                    CommandKind::Transaction => EntryKind::Transaction,
+                    CommandKind::Call => EntryKind::Call,
+                    CommandKind::External => EntryKind::ExternalEffect,
+                    CommandKind::Message => EntryKind::Message,
+                    CommandKind::Wait => EntryKind::Wait,
+                };
+                view.position = Some(position.into());
+                view.target = Some(target.clone());
+                view.answer = answer.as_ref().map(|answer| self.payload(target, answer));
+                if answer.is_none() {
+                    self.targets.insert(position.clone(), target.clone());
+                }
+            }
+            Body::Completion { position, answer } => {
+                view.kind = EntryKind::Completion;
+                view.position = Some(position.into());
+                let target = self.targets.remove(position).unwrap_or_default();
+                view.answer = Some(self.payload(&target, answer));
+            }
+            Body::Output(output) => {
+                view.kind = EntryKind::Output;
+                view.answer = Some(PayloadView::Redacted { redacted: output.len() as u64 });
+            }
+        }
+        view
+    }
+
+    fn payload(&self, target: &str, answer: &[u8]) -> PayloadView {
+        match self.deployment.answer_json(target, answer) {
+            Some(value) => PayloadView::Value(value),
+            None => PayloadView::Redacted { redacted: answer.len() as u64 },
+        }
+    }
+}
+
+fn invocation(row: &InvocationRow) -> InvocationView {
+    InvocationView {
+        id: row.invocation,
+        component: row.component.clone(),
+        function: row.function.clone(),
+        deployment: row.deployment,
+        status: shown_status(row),
+        cause: row.cause.clone(),
+        attempt: row.attempt,
+        failures: row.failures,
+        node: row.node,
+        parent: row.parent,
+        created_at: Timestamp::from_unix_ms(row.created_ms),
+        updated_at: Timestamp::from_unix_ms(row.updated_ms),
+        ended_at: row.ended_ms.map(Timestamp::from_unix_ms),
+        due_at: row.due_ms.map(Timestamp::from_unix_ms),
+    }
+}
+
+fn shown_status(row: &InvocationRow) -> Status {
+    match row.status {
+        InvocationStatus::Running => Status::Running,
+        InvocationStatus::Suspended => Status::Suspended,
+        InvocationStatus::Paused => Status::Paused,
+        InvocationStatus::Completed => Status::Completed,
+        InvocationStatus::Failed => Status::Failed,
+        InvocationStatus::Cancelled => Status::Cancelled,
+    }
+}
+
+const fn stored_status(status: Status) -> InvocationStatus {
+    match status {
+        Status::Running => InvocationStatus::Running,
+        Status::Suspended => InvocationStatus::Suspended,
+        Status::Paused => InvocationStatus::Paused,
+        Status::Completed => InvocationStatus::Completed,
+        Status::Failed => InvocationStatus::Failed,
+        Status::Cancelled => InvocationStatus::Cancelled,
+    }
+}
+
+fn unavailable(error: host_store::Error) -> OperateError {
+    OperateError::Unavailable(error.to_string())
+}
+
+fn refused(error: host_invoker::OperateError) -> OperateError {
+    match error {
+        host_invoker::OperateError::NotFound(id) => OperateError::NotFound(id),
+        host_invoker::OperateError::State { .. } => OperateError::Conflict(error.to_string()),
+        host_invoker::OperateError::Store(text) => OperateError::Unavailable(text),
+    }
+}

@@ -1,0 +1,134 @@
+//! `nexus up`: toolchain, PostgreSQL, build, migrate, serve, stop.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use host_postgres::{DataDir, Programs, Server};
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::application::Application;
+use crate::args::UpArgs;
+use crate::build;
+use crate::host::{Host, HostOptions};
+use crate::verbs::seed;
+
+/// Where a running host is reached: the ready file's contents.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Ready {
+    pub(crate) url: String,
+    pub(crate) admin_url: String,
+    pub(crate) admin_token: String,
+    pub(crate) pid: u32,
+}
+
+impl Ready {
+    /// Of the host on this data directory.
+    pub(crate) fn of(data_dir: &Path) -> Result<Self> {
+        let path = data_dir.join("ready.json");
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!("no host is running on {}: start one with `nexus up`, or name its folder with --data-dir", data_dir.display())
+        })?;
+        serde_json::from_str(&text).with_context(|| path.display().to_string())
+    }
+
+    fn write(&self, path: &Path) -> Result<()> {
+        use std::io::Write;
+        use std::os::unix::fs::OpenOptionsExt;
+
+        // Whoever waits for the file must never read half of it; it holds a token, so it is for its owner alone.
+        let temporary = path.with_extension("tmp");
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        writeln!(file, "{}", serde_json::to_string(self)?)?;
+        std::fs::rename(&temporary, path).with_context(|| path.display().to_string())
+    }
+}
+
+/// Serves until SIGTERM or SIGINT; a second one ends the process at once.
+pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
+    let application = Application::load(&args.application.manifest)?;
+    let data_dir = DataDir::lock(&args.application.data_dir)?;
+    let ready_path = data_dir.path().join("ready.json");
+    // Left behind by a host that was killed: nobody listens there.
+    let _ = std::fs::remove_file(&ready_path);
+
+    if !args.no_build {
+        build::build(&application, json)?;
+    }
+    let private = match &args.database_url {
+        Some(_) => None,
+        None => Some(start_postgres(&data_dir, json).await?),
+    };
+    let database_url = match (&args.database_url, &private) {
+        (Some(url), _) => url.clone(),
+        (None, Some(server)) => server.connection().url(),
+        (None, None) => unreachable!("without a URL there is a private server"),
+    };
+    let host = Host::start(HostOptions {
+        application: &application,
+        data_dir: data_dir.path(),
+        database_url: &database_url,
+        listen: args.listen,
+        admin: args.admin,
+    })
+    .await?;
+
+    let ready = Ready {
+        url: host.url.clone(),
+        admin_url: host.admin_url.clone(),
+        admin_token: host.admin_token.clone(),
+        pid: std::process::id(),
+    };
+    ready.write(&ready_path)?;
+    if let Some(path) = &args.ready_file {
+        ready.write(path)?;
+    }
+    if args.seed {
+        seed::seed(&ready, json).await?;
+    }
+    announce(&ready, json);
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = host.lease_lost() => {
+            anyhow::bail!("another node has taken over from this one, which was silent for too long: start it again");
+        }
+    }
+    tracing::info!("stopping: no new requests, finishing what has begun");
+    let _ = std::fs::remove_file(&ready_path);
+    let stopped = async {
+        host.stop().await?;
+        if let Some(server) = private {
+            server.stop().await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        stopped = stopped => stopped,
+        _ = terminate.recv() => std::process::exit(1),
+        _ = interrupt.recv() => std::process::exit(1),
+    }
+}
+
+pub(crate) async fn start_postgres(data_dir: &DataDir, json: bool) -> Result<Server> {
+    let mut say = |text: &str| {
+        if !json {
+            tracing::info!("{text}");
+        }
+    };
+    let programs = Programs::find_or_install(&mut say).await?;
+    Ok(Server::start(&programs, data_dir, &host_postgres::Options::default()).await?)
+}
+
+fn announce(ready: &Ready, json: bool) {
+    if json {
+        crate::print_line(&serde_json::json!({ "url": ready.url, "admin_url": ready.admin_url, "pid": ready.pid }).to_string());
+    } else {
+        crate::print_line(&format!("\n  the marketplace   {}\n  operators         {}\n", ready.url, ready.admin_url));
+        crate::print_line("  try: nexus seed, then nexus invocations list; Ctrl-C stops\n");
+    }
+}

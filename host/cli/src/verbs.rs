@@ -1,0 +1,8 @@
+//! The verbs beside `up` and `build`, a file each.
+
+pub(crate) mod check;
+pub(crate) mod components;
+pub(crate) mod doctor;
+pub(crate) mod invocations;
+pub(crate) mod migrate;
+pub(crate) mod seed;

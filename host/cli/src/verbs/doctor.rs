@@ -1,0 +1,97 @@
+//! `nexus doctor`: what is wrong with this machine, the data directory or the database, and what to do about it.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use host_engine::{Allocation, Engine, EngineOptions};
+use host_postgres::{DataDir, Programs};
+use host_store::{Store, StoreOptions};
+use host_types::{Clock, Rng, SystemClock, SystemRng};
+
+use crate::application::Application;
+use crate::args::DoctorArgs;
+use crate::keys::InstallationKey;
+
+/// One thing that was looked at.
+struct Finding {
+    subject: &'static str,
+    ok: bool,
+    detail: String,
+}
+
+pub(crate) async fn doctor(args: DoctorArgs, json: bool) -> Result<()> {
+    let mut findings = vec![manifest(&args), engine(), postgres().await, data_dir(&args)];
+    if let Some(url) = &args.database_url {
+        findings.push(database(&args, url).await);
+    }
+    let sound = findings.iter().all(|finding| finding.ok);
+    for Finding { subject, ok, detail } in findings {
+        crate::print_line(&if json {
+            serde_json::json!({ "subject": subject, "ok": ok, "detail": detail }).to_string()
+        } else {
+            format!("{}  {subject:<12} {detail}", if ok { "ok   " } else { "WRONG" })
+        });
+    }
+    if sound { Ok(()) } else { anyhow::bail!("something is wrong: see above") }
+}
+
+fn finding(subject: &'static str, result: Result<String>) -> Finding {
+    match result {
+        Ok(detail) => Finding { subject, ok: true, detail },
+        Err(error) => Finding { subject, ok: false, detail: format!("{error:#}") },
+    }
+}
+
+fn manifest(args: &DoctorArgs) -> Finding {
+    let read = Application::load(&args.application.manifest).and_then(|application| {
+        let revisions = application.revisions()?;
+        Ok(format!("{} components, all built", revisions.len()))
+    });
+    finding("application", read)
+}
+
+fn engine() -> Finding {
+    let detail = Engine::new(&EngineOptions::default()).map(|engine| match engine.allocation() {
+        Allocation::Pooled => "instances come from a pool".to_owned(),
+        Allocation::OnDemand => "no pool could be reserved: raise the limit of virtual memory (`ulimit -v`)".to_owned(),
+    });
+    finding("engine", detail.map_err(Into::into))
+}
+
+async fn postgres() -> Finding {
+    let found = Programs::find().await;
+    finding("postgresql", found.map(|found| format!("{} in {}", found.major(), found.dir().display())).map_err(Into::into))
+}
+
+fn data_dir(args: &DoctorArgs) -> Finding {
+    let path = &args.application.data_dir;
+    match DataDir::lock(path) {
+        Ok(_) => finding("data", Ok(format!("{} is free", path.display()))),
+        Err(host_postgres::Error::Locked { pid, .. }) => {
+            let holder = pid.map_or_else(|| "a host".to_owned(), |pid| format!("the host with pid {pid}"));
+            finding("data", Ok(format!("{} is in use by {holder}", path.display())))
+        }
+        Err(error) => finding("data", Err(error.into())),
+    }
+}
+
+async fn database(args: &DoctorArgs, url: &str) -> Finding {
+    let looked = async {
+        let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let key = InstallationKey::load(&args.application.data_dir, &*rng)?;
+        let options =
+            StoreOptions { master_key: key.derive("store"), lease_ms: 5_000, max_connections: 1, clock, rng };
+        let store = Store::connect(url, options).await?;
+        let open = store.restrict_public().await?;
+        store.close().await;
+        if open.is_empty() {
+            return Ok("reachable, and closed to what modules must not call".to_owned());
+        }
+        anyhow::bail!(
+            "PUBLIC may still call {}: have a superuser run `REVOKE EXECUTE ON FUNCTION … FROM PUBLIC` in this database",
+            open.join(", "),
+        )
+    };
+    finding("database", looked.await)
+}

@@ -1,0 +1,164 @@
+//! What goes wrong in the database, by what the caller does about it.
+
+use std::path::PathBuf;
+
+use host_journal::{AppendError, DecodeError};
+use host_types::NodeId;
+
+/// What this crate's functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// SQLSTATE of a write under an unknown node or a wrong token.
+pub const SQLSTATE_WRONG_TOKEN: &str = "NX001";
+/// SQLSTATE of an append whose index or id is taken, or whose node was declared gone.
+pub const SQLSTATE_FENCED: &str = "NX002";
+/// SQLSTATE of a claim of a key that another invocation holds.
+pub const SQLSTATE_KEY_TAKEN: &str = "NX003";
+
+/// Why the store could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The connection failed or cannot be made. Another try may succeed; whether a write happened is unknown.
+    #[error("the database cannot be reached")]
+    Unreachable(#[source] sqlx::Error),
+    /// All connections are in use.
+    #[error("no database connection came free in time")]
+    Busy,
+    /// The database answered with an error.
+    #[error("the database refused a statement")]
+    Database(#[source] sqlx::Error),
+    /// The URL is none.
+    #[error("the database URL is not valid")]
+    Url(#[source] sqlx::Error),
+    /// The server lacks what this needs.
+    #[error("PostgreSQL {found} is too old: version 15 or later is needed")]
+    ServerTooOld {
+        /// Its version.
+        found: String,
+    },
+    /// [`crate::Store::migrate_host`] was not called.
+    #[error("the schema of the host is not there yet: migrate first")]
+    NotMigrated,
+    /// Data in the database was sealed under another master key.
+    #[error("data key {id} cannot be opened with this master key: it is not the one this database was made with")]
+    MasterKey {
+        /// The data key.
+        id: i32,
+    },
+    /// A file that was applied has been edited since.
+    #[error("{} was changed after it was applied: restore it, and make the change in a new file", file.display())]
+    MigrationChanged {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A migration that was applied is not here: the database is newer than this program.
+    #[error("the schema {schema:?} has migration {version}, of which there is no file: the database is newer")]
+    MigrationMissing {
+        /// The schema.
+        schema: String,
+        /// The number of the migration.
+        version: i64,
+    },
+    /// A migration did not run.
+    #[error("the migration {} failed", file.display())]
+    MigrationFailed {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A folder of migrations cannot be read.
+    #[error("the migrations in {} cannot be read", folder.display())]
+    MigrationFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A name that cannot be a module's schema.
+    #[error(
+        "{0:?} cannot be a module's schema: lower-case letters, digits and underscores, and not one that is reserved"
+    )]
+    SchemaName(String),
+    /// A role has the name of a module's role and is something else.
+    #[error("the role {role:?} exists and does not belong to {belongs_to}")]
+    RoleTaken {
+        /// The role.
+        role: String,
+        /// What it should belong to.
+        belongs_to: String,
+    },
+    /// This node, or the one asked about, was declared gone: its invocations belong to others.
+    #[error("the node was declared gone")]
+    NodeGone,
+    /// Its invocations are not to be taken over.
+    #[error("node {0} is alive")]
+    NodeAlive(NodeId),
+    /// A node's connections did not end in time.
+    #[error("{remaining} connections of node {node} did not end")]
+    BackendsRemain {
+        /// The node.
+        node: NodeId,
+        /// How many.
+        remaining: i64,
+    },
+    /// A deployment or a revision that does not exist.
+    #[error("{0} is not registered")]
+    NotRegistered(String),
+    /// Stored bytes are not what they should be.
+    #[error("a stored entry cannot be read")]
+    Decode(#[from] DecodeError),
+    /// A stored value is not what it should be.
+    #[error("a stored row cannot be read: {0}")]
+    Row(String),
+}
+
+impl Error {
+    /// Whether another try can end differently.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Busy | Self::BackendsRemain { .. })
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::PoolTimedOut => Self::Busy,
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unreachable(error),
+            sqlx::Error::Database(answer) => match answer.code().as_deref() {
+                Some(SQLSTATE_FENCED) => Self::NodeGone,
+                // Connection exceptions, too many connections, shutdown and recovery.
+                Some(code) if code.starts_with("08") || code.starts_with("57P") || code == "53300" => {
+                    Self::Unreachable(error)
+                }
+                // No such schema, table or function.
+                Some("3F000" | "42P01" | "42883") => Self::NotMigrated,
+                _ => Self::Database(error),
+            },
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// What a SQLSTATE means for an append, for whoever runs the statements of [`host_journal::AppendJournal`].
+pub fn append_error(sqlstate: &str, message: &str) -> AppendError {
+    match sqlstate {
+        SQLSTATE_FENCED => AppendError::Fenced,
+        SQLSTATE_KEY_TAKEN => AppendError::KeyTaken,
+        _ => AppendError::Unknown(format!("{message} (SQLSTATE {sqlstate})")),
+    }
+}
+
+/// The same from the driver's error. One that is no answer of the database leaves open whether the append happened.
+pub(crate) fn append_error_from(error: &sqlx::Error) -> AppendError {
+    match error.as_database_error() {
+        Some(answer) => append_error(answer.code().as_deref().unwrap_or_default(), answer.message()),
+        None => AppendError::Unknown(error.to_string()),
+    }
+}

@@ -1,0 +1,240 @@
+//! Invocations as rows: loading, listing, and picking up the due ones.
+
+use host_journal::{DecodeError, Entry, InvocationStatus, decode};
+use host_types::{ComponentId, DeploymentNumber, InvocationId, NodeId};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
+use uuid::Uuid;
+
+use crate::{Error, Result, Store};
+
+/// `SELECT` with all columns of [`InvocationRow`], and what follows.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, component, function, deployment, status::text AS status, node_id, attempt, failures, \
+             (extract(epoch FROM due_at) * 1000)::bigint AS due_ms, cause, erasure_salt, parent, \
+             (extract(epoch FROM created_at) * 1000)::bigint AS created_ms, \
+             (extract(epoch FROM updated_at) * 1000)::bigint AS updated_ms, \
+             (extract(epoch FROM ended_at) * 1000)::bigint AS ended_ms FROM host.invocation ",
+            $rest
+        )
+    };
+}
+
+/// What is known in clear about an invocation. Times are milliseconds since 1970-01-01 UTC.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InvocationRow {
+    /// Which.
+    pub invocation: InvocationId,
+    /// The component called.
+    pub component: ComponentId,
+    /// The exported function.
+    pub function: String,
+    /// The deployment it is pinned to.
+    pub deployment: DeploymentNumber,
+    /// Where it stands.
+    pub status: InvocationStatus,
+    /// Its owner.
+    pub node: Option<NodeId>,
+    /// The number of its last attempt; 0 is the first.
+    pub attempt: u32,
+    /// Failed attempts in a row.
+    pub failures: u32,
+    /// When the next attempt may begin.
+    pub due_ms: Option<i64>,
+    /// Why it is paused, failed, or being retried.
+    pub cause: Option<String>,
+    /// Part of the key of its payloads.
+    pub erasure_salt: Option<[u8; 32]>,
+    /// The invocation that sent it.
+    pub parent: Option<InvocationId>,
+    /// When its row was written.
+    pub created_ms: i64,
+    /// When the row last changed.
+    pub updated_ms: i64,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+}
+
+/// An invocation with its whole record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The row.
+    pub row: InvocationRow,
+    /// The entries, in order, from index 0.
+    pub entries: Vec<Entry>,
+}
+
+/// Which invocations to list, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those that stand here.
+    pub status: Option<InvocationStatus>,
+    /// Only those of this component.
+    pub component: Option<ComponentId>,
+    /// How many at most.
+    pub limit: u32,
+    /// Only those after this one: [`Page::next`] of the page before.
+    pub cursor: Option<InvocationId>,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// Newest first.
+    pub rows: Vec<InvocationRow>,
+    /// The cursor of the next page, if there is one.
+    pub next: Option<InvocationId>,
+}
+
+impl Store {
+    /// An invocation with all its entries, decoded. [`Error::Decode`] when its payloads were erased, or cannot be read.
+    pub async fn load(&self, invocation: InvocationId) -> Result<Option<Loaded>> {
+        let Some(row) = self.row(invocation).await? else {
+            return Ok(None);
+        };
+        let bodies = self.bodies(invocation).await?;
+        let entries = match self.decode(&row, &bodies) {
+            Ok(entries) => entries,
+            Err((_, true)) => {
+                // Perhaps another node sealed it with a key that is newer than what is loaded here.
+                self.inner.keys.load(&mut *self.pool().acquire().await?).await?;
+                self.decode(&row, &bodies).map_err(|(error, _)| error)?
+            }
+            Err((error, false)) => return Err(error.into()),
+        };
+        Ok(Some(Loaded { row, entries }))
+    }
+
+    /// An invocation's row alone.
+    pub async fn row(&self, invocation: InvocationId) -> Result<Option<InvocationRow>> {
+        let select = sqlx::query_as(select!("WHERE id = $1"));
+        Ok(select.bind(invocation.0).fetch_optional(self.pool()).await?)
+    }
+
+    /// An invocation's entries as stored, in order: readable with [`host_journal::decode`] under any seal.
+    pub async fn bodies(&self, invocation: InvocationId) -> Result<Vec<(u32, Vec<u8>)>> {
+        let rows: Vec<(i32, Vec<u8>)> = sqlx::query_as(
+            "SELECT entry_index, body FROM host.journal_entry WHERE invocation_id = $1 ORDER BY entry_index",
+        )
+        .bind(invocation.0)
+        .fetch_all(self.pool())
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(index, body)| (index.unsigned_abs(), body))
+            .collect())
+    }
+
+    /// One page of invocations.
+    pub async fn list(&self, filter: &Filter) -> Result<Page> {
+        let mut select = sqlx::QueryBuilder::new(select!("WHERE true"));
+        // A condition that is not there cannot spoil the choice of the index.
+        if let Some(status) = filter.status {
+            select
+                .push(" AND status = ")
+                .push_bind(status.as_str())
+                .push("::text::host.invocation_status");
+        }
+        if let Some(component) = &filter.component {
+            select.push(" AND component = ").push_bind(component.as_str());
+        }
+        if let Some(cursor) = filter.cursor {
+            select.push(" AND id < ").push_bind(cursor.0);
+        }
+        // One more than asked for tells whether there is a next page.
+        select
+            .push(" ORDER BY id DESC LIMIT ")
+            .push_bind(i64::from(filter.limit) + 1);
+        let mut rows: Vec<InvocationRow> = select.build_query_as().fetch_all(self.pool()).await?;
+        let more = rows.len() > filter.limit as usize;
+        rows.truncate(filter.limit as usize);
+        let next = rows.last().filter(|_| more).map(|row| row.invocation);
+        Ok(Page { rows, next })
+    }
+
+    /// Up to `limit` invocations that nobody owns and whose time has come, given to this node, the longest due first. Several
+    /// nodes that ask at once get different ones. What this node does not get to, its successor finds among its own.
+    pub async fn due(&self, limit: u32) -> Result<Vec<InvocationId>> {
+        let ids = sqlx::query_scalar(
+            "WITH due AS (
+                 SELECT id, due_at FROM host.invocation
+                 WHERE due_at <= clock_timestamp() AND node_id IS NULL
+                     AND EXISTS (SELECT FROM host.node WHERE id = $1 AND gone_at IS NULL)
+                 ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
+             ), taken AS (
+                 UPDATE host.invocation SET node_id = $1, status = 'running', due_at = NULL, updated_at = now()
+                 FROM due WHERE invocation.id = due.id RETURNING invocation.id
+             )
+             SELECT id FROM due JOIN taken USING (id) ORDER BY due.due_at, id",
+        )
+        .bind(self.node().0)
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await?;
+        Ok(ids.into_iter().map(InvocationId).collect())
+    }
+
+    /// How long until the next one is due, milliseconds by the database's clock; 0 when one is.
+    pub async fn next_due(&self) -> Result<Option<u64>> {
+        let wait_ms: Option<i64> = sqlx::query_scalar(
+            "SELECT ceil(extract(epoch FROM min(due_at) - clock_timestamp()) * 1000)::bigint
+             FROM host.invocation WHERE due_at IS NOT NULL AND node_id IS NULL",
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(wait_ms.map(|wait_ms| wait_ms.max(0).unsigned_abs()))
+    }
+
+    /// Makes the payloads of an invocation unreadable for good, if it began with a salt. For one that has ended.
+    pub async fn erase(&self, invocation: InvocationId) -> Result<()> {
+        sqlx::query("UPDATE host.invocation SET erasure_salt = NULL WHERE id = $1 AND erasure_salt IS NOT NULL")
+            .bind(invocation.0)
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+
+    /// Decodes; an error says also whether a data key was missing.
+    fn decode(&self, row: &InvocationRow, bodies: &[(u32, Vec<u8>)]) -> Result<Vec<Entry>, (DecodeError, bool)> {
+        let seal = self.invocation_seal(row.invocation, row.erasure_salt);
+        let entries: Result<Vec<Entry>, DecodeError> =
+            bodies.iter().map(|(index, body)| decode(*index, body, &seal)).collect();
+        entries.map_err(|error| (error, seal.lacked_key()))
+    }
+}
+
+impl FromRow<'_, PgRow> for InvocationRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let status: &str = row.try_get("status")?;
+        let salt: Option<&[u8]> = row.try_get("erasure_salt")?;
+        let invalid = |what: &str| sqlx::Error::Decode(Error::Row(what.to_owned()).into());
+        Ok(Self {
+            invocation: InvocationId(row.try_get("id")?),
+            component: row.try_get::<String, _>("component")?.into(),
+            function: row.try_get("function")?,
+            deployment: DeploymentNumber(row.try_get("deployment")?),
+            status: status_from(status).ok_or_else(|| invalid("status"))?,
+            node: row.try_get::<Option<Uuid>, _>("node_id")?.map(NodeId),
+            attempt: row.try_get::<i32, _>("attempt")?.unsigned_abs(),
+            failures: row.try_get::<i32, _>("failures")?.unsigned_abs(),
+            due_ms: row.try_get("due_ms")?,
+            cause: row.try_get("cause")?,
+            erasure_salt: salt
+                .map(|salt| salt.try_into().map_err(|_| invalid("erasure salt")))
+                .transpose()?,
+            parent: row.try_get::<Option<Uuid>, _>("parent")?.map(InvocationId),
+            created_ms: row.try_get("created_ms")?,
+            updated_ms: row.try_get("updated_ms")?,
+            ended_ms: row.try_get("ended_ms")?,
+        })
+    }
+}
+
+pub(crate) fn status_from(word: &str) -> Option<InvocationStatus> {
+    use InvocationStatus::{Cancelled, Completed, Failed, Paused, Running, Suspended};
+    [Running, Suspended, Paused, Completed, Failed, Cancelled]
+        .into_iter()
+        .find(|status| status.as_str() == word)
+}

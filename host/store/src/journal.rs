@@ -1,0 +1,116 @@
+//! [`AppendJournal`]: the statements that ride a module's transaction, and the way to the group writer for everything else.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use host_journal::{Append, AppendError, AppendJournal, Claim, HostParameter, HostStatement, InvocationStatus, Seal};
+use host_types::InvocationId;
+
+use crate::Store;
+
+const CLAIM: &str = "SELECT host.claim($1, $2, $3, $4, $5, $6)";
+const APPEND: &str = "SELECT host.append($1, $2, $3, $4, $5, $6)";
+const START: &str = "SELECT host.start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const SEND: &str = "SELECT host.send($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+
+/// A `u64` of milliseconds as the database's bigint, which ends 292 million years later.
+pub(crate) fn bigint(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+/// An entry's index as the database's integer: an invocation has at most 50,000 entries.
+pub(crate) fn integer(index: u32) -> i32 {
+    i32::try_from(index).unwrap_or(i32::MAX)
+}
+
+impl Store {
+    fn statement<const N: usize>(&self, sql: &'static str, parameters: [HostParameter; N]) -> HostStatement {
+        let node = &self.inner.node;
+        let mut all = Vec::with_capacity(2 + N);
+        all.push(HostParameter::Uuid(Some(node.id.0)));
+        all.push(HostParameter::Bytes(Some(node.token.to_vec())));
+        all.extend(parameters);
+        HostStatement { sql, parameters: all }
+    }
+}
+
+impl AppendJournal for Store {
+    fn seal(&self, invocation: InvocationId, erasure_salt: Option<[u8; 32]>) -> Arc<dyn Seal> {
+        Arc::new(self.invocation_seal(invocation, erasure_salt))
+    }
+
+    fn claim_statement(&self, invocation: InvocationId, claim: &Claim) -> HostStatement {
+        self.statement(
+            CLAIM,
+            [
+                HostParameter::Bytes(Some(claim.key.to_vec())),
+                HostParameter::Bytes(Some(claim.fingerprint.to_vec())),
+                HostParameter::Uuid(Some(invocation.0)),
+                HostParameter::BigInt(bigint(claim.expires_ms)),
+            ],
+        )
+    }
+
+    fn append_statements(&self, append: &Append) -> Vec<HostStatement> {
+        let invocation = HostParameter::Uuid(Some(append.invocation.0));
+        let bodies = HostParameter::BytesArray(append.bodies.clone());
+        let status = append.status;
+        let mut statements = Vec::with_capacity(1 + append.messages.len());
+        statements.push(match &append.start {
+            Some(start) => self.statement(
+                START,
+                [
+                    invocation,
+                    bodies,
+                    HostParameter::Text(Some(start.component.as_str().to_owned())),
+                    HostParameter::Text(Some(start.function.clone())),
+                    HostParameter::BigInt(start.deployment.0),
+                    HostParameter::Bytes(start.erasure_salt.map(Vec::from)),
+                    HostParameter::Uuid(start.parent.map(|parent| parent.0)),
+                    HostParameter::Text(Some(status.unwrap_or(InvocationStatus::Running).as_str().to_owned())),
+                ],
+            ),
+            None => self.statement(
+                APPEND,
+                [
+                    invocation,
+                    HostParameter::Integer(integer(append.first_index)),
+                    bodies,
+                    HostParameter::Text(status.map(|status| status.as_str().to_owned())),
+                ],
+            ),
+        });
+        statements.extend(append.messages.iter().map(|message| {
+            self.statement(
+                SEND,
+                [
+                    HostParameter::Uuid(Some(message.invocation.0)),
+                    HostParameter::Bytes(Some(message.started.clone())),
+                    HostParameter::Text(Some(message.start.component.as_str().to_owned())),
+                    HostParameter::Text(Some(message.start.function.clone())),
+                    HostParameter::BigInt(message.start.deployment.0),
+                    HostParameter::Bytes(message.start.erasure_salt.map(Vec::from)),
+                    HostParameter::Uuid(message.start.parent.map(|parent| parent.0)),
+                    HostParameter::BigInt(bigint(message.due_ms)),
+                ],
+            )
+        }));
+        statements
+    }
+
+    fn append(&self, append: Append) -> Pin<Box<dyn Future<Output = Result<(), AppendError>> + Send + '_>> {
+        Box::pin(self.inner.writer.append(append))
+    }
+
+    fn append_lazily(&self, append: Append) {
+        self.inner.writer.append_lazily(append);
+    }
+}
+
+impl Store {
+    /// How many lazy appends were dropped because the writers could not keep up. Their invocations run again to their output.
+    pub fn lazy_appends_dropped(&self) -> u64 {
+        self.inner.writer.dropped()
+    }
+}

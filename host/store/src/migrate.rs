@@ -1,0 +1,188 @@
+//! Migrations: the host's own, embedded, and those of the modules, from their folders.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::Path;
+
+use sqlx::migrate::{MigrateError, Migration, Migrator};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor};
+
+use crate::names::{check_schema, host_role, owner_role, quoted, runtime_role};
+use crate::{Error, Result, Store};
+
+static HOST: Migrator = sqlx::migrate!("../../migrations/host");
+const HOST_SCHEMA: &str = "host";
+/// In each schema.
+const TABLE: &str = "_sqlx_migrations";
+
+/// A file that has not been applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingMigration {
+    /// The schema it changes.
+    pub schema: String,
+    /// The file's name.
+    pub file: String,
+}
+
+impl Store {
+    /// Makes or updates the schema `host` and whatever depends on it: the role that owns it, partitions for the time to come,
+    /// a data key, and what PUBLIC may not do. Safe on several nodes at once.
+    pub async fn migrate_host(&self) -> Result<()> {
+        let mut session = self.exclusive_session().await?;
+        let role = host_role(self.database());
+        self.ensure_role(&mut session, &role, HOST_SCHEMA, "NOLOGIN").await?;
+        let (schema, owner) = (quoted(HOST_SCHEMA), quoted(&role));
+        execute(
+            &mut session,
+            format!("CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {owner}"),
+        )
+        .await?;
+        let unrestricted = self.restrict(&mut session).await?;
+        if !unrestricted.is_empty() {
+            tracing::warn!(
+                count = unrestricted.len(),
+                "modules may call functions that only a superuser can revoke"
+            );
+        }
+        run(&mut session, &HOST, HOST_SCHEMA, &role, Path::new("migrations/host")).await?;
+        sqlx::query("SELECT host.create_partitions($1)")
+            .bind(crate::upkeep::MONTHS_AHEAD)
+            .execute(&mut session)
+            .await?;
+        self.inner.keys.ensure(&mut session).await?;
+        session.close().await?;
+        Ok(())
+    }
+
+    /// Applies the files of `folder` to a module's schema, as the role that owns it. [`Store::provision_module`] comes first.
+    pub async fn migrate_module(&self, schema: &str, folder: &Path) -> Result<()> {
+        check_schema(schema)?;
+        let migrator = read(folder).await?;
+        let mut session = self.exclusive_session().await?;
+        run(
+            &mut session,
+            &migrator,
+            schema,
+            &owner_role(self.database(), schema),
+            folder,
+        )
+        .await?;
+        // The module's own rights extend to every table of its schema, but this one is not the module's to change.
+        let (table, runtime) = (table(schema), quoted(&runtime_role(self.database(), schema)));
+        execute(&mut session, format!("REVOKE ALL ON {table} FROM {runtime}")).await?;
+        session.close().await?;
+        Ok(())
+    }
+
+    /// What [`Store::migrate_host`] would apply.
+    pub async fn pending_host(&self) -> Result<Vec<PendingMigration>> {
+        self.pending(&HOST, HOST_SCHEMA, Path::new("migrations/host")).await
+    }
+
+    /// What [`Store::migrate_module`] would apply.
+    pub async fn pending_module(&self, schema: &str, folder: &Path) -> Result<Vec<PendingMigration>> {
+        check_schema(schema)?;
+        self.pending(&read(folder).await?, schema, folder).await
+    }
+
+    async fn pending(&self, migrator: &Migrator, schema: &str, folder: &Path) -> Result<Vec<PendingMigration>> {
+        let table = table(schema);
+        let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+            .bind(&table)
+            .fetch_one(self.pool())
+            .await?;
+        let applied: Vec<(i64, Vec<u8>)> = match exists {
+            true => {
+                sqlx::query_as(AssertSqlSafe(format!("SELECT version, checksum FROM {table}")))
+                    .fetch_all(self.pool())
+                    .await?
+            }
+            false => Vec::new(),
+        };
+        let applied: HashMap<i64, Vec<u8>> = applied.into_iter().collect();
+        let mut pending = Vec::new();
+        for migration in migrator.iter() {
+            match applied.get(&migration.version) {
+                Some(checksum) if checksum[..] == migration.checksum[..] => {}
+                Some(_) => {
+                    return Err(Error::MigrationChanged {
+                        file: folder.join(file_name(migration)),
+                    });
+                }
+                None => pending.push(PendingMigration {
+                    schema: schema.to_owned(),
+                    file: file_name(migration),
+                }),
+            }
+        }
+        Ok(pending)
+    }
+}
+
+pub(crate) async fn execute(session: &mut PgConnection, statement: String) -> Result<()> {
+    session.execute(AssertSqlSafe(statement)).await?;
+    Ok(())
+}
+
+async fn read(folder: &Path) -> Result<Migrator> {
+    Migrator::new(folder.to_owned())
+        .await
+        .map_err(|error| Error::MigrationFolder {
+            folder: folder.to_owned(),
+            source: match error {
+                MigrateError::Source(source) => source,
+                other => Box::new(other),
+            },
+        })
+}
+
+async fn run(session: &mut PgConnection, files: &Migrator, schema: &str, role: &str, folder: &Path) -> Result<()> {
+    let mut migrator = Migrator {
+        migrations: Cow::Owned(files.migrations.to_vec()),
+        // The session holds a lock already, and the role may not take one.
+        locking: false,
+        ..Migrator::DEFAULT
+    };
+    migrator.dangerous_set_table_name(table(schema));
+    execute(
+        session,
+        format!("SET ROLE {}; SET search_path = {}", quoted(role), quoted(schema)),
+    )
+    .await?;
+    let outcome = migrator.run_direct(None, session, false).await;
+    let file = |version: i64| {
+        let found = migrator.iter().find(|migration| migration.version == version);
+        folder.join(found.map_or_else(|| version.to_string(), file_name))
+    };
+    outcome.map_err(|error| match error {
+        MigrateError::VersionMismatch(version) => Error::MigrationChanged { file: file(version) },
+        MigrateError::VersionMissing(version) => Error::MigrationMissing {
+            schema: schema.to_owned(),
+            version,
+        },
+        MigrateError::ExecuteMigration(source, version) => Error::MigrationFailed {
+            file: file(version),
+            source,
+        },
+        MigrateError::Execute(error) => error.into(),
+        other => Error::MigrationFolder {
+            folder: folder.to_owned(),
+            source: Box::new(other),
+        },
+    })?;
+    execute(session, "RESET ROLE; RESET search_path".to_owned()).await
+}
+
+fn table(schema: &str) -> String {
+    format!("{}.{TABLE}", quoted(schema))
+}
+
+/// The name by the convention of `migrations/`; the driver keeps its parts alone.
+fn file_name(migration: &Migration) -> String {
+    format!(
+        "{:04}_{}.sql",
+        migration.version,
+        migration.description.replace(' ', "_")
+    )
+}

@@ -1,0 +1,231 @@
+//! Running hosts: registration, lease, and the end of both. All times are the database's.
+
+use std::time::Duration;
+
+use host_types::NodeId;
+use ring::digest::{SHA256, digest};
+
+use crate::{Error, Result, Store};
+
+/// A clock further from the database's makes ids and due times that others cannot rely on.
+const MAX_CLOCK_OFFSET_MS: i64 = 1_000;
+/// How long a connection may take to end.
+const BACKEND_END_TIMEOUT_MS: i64 = 5_000;
+
+/// The name under which all connections of a node, the modules' too, appear in the server: takeover ends them by it.
+pub fn application_name(node: NodeId) -> String {
+    format!("nexus/{node}")
+}
+
+/// What the database said to a sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The database's clock minus ours, milliseconds.
+    pub clock_offset_ms: i64,
+    /// The clocks agree well enough to take work.
+    pub may_work: bool,
+    /// Until when the lease holds, by [`host_types::Clock::boot_ns`]; counted from before the question was asked.
+    pub lease_until_ns: u64,
+}
+
+/// What a new node learns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// The node.
+    pub node: NodeId,
+    /// Nodes of the same name that have not been declared gone. The name belongs to a data directory, and whoever registers
+    /// holds its lock: these are dead, whatever is left of their leases.
+    pub predecessors: Vec<NodeId>,
+    /// The first heartbeat.
+    pub heartbeat: Heartbeat,
+}
+
+/// A node as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRow {
+    /// The node.
+    pub node: NodeId,
+    /// Of its data directory.
+    pub name: String,
+    /// When it registered, milliseconds since 1970-01-01 UTC.
+    pub started_ms: i64,
+    /// How long ago it last gave a sign of life, milliseconds.
+    pub silent_ms: i64,
+    /// How long it may be silent, milliseconds.
+    pub lease_ms: i32,
+    /// It takes no new work.
+    pub draining: bool,
+    /// It was declared gone.
+    pub gone: bool,
+}
+
+/// Why a node is declared gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GoneBecause {
+    /// Nothing was heard of it for longer than its lease: checked again.
+    LeaseExpired,
+    /// Its process is known to be dead, or says so itself.
+    ProcessEnded,
+}
+
+impl Store {
+    /// Makes this process known as a node. From here on it may write.
+    pub async fn register_node(&self, name: &str) -> Result<Registration> {
+        let inner = &self.inner;
+        let token_hash = digest(&SHA256, &inner.node.token);
+        let asked = self.asked();
+        let mut transaction = self.pool().begin().await?;
+        let predecessors =
+            sqlx::query_scalar("SELECT id FROM host.node WHERE name = $1 AND gone_at IS NULL ORDER BY id")
+                .bind(name)
+                .fetch_all(&mut *transaction)
+                .await?;
+        let database_ms = sqlx::query_scalar(
+            "INSERT INTO host.node (id, name, token_hash, lease_ms) VALUES ($1, $2, $3, $4)
+             RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+        )
+        .bind(inner.node.id.0)
+        .bind(name)
+        .bind(token_hash.as_ref())
+        .bind(i32::try_from(inner.lease_ms).unwrap_or(i32::MAX))
+        .fetch_one(&mut *transaction)
+        .await?;
+        let heartbeat = self.answered(asked, database_ms);
+        transaction.commit().await?;
+        let predecessors = predecessors.into_iter().map(NodeId).collect();
+        Ok(Registration {
+            node: inner.node.id,
+            predecessors,
+            heartbeat,
+        })
+    }
+
+    /// Renews the lease. [`Error::NodeGone`] when others have taken over: this process must end, or register anew.
+    pub async fn heartbeat(&self) -> Result<Heartbeat> {
+        let asked = self.asked();
+        let database_ms: Option<i64> = sqlx::query_scalar(
+            "UPDATE host.node SET heartbeat_at = clock_timestamp() WHERE id = $1 AND gone_at IS NULL
+             RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+        )
+        .bind(self.node().0)
+        .fetch_optional(&self.inner.reserved)
+        .await?;
+        Ok(self.answered(asked, database_ms.ok_or(Error::NodeGone)?))
+    }
+
+    /// Nodes to take over from: those whose lease ran out, and those declared gone that still have invocations, since whoever
+    /// declared it may have died too.
+    pub async fn dead_nodes(&self) -> Result<Vec<NodeId>> {
+        let nodes = sqlx::query_scalar(
+            "SELECT id FROM host.node WHERE id <> $1 AND CASE
+                 WHEN gone_at IS NULL THEN heartbeat_at < clock_timestamp() - lease_ms * interval '1 millisecond'
+                 ELSE EXISTS (SELECT FROM host.invocation WHERE node_id = node.id)
+             END ORDER BY id",
+        )
+        .bind(self.node().0)
+        .fetch_all(&self.inner.reserved)
+        .await?;
+        Ok(nodes.into_iter().map(NodeId).collect())
+    }
+
+    /// Declares a node gone: nothing under its token is accepted any more. Returns whether it is gone now.
+    pub async fn mark_gone(&self, node: NodeId, because: GoneBecause) -> Result<bool> {
+        sqlx::query(
+            "UPDATE host.node SET gone_at = clock_timestamp() WHERE id = $1 AND gone_at IS NULL
+                 AND (NOT $2 OR heartbeat_at < clock_timestamp() - lease_ms * interval '1 millisecond')",
+        )
+        .bind(node.0)
+        .bind(because == GoneBecause::LeaseExpired)
+        .execute(&self.inner.reserved)
+        .await?;
+        self.is_gone(node).await
+    }
+
+    /// Ends every connection of a node and returns when they are gone: after that nothing it had begun can still commit.
+    pub async fn end_backends(&self, node: NodeId) -> Result<()> {
+        let name = application_name(node);
+        // All are told first; the server then waits for each.
+        let told = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+            WHERE application_name = $1 AND pid <> pg_backend_pid()";
+        let awaited = "SELECT count(*) FILTER (WHERE NOT pg_terminate_backend(pid, $2)) FROM pg_stat_activity \
+            WHERE application_name = $1 AND pid <> pg_backend_pid()";
+        let told: i64 = sqlx::query_scalar(told)
+            .bind(&name)
+            .fetch_one(&self.inner.reserved)
+            .await?;
+        if told == 0 {
+            return Ok(());
+        }
+        let waiting = sqlx::query_scalar(awaited)
+            .bind(&name)
+            .bind(BACKEND_END_TIMEOUT_MS)
+            .fetch_one(&self.inner.reserved);
+        let limit = Duration::from_millis(2 * BACKEND_END_TIMEOUT_MS.unsigned_abs());
+        let remaining: i64 = match tokio::time::timeout(limit, waiting).await {
+            Ok(remaining) => remaining?,
+            Err(_) => told,
+        };
+        if remaining == 0 {
+            Ok(())
+        } else {
+            Err(Error::BackendsRemain { node, remaining })
+        }
+    }
+
+    /// Says that this node takes no new work, or again does.
+    pub async fn drain(&self, draining: bool) -> Result<()> {
+        sqlx::query("UPDATE host.node SET draining = $2 WHERE id = $1")
+            .bind(self.node().0)
+            .bind(draining)
+            .execute(&self.inner.reserved)
+            .await?;
+        Ok(())
+    }
+
+    /// All nodes, newest first.
+    pub async fn nodes(&self) -> Result<Vec<NodeRow>> {
+        let rows: Vec<(uuid::Uuid, String, i64, i64, i32, bool, bool)> = sqlx::query_as(
+            "SELECT id, name, (extract(epoch FROM started_at) * 1000)::bigint,
+                 (extract(epoch FROM clock_timestamp() - heartbeat_at) * 1000)::bigint, lease_ms, draining, gone_at IS NOT NULL
+             FROM host.node ORDER BY id DESC",
+        )
+        .fetch_all(self.pool())
+        .await?;
+        let row = |(id, name, started_ms, silent_ms, lease_ms, draining, gone)| NodeRow {
+            node: NodeId(id),
+            name,
+            started_ms,
+            silent_ms,
+            lease_ms,
+            draining,
+            gone,
+        };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    pub(crate) async fn is_gone(&self, node: NodeId) -> Result<bool> {
+        // A node without a row was forgotten long after it had gone.
+        let gone: Option<bool> = sqlx::query_scalar("SELECT gone_at IS NOT NULL FROM host.node WHERE id = $1")
+            .bind(node.0)
+            .fetch_optional(&self.inner.reserved)
+            .await?;
+        Ok(gone.unwrap_or(true))
+    }
+
+    /// Our clocks before the database is asked for its own: for dates, and for the lease.
+    fn asked(&self) -> (u64, u64) {
+        (self.inner.clock.unix_ms(), self.inner.clock.boot_ns())
+    }
+
+    fn answered(&self, (asked_ms, asked_ns): (u64, u64), database_ms: i64) -> Heartbeat {
+        // The database read its clock somewhere between question and answer: within half of that time of the middle.
+        let answered_ms = self.inner.clock.unix_ms();
+        let half_ms = (answered_ms.saturating_sub(asked_ms) / 2).cast_signed();
+        let clock_offset_ms = database_ms - asked_ms.cast_signed() - half_ms;
+        Heartbeat {
+            clock_offset_ms,
+            may_work: clock_offset_ms.abs() - half_ms <= MAX_CLOCK_OFFSET_MS,
+            lease_until_ns: asked_ns + u64::from(self.inner.lease_ms) * 1_000_000,
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The connections to one database, and the node that speaks through them.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_types::{Clock, NodeId, Rng};
+use ring::hmac;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
+
+use crate::data_keys::KeyRing;
+use crate::wake::Notifier;
+use crate::writer::Writer;
+use crate::{Error, Result, application_name};
+
+/// After this long a waiting request is better off with a 503.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Two writers, the lease, the listener, the notifier: they never wait behind requests.
+const RESERVED_CONNECTIONS: u32 = 5;
+const OLDEST_SERVER: i32 = 15_00_00;
+
+/// What a store needs besides the database.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// Wraps data keys and derives the passwords of modules. The same on every node of a database.
+    pub master_key: [u8; 32],
+    /// How long this node may be silent before others take over, milliseconds.
+    pub lease_ms: u32,
+    /// Connections for everything but the journal's writers, the lease and notifications, which have 5 of their own.
+    pub max_connections: u32,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+}
+
+/// Who this process is to the database: every write carries it.
+#[derive(Clone)]
+pub struct NodeIdentity {
+    /// The node.
+    pub id: NodeId,
+    /// Proves that a write is the node's; the database knows its hash alone.
+    pub(crate) token: [u8; 32],
+}
+
+impl fmt::Debug for NodeIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NodeIdentity({})", self.id)
+    }
+}
+
+/// The database. Clones share everything.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) node: NodeIdentity,
+    pub(crate) lease_ms: u32,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) database: String,
+    pub(crate) pool: PgPool,
+    pub(crate) reserved: PgPool,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) login_key: hmac::Key,
+    pub(crate) writer: Writer,
+    pub(crate) notifier: Notifier,
+    session: PgConnectOptions,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({}, {:?})", self.inner.database, self.inner.node)
+    }
+}
+
+impl Store {
+    /// Connects, as a node that is not registered yet. Must be called within a tokio runtime, which runs the writers.
+    ///
+    /// The URL's user makes roles and schemas: a superuser, or one with CREATEROLE who owns the database.
+    pub async fn connect(url: &str, options: StoreOptions) -> Result<Self> {
+        let StoreOptions {
+            master_key,
+            lease_ms,
+            max_connections,
+            clock,
+            rng,
+        } = options;
+        let node = NodeIdentity {
+            id: NodeId::new(clock.unix_ms(), rng.bytes()),
+            token: rng.bytes(),
+        };
+        let session = PgConnectOptions::from_str(url)
+            .map_err(Error::Url)?
+            .application_name(&application_name(node.id))
+            .disable_statement_logging();
+
+        let mut first = PgConnection::connect_with(&session).await?;
+        let (version, found, database): (i32, String, String) = sqlx::query_as(
+            "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), current_database()",
+        )
+        .fetch_one(&mut first)
+        .await?;
+        first.close().await?;
+        if version < OLDEST_SERVER {
+            return Err(Error::ServerTooOld { found });
+        }
+
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections.max(1))
+            .acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = pool.connect_lazy_with(session.clone());
+        // A writer must not stand behind somebody's open transaction: the one append that does fails alone.
+        let reserved = PgPoolOptions::new()
+            .max_connections(RESERVED_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT);
+        let reserved = reserved.connect_lazy_with(session.clone().options([("lock_timeout", "1s")]));
+
+        let writer = Writer::spawn(reserved.clone(), node.clone(), clock.clone(), u64::from(lease_ms));
+        let notifier = Notifier::spawn(reserved.clone());
+        let inner = Inner {
+            node,
+            lease_ms,
+            clock,
+            database,
+            pool,
+            reserved,
+            keys: Arc::new(KeyRing::new(&master_key, rng)),
+            login_key: derived_key(&master_key, b"module logins"),
+            writer,
+            notifier,
+            session,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Who we are.
+    pub fn node(&self) -> NodeId {
+        self.inner.node.id
+    }
+
+    /// The database's name.
+    pub fn database(&self) -> &str {
+        &self.inner.database
+    }
+
+    /// Waits until every append handed over is written, then closes all connections.
+    pub async fn close(&self) {
+        self.inner.writer.flush().await;
+        self.inner.pool.close().await;
+        self.inner.reserved.close().await;
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.inner.pool
+    }
+
+    /// A connection of its own that holds the lock under which this database's roles and schemas change: one node at a time.
+    /// The lock ends with the connection.
+    pub(crate) async fn exclusive_session(&self) -> Result<PgConnection> {
+        /// "nexus", for whoever looks at pg_locks.
+        const LOCK: i64 = 0x6e_6578_7573;
+        let mut session = PgConnection::connect_with(&self.inner.session).await?;
+        sqlx::query("SELECT pg_advisory_lock($1)")
+            .bind(LOCK)
+            .execute(&mut session)
+            .await?;
+        Ok(session)
+    }
+}
+
+/// A key for one purpose, from the master key.
+pub(crate) fn derived_key(master_key: &[u8; 32], purpose: &[u8]) -> hmac::Key {
+    let master = hmac::Key::new(hmac::HMAC_SHA256, master_key);
+    hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&master, purpose).as_ref())
+}

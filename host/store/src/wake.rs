@@ -1,0 +1,137 @@
+//! Telling the other nodes that there is something to look at. A hint: whoever misses it finds out by polling.
+//!
+//! NOTIFY takes a lock that serialises commits, so it never rides a transaction with rows: one task per node sends what has
+//! gathered meanwhile, after.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sqlx::postgres::{PgListener, PgPool};
+use tokio::sync::Notify;
+
+use crate::{Result, Store};
+
+const CHANNEL: &str = "nexus_wake";
+/// Between tries to reach the database again.
+const RECONNECT: Duration = Duration::from_millis(500);
+
+/// What there is to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Wake {
+    /// Invocations that nobody owns and whose time has come.
+    Due,
+    /// An invocation ended, paused or moved on that others may be waiting for.
+    Progress,
+    /// Another deployment is active.
+    Deployment,
+    /// A node came, drains, or went.
+    Node,
+    /// Everything: hints may have been missed.
+    Missed,
+}
+
+impl Wake {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Progress => "progress",
+            Self::Deployment => "deployment",
+            Self::Node => "node",
+            Self::Missed => "missed",
+        }
+    }
+
+    /// A word of a later version may mean anything.
+    fn from_str(word: &str) -> Self {
+        let known = [Self::Due, Self::Progress, Self::Deployment, Self::Node];
+        known
+            .into_iter()
+            .find(|wake| wake.as_str() == word)
+            .unwrap_or(Self::Missed)
+    }
+}
+
+impl Store {
+    /// Tells all nodes, ours included, soon and without waiting.
+    pub fn notify(&self, wake: Wake) {
+        self.inner.notifier.shared.pending.lock().insert(wake);
+        self.inner.notifier.shared.changed.notify_one();
+    }
+
+    /// Begins to listen.
+    pub async fn listen(&self) -> Result<Wakeups> {
+        let mut listener = PgListener::connect_with(&self.inner.reserved).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(Wakeups { listener })
+    }
+}
+
+/// What the nodes tell each other.
+#[derive(Debug)]
+pub struct Wakeups {
+    listener: PgListener,
+}
+
+impl Wakeups {
+    /// The next hint. Survives a lost connection, after which it is [`Wake::Missed`]. Cancel safe.
+    pub async fn next(&mut self) -> Wake {
+        match self.listener.try_recv().await {
+            Ok(Some(notification)) => Wake::from_str(notification.payload()),
+            Ok(None) => Wake::Missed,
+            Err(error) => {
+                tracing::debug!(%error, "cannot listen for notifications");
+                tokio::time::sleep(RECONNECT).await;
+                Wake::Missed
+            }
+        }
+    }
+}
+
+/// The task that sends; it ends when this is dropped.
+pub(crate) struct Notifier {
+    shared: Arc<Shared>,
+    task: tokio::task::AbortHandle,
+}
+
+#[derive(Default)]
+struct Shared {
+    pending: Mutex<BTreeSet<Wake>>,
+    changed: Notify,
+}
+
+impl Notifier {
+    pub(crate) fn spawn(pool: PgPool) -> Self {
+        let shared = Arc::<Shared>::default();
+        let task = tokio::spawn(send(pool, shared.clone())).abort_handle();
+        Self { shared, task }
+    }
+}
+
+impl Drop for Notifier {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn send(pool: PgPool, shared: Arc<Shared>) {
+    loop {
+        shared.changed.notified().await;
+        let words: Vec<&str> = std::mem::take(&mut *shared.pending.lock())
+            .into_iter()
+            .map(Wake::as_str)
+            .collect();
+        if words.is_empty() {
+            continue;
+        }
+        let sent = sqlx::query("SELECT pg_notify($1, word) FROM unnest($2::text[]) AS word")
+            .bind(CHANNEL)
+            .bind(words)
+            .execute(&pool)
+            .await;
+        if let Err(error) = sent {
+            tracing::debug!(%error, "a notification was not sent");
+        }
+    }
+}

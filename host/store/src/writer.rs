@@ -1,0 +1,246 @@
+//! The group writer: appends that wait at the same time share a commit.
+//!
+//! Two tasks take turns at one queue: while one waits for its commit, the other collects the next batch. An append that cannot
+//! be written fails alone: the database leaves out the fenced ones, and a batch it refuses whole is written one by one.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use host_journal::{Append, AppendError};
+use host_types::{Clock, InvocationId};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgPool;
+use sqlx::{Connection, Postgres};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+
+use crate::error::append_error_from;
+use crate::{NodeIdentity, batch};
+
+const WRITERS: usize = 2;
+/// Appends that wait; more make their callers wait, or are dropped if nobody waits for them.
+const QUEUE: usize = 4_096;
+const MAX_BATCH: usize = 256;
+const MAX_BATCH_BYTES: usize = 8 << 20;
+/// A connection idle for longer may have been closed from the other side: it is asked before it is used.
+const TRUSTED_IDLE_NS: u64 = 1_000_000_000;
+
+type Outcome = Result<(), AppendError>;
+
+struct Job {
+    append: Append,
+    /// Nobody waits for a lazy one.
+    done: Option<oneshot::Sender<Outcome>>,
+}
+
+impl Job {
+    fn finish(self, outcome: Outcome) {
+        match self.done {
+            // The caller may have gone: what it asked for is done all the same.
+            Some(done) => drop(done.send(outcome)),
+            None => {
+                if let Err(error) = outcome {
+                    tracing::debug!(invocation.id = %self.append.invocation, %error, "a lazy append was not written");
+                }
+            }
+        }
+    }
+}
+
+/// The near end of the queue.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: mpsc::Sender<Job>,
+    /// Appends accepted and not finished.
+    open: Arc<watch::Sender<usize>>,
+    dropped: AtomicU64,
+}
+
+/// What both tasks share.
+struct Shared {
+    queue: Mutex<mpsc::Receiver<Job>>,
+    pool: PgPool,
+    node: NodeIdentity,
+    clock: Arc<dyn Clock>,
+    open: Arc<watch::Sender<usize>>,
+    /// A commit that takes longer than a lease says nothing to anybody.
+    patience: Duration,
+}
+
+impl Writer {
+    /// Starts the tasks, which end when this is dropped and the queue is empty.
+    pub(crate) fn spawn(pool: PgPool, node: NodeIdentity, clock: Arc<dyn Clock>, patience_ms: u64) -> Self {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let open = Arc::new(watch::Sender::new(0));
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(receiver),
+            pool,
+            node,
+            clock,
+            open: open.clone(),
+            patience: Duration::from_millis(patience_ms),
+        });
+        for _ in 0..WRITERS {
+            tokio::spawn(
+                WriterTask {
+                    shared: shared.clone(),
+                    connection: None,
+                    held: Vec::new(),
+                }
+                .run(),
+            );
+        }
+        Self {
+            queue,
+            open,
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) async fn append(&self, append: Append) -> Outcome {
+        let (done, outcome) = oneshot::channel();
+        self.open.send_modify(|open| *open += 1);
+        if self
+            .queue
+            .send(Job {
+                append,
+                done: Some(done),
+            })
+            .await
+            .is_err()
+        {
+            self.open.send_modify(|open| *open -= 1);
+            return Err(AppendError::Unknown("the journal's writer has ended".into()));
+        }
+        outcome
+            .await
+            .unwrap_or_else(|_| Err(AppendError::Unknown("the journal's writer has ended".into())))
+    }
+
+    pub(crate) fn append_lazily(&self, append: Append) {
+        self.open.send_modify(|open| *open += 1);
+        if self.queue.try_send(Job { append, done: None }).is_err() {
+            self.open.send_modify(|open| *open -= 1);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Returns when everything accepted before is finished.
+    pub(crate) async fn flush(&self) {
+        // The sender is ours, so the channel is open.
+        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
+    }
+}
+
+struct WriterTask {
+    shared: Arc<Shared>,
+    /// With the time it was last used.
+    connection: Option<(PoolConnection<Postgres>, u64)>,
+    /// Taken from the queue, but not fit for the batch at hand.
+    held: Vec<Job>,
+}
+
+impl WriterTask {
+    async fn run(mut self) {
+        loop {
+            let mut jobs = std::mem::take(&mut self.held);
+            if jobs.is_empty() && self.shared.queue.lock().await.recv_many(&mut jobs, MAX_BATCH).await == 0 {
+                return;
+            }
+            let batch = self.select(jobs);
+            let written = batch.len();
+            self.write(batch).await;
+            self.shared.open.send_modify(|open| *open -= written);
+        }
+    }
+
+    /// Chooses a batch: one append per invocation, and no more bytes than a statement should have. The rest is held.
+    fn select(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        let mut seen = HashSet::with_capacity(jobs.len());
+        let mut bytes = 0;
+        let mut batch = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let size: usize = job.append.bodies.iter().map(Vec::len).sum();
+            let fits = batch.is_empty() || bytes + size <= MAX_BATCH_BYTES;
+            if fits && seen.insert(job.append.invocation) {
+                bytes += size;
+                batch.push(job);
+            } else {
+                // What follows of the same invocation follows it.
+                seen.insert(job.append.invocation);
+                self.held.push(job);
+            }
+        }
+        batch
+    }
+
+    async fn write(&mut self, batch: Vec<Job>) {
+        let durable = batch.iter().any(|job| job.done.is_some());
+        match self.attempt(&batch, durable).await {
+            Ok(lost) => {
+                for job in batch {
+                    let outcome = outcome_of(job.append.invocation, &lost);
+                    job.finish(outcome);
+                }
+            }
+            // An answer of the database: nothing was written, and one of them is why.
+            Err(sqlx::Error::Database(_)) if batch.len() > 1 => {
+                for job in batch {
+                    let outcome = match self.attempt(std::slice::from_ref(&job), job.done.is_some()).await {
+                        Ok(lost) => outcome_of(job.append.invocation, &lost),
+                        Err(error) => Err(append_error_from(&error)),
+                    };
+                    job.finish(outcome);
+                }
+            }
+            Err(error) => {
+                // One line for the batch; each caller handles its own.
+                tracing::warn!(%error, appends = batch.len(), "a batch of appends failed");
+                let outcome = append_error_from(&error);
+                for job in batch {
+                    job.finish(Err(outcome.clone()));
+                }
+            }
+        }
+    }
+
+    async fn attempt(&mut self, batch: &[Job], durable: bool) -> Result<Vec<batch::Lost>, sqlx::Error> {
+        let mut connection = self.connection().await?;
+        let appends: Vec<&Append> = batch.iter().map(|job| &job.append).collect();
+        let writing = batch::write(&mut connection, &self.shared.node, durable, &appends);
+        let written = match tokio::time::timeout(self.shared.patience, writing).await {
+            Ok(written) => written,
+            Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+        };
+        match &written {
+            Ok(_) | Err(sqlx::Error::Database(_)) => self.connection = Some((connection, self.shared.clock.boot_ns())),
+            // Whatever it is in the middle of must not be mixed with what follows.
+            Err(_) => drop(connection.detach()),
+        }
+        written
+    }
+
+    async fn connection(&mut self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        if let Some((mut connection, used_ns)) = self.connection.take() {
+            let trusted = self.shared.clock.boot_ns().saturating_sub(used_ns) < TRUSTED_IDLE_NS;
+            if trusted || connection.ping().await.is_ok() {
+                return Ok(connection);
+            }
+            drop(connection.detach());
+        }
+        self.shared.pool.acquire().await
+    }
+}
+
+fn outcome_of(invocation: InvocationId, lost: &[batch::Lost]) -> Outcome {
+    match lost.iter().find(|lost| lost.invocation == invocation) {
+        None => Ok(()),
+        Some(lost) if lost.key_taken => Err(AppendError::KeyTaken),
+        Some(_) => Err(AppendError::Fenced),
+    }
+}

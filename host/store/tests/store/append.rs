@@ -1,0 +1,187 @@
+//! Appends that ride a module's transaction.
+
+use host_journal::{AppendJournal, InvocationStatus, Message, encode};
+use host_types::{Clock, SystemClock};
+use sqlx::Connection;
+
+use crate::support::{
+    Fixture, claim, execute, first_append, fixture, new_id, next_append, output, run, sqlstate, start, started,
+};
+
+async fn items(fixture: &Fixture) -> i64 {
+    fixture.value("SELECT count(*) FROM \"order\".item").await
+}
+
+#[tokio::test]
+async fn the_first_append_makes_row_and_entries_in_the_modules_commit() {
+    let fixture = fixture().await;
+    let (_, mut session) = fixture.module("order").await;
+    let (store, invocation) = (&fixture.store, new_id());
+    let mut append = first_append(store, invocation);
+    append.bodies.push(encode(&output(1), &*store.seal(invocation, None)));
+
+    let mut transaction = session.begin().await.unwrap();
+    run(&mut transaction, &store.claim_statement(invocation, &claim(1, 2)))
+        .await
+        .unwrap();
+    execute(&mut transaction, "INSERT INTO item VALUES ('cup')")
+        .await
+        .unwrap();
+    for statement in store.append_statements(&append) {
+        run(&mut transaction, &statement).await.unwrap();
+    }
+    assert_eq!(store.load(invocation).await.unwrap(), None);
+    assert_eq!(store.find_key(&[1; 32]).await.unwrap(), None);
+    transaction.commit().await.unwrap();
+
+    let loaded = store.load(invocation).await.unwrap().unwrap();
+    assert_eq!(loaded.entries, [started(0), output(1)]);
+    assert_eq!(
+        (loaded.row.status, loaded.row.node),
+        (InvocationStatus::Running, Some(store.node()))
+    );
+    assert_eq!(loaded.row.component.as_str(), "order");
+    let held = store.find_key(&[1; 32]).await.unwrap().unwrap();
+    assert_eq!((held.invocation, held.fingerprint), (invocation, [2; 32]));
+    assert_eq!(items(&fixture).await, 1);
+}
+
+#[tokio::test]
+async fn of_two_writers_of_one_index_the_second_fails_with_its_rows() {
+    for isolation in ["READ COMMITTED", "SERIALIZABLE"] {
+        let fixture = fixture().await;
+        let (login, mut first) = fixture.module("order").await;
+        let mut second = fixture.session(&login).await;
+        let (store, invocation) = (&fixture.store, new_id());
+        store.append(first_append(store, invocation)).await.unwrap();
+        let append = store.append_statements(&next_append(store, invocation, 1)).remove(0);
+
+        for session in [&mut first, &mut second] {
+            execute(session, &format!("BEGIN ISOLATION LEVEL {isolation}"))
+                .await
+                .unwrap();
+            execute(session, "INSERT INTO item VALUES ('cup')").await.unwrap();
+        }
+        run(&mut first, &append).await.unwrap();
+        // The second waits for the first, which commits meanwhile.
+        let (refused, ()) = tokio::join!(run(&mut second, &append), async {
+            while fixture.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").await == 0 {}
+            execute(&mut first, "COMMIT").await.unwrap();
+        });
+        // To a serializable transaction it is a conflict to repeat; its repetition sees the entry.
+        let expected = if isolation == "SERIALIZABLE" {
+            "40001"
+        } else {
+            host_store::SQLSTATE_FENCED
+        };
+        assert_eq!(sqlstate(refused), expected);
+        execute(&mut second, "COMMIT").await.unwrap();
+        assert_eq!(items(&fixture).await, 1);
+
+        execute(&mut second, &format!("BEGIN ISOLATION LEVEL {isolation}"))
+            .await
+            .unwrap();
+        assert_eq!(sqlstate(run(&mut second, &append).await), host_store::SQLSTATE_FENCED);
+    }
+}
+
+#[tokio::test]
+async fn an_id_starts_once() {
+    let fixture = fixture().await;
+    let (_, mut session) = fixture.module("order").await;
+    let store = &fixture.store;
+    let start = store.append_statements(&first_append(store, new_id())).remove(0);
+    run(&mut session, &start).await.unwrap();
+    assert_eq!(sqlstate(run(&mut session, &start).await), host_store::SQLSTATE_FENCED);
+}
+
+#[tokio::test]
+async fn a_commit_through_the_module_waits_for_the_disk_whatever_the_session_says() {
+    let fixture = fixture().await;
+    let (_, mut session) = fixture.module("order").await;
+    let store = &fixture.store;
+    execute(&mut session, "SET synchronous_commit = off; BEGIN")
+        .await
+        .unwrap();
+    run(
+        &mut session,
+        &store.append_statements(&first_append(store, new_id())).remove(0),
+    )
+    .await
+    .unwrap();
+    let setting: String = sqlx::query_scalar("SHOW synchronous_commit")
+        .fetch_one(&mut session)
+        .await
+        .unwrap();
+    assert_eq!(setting, "on");
+}
+
+#[tokio::test]
+async fn a_key_is_taken_once_until_it_expires() {
+    let fixture = fixture().await;
+    let (login, mut first) = fixture.module("order").await;
+    let mut second = fixture.session(&login).await;
+    let store = &fixture.store;
+    let (one, other) = (new_id(), new_id());
+
+    execute(&mut first, "BEGIN").await.unwrap();
+    run(&mut first, &store.claim_statement(one, &claim(9, 1)))
+        .await
+        .unwrap();
+    run(
+        &mut first,
+        &store.append_statements(&first_append(store, one)).remove(0),
+    )
+    .await
+    .unwrap();
+    // Nobody knows yet whether the first will commit.
+    let waiting = store.claim_statement(other, &claim(9, 1));
+    let (refused, ()) = tokio::join!(run(&mut second, &waiting), async {
+        while fixture
+            .value(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            )
+            .await
+            == 0
+        {}
+        execute(&mut first, "COMMIT").await.unwrap();
+    });
+    assert_eq!(sqlstate(refused), host_store::SQLSTATE_KEY_TAKEN);
+    assert_eq!(store.find_key(&[9; 32]).await.unwrap().unwrap().invocation, one);
+
+    fixture
+        .superuser_executes("UPDATE host.idempotency_key SET expires_at = now() - interval '1 second'")
+        .await;
+    assert_eq!(store.find_key(&[9; 32]).await.unwrap(), None);
+    run(&mut second, &waiting).await.unwrap();
+    assert_eq!(fixture.value("SELECT count(*) FROM host.idempotency_key").await, 1);
+}
+
+#[tokio::test]
+async fn a_message_is_a_new_invocation_in_its_senders_commit() {
+    let fixture = fixture().await;
+    let (_, mut session) = fixture.module("order").await;
+    let (store, sender, sent) = (&fixture.store, new_id(), new_id());
+    let mut append = first_append(store, sender);
+    append.messages.push(Message {
+        invocation: sent,
+        started: encode(&started(0), &*store.seal(sent, None)),
+        start: host_journal::Start {
+            parent: Some(sender),
+            ..start()
+        },
+        due_ms: SystemClock.unix_ms() - 1_000,
+    });
+
+    execute(&mut session, "BEGIN").await.unwrap();
+    for statement in store.append_statements(&append) {
+        run(&mut session, &statement).await.unwrap();
+    }
+    assert_eq!(store.due(10).await.unwrap(), []);
+    execute(&mut session, "COMMIT").await.unwrap();
+
+    assert_eq!(store.due(10).await.unwrap(), [sent]);
+    let loaded = store.load(sent).await.unwrap().unwrap();
+    assert_eq!((loaded.row.parent, loaded.row.node), (Some(sender), Some(store.node())));
+    assert_eq!(loaded.entries, [started(0)]);
+}

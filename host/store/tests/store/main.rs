@@ -1,0 +1,15 @@
+//! The store against a real PostgreSQL.
+
+mod append;
+mod batch;
+mod deployments;
+mod fence;
+mod invocations;
+mod isolation;
+mod migrate;
+mod nodes;
+mod payloads;
+mod provision;
+mod support;
+mod upkeep;
+mod wake;

@@ -1,0 +1,177 @@
+//! Connections: accepting them, bounding what each may take, and ending them. What is answered on them is the service's business.
+
+mod stall;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+
+use self::stall::StallGuard;
+
+/// What connections may take.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ConnectionLimits {
+    /// Open at once; more wait in the kernel's queue.
+    pub max_connections: usize,
+    /// From the end of one exchange to the end of the next request's head, so also how long an idle connection is kept.
+    pub header_read_timeout: Duration,
+    /// The request line and the headers together, bytes; at least 8 KiB. More is a 431.
+    pub max_header_bytes: usize,
+    /// How long a client may take nothing of its response before it is cut off.
+    pub write_stall_timeout: Duration,
+    /// How long what is under way may go on after the shutdown began.
+    pub drain_timeout: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            max_connections: 4096,
+            header_read_timeout: Duration::from_secs(10),
+            max_header_bytes: 32 << 10,
+            write_stall_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// hyper refuses a smaller buffer.
+const MIN_HEADER_BYTES: usize = 8 << 10;
+/// The pause after an accept that failed for want of descriptors or memory: nothing tells when there is some again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves HTTP/1.1 on the listener until `shutdown` ends; then accepts no more, lets the requests under way be answered, and
+/// cuts off those that take longer than the limits say. `service` is called once per connection, with the client's address.
+pub async fn serve<S>(
+    listener: TcpListener,
+    limits: &ConnectionLimits,
+    shutdown: impl Future<Output = ()>,
+    service: impl Fn(SocketAddr) -> S,
+) where
+    S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
+{
+    let http = http(limits);
+    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let (stop, stopped) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accept = async {
+            // The semaphore is never closed; were it, accepting without a bound would beat not accepting.
+            let place = Arc::clone(&places).acquire_owned().await.ok();
+            (listener.accept().await, place)
+        };
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(ended) = connections.join_next() => report(ended),
+            (accepted, place) = accept => match accepted {
+                Ok((stream, peer)) => {
+                    let connection = Connection {
+                        stream,
+                        http: http.clone(),
+                        write_stall_timeout: limits.write_stall_timeout,
+                        stopped: stopped.clone(),
+                    };
+                    let service = service(peer);
+                    connections.spawn(async move {
+                        connection.run(service).await;
+                        drop(place);
+                    });
+                }
+                Err(error) if is_of_one_client(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    stop.send_replace(());
+    let drain = async {
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    };
+    if tokio::time::timeout(limits.drain_timeout, drain).await.is_err() {
+        tracing::warn!(
+            connections = connections.len(),
+            "the time to drain is over: connections are cut off"
+        );
+        connections.shutdown().await;
+    }
+}
+
+fn http(limits: &ConnectionLimits) -> http1::Builder {
+    let max_header_bytes = limits.max_header_bytes.max(MIN_HEADER_BYTES);
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.header_read_timeout)
+        .max_buf_size(max_header_bytes)
+        .max_header_size(max_header_bytes);
+    http
+}
+
+/// One connection, accepted.
+struct Connection {
+    stream: TcpStream,
+    http: http1::Builder,
+    write_stall_timeout: Duration,
+    stopped: watch::Receiver<()>,
+}
+
+impl Connection {
+    async fn run<S>(mut self, service: S)
+    where
+        S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible>,
+    {
+        if let Err(error) = self.stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection is gone before its first byte");
+            return;
+        }
+        let stream = TokioIo::new(StallGuard::new(self.stream, self.write_stall_timeout));
+        let mut connection = pin!(self.http.serve_connection(stream, service));
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            _ = self.stopped.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        // Of interest to the client alone: it went away, was too slow, or does not speak HTTP.
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+}
+
+/// Says something about the client that was about to be accepted, and nothing about the listener.
+fn is_of_one_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task ended abnormally");
+    }
+}

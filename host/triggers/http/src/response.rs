@@ -1,0 +1,133 @@
+//! An [`HttpOutcome`] as a response.
+
+use bytes::Bytes;
+use host_types::{HttpOutcome, HttpResponse, InvocationId};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+
+use crate::error::Error;
+
+/// On every response: which invocation it is about.
+pub(crate) const INVOCATION_ID: HeaderName = HeaderName::from_static("x-invocation-id");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// A response, and the invocation it is about.
+pub(crate) struct Answer {
+    pub(crate) invocation: InvocationId,
+    pub(crate) response: Response<Full<Bytes>>,
+}
+
+impl Answer {
+    /// What the trigger says by itself; `own` is the invocation the request would have begun.
+    pub(crate) fn error(error: Error, own: InvocationId) -> Self {
+        let invocation = error.invocation().unwrap_or(own);
+        Self {
+            invocation,
+            response: error.into_response(invocation),
+        }
+    }
+
+    /// How the call ended.
+    pub(crate) fn outcome(outcome: HttpOutcome, own: InvocationId) -> Self {
+        let error = match outcome {
+            HttpOutcome::Response {
+                invocation,
+                response,
+                replayed,
+            } => match rendered(response, invocation) {
+                Some(mut response) => {
+                    if replayed {
+                        response
+                            .headers_mut()
+                            .insert(REPLAYED, HeaderValue::from_static("true"));
+                    }
+                    return Self { invocation, response };
+                }
+                None => Error::Failed { invocation },
+            },
+            HttpOutcome::Failed { invocation } => Error::Failed { invocation },
+            HttpOutcome::Pending {
+                invocation,
+                retry_after_s,
+            } => Error::Pending {
+                invocation,
+                retry_after_s,
+            },
+            HttpOutcome::KeyMismatch => Error::KeyMismatch,
+            HttpOutcome::KeyInProgress {
+                invocation,
+                paused,
+                retry_after_s,
+            } => Error::KeyInUse {
+                invocation,
+                is_paused: paused,
+                retry_after_s,
+            },
+            HttpOutcome::Overloaded { retry_after_s } => Error::Overloaded { retry_after_s },
+        };
+        Self::error(error, own)
+    }
+}
+
+/// The component's response as it gave it; none when its status is not one of a final response.
+fn rendered(given: HttpResponse, invocation: InvocationId) -> Option<Response<Full<Bytes>>> {
+    let status = StatusCode::from_u16(given.status)
+        .ok()
+        .filter(|status| (200..600).contains(&status.as_u16()));
+    let Some(status) = status else {
+        tracing::error!(invocation.id = %invocation, status = given.status, "a component answered with an unusable status");
+        return None;
+    };
+    // These have no body; hyper would drop it and announce its length all the same.
+    let is_bodyless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let body = if is_bodyless {
+        Bytes::new()
+    } else {
+        Bytes::from(Vec::from(given.body))
+    };
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.reserve(given.headers.len() + 4);
+    for (name, value) in given.headers {
+        match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::try_from(value)) {
+            (Ok(name), _) if is_the_hosts(&name) => {}
+            (Ok(name), Ok(value)) => {
+                headers.append(name, value);
+            }
+            // The value may hold anything, so it is not logged.
+            _ => {
+                tracing::warn!(invocation.id = %invocation, header = %name.escape_debug(), "a component's invalid header is left out")
+            }
+        }
+    }
+    Some(response)
+}
+
+/// What a component does not decide: how the bytes travel, which origins may read them, and what the host says about the invocation.
+fn is_the_hosts(name: &HeaderName) -> bool {
+    const STANDARD: [HeaderName; 10] = [
+        CONNECTION,
+        CONTENT_LENGTH,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        ACCESS_CONTROL_ALLOW_CREDENTIALS,
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        ACCESS_CONTROL_ALLOW_METHODS,
+        ACCESS_CONTROL_ALLOW_ORIGIN,
+    ];
+    STANDARD.contains(name)
+        || [
+            "keep-alive",
+            "proxy-connection",
+            "x-invocation-id",
+            "idempotency-replayed",
+        ]
+        .contains(&name.as_str())
+}

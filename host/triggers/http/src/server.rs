@@ -1,0 +1,291 @@
+//! One request, from its head to its response.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use host_manifest::App;
+use host_types::{Clock, InvocationClient, InvocationId, Rng};
+use http::header::{EXPECT, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::Instrument;
+use uuid::fmt::Hyphenated;
+
+use crate::body::{BodyBounds, BodyMemory, Reserved, discard, read};
+use crate::connections::{ConnectionLimits, serve};
+use crate::cors::Cors;
+use crate::error::Error;
+use crate::health::{Probe, Readiness};
+use crate::idempotency_key;
+use crate::identity::{self, VerifyToken};
+use crate::request::{self, Found};
+use crate::response::{Answer, INVOCATION_ID};
+use crate::router::{Matched, Router};
+
+/// What a server needs.
+pub struct ServerOptions {
+    /// Bound already, so that its address is known before anything is served.
+    pub listener: TcpListener,
+    /// Routes, and each component's limits and identity rule.
+    pub app: Arc<App>,
+    /// Runs the calls.
+    pub client: Arc<dyn InvocationClient>,
+    /// Verifies bearer tokens.
+    pub verifier: Arc<dyn VerifyToken>,
+    /// What `/ready` answers.
+    pub readiness: watch::Receiver<Readiness>,
+    /// Dates invocation ids and checks tokens.
+    pub clock: Arc<dyn Clock>,
+    /// Makes invocation ids unique.
+    pub rng: Arc<dyn Rng>,
+    /// What requests may take.
+    pub limits: Limits,
+}
+
+/// What requests may take, besides what the manifest grants per component.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Of each connection, and of all.
+    pub connections: ConnectionLimits,
+    /// From a request's head to the end of its body; longer is a 408.
+    pub body_read_timeout: Duration,
+    /// Memory of all request bodies that are being read or worked on, bytes; at least the largest body a component accepts.
+    /// When it is used up, requests with a body get a 503.
+    pub body_memory_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: ConnectionLimits::default(),
+            body_read_timeout: Duration::from_secs(15),
+            body_memory_bytes: 256 << 20,
+        }
+    }
+}
+
+/// An HTTP server for the routes of an application.
+pub struct Server {
+    listener: TcpListener,
+    limits: ConnectionLimits,
+    shared: Arc<Shared>,
+}
+
+/// What all requests share.
+struct Shared {
+    router: Router,
+    client: Arc<dyn InvocationClient>,
+    verifier: Arc<dyn VerifyToken>,
+    readiness: watch::Receiver<Readiness>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    body_read_timeout: Duration,
+    body_memory: BodyMemory,
+    is_draining: AtomicBool,
+}
+
+/// The methods that reach components; OPTIONS is answered here.
+const ALLOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+impl Server {
+    /// Serves nothing yet; clients that connect wait.
+    pub fn new(options: ServerOptions) -> Self {
+        let ServerOptions {
+            listener,
+            app,
+            client,
+            verifier,
+            readiness,
+            clock,
+            rng,
+            limits,
+        } = options;
+        let router = Router::new(app);
+        let largest_body = usize::try_from(router.largest_body()).unwrap_or(usize::MAX);
+        let shared = Shared {
+            client,
+            verifier,
+            readiness,
+            clock,
+            rng,
+            body_read_timeout: limits.body_read_timeout,
+            body_memory: BodyMemory::new(limits.body_memory_bytes.max(largest_body)),
+            is_draining: AtomicBool::new(false),
+            router,
+        };
+        Self {
+            listener,
+            limits: limits.connections,
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Serves until `shutdown` ends, then drains: nothing new begins, and what has begun is answered.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self {
+            listener,
+            limits,
+            shared,
+        } = self;
+        let shutdown = async {
+            shutdown.await;
+            shared.is_draining.store(true, Ordering::Relaxed);
+        };
+        let service = |peer: SocketAddr| {
+            let shared = Arc::clone(&shared);
+            // An IPv4 client of an IPv6 socket is an IPv4 client.
+            let peer: Arc<str> = peer.ip().to_canonical().to_string().into();
+            service_fn(move |request| {
+                let (shared, peer) = (Arc::clone(&shared), Arc::clone(&peer));
+                async move { Ok::<_, Infallible>(shared.respond(&peer, request).await) }
+            })
+        };
+        serve(listener, &limits, shutdown, service).await;
+    }
+}
+
+impl Shared {
+    async fn respond(&self, peer: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let own = InvocationId::new(self.clock.unix_ms(), self.rng.bytes());
+        let cors = Cors::of(request.headers());
+        let span = tracing::debug_span!(
+            "request",
+            invocation.id = %own,
+            http.request.method = %request.method(),
+            http.route = tracing::field::Empty,
+            component.id = tracing::field::Empty,
+            http.response.status_code = tracing::field::Empty,
+        );
+        let answer = self.answer(own, cors, peer, request).instrument(span.clone()).await;
+        let Answer {
+            invocation,
+            mut response,
+        } = answer;
+        span.record("http.response.status_code", response.status().as_u16());
+        cors.apply(response.headers_mut());
+        response.headers_mut().insert(INVOCATION_ID, header_value(invocation));
+        response
+    }
+
+    async fn answer(&self, own: InvocationId, cors: Cors, peer: &str, request: Request<Incoming>) -> Answer {
+        let (parts, body) = request.into_parts();
+        let begun = match self.begin(&parts, cors) {
+            Ok(Begun::Answered(response)) => {
+                discard(body, expects_continue(&parts)).await;
+                return Answer {
+                    invocation: own,
+                    response,
+                };
+            }
+            Ok(Begun::Routed(routed)) => routed,
+            Err(error) => {
+                discard(body, expects_continue(&parts)).await;
+                return Answer::error(error, own);
+            }
+        };
+        let Routed {
+            matched,
+            idempotency_key,
+        } = begun;
+        let span = tracing::Span::current();
+        span.record("http.route", matched.route);
+        span.record("component.id", matched.component.id.as_str());
+
+        let limit_bytes = matched.component.limits.body_limit_bytes;
+        let bounds = BodyBounds {
+            limit_bytes,
+            timeout: self.body_read_timeout,
+        };
+        // Held until the answer is there: as long as the call holds the body, it counts.
+        let (body, _reserved): (_, Reserved<'_>) =
+            match read(body, bounds, &self.body_memory, expects_continue(&parts)).await {
+                Ok(read) => read,
+                Err(error) => return Answer::error(error, own),
+            };
+        let rule = matched.component.identity.as_ref();
+        let identity = identity::of(&parts.headers, rule, &*self.verifier, self.clock.unix_ms());
+        let found = Found {
+            invocation: own,
+            identity,
+            idempotency_key,
+            peer: peer.to_owned(),
+            body,
+        };
+        let outcome = self.client.handle_http(request::call(&parts, &matched, found)).await;
+        Answer::outcome(outcome, own)
+    }
+
+    /// What can be said from the head alone.
+    fn begin(&self, parts: &Parts, cors: Cors) -> Result<Begun<'_>, Error> {
+        if parts.method == Method::OPTIONS {
+            return Ok(Begun::Answered(cors.preflight(&parts.headers)));
+        }
+        if let Some(probe) = Probe::of(parts.uri.path()) {
+            return match parts.method {
+                Method::GET => Ok(Begun::Answered(
+                    probe.answer(&self.readiness.borrow(), self.is_draining()),
+                )),
+                _ => Err(Error::Method { allow: "GET, OPTIONS" }),
+            };
+        }
+        let known = [
+            Method::GET,
+            Method::POST,
+            Method::PATCH,
+            Method::PUT,
+            Method::DELETE,
+            Method::HEAD,
+        ];
+        if !known.contains(&parts.method) {
+            return Err(Error::Method { allow: ALLOW });
+        }
+        if self.is_draining() {
+            return Err(Error::Draining);
+        }
+        let matched = self.router.find(parts.uri.path()).ok_or(Error::UnknownPath)?;
+        let idempotency_key = idempotency_key::of(&parts.method, &parts.headers)?;
+        Ok(Begun::Routed(Routed {
+            matched,
+            idempotency_key,
+        }))
+    }
+
+    fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+}
+
+/// What came of a request's head.
+enum Begun<'a> {
+    Answered(Response<Full<Bytes>>),
+    Routed(Routed<'a>),
+}
+
+struct Routed<'a> {
+    matched: Matched<'a>,
+    idempotency_key: Option<host_types::IdempotencyKey>,
+}
+
+fn expects_continue(parts: &Parts) -> bool {
+    parts
+        .headers
+        .get(EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+fn header_value(invocation: InvocationId) -> HeaderValue {
+    let mut buffer = [0; Hyphenated::LENGTH];
+    let text: &str = invocation.0.hyphenated().encode_lower(&mut buffer);
+    HeaderValue::from_str(text).expect("a UUID is hexadecimal digits and hyphens")
+}

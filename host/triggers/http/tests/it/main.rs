@@ -1,0 +1,13 @@
+//! The trigger over real sockets, against an `InvocationClient` that answers as the test says.
+
+mod connections;
+mod cors;
+mod health;
+mod hostile;
+mod identity;
+mod keys;
+mod limits;
+mod outcomes;
+mod recording;
+mod routing;
+mod support;

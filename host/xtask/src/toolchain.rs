@@ -1,0 +1,41 @@
+//! What has to be installed besides Rust itself.
+
+use anyhow::Context;
+
+use crate::step::Steps;
+use crate::workspace::{GUEST_TARGET, Workspace};
+
+/// Makes sure that the compiler can build guests.
+pub(crate) async fn check(steps: &mut Steps, workspace: &Workspace) -> anyhow::Result<()> {
+    let libraries = ["--print", "target-libdir", "--target", GUEST_TARGET];
+    let libdir = steps.output(workspace.program("rustc", libraries)).await?.stdout;
+    let libdir = String::from_utf8(libdir).context("read the output of rustc")?;
+    if std::path::Path::new(libdir.trim_end()).is_dir() {
+        return Ok(());
+    }
+    let add = workspace.program("rustup", ["target", "add", GUEST_TARGET]);
+    steps
+        .run(&format!("installing the target {GUEST_TARGET}"), add)
+        .await
+        .with_context(|| {
+            format!(
+                "the target {GUEST_TARGET} is missing; without rustup, install it the way the compiler was installed"
+            )
+        })
+}
+
+/// Makes sure that cargo-nextest is there.
+pub(crate) async fn nextest(steps: &mut Steps, workspace: &Workspace) -> anyhow::Result<()> {
+    let mut version = workspace.cargo(["nextest", "--version"]);
+    version
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
+    let status = steps.unless_interrupted(version.status()).await?.context("run cargo")?;
+    if status.success() {
+        return Ok(());
+    }
+    let install = workspace.cargo(["install", "cargo-nextest", "--locked"]);
+    steps
+        .run("installing cargo-nextest (once, some minutes)", install)
+        .await
+}
