@@ -1,5 +1,5 @@
 -- Many invocations in one commit. One that meets a conflict is left out whole and named in the result, without harm to the
--- others. What cannot be told apart here raises NX004: the caller then writes one by one.
+-- others. Where part of a loser is written already, NX004 takes all of it back: the caller then writes one by one.
 --
 -- The order is the same everywhere (keys, rows, entries; each sorted), so that two batches cannot wait for each other.
 
@@ -21,6 +21,7 @@ DECLARE
     v_won uuid[];
     v_taken uuid[] := '{}';
     v_lost uuid[] := '{}'; -- v_taken among them
+    v_started uuid[] := '{}';
 BEGIN
     PERFORM host.check_node(p_node, p_token);
     -- A batch nobody waits for need not wait for the disk; later commits write it out before themselves.
@@ -59,9 +60,9 @@ BEGIN
             ORDER BY invocation
             ON CONFLICT DO NOTHING
             RETURNING id
-        ) SELECT coalesce(array_agg(id), '{}') INTO v_won FROM won;
+        ) SELECT coalesce(array_agg(id), '{}') INTO v_started FROM won;
         SELECT v_lost || coalesce(array_agg(starting), '{}') INTO v_lost
-            FROM unnest(p_start_invocations) AS starting WHERE starting <> ALL (v_won) AND starting <> ALL (v_lost);
+            FROM unnest(p_start_invocations) AS starting WHERE starting <> ALL (v_started) AND starting <> ALL (v_lost);
     END IF;
 
     WITH won AS (
@@ -78,8 +79,8 @@ BEGIN
             FROM unnest(p_invocations) AS appending WHERE appending <> ALL (v_won);
         -- The key or the row of a loser is written by now, and would stay.
         IF EXISTS (SELECT FROM unnest(v_lost) AS loser
-                WHERE loser <> ALL (v_taken) AND (loser = ANY (p_claim_invocations) OR loser = ANY (p_start_invocations))) THEN
-            RAISE EXCEPTION 'a fenced append has a claim or a start' USING ERRCODE = 'NX004';
+                WHERE loser = ANY (v_started) OR (loser = ANY (p_claim_invocations) AND loser <> ALL (v_taken))) THEN
+            RAISE EXCEPTION 'a fenced append took a key or an id' USING ERRCODE = 'NX004';
         END IF;
     END IF;
 

@@ -15,6 +15,9 @@ pub const SQLSTATE_FENCED: &str = "NX002";
 /// SQLSTATE of a claim of a key that another invocation holds.
 pub const SQLSTATE_KEY_TAKEN: &str = "NX003";
 
+/// SQLSTATE of a batch that was not written and must be tried one by one. Of one alone it says that it is fenced.
+const SQLSTATE_ONE_BY_ONE: &str = "NX004";
+
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -133,10 +136,7 @@ impl From<sqlx::Error> for Error {
             | sqlx::Error::WorkerCrashed => Self::Unreachable(error),
             sqlx::Error::Database(answer) => match answer.code().as_deref() {
                 Some(SQLSTATE_FENCED) => Self::NodeGone,
-                // Connection exceptions, too many connections, shutdown and recovery.
-                Some(code) if code.starts_with("08") || code.starts_with("57P") || code == "53300" => {
-                    Self::Unreachable(error)
-                }
+                Some(code) if is_connection_loss(code) || code == TOO_MANY_CONNECTIONS => Self::Unreachable(error),
                 // No such schema, table or function.
                 Some("3F000" | "42P01" | "42883") => Self::NotMigrated,
                 _ => Self::Database(error),
@@ -146,10 +146,24 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+const TOO_MANY_CONNECTIONS: &str = "53300";
+
+/// Connection exceptions, shutdown, recovery, and the end of a backend: the last words of a connection, which may come after
+/// a commit as well as before.
+fn is_connection_loss(sqlstate: &str) -> bool {
+    sqlstate.starts_with("08") || sqlstate.starts_with("57P")
+}
+
+/// The database refused: nothing was written, and the connection is as good as before.
+pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
+    let sqlstate = error.as_database_error().and_then(|answer| answer.code());
+    sqlstate.is_some_and(|sqlstate| !is_connection_loss(&sqlstate))
+}
+
 /// What a SQLSTATE means for an append, for whoever runs the statements of [`host_journal::AppendJournal`].
 pub fn append_error(sqlstate: &str, message: &str) -> AppendError {
     match sqlstate {
-        SQLSTATE_FENCED => AppendError::Fenced,
+        SQLSTATE_FENCED | SQLSTATE_ONE_BY_ONE => AppendError::Fenced,
         SQLSTATE_KEY_TAKEN => AppendError::KeyTaken,
         _ => AppendError::Unknown(format!("{message} (SQLSTATE {sqlstate})")),
     }

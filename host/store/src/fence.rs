@@ -5,7 +5,7 @@ use host_types::{InvocationId, NodeId};
 use uuid::Uuid;
 
 use crate::batch::{Entries, Starts};
-use crate::error::append_error_from;
+use crate::error::{append_error_from, is_refusal};
 use crate::journal::{bigint, integer};
 use crate::{Error, Result, Store};
 
@@ -53,7 +53,7 @@ pub struct Abandoned {
 }
 
 impl Store {
-    /// Appends a fence in a commit of its own.
+    /// Appends a fence in a commit of its own. [`AppendError::Fenced`] also when the invocation has ended: load it again.
     pub async fn fence(&self, fence: Fence) -> Result<(), AppendError> {
         let lost = self
             .write_fences(std::slice::from_ref(&fence))
@@ -79,8 +79,8 @@ impl Store {
                     }
                 })
                 .collect(),
-            // Nothing was written, because of one of them.
-            Err(sqlx::Error::Database(_)) if fences.len() > 1 => {
+            // One of them is why.
+            Err(error) if fences.len() > 1 && is_refusal(&error) => {
                 let mut outcomes = Vec::with_capacity(fences.len());
                 for fence in fences {
                     outcomes.push(self.fence(fence.clone()).await);

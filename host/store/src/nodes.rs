@@ -1,9 +1,8 @@
 //! Running hosts: registration, lease, and the end of both. All times are the database's.
 
-use std::time::Duration;
-
 use host_types::NodeId;
 use ring::digest::{SHA256, digest};
+use sqlx::AssertSqlSafe;
 
 use crate::{Error, Result, Store};
 
@@ -144,27 +143,28 @@ impl Store {
     /// Ends every connection of a node and returns when they are gone: after that nothing it had begun can still commit.
     pub async fn end_backends(&self, node: NodeId) -> Result<()> {
         let name = application_name(node);
-        // All are told first; the server then waits for each.
-        let told = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-            WHERE application_name = $1 AND pid <> pg_backend_pid()";
-        let awaited = "SELECT count(*) FILTER (WHERE NOT pg_terminate_backend(pid, $2)) FROM pg_stat_activity \
-            WHERE application_name = $1 AND pid <> pg_backend_pid()";
-        let told: i64 = sqlx::query_scalar(told)
+        let connections = "FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid()";
+        let count = format!("SELECT count(*) {connections}");
+        // All are told first; the server then waits for each. Its answers say nothing: one that somebody else has just ended is
+        // no success either.
+        let told = format!("SELECT count(pg_terminate_backend(pid)) {connections}");
+        let awaited = format!("SELECT count(pg_terminate_backend(pid, $2)) {connections}");
+        let session = &mut *self.inner.reserved.acquire().await?;
+        let told: i64 = sqlx::query_scalar(AssertSqlSafe(told))
             .bind(&name)
-            .fetch_one(&self.inner.reserved)
+            .fetch_one(&mut *session)
             .await?;
         if told == 0 {
             return Ok(());
         }
-        let waiting = sqlx::query_scalar(awaited)
+        let awaited = sqlx::query(AssertSqlSafe(awaited))
             .bind(&name)
-            .bind(BACKEND_END_TIMEOUT_MS)
-            .fetch_one(&self.inner.reserved);
-        let limit = Duration::from_millis(2 * BACKEND_END_TIMEOUT_MS.unsigned_abs());
-        let remaining: i64 = match tokio::time::timeout(limit, waiting).await {
-            Ok(remaining) => remaining?,
-            Err(_) => told,
-        };
+            .bind(BACKEND_END_TIMEOUT_MS);
+        awaited.execute(&mut *session).await?;
+        let remaining: i64 = sqlx::query_scalar(AssertSqlSafe(count))
+            .bind(&name)
+            .fetch_one(&mut *session)
+            .await?;
         if remaining == 0 {
             Ok(())
         } else {

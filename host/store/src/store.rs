@@ -17,6 +17,8 @@ use crate::{Error, Result, application_name};
 
 /// After this long a waiting request is better off with a 503.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+/// For connections in use to come back when the store closes.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Two writers, the lease, the listener, the notifier: they never wait behind requests.
 const RESERVED_CONNECTIONS: u32 = 5;
 const OLDEST_SERVER: i32 = 15_00_00;
@@ -147,11 +149,14 @@ impl Store {
         &self.inner.database
     }
 
-    /// Waits until every append handed over is written, then closes all connections.
+    /// Waits until every append handed over is written, then closes the connections. For a process that ends.
     pub async fn close(&self) {
-        self.inner.writer.flush().await;
-        self.inner.pool.close().await;
-        self.inner.reserved.close().await;
+        self.inner.writer.close().await;
+        // Somebody may still listen, or hold a connection: the end of the process closes that one.
+        let closed = async { tokio::join!(self.inner.pool.close(), self.inner.reserved.close()) };
+        if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
+            tracing::debug!("connections are still in use");
+        }
     }
 
     pub(crate) fn pool(&self) -> &PgPool {

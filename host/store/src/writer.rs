@@ -15,7 +15,7 @@ use sqlx::postgres::PgPool;
 use sqlx::{Connection, Postgres};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
-use crate::error::append_error_from;
+use crate::error::{append_error_from, is_refusal};
 use crate::{NodeIdentity, batch};
 
 const WRITERS: usize = 2;
@@ -54,6 +54,7 @@ pub(crate) struct Writer {
     queue: mpsc::Sender<Job>,
     /// Appends accepted and not finished.
     open: Arc<watch::Sender<usize>>,
+    stop: watch::Sender<bool>,
     dropped: AtomicU64,
 }
 
@@ -64,6 +65,7 @@ struct Shared {
     node: NodeIdentity,
     clock: Arc<dyn Clock>,
     open: Arc<watch::Sender<usize>>,
+    stop: watch::Receiver<bool>,
     /// A commit that takes longer than a lease says nothing to anybody.
     patience: Duration,
 }
@@ -73,12 +75,14 @@ impl Writer {
     pub(crate) fn spawn(pool: PgPool, node: NodeIdentity, clock: Arc<dyn Clock>, patience_ms: u64) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let open = Arc::new(watch::Sender::new(0));
+        let stop = watch::Sender::new(false);
         let shared = Arc::new(Shared {
             queue: Mutex::new(receiver),
             pool,
             node,
             clock,
             open: open.clone(),
+            stop: stop.subscribe(),
             patience: Duration::from_millis(patience_ms),
         });
         for _ in 0..WRITERS {
@@ -94,6 +98,7 @@ impl Writer {
         Self {
             queue,
             open,
+            stop,
             dropped: AtomicU64::new(0),
         }
     }
@@ -130,10 +135,11 @@ impl Writer {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Returns when everything accepted before is finished.
-    pub(crate) async fn flush(&self) {
-        // The sender is ours, so the channel is open.
+    /// Ends the writers, once everything accepted is finished.
+    pub(crate) async fn close(&self) {
+        // The senders are ours, so the channels are open.
         let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
+        self.stop.send_replace(true);
     }
 }
 
@@ -149,13 +155,22 @@ impl WriterTask {
     async fn run(mut self) {
         loop {
             let mut jobs = std::mem::take(&mut self.held);
-            if jobs.is_empty() && self.shared.queue.lock().await.recv_many(&mut jobs, MAX_BATCH).await == 0 {
+            if jobs.is_empty() && !self.receive(&mut jobs).await {
                 return;
             }
             let batch = self.select(jobs);
             let written = batch.len();
             self.write(batch).await;
             self.shared.open.send_modify(|open| *open -= written);
+        }
+    }
+
+    /// Waits for appends; false when there will be none.
+    async fn receive(&self, jobs: &mut Vec<Job>) -> bool {
+        let mut stop = self.shared.stop.clone();
+        tokio::select! {
+            received = async { self.shared.queue.lock().await.recv_many(jobs, MAX_BATCH).await } => received > 0,
+            _ = stop.wait_for(|stop| *stop) => false,
         }
     }
 
@@ -188,8 +203,8 @@ impl WriterTask {
                     job.finish(outcome);
                 }
             }
-            // An answer of the database: nothing was written, and one of them is why.
-            Err(sqlx::Error::Database(_)) if batch.len() > 1 => {
+            // One of them is why.
+            Err(error) if batch.len() > 1 && is_refusal(&error) => {
                 for job in batch {
                     let outcome = match self.attempt(std::slice::from_ref(&job), job.done.is_some()).await {
                         Ok(lost) => outcome_of(job.append.invocation, &lost),
@@ -217,10 +232,11 @@ impl WriterTask {
             Ok(written) => written,
             Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
         };
-        match &written {
-            Ok(_) | Err(sqlx::Error::Database(_)) => self.connection = Some((connection, self.shared.clock.boot_ns())),
+        if written.as_ref().err().is_none_or(is_refusal) {
+            self.connection = Some((connection, self.shared.clock.boot_ns()));
+        } else {
             // Whatever it is in the middle of must not be mixed with what follows.
-            Err(_) => drop(connection.detach()),
+            drop(connection.detach());
         }
         written
     }

@@ -95,6 +95,7 @@ impl World {
         Self {
             journal,
             backend: Arc::new(backend),
+            timeout: Duration::from_secs(5),
             lease_left: Arc::new(|| Duration::from_secs(30)),
         }
     }

@@ -211,11 +211,10 @@ async fn a_writer_survives_the_end_of_its_connection() {
     )
     .await
     .unwrap();
-    // What was under way is unknown; what follows is not.
-    let first = new_id();
-    match store.append(first_append(store, first)).await {
-        Ok(()) | Err(AppendError::Unknown(_)) => {}
-        Err(other) => panic!("{other:?}"),
+    // What each of the two writers was about to send is unknown; what follows is not.
+    for _ in 0..2 {
+        let outcome = store.append(first_append(store, new_id())).await;
+        assert!(matches!(outcome, Ok(()) | Err(AppendError::Unknown(_))), "{outcome:?}");
     }
     begun(store).await;
 }

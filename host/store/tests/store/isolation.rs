@@ -113,7 +113,8 @@ async fn a_module_cannot_lead_the_hosts_functions_astray() {
     .unwrap();
     std::fs::write(
         folder.path().join("0002_trap.sql"),
-        "CREATE FUNCTION sha256(bytea) RETURNS bytea LANGUAGE sql AS $$ SELECT token_hash FROM host.node $$;
+        "CREATE FUNCTION sha256(bytea) RETURNS bytea LANGUAGE plpgsql
+             AS $$ BEGIN RETURN (SELECT token_hash FROM host.node); END $$;
          CREATE TABLE node AS SELECT gen_random_uuid() AS id;",
     )
     .unwrap();

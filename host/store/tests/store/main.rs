@@ -13,3 +13,4 @@ mod provision;
 mod support;
 mod upkeep;
 mod wake;
+mod zz_measure;

@@ -1,0 +1,94 @@
+//! One component's requests: its grants, bounds and slots.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_types::{ComponentId, Fault};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use crate::exchange::{Exchange, exchange};
+use crate::grant::find;
+use crate::request::OutgoingRequest;
+use crate::{Connector, Grant};
+
+/// Bounds of one component's requests. A guest may ask for less, never for more.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Until there is a connection: resolution, TCP and TLS.
+    pub connect: Duration,
+    /// From the request to the head of its response.
+    pub first_byte: Duration,
+    /// The whole exchange. Also how much of the lease must be left for an effect to begin.
+    pub total: Duration,
+    /// Bytes of a request's body.
+    pub request_bytes: usize,
+    /// Bytes of a response's body. What is read is recorded, so with its head it must fit one entry of the record (1 MiB).
+    pub response_bytes: usize,
+    /// Requests at once.
+    pub concurrent: usize,
+    /// How long a request waits for others to end before the node counts as overloaded.
+    pub wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            first_byte: Duration::from_secs(10),
+            total: Duration::from_secs(10),
+            request_bytes: 1 << 20,
+            // 64 KiB of the entry are left for the head.
+            response_bytes: (1 << 20) - (64 << 10),
+            concurrent: 32,
+            wait: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What one component needs to send requests; shared by its instances.
+pub struct HttpClient {
+    component: ComponentId,
+    grants: Vec<Grant>,
+    pub(crate) limits: Limits,
+    connector: Arc<Connector>,
+    slots: Semaphore,
+}
+
+impl HttpClient {
+    /// A component's client.
+    pub fn new(component: ComponentId, grants: Vec<Grant>, limits: Limits, connector: Arc<Connector>) -> Self {
+        let slots = Semaphore::new(limits.concurrent);
+        Self { component, grants, limits, connector, slots }
+    }
+
+    /// The grant for this request, if there is one.
+    pub(crate) fn grant(&self, request: &OutgoingRequest) -> Option<&Grant> {
+        let found = find(&self.grants, &request.origin);
+        if found.is_none() {
+            tracing::info!(
+                component.id = %self.component,
+                server.address = %request.origin.host,
+                server.port = request.origin.port,
+                "an outbound request was denied: no line of allowed_outbound_hosts covers it",
+            );
+        }
+        found
+    }
+
+    /// Waits until another request may begin.
+    pub(crate) async fn slot(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        match timeout(self.limits.wait, self.slots.acquire()).await {
+            Ok(slot) => Ok(slot.expect("the slots are never closed")),
+            Err(_) => Err(Fault::Overloaded(format!(
+                "{} already has {} outbound requests under way",
+                self.component, self.limits.concurrent,
+            ))),
+        }
+    }
+
+    /// Sends the request.
+    pub(crate) async fn exchange(&self, grant: &Grant, request: &OutgoingRequest, key: Option<&str>) -> Exchange {
+        exchange(&self.connector, &self.limits, grant, request, key).await
+    }
+}

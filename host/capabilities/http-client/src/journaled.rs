@@ -1,0 +1,123 @@
+//! What a request is to the record: an observation, or an external effect.
+
+use host_recorder::{ExternalEffect, ExternalStep, Recorder};
+use host_types::Fault;
+
+use crate::grant::Unknown;
+use crate::record::{self, Outcome};
+use crate::request::OutgoingRequest;
+use crate::{Failure, Grant, HttpClient, LeaseLeft};
+
+const TARGET: &str = "wasi:http/outgoing-handler.handle";
+
+/// Whether this is the first time that the effect is performed, as far as the record knows.
+#[derive(Clone, Copy, PartialEq)]
+enum Turn {
+    First,
+    /// It was begun before, and may have happened.
+    Again,
+}
+
+/// Sends the request, or answers it from the record. A `Failure` is an answer; a `Fault` ends the attempt.
+pub(crate) async fn send(
+    client: &HttpClient,
+    recorder: &Recorder,
+    lease_left: &LeaseLeft,
+    request: &OutgoingRequest,
+) -> Result<Outcome, Fault> {
+    // Grants are pinned with the deployment, so a denial needs no record.
+    let Some(grant) = client.grant(request) else {
+        return Ok(Err(Failure::Denied));
+    };
+    match request.is_read() {
+        true => observe(client, recorder, grant, request).await,
+        false => Effect { client, recorder, lease_left, grant, request }.perform().await,
+    }
+}
+
+async fn observe(
+    client: &HttpClient,
+    recorder: &Recorder,
+    grant: &Grant,
+    request: &OutgoingRequest,
+) -> Result<Outcome, Fault> {
+    let mut fresh = None;
+    let exchange = async {
+        let _slot = client.slot().await?;
+        let outcome = client.exchange(grant, request, None).await.outcome;
+        let payload = record::encode(&outcome);
+        fresh = Some(outcome);
+        Ok(payload)
+    };
+    let recorded = recorder.observe(TARGET, &request.arguments(), exchange).await?;
+    match fresh {
+        Some(outcome) => Ok(outcome),
+        None => decode(recorder, &recorded),
+    }
+}
+
+struct Effect<'a> {
+    client: &'a HttpClient,
+    recorder: &'a Recorder,
+    lease_left: &'a LeaseLeft,
+    grant: &'a Grant,
+    request: &'a OutgoingRequest,
+}
+
+impl Effect<'_> {
+    async fn perform(&self) -> Result<Outcome, Fault> {
+        // Both before the intent: what stops here has begun nothing, and the next attempt is not in doubt.
+        let slot = self.client.slot().await.map_err(|fault| self.recorder.attempt().fail(fault))?;
+        if !self.is_leased() {
+            let text = format!("{TARGET}: too little of the lease is left to begin a request");
+            return Err(self.recorder.attempt().fail(Fault::Transient(text)));
+        }
+        let outcome = match self.recorder.external(TARGET, &self.request.arguments()).await? {
+            ExternalStep::Recorded(recorded) => decode(self.recorder, &recorded),
+            ExternalStep::Perform(effect) => self.exchange(effect, Turn::First).await,
+            ExternalStep::InDoubt(effect) => match self.grant.unknown {
+                Unknown::Repeat => self.exchange(effect, Turn::Again).await,
+                Unknown::Report => {
+                    let text = "the request was begun before, and its outcome was not recorded";
+                    happened(effect, Err(Failure::OutcomeUnknown(text.into()))).await
+                }
+            },
+        };
+        drop(slot);
+        outcome
+    }
+
+    async fn exchange(&self, effect: ExternalEffect<'_>, turn: Turn) -> Result<Outcome, Fault> {
+        // Making the intent durable may have taken its time.
+        if !self.is_leased() {
+            let text = "too little of the lease was left".to_owned();
+            let failure = match turn {
+                Turn::First => Failure::NotSent(text),
+                Turn::Again => Failure::OutcomeUnknown(text),
+            };
+            return happened(effect, Err(failure)).await;
+        }
+        let key = self.grant.sends_key.then(|| effect.key());
+        let exchange = self.client.exchange(self.grant, self.request, key.as_deref()).await;
+        let outcome = match exchange.outcome {
+            Err(failure) if !failure.is_answered() && (exchange.sent || turn == Turn::Again) => {
+                Err(Failure::OutcomeUnknown(failure.to_string()))
+            }
+            outcome => outcome,
+        };
+        happened(effect, outcome).await
+    }
+
+    fn is_leased(&self) -> bool {
+        (self.lease_left)() >= self.client.limits.total
+    }
+}
+
+async fn happened(effect: ExternalEffect<'_>, outcome: Outcome) -> Result<Outcome, Fault> {
+    effect.happened(record::encode(&outcome)).await?;
+    Ok(outcome)
+}
+
+fn decode(recorder: &Recorder, recorded: &[u8]) -> Result<Outcome, Fault> {
+    record::decode(recorded).map_err(|error| recorder.attempt().fail(Fault::Guest(error.to_string())))
+}

@@ -1,0 +1,205 @@
+//! A request as the guest handed it over, checked and complete.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use host_manifest::Scheme;
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{Method, Request, Uri};
+use http_body_util::Full;
+use wasmtime_wasi_http::RequestOptions;
+
+use crate::Failure;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Whom a request is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) scheme: Scheme,
+    /// In lower case; an IPv6 address in its canonical form, without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// Everything about a request.
+#[derive(Debug, Clone)]
+pub(crate) struct OutgoingRequest {
+    pub(crate) method: Method,
+    pub(crate) origin: Origin,
+    path_and_query: String,
+    headers: HeaderMap,
+    body: Bytes,
+    options: RequestOptions,
+}
+
+impl Origin {
+    fn new(uri: &Uri) -> Result<Self, Failure> {
+        let scheme = match uri.scheme_str() {
+            Some("http") => Scheme::Http,
+            Some("https") => Scheme::Https,
+            _ => return Err(Failure::MalformedTarget),
+        };
+        let authority = uri.authority().ok_or(Failure::MalformedTarget)?;
+        Ok(Self { scheme, host: host(authority)?, port: port(authority, scheme)? })
+    }
+
+    /// The host, when it is an address already.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+}
+
+fn host(authority: &Authority) -> Result<String, Failure> {
+    // Credentials belong into a header; here they only make one host look like another.
+    if authority.as_str().contains('@') || authority.host().is_empty() {
+        return Err(Failure::MalformedTarget);
+    }
+    match authority.host().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => {
+            let address: Ipv6Addr = address.parse().map_err(|_| Failure::MalformedTarget)?;
+            Ok(address.to_string())
+        }
+        None => Ok(authority.host().to_ascii_lowercase()),
+    }
+}
+
+fn port(authority: &Authority, scheme: Scheme) -> Result<u16, Failure> {
+    match (authority.port_u16(), scheme) {
+        (Some(0), _) => Err(Failure::MalformedTarget),
+        (Some(port), _) => Ok(port),
+        // Something that is not a port stands after the host.
+        (None, _) if authority.as_str().len() != authority.host().len() => Err(Failure::MalformedTarget),
+        (None, Scheme::Http) => Ok(80),
+        (None, Scheme::Https) => Ok(443),
+    }
+}
+
+impl OutgoingRequest {
+    /// Checks what the guest handed over.
+    pub(crate) fn new(head: Parts, body: Bytes, options: RequestOptions) -> Result<Self, Failure> {
+        if head.method == Method::CONNECT {
+            return Err(Failure::MethodRefused);
+        }
+        let origin = Origin::new(&head.uri)?;
+        let path_and_query = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let mut headers = head.headers;
+        // The length is that of the body, whatever the guest says it is.
+        headers.remove(CONTENT_LENGTH);
+        Ok(Self { method: head.method, origin, path_and_query, headers, body, options })
+    }
+
+    /// Whether sending it changes nothing.
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD)
+    }
+
+    /// All of it, so that no two different requests are alike. Hashed under the invocation's key, never stored.
+    pub(crate) fn arguments(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.body.len() + 512);
+        let mut push = |part: &[u8]| {
+            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(part);
+        };
+        push(self.method.as_str().as_bytes());
+        push(self.origin.scheme.as_str().as_bytes());
+        push(self.origin.host.as_bytes());
+        push(&self.origin.port.to_be_bytes());
+        push(self.path_and_query.as_bytes());
+        for (name, value) in &self.headers {
+            push(name.as_str().as_bytes());
+            push(value.as_bytes());
+        }
+        push(&self.body);
+        bytes
+    }
+
+    /// What goes over the wire: the target in origin form, and the key where the peer is to recognise a repetition.
+    pub(crate) fn to_wire(&self, key: Option<&str>) -> Result<Request<Full<Bytes>>, Failure> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.path_and_query.parse().map_err(|_| Failure::MalformedTarget)?;
+        *request.headers_mut() = self.headers.clone();
+        if let Some(key) = key {
+            // A key is a UUID.
+            let key = HeaderValue::try_from(key).expect("an effect key is a header value");
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+        }
+        Ok(request)
+    }
+
+    /// What the guest allows for connecting, within the bound.
+    pub(crate) fn connect_timeout(&self, bound: Duration) -> Duration {
+        self.options.connect_timeout.unwrap_or(bound).min(bound)
+    }
+
+    /// What the guest allows until the response begins, within the bound.
+    pub(crate) fn first_byte_timeout(&self, bound: Duration) -> Duration {
+        self.options.first_byte_timeout.unwrap_or(bound).min(bound)
+    }
+
+    /// What the guest allows between two parts of the response, within the bound.
+    pub(crate) fn between_bytes_timeout(&self, bound: Duration) -> Duration {
+        self.options.between_bytes_timeout.unwrap_or(bound).min(bound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, uri: &str) -> Result<OutgoingRequest, Failure> {
+        let request = Request::builder().method(method).uri(uri).header("content-length", "9").body(()).expect("a request");
+        OutgoingRequest::new(request.into_parts().0, Bytes::new(), RequestOptions::default())
+    }
+
+    fn origin(scheme: Scheme, host: &str, port: u16) -> Origin {
+        Origin { scheme, host: host.into(), port }
+    }
+
+    #[test]
+    fn an_origin_is_read_in_one_form_only() {
+        for (uri, expected) in [
+            ("https://API.example.com/a?b", origin(Scheme::Https, "api.example.com", 443)),
+            ("http://example.com:8080", origin(Scheme::Http, "example.com", 8080)),
+            ("http://[0:0::1]/", origin(Scheme::Http, "::1", 80)),
+            ("http://10.0.0.1", origin(Scheme::Http, "10.0.0.1", 80)),
+        ] {
+            assert_eq!(request("GET", uri).expect(uri).origin, expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_could_be_read_in_two_ways_is_refused() {
+        for uri in ["https://a@b.example/", "https://b.example:0/", "https://b.example:/", "ftp://b.example/", "/path"] {
+            assert_eq!(request("GET", uri).expect_err(uri), Failure::MalformedTarget, "{uri}");
+        }
+        assert_eq!(request("CONNECT", "https://b.example/").unwrap_err(), Failure::MethodRefused);
+    }
+
+    #[test]
+    fn arguments_differ_where_requests_do() {
+        let base = request("POST", "https://a.example/x").unwrap();
+        for other in ["https://a.example/y", "https://b.example/x", "http://a.example:443/x", "https://a.example:444/x"] {
+            assert_ne!(base.arguments(), request("POST", other).unwrap().arguments(), "{other}");
+        }
+        assert_ne!(base.arguments(), request("PUT", "https://a.example/x").unwrap().arguments());
+        let with_body = OutgoingRequest { body: Bytes::from_static(b"1"), ..base.clone() };
+        assert_ne!(base.arguments(), with_body.arguments());
+        assert_eq!(base.arguments(), request("POST", "https://a.example/x").unwrap().arguments());
+    }
+
+    #[test]
+    fn the_wire_has_the_path_and_the_hosts_key() {
+        let mut request = request("POST", "https://a.example/x?y=1").unwrap();
+        request.headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_static("the guest's"));
+        let wire = request.to_wire(Some("ours")).unwrap();
+        assert_eq!(wire.uri(), "/x?y=1");
+        assert_eq!(wire.headers().get_all(IDEMPOTENCY_KEY).iter().collect::<Vec<_>>(), ["ours"]);
+        assert_eq!(wire.headers().get(CONTENT_LENGTH), None);
+        assert_eq!(request.to_wire(None).unwrap().headers()[IDEMPOTENCY_KEY], "the guest's");
+    }
+}

@@ -1,0 +1,139 @@
+//! An invocation whose journal is in memory, and can be ended and begun again.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use host_journal::{
+    Append, AppendError, AppendJournal, Body, Claim, CommandKind, Entry, Header, HostStatement, Machine, Payload, Seal,
+    SealError, Seed, decode,
+};
+use host_recorder::{Attempt, AttemptOptions};
+use host_types::{Clock, ComponentId, DeploymentNumber, InvocationId, NodeId};
+use parking_lot::Mutex;
+
+struct Plain;
+
+impl Seal for Plain {
+    fn seal(&self, _: u32, payload: &[u8]) -> Vec<u8> {
+        payload.to_vec()
+    }
+
+    fn open(&self, _: u32, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        Ok(sealed.to_vec())
+    }
+}
+
+struct Noon;
+
+impl Clock for Noon {
+    fn unix_ms(&self) -> u64 {
+        1_000
+    }
+
+    fn boot_ns(&self) -> u64 {
+        0
+    }
+}
+
+/// One invocation's entries, as a store would hold them.
+#[derive(Default)]
+pub(crate) struct MemoryJournal {
+    entries: Mutex<Vec<Vec<u8>>>,
+}
+
+impl MemoryJournal {
+    /// The durable entries.
+    pub(crate) fn history(&self) -> Vec<Entry> {
+        let entries = self.entries.lock();
+        let decoded = entries
+            .iter()
+            .enumerate()
+            .map(|(index, body)| decode(index as u32, body, &Plain));
+        decoded.collect::<Result<_, _>>().expect("what was encoded is decoded")
+    }
+
+    /// What the guest did, in order: a letter per durable entry.
+    pub(crate) fn shape(&self) -> String {
+        let shape = |entry: &Entry| match &entry.body {
+            Body::Started(_) => 'S',
+            Body::Command {
+                kind: CommandKind::External,
+                answer: None,
+                ..
+            } => 'I',
+            Body::Command {
+                kind: CommandKind::Observation,
+                ..
+            } => 'R',
+            Body::Command { .. } => 'C',
+            Body::Completion { .. } => 'D',
+            Body::Fence { .. } => 'F',
+            Body::Output(_) => 'O',
+        };
+        self.history().iter().map(shape).collect()
+    }
+
+    /// Forgets everything after the first `count` entries: a process that ended there.
+    pub(crate) fn cut(&self, count: usize) {
+        self.entries.lock().truncate(count);
+    }
+
+    /// Begins an attempt on what is durable.
+    pub(crate) fn attempt(self: &Arc<Self>) -> Arc<Attempt> {
+        let history = self.history();
+        let machine = match history.is_empty() {
+            true => Machine::start(Header {
+                component: ComponentId::from("cart"),
+                function: "nexus:http/handler.handle".into(),
+                deployment: DeploymentNumber(1),
+                input: Payload::new(),
+                seed: Seed::new([7; 32]),
+                subject: String::new(),
+                trace_parent: String::new(),
+                memory_limit_bytes: 64 << 20,
+                started_ms: 1_000,
+            }),
+            false => Machine::replay(history).expect("what was appended is a history"),
+        };
+        Attempt::new(AttemptOptions {
+            invocation: InvocationId::new(1, [1; 10]),
+            node: NodeId::new(1, [2; 10]),
+            machine,
+            start: None,
+            claim: None,
+            journal: self.clone(),
+            seal: Arc::new(Plain),
+            clock: Arc::new(Noon),
+        })
+    }
+}
+
+impl AppendJournal for MemoryJournal {
+    fn seal(&self, _: InvocationId, _: Option<[u8; 32]>) -> Arc<dyn Seal> {
+        Arc::new(Plain)
+    }
+
+    fn claim_statement(&self, _: InvocationId, _: &Claim) -> HostStatement {
+        unreachable!("no transaction is opened here")
+    }
+
+    fn append_statements(&self, _: &Append) -> Vec<HostStatement> {
+        unreachable!("no transaction is opened here")
+    }
+
+    fn append(&self, append: Append) -> Pin<Box<dyn Future<Output = Result<(), AppendError>> + Send + '_>> {
+        Box::pin(async move {
+            let mut entries = self.entries.lock();
+            if append.first_index as usize != entries.len() {
+                return Err(AppendError::Fenced);
+            }
+            entries.extend(append.bodies);
+            Ok(())
+        })
+    }
+
+    fn append_lazily(&self, append: Append) {
+        self.entries.lock().extend(append.bodies);
+    }
+}
