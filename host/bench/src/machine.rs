@@ -31,6 +31,25 @@ pub(crate) fn cpu_of_family_us(parent: u32) -> Result<u64> {
     Ok(ticks * US_PER_TICK)
 }
 
+/// Processor time of all processes and of the kernel so far, microseconds; what a hypervisor gave to others counts too.
+pub(crate) fn busy_us() -> Result<u64> {
+    busy(&std::fs::read_to_string("/proc/stat").context("/proc/stat")?)
+}
+
+fn busy(stat: &str) -> Result<u64> {
+    let line = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("cpu "))
+        .context("/proc/stat has a line for all processors")?;
+    let fields = line
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<Result<Vec<u64>, _>>()?;
+    // user, nice, system, idle, iowait, irq, softirq, steal; what follows is part of the first two.
+    let ticks = [0, 1, 2, 5, 6, 7].map(|at| fields.get(at).copied().unwrap_or_default());
+    Ok(ticks.iter().sum::<u64>() * US_PER_TICK)
+}
+
 /// Resident memory of a process, bytes: `VmRSS`, pages shared with other processes included.
 pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
@@ -97,6 +116,14 @@ mod tests {
     fn a_name_may_hold_anything() {
         let stat = Stat::parse("7 (a) b (c)) S 3 7 7 0 -1 4194560 1 0 0 0 10 5 2 1 20 0 1 0 100 0 0").unwrap();
         assert_eq!((stat.parent, stat.own_ticks, stat.ended_children_ticks), (3, 15, 3));
+    }
+
+    #[test]
+    fn waiting_is_not_work() {
+        assert_eq!(
+            busy("cpu  1 2 3 400 500 6 7 8 90 90\ncpu0 1 2 3 4 5 6 7 8 9 9").unwrap(),
+            27 * US_PER_TICK
+        );
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub(crate) enum Peer {
 pub(crate) struct Comparison {
     pub(crate) work: &'static str,
     pub(crate) clients: usize,
+    /// Processors that neither server, database nor clients kept busy: the kernel's interrupts, and whatever else ran.
+    pub(crate) other_load: f64,
     pub(crate) ratios: Vec<Ratio>,
     pub(crate) figures: Vec<Figures>,
 }

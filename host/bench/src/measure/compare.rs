@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Extent;
 use crate::database::{Database, OURS};
 use crate::load::{Client, Load, Sample, Until, Work, run};
-use crate::machine::{cpu_of_family_us, cpu_us};
+use crate::machine::{busy_us, cpu_of_family_us, cpu_us};
 use crate::native;
 use crate::report::{Comparison, Counts, CpuUs, Figures, Peer, Ratio};
 use crate::statistics::median;
@@ -39,8 +39,30 @@ pub(crate) struct Bench<'a> {
 struct Turn {
     sample: Sample,
     cpu: CpuUs,
+    /// Processors that everything else kept busy meanwhile.
+    other_load: f64,
     written_transactions: f64,
     wal_bytes: f64,
+}
+
+/// Processor time so far.
+#[derive(Clone, Copy)]
+struct Used {
+    server_us: u64,
+    postgres_us: u64,
+    clients_us: u64,
+    all_us: u64,
+}
+
+impl Used {
+    fn since(self, before: Self) -> Self {
+        Self {
+            server_us: self.server_us.saturating_sub(before.server_us),
+            postgres_us: self.postgres_us.saturating_sub(before.postgres_us),
+            clients_us: self.clients_us.saturating_sub(before.clients_us),
+            all_us: self.all_us.saturating_sub(before.all_us),
+        }
+    }
 }
 
 impl Bench<'_> {
@@ -123,9 +145,11 @@ impl Bench<'_> {
             .zip(&turns)
             .skip(1)
             .map(|(server, native)| ratio(server.peer, &turns[0], native));
+        let other_load = median(turns.iter().flatten().map(|turn| turn.other_load));
         Ok(Comparison {
             work: name(work),
             clients,
+            other_load: other_load.context("a round was measured")?,
             ratios: ratios.collect::<Option<_>>().context("a round was measured")?,
             figures: figures.collect::<Option<_>>().context("a round was measured")?,
         })
@@ -177,20 +201,13 @@ impl Bench<'_> {
     }
 
     async fn turn(&mut self, index: usize, load: Load) -> Result<Turn> {
-        let Server { peer, address, pid } = self.servers[index];
-        let used = || {
-            anyhow::Ok((
-                cpu_us(pid)?,
-                cpu_of_family_us(self.postgres_pid)?,
-                cpu_us(std::process::id())?,
-            ))
-        };
+        let Server { peer, address, .. } = self.servers[index];
         let written = self.database.written().await?;
-        let before = used()?;
+        let before = self.used(index)?;
         let sample = run(address, load)
             .await
             .with_context(|| format!("{peer:?} with {} client(s)", load.clients))?;
-        let after = used()?;
+        let used = self.used(index)?.since(before);
         let written_after = self.database.written().await?;
         if load.work == Work::Post {
             match peer {
@@ -199,16 +216,28 @@ impl Bench<'_> {
             }
         }
         let requests = sample.requests as f64;
-        let each = |before: u64, after: u64| after.saturating_sub(before) as f64 / requests;
+        let others_us = used
+            .all_us
+            .saturating_sub(used.server_us + used.postgres_us + used.clients_us);
         Ok(Turn {
             cpu: CpuUs {
-                server: each(before.0, after.0),
-                postgres: each(before.1, after.1),
-                clients: each(before.2, after.2),
+                server: used.server_us as f64 / requests,
+                postgres: used.postgres_us as f64 / requests,
+                clients: used.clients_us as f64 / requests,
             },
+            other_load: others_us as f64 * sample.per_second / requests / 1e6,
             written_transactions: (written_after.transactions - written.transactions) as f64 / requests,
             wal_bytes: (written_after.wal_bytes - written.wal_bytes) as f64 / requests,
             sample,
+        })
+    }
+
+    fn used(&self, index: usize) -> Result<Used> {
+        Ok(Used {
+            server_us: cpu_us(self.servers[index].pid)?,
+            postgres_us: cpu_of_family_us(self.postgres_pid)?,
+            clients_us: cpu_us(std::process::id())?,
+            all_us: busy_us()?,
         })
     }
 }

@@ -79,6 +79,9 @@ fn conditions(out: &mut String, report: &Report) -> fmt::Result {
     )
 }
 
+/// More than the kernel's interrupts can be.
+const DISTURBING_LOAD: f64 = 0.5;
+
 fn compared(out: &mut String, comparison: &Comparison) -> fmt::Result {
     let clients = if comparison.clients == 1 {
         "1 client".to_owned()
@@ -127,6 +130,13 @@ fn compared(out: &mut String, comparison: &Comparison) -> fmt::Result {
             figures.wal_bytes_per_request
         )?;
     }
+    if comparison.other_load > DISTURBING_LOAD {
+        writeln!(
+            out,
+            "  DISTURBED: something else kept {:.1} cores busy meanwhile",
+            comparison.other_load
+        )?;
+    }
     Ok(())
 }
 
@@ -150,6 +160,12 @@ fn counted(out: &mut String, counts: &[Counts]) -> fmt::Result {
 
 fn verdicts(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(out, "\nTo reach")?;
+    let width = report
+        .verdicts
+        .iter()
+        .map(|verdict| verdict.what.chars().count())
+        .max()
+        .unwrap_or_default();
     for verdict in &report.verdicts {
         let (sign, bound) = match verdict.reach {
             Reach::AtLeast(bound) => ('≥', bound),
@@ -158,7 +174,7 @@ fn verdicts(out: &mut String, report: &Report) -> fmt::Result {
         let outcome = if verdict.is_reached { "reached" } else { "NOT REACHED" };
         writeln!(
             out,
-            "  {:<70} {:>8.2} {sign} {bound:<6} {outcome}",
+            "  {:<width$} {:>8.2} {sign} {bound:<6} {outcome}",
             verdict.what, verdict.measured
         )?;
     }

@@ -56,12 +56,9 @@ pub(super) fn verdicts(report: &Report) -> Vec<Verdict> {
         for ratio in &comparison.ratios {
             let driver = match ratio.against {
                 Peer::Sqlx => "sqlx",
-                Peer::TokioPostgres | Peer::Nexus => "tokio-postgres, the same driver",
+                Peer::TokioPostgres | Peer::Nexus => "the same driver",
             };
-            let what = format!(
-                "{kind}, {} client(s): throughput ÷ native with {driver}",
-                comparison.clients
-            );
+            let what = format!("{kind}, {} client(s): ÷ native with {driver}", comparison.clients);
             verdicts.push(verdict(what, ratio.throughput, reach));
         }
     }

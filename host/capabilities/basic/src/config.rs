@@ -39,7 +39,10 @@ pub(crate) enum Recorded {
 impl ConfigValue {
     /// A value anybody may see.
     pub fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), version: None }
+        Self {
+            text: text.into(),
+            version: None,
+        }
     }
 
     /// A value that is never recorded.
@@ -47,13 +50,18 @@ impl ConfigValue {
         let text = text.into();
         let key = hmac::Key::new(hmac::HMAC_SHA256, &master.derive::<32>("config version"));
         let version = hex::encode(&hmac::sign(&key, text.as_bytes()).as_ref()[..8]);
-        Self { text, version: Some(version) }
+        Self {
+            text,
+            version: Some(version),
+        }
     }
 
     fn record(&self) -> Recorded {
         match &self.version {
             None => Recorded::Plain(self.text.clone()),
-            Some(version) => Recorded::Secret { version: version.clone() },
+            Some(version) => Recorded::Secret {
+                version: version.clone(),
+            },
         }
     }
 }
@@ -69,7 +77,9 @@ impl fmt::Debug for ConfigValue {
 
 impl FromIterator<(String, ConfigValue)> for Config {
     fn from_iter<I: IntoIterator<Item = (String, ConfigValue)>>(values: I) -> Self {
-        Self { values: values.into_iter().collect() }
+        Self {
+            values: values.into_iter().collect(),
+        }
     }
 }
 
@@ -79,7 +89,10 @@ impl Config {
     }
 
     pub(crate) fn record_all(&self) -> Vec<(String, Recorded)> {
-        self.values.iter().map(|(key, value)| (key.clone(), value.record())).collect()
+        self.values
+            .iter()
+            .map(|(key, value)| (key.clone(), value.record()))
+            .collect()
     }
 
     /// The value the guest is given for what is recorded.
@@ -107,9 +120,12 @@ mod tests {
 
     fn config(secret: &str) -> Config {
         let master = MasterKey::new(&[1; 32]);
-        [("url".to_owned(), ConfigValue::plain("https://x")), ("key".to_owned(), ConfigValue::secret(secret, &master))]
-            .into_iter()
-            .collect()
+        [
+            ("url".to_owned(), ConfigValue::plain("https://x")),
+            ("key".to_owned(), ConfigValue::secret(secret, &master)),
+        ]
+        .into_iter()
+        .collect()
     }
 
     #[test]
@@ -127,7 +143,10 @@ mod tests {
         let recorded = config("old").record("key").unwrap();
         assert_ne!(Some(&recorded), config("new").record("key").as_ref());
         assert_eq!(config("new").reveal("key", recorded.clone()), Ok("new".into()));
-        assert!(matches!(Config::default().reveal("key", recorded), Err(Fault::Transient(_))));
+        assert!(matches!(
+            Config::default().reveal("key", recorded),
+            Err(Fault::Transient(_))
+        ));
     }
 
     #[test]

@@ -58,7 +58,13 @@ impl providers::Host for BasicView<'_> {
 
 impl log::Host for BasicView<'_> {
     fn write(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
-        crate::log::write(&self.0.component, self.0.recorder.invocation(), level, &message, &fields);
+        crate::log::write(
+            &self.0.component,
+            self.0.recorder.invocation(),
+            level,
+            &message,
+            &fields,
+        );
         Ok(())
     }
 }
@@ -67,7 +73,10 @@ impl store::Host for BasicView<'_> {
     fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, store::Error>> {
         let config = &self.0.grants.config;
         let record = || Ok(encode(&config.record(&key)));
-        let recorded = self.0.recorder.observe_now("wasi:config/store.get", key.as_bytes(), record)?;
+        let recorded = self
+            .0
+            .recorder
+            .observe_now("wasi:config/store.get", key.as_bytes(), record)?;
         let recorded: Option<Recorded> = self.0.decode(&recorded)?;
         match recorded.map(|recorded| config.reveal(&key, recorded)).transpose() {
             Ok(value) => Ok(Ok(value)),
@@ -99,7 +108,10 @@ impl passwords::Host for BasicView<'_> {
         let context = &*self.0;
         let arguments = password.clone().into_bytes();
         let perform = async { Ok(encode(&context.services.passwords.hash(password).await?)) };
-        let hash = context.recorder.observe("nexus:crypto/passwords.hash", &arguments, perform).await?;
+        let hash = context
+            .recorder
+            .observe("nexus:crypto/passwords.hash", &arguments, perform)
+            .await?;
         Ok(Ok(context.decode(&hash)?))
     }
 
@@ -110,7 +122,10 @@ impl passwords::Host for BasicView<'_> {
             let verdict = context.services.passwords.verify(password, hash).await?;
             Ok(encode(&(verdict.matches, verdict.outdated)))
         };
-        let verdict = context.recorder.observe("nexus:crypto/passwords.verify", &arguments, perform).await?;
+        let verdict = context
+            .recorder
+            .observe("nexus:crypto/passwords.verify", &arguments, perform)
+            .await?;
         let (matches, outdated) = context.decode(&verdict)?;
         Ok(passwords::Verdict { matches, outdated })
     }
@@ -149,7 +164,9 @@ impl From<TokenOutcome> for Result<String, tokens::Error> {
 
 impl tokens::Host for BasicView<'_> {
     fn sign(&mut self, key: String, payload: String) -> wasmtime::Result<Result<String, tokens::Error>> {
-        self.token("nexus:crypto/tokens.sign", &key, &payload, |context| context.services.tokens.sign(&key, &payload))
+        self.token("nexus:crypto/tokens.sign", &key, &payload, |context| {
+            context.services.tokens.sign(&key, &payload)
+        })
     }
 
     fn verify(&mut self, key: String, token: String) -> wasmtime::Result<Result<String, tokens::Error>> {
@@ -158,7 +175,11 @@ impl tokens::Host for BasicView<'_> {
         }
         let now_ms = self.0.recorder.now_ms()?;
         self.token("nexus:crypto/tokens.verify", &key, &token, |context| {
-            context.services.tokens.verify(&key, &token, now_ms).map(|verified| verified.payload)
+            context
+                .services
+                .tokens
+                .verify(&key, &token, now_ms)
+                .map(|verified| verified.payload)
         })
     }
 
@@ -183,8 +204,9 @@ impl BasicView<'_> {
             return Ok(Err(tokens::Error::UnknownKey(key.to_owned())));
         }
         let arguments = encode(&(key, subject));
-        let outcome =
-            context.recorder.observe_now(target, &arguments, || Ok(encode(&TokenOutcome::from(perform(context)))))?;
+        let outcome = context
+            .recorder
+            .observe_now(target, &arguments, || Ok(encode(&TokenOutcome::from(perform(context)))))?;
         Ok(context.decode::<TokenOutcome>(&outcome)?.into())
     }
 }
@@ -195,7 +217,9 @@ fn granted(keys: &BTreeSet<String>, name: &str) -> bool {
 
 fn encode<T: Encode<()>>(value: &T) -> Payload {
     // Into a vector, from types without an encoding that could fail.
-    minicbor::to_vec(value).expect("encoding into a vector does not fail").into()
+    minicbor::to_vec(value)
+        .expect("encoding into a vector does not fail")
+        .into()
 }
 
 impl BasicContext {

@@ -45,9 +45,18 @@ mod tests {
     #[test]
     fn each_label_has_a_key_of_its_own() {
         let master = MasterKey::new(&[1; 32]);
-        assert_eq!(master.derive::<64>("token:access"), MasterKey::new(&[1; 32]).derive("token:access"));
-        assert_ne!(master.derive::<64>("token:access"), master.derive::<64>("token:refresh"));
-        assert_ne!(master.derive::<32>("token:access"), MasterKey::new(&[2; 32]).derive("token:access"));
+        assert_eq!(
+            master.derive::<64>("token:access"),
+            MasterKey::new(&[1; 32]).derive("token:access")
+        );
+        assert_ne!(
+            master.derive::<64>("token:access"),
+            master.derive::<64>("token:refresh")
+        );
+        assert_ne!(
+            master.derive::<32>("token:access"),
+            MasterKey::new(&[2; 32]).derive("token:access")
+        );
         assert_eq!(format!("{master:?}"), "MasterKey(..)");
     }
 

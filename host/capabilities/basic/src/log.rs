@@ -23,10 +23,17 @@ pub(crate) fn write(
         .iter()
         .take(FIELDS)
         .map(|(name, value)| {
-            (cut(name, FIELD_NAME_BYTES).into_owned(), cut(value, FIELD_VALUE_BYTES).into_owned().into())
+            (
+                cut(name, FIELD_NAME_BYTES).into_owned(),
+                cut(value, FIELD_VALUE_BYTES).into_owned().into(),
+            )
         })
         .collect();
-    let fields = if fields.is_empty() { None } else { Some(serde_json::Value::Object(fields).to_string()) };
+    let fields = if fields.is_empty() {
+        None
+    } else {
+        Some(serde_json::Value::Object(fields).to_string())
+    };
     macro_rules! event {
         ($level:ident) => {
             tracing::$level!(

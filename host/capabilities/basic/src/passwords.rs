@@ -37,7 +37,13 @@ pub struct PasswordOptions {
 impl PasswordOptions {
     /// OWASP's minimum for Argon2id, on this many cores.
     pub fn new(concurrency: usize) -> Self {
-        Self { memory_kib: 19_456, passes: 2, lanes: 1, concurrency, wait: Duration::from_secs(5) }
+        Self {
+            memory_kib: 19_456,
+            passes: 2,
+            lanes: 1,
+            concurrency,
+            wait: Duration::from_secs(5),
+        }
     }
 }
 
@@ -66,8 +72,15 @@ impl Passwords {
     /// Fails where the parameters are not valid for Argon2id.
     pub fn new(options: &PasswordOptions, rng: Arc<dyn Rng>) -> Result<Self, argon2::Error> {
         let params = Params::new(options.memory_kib, options.passes, options.lanes, None)?;
-        let inner = Arc::new(Inner { argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params), rng });
-        Ok(Self { inner, turns: Semaphore::new(options.concurrency), wait: options.wait })
+        let inner = Arc::new(Inner {
+            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            rng,
+        });
+        Ok(Self {
+            inner,
+            turns: Semaphore::new(options.concurrency),
+            wait: options.wait,
+        })
     }
 
     /// A PHC string with a fresh salt. The password's length was checked.
@@ -77,7 +90,8 @@ impl Passwords {
 
     /// Checks a password. Without a hash, with one it cannot read or for a password that is too long, it does the same work.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<Verdict, Fault> {
-        self.in_turn(move |inner| inner.verify(&password, hash.as_deref())).await
+        self.in_turn(move |inner| inner.verify(&password, hash.as_deref()))
+            .await
     }
 
     async fn in_turn<R: Send + 'static>(&self, work: impl FnOnce(&Inner) -> R + Send + 'static) -> Result<R, Fault> {
@@ -104,14 +118,22 @@ impl Inner {
             Some(verdict) => verdict,
             None => {
                 self.spend(password);
-                Verdict { matches: false, outdated: false }
+                Verdict {
+                    matches: false,
+                    outdated: false,
+                }
             }
         }
     }
 
     /// None for a hash that cannot be read or demands too much.
     fn check(&self, password: &str, hash: &str) -> Option<Verdict> {
-        let verdict = |matches: bool, outdated: bool| Some(Verdict { matches, outdated: matches && outdated });
+        let verdict = |matches: bool, outdated: bool| {
+            Some(Verdict {
+                matches,
+                outdated: matches && outdated,
+            })
+        };
         if hash.starts_with("$2") {
             let cost: u32 = hash.split('$').nth(2)?.parse().ok()?;
             if cost > MAX_BCRYPT_COST {
@@ -121,9 +143,15 @@ impl Inner {
             return verdict(bcrypt::verify(password, hash).ok()?, true);
         }
         let parsed = PasswordHash::new(hash).ok()?;
-        let (algorithm, params) = (Algorithm::try_from(parsed.algorithm).ok()?, Params::try_from(&parsed).ok()?);
+        let (algorithm, params) = (
+            Algorithm::try_from(parsed.algorithm).ok()?,
+            Params::try_from(&parsed).ok()?,
+        );
         if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_PASSES || params.p_cost() > MAX_LANES {
-            tracing::warn!(memory_kib = params.m_cost(), "a password hash demands more work than is allowed");
+            tracing::warn!(
+                memory_kib = params.m_cost(),
+                "a password hash demands more work than is allowed"
+            );
             return None;
         }
         let matches = self.argon2.verify_password(password.as_bytes(), &parsed).is_ok();
@@ -138,7 +166,10 @@ impl Inner {
     fn spend(&self, password: &str) {
         let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
         let password = &password.as_bytes()[..password.len().min(MAX_PASSWORD_BYTES)];
-        if let Err(error) = self.argon2.hash_password_into(password, b"no account's salt", &mut output) {
+        if let Err(error) = self
+            .argon2
+            .hash_password_into(password, b"no account's salt", &mut output)
+        {
             tracing::warn!(%error, "the work of a password check could not be spent");
         }
         std::hint::black_box(output);
@@ -170,15 +201,28 @@ mod tests {
         let passwords = passwords(&PasswordOptions::new(2));
         let hash = passwords.hash("correct horse".into()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert_eq!(passwords.verify("correct horse".into(), Some(hash.clone())).await, Ok(verdict(true, false)));
-        assert_eq!(passwords.verify("wrong horse".into(), Some(hash)).await, Ok(verdict(false, false)));
+        assert_eq!(
+            passwords.verify("correct horse".into(), Some(hash.clone())).await,
+            Ok(verdict(true, false))
+        );
+        assert_eq!(
+            passwords.verify("wrong horse".into(), Some(hash)).await,
+            Ok(verdict(false, false))
+        );
     }
 
     #[tokio::test]
     async fn older_parameters_are_outdated() {
-        let weak = passwords(&PasswordOptions { memory_kib: 64, passes: 1, ..PasswordOptions::new(1) });
+        let weak = passwords(&PasswordOptions {
+            memory_kib: 64,
+            passes: 1,
+            ..PasswordOptions::new(1)
+        });
         let hash = weak.hash("x".into()).await.unwrap();
-        assert_eq!(passwords(&PasswordOptions::new(1)).verify("x".into(), Some(hash)).await, Ok(verdict(true, true)));
+        assert_eq!(
+            passwords(&PasswordOptions::new(1)).verify("x".into(), Some(hash)).await,
+            Ok(verdict(true, true))
+        );
     }
 
     #[tokio::test]
@@ -190,18 +234,37 @@ mod tests {
             ("U*U*", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK"),
         ];
         for (password, hash) in cases {
-            assert_eq!(passwords.verify(password.into(), Some(hash.into())).await, Ok(verdict(true, true)));
-            assert_eq!(passwords.verify("other".into(), Some(hash.into())).await, Ok(verdict(false, false)));
+            assert_eq!(
+                passwords.verify(password.into(), Some(hash.into())).await,
+                Ok(verdict(true, true))
+            );
+            assert_eq!(
+                passwords.verify("other".into(), Some(hash.into())).await,
+                Ok(verdict(false, false))
+            );
         }
     }
 
     #[tokio::test]
     async fn what_cannot_be_checked_does_not_match() {
         let passwords = passwords(&PasswordOptions::new(1));
-        let greedy = "$argon2id$v=19$m=4194304,t=2,p=1$AAECAwQFBgcICQoLDA0ODw$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let greedy =
+            "$argon2id$v=19$m=4194304,t=2,p=1$AAECAwQFBgcICQoLDA0ODw$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         let costly = "$2a$31$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
-        for hash in [None, Some(""), Some("plain"), Some("$argon2id$"), Some("$2a$"), Some(greedy), Some(costly)] {
-            assert_eq!(passwords.verify("x".into(), hash.map(Into::into)).await, Ok(verdict(false, false)), "{hash:?}");
+        for hash in [
+            None,
+            Some(""),
+            Some("plain"),
+            Some("$argon2id$"),
+            Some("$2a$"),
+            Some(greedy),
+            Some(costly),
+        ] {
+            assert_eq!(
+                passwords.verify("x".into(), hash.map(Into::into)).await,
+                Ok(verdict(false, false)),
+                "{hash:?}"
+            );
         }
         let hash = passwords.hash("x".into()).await.unwrap();
         let long = "x".repeat(MAX_PASSWORD_BYTES + 1);
@@ -210,7 +273,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_queue_that_does_not_move_is_an_overload() {
-        let options = PasswordOptions { wait: Duration::ZERO, ..PasswordOptions::new(0) };
-        assert!(matches!(passwords(&options).hash("x".into()).await, Err(Fault::Overloaded(_))));
+        let options = PasswordOptions {
+            wait: Duration::ZERO,
+            ..PasswordOptions::new(0)
+        };
+        assert!(matches!(
+            passwords(&options).hash("x".into()).await,
+            Err(Fault::Overloaded(_))
+        ));
     }
 }

@@ -57,7 +57,9 @@ impl TokenKeys {
     pub fn sign(&self, key_name: &str, payload: &str) -> Result<String, TokenError> {
         let claims = object(payload.as_bytes()).ok_or(TokenError::Invalid("the payload is not a JSON object"))?;
         if !claims.get("exp").is_some_and(Value::is_number) {
-            return Err(TokenError::Invalid("the payload has no expiry (exp, seconds since 1970)"));
+            return Err(TokenError::Invalid(
+                "the payload has no expiry (exp, seconds since 1970)",
+            ));
         }
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS512","typ":"JWT"}"#);
         let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload));
@@ -155,7 +157,10 @@ mod tests {
         assert_eq!(verified.payload, PAYLOAD);
         assert_eq!(verified.subject("sub").as_deref(), Some("7"));
         assert_eq!(verified.subject("exp").as_deref(), Some("2000"));
-        assert_eq!((verified.subject("role").as_deref(), verified.subject("nothing")), (Some("buyer"), None));
+        assert_eq!(
+            (verified.subject("role").as_deref(), verified.subject("nothing")),
+            (Some("buyer"), None)
+        );
     }
 
     /// Computed with another implementation; fails if tokens in the hands of clients would stop to verify.
@@ -167,18 +172,33 @@ mod tests {
             "PW9KvDR6JSMGaXay2HfC1L33VTlZKuv7_XZvFIh7eIxv3SgcLG6GDY-Vb8p8ZTQfy8eCQFIcJtbScUdwr7e89Q",
         ];
         assert_eq!(keys().sign("access", PAYLOAD).unwrap(), parts.join("."));
-        assert_eq!(keys().fingerprint("refresh", "value"), "032a3956c2f2e60f5be7f08126df2dfdbc096d986dd9219bded119b44f94c7ea");
+        assert_eq!(
+            keys().fingerprint("refresh", "value"),
+            "032a3956c2f2e60f5be7f08126df2dfdbc096d986dd9219bded119b44f94c7ea"
+        );
     }
 
     #[test]
     fn only_our_algorithm_passes() {
-        for header in [r#"{"alg":"none"}"#, r#"{"alg":"HS256"}"#, r#"{"alg":"hs512"}"#, r#"{"alg":["HS512"]}"#, "{}"] {
-            assert_eq!(refused(&forge(header, PAYLOAD)), TokenError::Invalid("the token is not signed with HS512"));
+        for header in [
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"HS256"}"#,
+            r#"{"alg":"hs512"}"#,
+            r#"{"alg":["HS512"]}"#,
+            "{}",
+        ] {
+            assert_eq!(
+                refused(&forge(header, PAYLOAD)),
+                TokenError::Invalid("the token is not signed with HS512")
+            );
         }
         let critical = forge(r#"{"alg":"HS512","crit":["exp"]}"#, PAYLOAD);
         assert_eq!(refused(&critical), TokenError::Invalid("the token has extensions"));
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
-        assert!(matches!(refused(&format!("{header}.{}.", URL_SAFE_NO_PAD.encode(PAYLOAD))), TokenError::Invalid(_)));
+        assert!(matches!(
+            refused(&format!("{header}.{}.", URL_SAFE_NO_PAD.encode(PAYLOAD))),
+            TokenError::Invalid(_)
+        ));
     }
 
     #[test]
@@ -191,7 +211,15 @@ mod tests {
             assert!(keys().verify("access", &changed, NOW_MS).is_err(), "byte {at}");
         }
         assert!(keys().verify("refresh", &token, NOW_MS).is_err(), "another key");
-        for bad in ["", ".", "..", "a.b", "a.b.c.d", &token[..token.len() - 1], &format!("{token}=")] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a.b",
+            "a.b.c.d",
+            &token[..token.len() - 1],
+            &format!("{token}="),
+        ] {
             assert!(matches!(refused(bad), TokenError::Invalid(_)), "{bad}");
         }
     }
@@ -201,8 +229,14 @@ mod tests {
         let token = keys().sign("access", PAYLOAD).unwrap();
         assert_eq!(keys().verify("access", &token, 2_000_000), Err(TokenError::Expired));
         let header = r#"{"alg":"HS512"}"#;
-        assert!(matches!(refused(&forge(header, r#"{"sub":"7"}"#)), TokenError::Invalid(_)), "without an end");
-        assert!(matches!(refused(&forge(header, r#"{"exp":"2000"}"#)), TokenError::Invalid(_)), "an end that is text");
+        assert!(
+            matches!(refused(&forge(header, r#"{"sub":"7"}"#)), TokenError::Invalid(_)),
+            "without an end"
+        );
+        assert!(
+            matches!(refused(&forge(header, r#"{"exp":"2000"}"#)), TokenError::Invalid(_)),
+            "an end that is text"
+        );
         let early = forge(header, r#"{"exp":3000,"nbf":2000}"#);
         assert_eq!(refused(&early), TokenError::Invalid("the token is not valid yet"));
         assert!(keys().verify("access", &early, 2_000_000).is_ok());

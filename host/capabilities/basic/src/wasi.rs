@@ -35,10 +35,16 @@ fn shadow<T: 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> BasicView<'_>) 
     let mut wall = linker.instance("wasi:clocks/wall-clock@0.2.12")?;
     wall.func_wrap("now", move |mut store: StoreContextMut<'_, T>, (): ()| {
         let now_ms = get(store.data_mut()).0.recorder.now_ms()?;
-        Ok((Datetime { seconds: now_ms / MS_PER_S, nanoseconds: (now_ms % MS_PER_S * NS_PER_MS) as u32 },))
+        Ok((Datetime {
+            seconds: now_ms / MS_PER_S,
+            nanoseconds: (now_ms % MS_PER_S * NS_PER_MS) as u32,
+        },))
     })?;
     wall.func_wrap("resolution", |_: StoreContextMut<'_, T>, (): ()| {
-        Ok((Datetime { seconds: 0, nanoseconds: RESOLUTION_NS as u32 },))
+        Ok((Datetime {
+            seconds: 0,
+            nanoseconds: RESOLUTION_NS as u32,
+        },))
     })?;
 
     let mut monotonic = linker.instance("wasi:clocks/monotonic-clock@0.2.12")?;

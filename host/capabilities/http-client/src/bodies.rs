@@ -61,7 +61,23 @@ impl Bodies {
     /// The guest asked for the body of a request.
     pub(crate) fn begin(&mut self, request: u32, body: u32, collector: Collector) {
         self.of_requests.insert(request, RequestBody::Open(body));
-        self.open.insert(body, OpenBody { collector, request: Some(request), waiting: None });
+        self.open.insert(
+            body,
+            OpenBody {
+                collector,
+                request: Some(request),
+                waiting: None,
+            },
+        );
+    }
+
+    /// Bodies that are held, whole or in part.
+    pub(crate) fn held(&self) -> usize {
+        let complete = self
+            .of_requests
+            .values()
+            .filter(|body| matches!(body, RequestBody::Complete(_)));
+        self.open.len() + complete.count()
     }
 
     /// The guest hands a request over: it is no longer there.
@@ -87,7 +103,11 @@ impl Bodies {
 
     /// The body ended, one way or the other; perhaps a request waited for that.
     pub(crate) fn end(&mut self, body: u32) -> Option<(Collector, Waiting)> {
-        let OpenBody { collector, request, waiting } = self.open.remove(&body)?;
+        let OpenBody {
+            collector,
+            request,
+            waiting,
+        } = self.open.remove(&body)?;
         if let Some(waiting) = waiting {
             return Some((collector, waiting));
         }
@@ -129,7 +149,9 @@ async fn collected(mut body: HyperOutgoingBody, bound: usize) -> Result<Bytes, F
             _ => Failure::BodyNotCompleted,
         })?;
         // A request with a known length has no place for trailers.
-        let Ok(data) = data.into_data() else { return Err(Failure::BodyNotCompleted) };
+        let Ok(data) = data.into_data() else {
+            return Err(Failure::BodyNotCompleted);
+        };
         if bytes.len() + data.len() > bound {
             return Err(Failure::RequestTooLarge(bound as u64));
         }

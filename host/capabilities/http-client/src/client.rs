@@ -21,6 +21,8 @@ pub struct Limits {
     pub first_byte: Duration,
     /// The whole exchange. Also how much of the lease must be left for an effect to begin.
     pub total: Duration,
+    /// How long a guest may keep a request's body open after it handed the request over.
+    pub open: Duration,
     /// Bytes of a request's body.
     pub request_bytes: usize,
     /// Bytes of a response's body. What is read is recorded, so with its head it must fit one entry of the record (1 MiB).
@@ -37,6 +39,7 @@ impl Default for Limits {
             connect: Duration::from_secs(3),
             first_byte: Duration::from_secs(10),
             total: Duration::from_secs(10),
+            open: Duration::from_secs(30),
             request_bytes: 1 << 20,
             // 64 KiB of the entry are left for the head.
             response_bytes: (1 << 20) - (64 << 10),
@@ -59,7 +62,13 @@ impl HttpClient {
     /// A component's client.
     pub fn new(component: ComponentId, grants: Vec<Grant>, limits: Limits, connector: Arc<Connector>) -> Self {
         let slots = Semaphore::new(limits.concurrent);
-        Self { component, grants, limits, connector, slots }
+        Self {
+            component,
+            grants,
+            limits,
+            connector,
+            slots,
+        }
     }
 
     /// The grant for this request, if there is one.

@@ -33,7 +33,12 @@ pub struct SystemResolver;
 
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, name: &'a str) -> Addresses<'a> {
-        Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect()) })
+        Box::pin(async move {
+            Ok(tokio::net::lookup_host((name, 0))
+                .await?
+                .map(|address| address.ip())
+                .collect())
+        })
     }
 }
 
@@ -53,7 +58,9 @@ impl Connector {
     /// # Errors
     /// A root that is not a certificate.
     pub fn new(resolver: Arc<dyn Resolve>, extra_roots: Vec<CertificateDer<'static>>) -> Result<Self, rustls::Error> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
+        let mut roots = RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.into(),
+        };
         for root in extra_roots {
             roots.add(root)?;
         }
@@ -62,7 +69,10 @@ impl Connector {
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let mut config = config.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { resolver, tls: TlsConnector::from(Arc::new(config)) })
+        Ok(Self {
+            resolver,
+            tls: TlsConnector::from(Arc::new(config)),
+        })
     }
 
     /// A connection to an address that the grant covers. The name is resolved once: what was checked is what is connected to.
@@ -73,7 +83,9 @@ impl Connector {
         within: Duration,
     ) -> Result<Box<dyn Stream>, Failure> {
         let deadline = Instant::now() + within;
-        let found = timeout_at(deadline, self.resolve(origin)).await.map_err(|_| Failure::ConnectTimeout)??;
+        let found = timeout_at(deadline, self.resolve(origin))
+            .await
+            .map_err(|_| Failure::ConnectTimeout)??;
         let admitted: Vec<_> = found.into_iter().filter(|address| grant.admits(*address)).collect();
         let tcp = timeout_at(deadline, first(&admitted, origin.port, deadline));
         let tcp = tcp.await.map_err(|_| Failure::ConnectTimeout)??;
@@ -82,9 +94,12 @@ impl Connector {
         match origin.scheme {
             Scheme::Http => Ok(Box::new(tcp)),
             Scheme::Https => {
-                let name = ServerName::try_from(origin.host.clone()).map_err(|error| Failure::Tls(error.to_string()))?;
+                let name =
+                    ServerName::try_from(origin.host.clone()).map_err(|error| Failure::Tls(error.to_string()))?;
                 let tls = timeout_at(deadline, self.tls.connect(name, tcp)).await;
-                let tls = tls.map_err(|_| Failure::ConnectTimeout)?.map_err(|error| Failure::Tls(error.to_string()))?;
+                let tls = tls
+                    .map_err(|_| Failure::ConnectTimeout)?
+                    .map_err(|error| Failure::Tls(error.to_string()))?;
                 Ok(Box::new(tls))
             }
         }

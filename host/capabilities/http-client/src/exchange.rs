@@ -43,7 +43,10 @@ pub(crate) async fn exchange(
         let stream = connector.connect(&request.origin, grant, within).await?;
         let mut builder = Builder::new();
         builder.max_buf_size(MAX_HEAD_BYTES).max_headers(MAX_HEADERS);
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
+        let (sender, connection) = builder
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| failed(&error))?;
         sent.store(true, Ordering::Relaxed);
         let mut answer = pin!(answer(sender, wire, limits, request));
         tokio::select! {
@@ -59,7 +62,10 @@ pub(crate) async fn exchange(
             false => Failure::ConnectTimeout,
         })
     });
-    Exchange { outcome, sent: sent.into_inner() }
+    Exchange {
+        outcome,
+        sent: sent.into_inner(),
+    }
 }
 
 async fn answer(
@@ -69,9 +75,14 @@ async fn answer(
     request: &OutgoingRequest,
 ) -> Outcome {
     let head = timeout(request.first_byte_timeout(limits.first_byte), sender.send_request(wire)).await;
-    let head = head.map_err(|_| Failure::ResponseTimeout)?.map_err(|error| failed(&error))?;
+    let head = head
+        .map_err(|_| Failure::ResponseTimeout)?
+        .map_err(|error| failed(&error))?;
     if head.status().is_informational() {
-        return Err(Failure::Protocol(format!("an answer of status {}", head.status().as_u16())));
+        return Err(Failure::Protocol(format!(
+            "an answer of status {}",
+            head.status().as_u16()
+        )));
     }
     let (parts, body) = head.into_parts();
     let body = read(body, limits, request).await?;
@@ -86,9 +97,14 @@ async fn read(mut body: Incoming, limits: &Limits, request: &OutgoingRequest) ->
     }
     let pause = request.between_bytes_timeout(limits.total);
     let mut bytes = BytesMut::new();
-    while let Some(frame) = timeout(pause, body.frame()).await.map_err(|_| Failure::ResponseTimeout)? {
+    while let Some(frame) = timeout(pause, body.frame())
+        .await
+        .map_err(|_| Failure::ResponseTimeout)?
+    {
         // Trailers are not kept: they say nothing without the stream they end.
-        let Ok(data) = frame.map_err(|error| failed(&error))?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|error| failed(&error))?.into_data() else {
+            continue;
+        };
         if bytes.len() + data.len() > bound {
             return Err(Failure::ResponseTooLarge(bound as u64));
         }

@@ -90,7 +90,10 @@ impl Failure {
             Self::MethodRefused => HttpError::HttpRequestMethodInvalid,
             Self::RequestTooLarge(bound) => HttpError::HttpRequestBodySize(Some(*bound)),
             Self::BodyNotCompleted | Self::Protocol(_) => HttpError::HttpProtocolError,
-            Self::Unresolved(reason) => HttpError::DnsError { rcode: Some(reason.clone()), info_code: None },
+            Self::Unresolved(reason) => HttpError::DnsError {
+                rcode: Some(reason.clone()),
+                info_code: None,
+            },
             Self::AddressRefused => HttpError::DestinationIpProhibited,
             Self::ConnectTimeout => HttpError::ConnectionTimeout,
             Self::ConnectionRefused => HttpError::ConnectionRefused,

@@ -31,7 +31,11 @@ pub enum Unknown {
 impl From<OutboundHost> for Grant {
     /// The grant of a plain `allowed_outbound_hosts` line.
     fn from(host: OutboundHost) -> Self {
-        Self { host, unknown: Unknown::Report, sends_key: false }
+        Self {
+            host,
+            unknown: Unknown::Report,
+            sends_key: false,
+        }
     }
 }
 
@@ -52,7 +56,9 @@ impl Grant {
 
 /// The narrowest grant for this origin, so that what a manifest says of one host is not undone by a wildcard beside it.
 pub(crate) fn find<'a>(grants: &'a [Grant], origin: &Origin) -> Option<&'a Grant> {
-    let matching = grants.iter().filter(|grant| grant.host.matches(origin.scheme, &origin.host, origin.port));
+    let matching = grants
+        .iter()
+        .filter(|grant| grant.host.matches(origin.scheme, &origin.host, origin.port));
     matching.max_by_key(|grant| match &grant.host.host {
         HostPattern::Any => (0, 0),
         HostPattern::Below(name) => (1, name.len()),
@@ -67,7 +73,12 @@ mod tests {
     use super::*;
 
     fn grant(host: HostPattern) -> Grant {
-        OutboundHost { scheme: Scheme::Https, host, port: 443 }.into()
+        OutboundHost {
+            scheme: Scheme::Https,
+            host,
+            port: 443,
+        }
+        .into()
     }
 
     fn exact(name: &str) -> HostPattern {
@@ -80,7 +91,11 @@ mod tests {
 
     #[test]
     fn a_name_never_leads_to_a_private_address() {
-        for host in [HostPattern::Any, exact("db.example.com"), HostPattern::Below("example.com".into())] {
+        for host in [
+            HostPattern::Any,
+            exact("db.example.com"),
+            HostPattern::Below("example.com".into()),
+        ] {
             assert!(admits(host.clone(), "8.8.8.8"));
             for private in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "::ffff:8.8.8.8"] {
                 assert!(!admits(host.clone(), private), "{host:?} {private}");
@@ -106,14 +121,30 @@ mod tests {
 
     #[test]
     fn the_narrowest_grant_counts() {
-        let narrow = Grant { unknown: Unknown::Repeat, ..grant(exact("api.example.com")) };
+        let narrow = Grant {
+            unknown: Unknown::Repeat,
+            ..grant(exact("api.example.com"))
+        };
         let below = grant(HostPattern::Below("example.com".into()));
         let grants = [grant(HostPattern::Any), narrow.clone(), below.clone()];
-        let origin = |host: &str| Origin { scheme: Scheme::Https, host: host.into(), port: 443 };
+        let origin = |host: &str| Origin {
+            scheme: Scheme::Https,
+            host: host.into(),
+            port: 443,
+        };
         assert_eq!(find(&grants, &origin("api.example.com")), Some(&narrow));
         assert_eq!(find(&grants, &origin("www.example.com")), Some(&below));
         assert_eq!(find(&grants, &origin("example.org")), Some(&grants[0]));
         assert_eq!(find(&grants[1..], &origin("example.org")), None);
-        assert_eq!(find(&grants, &Origin { port: 8443, ..origin("api.example.com") }), None);
+        assert_eq!(
+            find(
+                &grants,
+                &Origin {
+                    port: 8443,
+                    ..origin("api.example.com")
+                }
+            ),
+            None
+        );
     }
 }

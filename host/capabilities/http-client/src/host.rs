@@ -33,24 +33,34 @@ use crate::{Failure, HttpClientContext, HttpClientHost};
 const TYPES: &str = "wasi:http/types@0.2.12";
 const OUTGOING_HANDLER: &str = "wasi:http/outgoing-handler@0.2.12";
 
-/// How long a body may stay open after its request was handed over. A guest that waits for the response meanwhile would wait
-/// for ever, since it is the end of the body that sends the request.
-const MAX_OPEN: Duration = Duration::from_secs(30);
+/// Bodies an instance may hold: they are in the host's memory, not in the guest's.
+const MAX_BODIES: usize = 16;
 
 /// What wasmtime asks about requests: here, only to be handed them.
 pub(crate) struct Hooks {
     attempt: Weak<Attempt>,
+    max_open: Duration,
     handed_over: Option<HandedOver>,
 }
 
 impl Hooks {
     /// Weak, since whoever waits for the attempt's end counts those who still hold it.
-    pub(crate) fn new(attempt: Weak<Attempt>) -> Self {
-        Self { attempt, handed_over: None }
+    pub(crate) fn new(attempt: Weak<Attempt>, max_open: Duration) -> Self {
+        Self {
+            attempt,
+            max_open,
+            handed_over: None,
+        }
     }
 }
 
-type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), WasiError>> + Send>), WasiError>;
+type Sent = Result<
+    (
+        http::Response<WasiBody>,
+        Box<dyn Future<Output = Result<(), WasiError>> + Send>,
+    ),
+    WasiError,
+>;
 
 impl WasiHttpHooks for Hooks {
     fn send_request(
@@ -61,10 +71,15 @@ impl WasiHttpHooks for Hooks {
     ) -> Box<dyn Future<Output = Sent> + Send> {
         // The body is a placeholder: the real one is collected apart.
         let (head, _) = request.into_parts();
-        self.handed_over = Some(HandedOver { head, options: options.unwrap_or_default() });
-        let attempt = self.attempt.clone();
+        self.handed_over = Some(HandedOver {
+            head,
+            options: options.unwrap_or_default(),
+        });
+        let (attempt, max_open) = (self.attempt.clone(), self.max_open);
+        // Ended when the request is answered. A guest that waits for the response while it keeps the body open would otherwise
+        // wait for ever, since it is the end of the body that sends the request.
         Box::new(async move {
-            tokio::time::sleep(MAX_OPEN).await;
+            tokio::time::sleep(max_open).await;
             if let Some(attempt) = attempt.upgrade() {
                 let text = "the body of an outgoing request was not finished: its request cannot be sent, nor answered";
                 attempt.fail(Fault::Guest(text.into()));
@@ -81,26 +96,37 @@ pub(crate) fn add_to_linker<T: HttpClientHost + 'static>(linker: &mut Linker<T>)
 
     linker.allow_shadowing(true);
     let mut types = linker.instance(TYPES)?;
-    types.func_wrap("[method]outgoing-request.body", |mut store, (request,): (Resource<HostOutgoingRequest>,)| {
-        Ok((body(store.data_mut(), request)?,))
-    })?;
+    types.func_wrap(
+        "[method]outgoing-request.body",
+        |mut store, (request,): (Resource<HostOutgoingRequest>,)| Ok((body(store.data_mut(), request)?,)),
+    )?;
     types.func_wrap_async(
         "[static]outgoing-body.finish",
         |store, (body, trailers): (Resource<HostOutgoingBody>, Option<Resource<FieldMap>>)| {
             Box::new(async move { Ok((finish(store, body, trailers).await?,)) })
         },
     )?;
-    types.resource("outgoing-body", ResourceType::host::<HostOutgoingBody>(), |mut store, rep| {
-        drop_body(store.data_mut(), rep)
-    })?;
-    types.resource("outgoing-request", ResourceType::host::<HostOutgoingRequest>(), |mut store, rep| {
-        store.data_mut().http_client().context.bodies.forget_request(rep);
-        types::HostOutgoingRequest::drop(&mut wasi(store.data_mut()), Resource::new_own(rep))
-    })?;
-    types.resource("future-incoming-response", ResourceType::host::<HostFutureIncomingResponse>(), |mut store, rep| {
-        store.data_mut().http_client().context.bodies.forget_response(rep);
-        wasi(store.data_mut()).drop(Resource::new_own(rep))
-    })?;
+    types.resource(
+        "outgoing-body",
+        ResourceType::host::<HostOutgoingBody>(),
+        |mut store, rep| drop_body(store.data_mut(), rep),
+    )?;
+    types.resource(
+        "outgoing-request",
+        ResourceType::host::<HostOutgoingRequest>(),
+        |mut store, rep| {
+            store.data_mut().http_client().context.bodies.forget_request(rep);
+            types::HostOutgoingRequest::drop(&mut wasi(store.data_mut()), Resource::new_own(rep))
+        },
+    )?;
+    types.resource(
+        "future-incoming-response",
+        ResourceType::host::<HostFutureIncomingResponse>(),
+        |mut store, rep| {
+            store.data_mut().http_client().context.bodies.forget_response(rep);
+            wasi(store.data_mut()).drop(Resource::new_own(rep))
+        },
+    )?;
     linker.allow_shadowing(false);
 
     linker.instance(OUTGOING_HANDLER)?.func_wrap_async(
@@ -113,7 +139,11 @@ pub(crate) fn add_to_linker<T: HttpClientHost + 'static>(linker: &mut Linker<T>)
 
 fn wasi<T: HttpClientHost>(state: &mut T) -> WasiHttpCtxView<'_> {
     let view = state.http_client();
-    WasiHttpCtxView { hooks: &mut view.context.hooks, table: view.table, ctx: &mut view.context.wasi }
+    WasiHttpCtxView {
+        hooks: &mut view.context.hooks,
+        table: view.table,
+        ctx: &mut view.context.wasi,
+    }
 }
 
 fn body<T: HttpClientHost>(
@@ -121,9 +151,18 @@ fn body<T: HttpClientHost>(
     request: Resource<HostOutgoingRequest>,
 ) -> wasmtime::Result<Result<Resource<HostOutgoingBody>, ()>> {
     let number = request.rep();
-    let Ok(body) = types::HostOutgoingRequest::body(&mut wasi(state), request)? else { return Ok(Err(())) };
+    let context = state.http_client().context;
+    if context.bodies.held() >= MAX_BODIES {
+        let text = format!("an instance may have {MAX_BODIES} bodies of outgoing requests at once, not more");
+        return Err(context.recorder.attempt().fail(Fault::LimitExceeded(text)).into());
+    }
+    let Ok(body) = types::HostOutgoingRequest::body(&mut wasi(state), request)? else {
+        return Ok(Err(()));
+    };
     let view = state.http_client();
-    let request = view.table.get_mut(&Resource::<HostOutgoingRequest>::new_borrow(number))?;
+    let request = view
+        .table
+        .get_mut(&Resource::<HostOutgoingRequest>::new_borrow(number))?;
     // The placeholder says that the body was taken.
     let placeholder = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
     if let Some(written) = request.body.replace(placeholder) {
@@ -139,7 +178,11 @@ async fn finish<T: HttpClientHost>(
     trailers: Option<Resource<FieldMap>>,
 ) -> wasmtime::Result<Result<(), ErrorCode>> {
     let number = body.rep();
-    let finished = told(types::HostOutgoingBody::finish(&mut wasi(store.data_mut()), body, trailers))?;
+    let finished = told(types::HostOutgoingBody::finish(
+        &mut wasi(store.data_mut()),
+        body,
+        trailers,
+    ))?;
     let view = store.data_mut().http_client();
     if let Some((collector, Waiting { request, response })) = view.context.bodies.end(number) {
         let outcome = view.context.send(request, Some(collector)).await?;
@@ -154,7 +197,13 @@ fn drop_body<T: HttpClientHost>(state: &mut T, number: u32) -> wasmtime::Result<
     types::HostOutgoingBody::drop(&mut wasi(state), Resource::new_own(number))?;
     let view = state.http_client();
     match view.context.bodies.end(number) {
-        Some((_, Waiting { response: Some(response), .. })) => answer(view.table, response, Err(Failure::BodyNotCompleted)),
+        Some((
+            _,
+            Waiting {
+                response: Some(response),
+                ..
+            },
+        )) => answer(view.table, response, Err(Failure::BodyNotCompleted)),
         _ => Ok(()),
     }
 }
@@ -165,17 +214,32 @@ async fn handle<T: HttpClientHost>(
     options: Option<Resource<RequestOptions>>,
 ) -> wasmtime::Result<Result<Resource<HostFutureIncomingResponse>, ErrorCode>> {
     let body = store.data_mut().http_client().context.bodies.hand_over(request.rep());
-    let response = match told(outgoing_handler::Host::handle(&mut wasi(store.data_mut()), request, options))? {
+    let response = match told(outgoing_handler::Host::handle(
+        &mut wasi(store.data_mut()),
+        request,
+        options,
+    ))? {
         Ok(response) => response,
         Err(error) => return Ok(Err(error)),
     };
     let view = store.data_mut().http_client();
-    let request = view.context.hooks.handed_over.take().expect("a request that was accepted was handed over");
+    let request = view
+        .context
+        .hooks
+        .handed_over
+        .take()
+        .expect("a request that was accepted was handed over");
     let collector = match body {
         BodyState::None => None,
         BodyState::Complete(collector) => Some(collector),
         BodyState::Open(body) => {
-            view.context.bodies.wait(body, Waiting { request, response: Some(response.rep()) });
+            view.context.bodies.wait(
+                body,
+                Waiting {
+                    request,
+                    response: Some(response.rep()),
+                },
+            );
             return Ok(Ok(response));
         }
     };

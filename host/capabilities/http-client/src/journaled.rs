@@ -31,7 +31,17 @@ pub(crate) async fn send(
     };
     match request.is_read() {
         true => observe(client, recorder, grant, request).await,
-        false => Effect { client, recorder, lease_left, grant, request }.perform().await,
+        false => {
+            Effect {
+                client,
+                recorder,
+                lease_left,
+                grant,
+                request,
+            }
+            .perform()
+            .await
+        }
     }
 }
 
@@ -67,7 +77,11 @@ struct Effect<'a> {
 impl Effect<'_> {
     async fn perform(&self) -> Result<Outcome, Fault> {
         // Both before the intent: what stops here has begun nothing, and the next attempt is not in doubt.
-        let slot = self.client.slot().await.map_err(|fault| self.recorder.attempt().fail(fault))?;
+        let slot = self
+            .client
+            .slot()
+            .await
+            .map_err(|fault| self.recorder.attempt().fail(fault))?;
         if !self.is_leased() {
             let text = format!("{TARGET}: too little of the lease is left to begin a request");
             return Err(self.recorder.attempt().fail(Fault::Transient(text)));

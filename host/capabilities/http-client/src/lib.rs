@@ -43,8 +43,15 @@ pub struct HttpClientContext {
 impl HttpClientContext {
     /// A context for one instance.
     pub fn new(client: Arc<HttpClient>, recorder: Recorder, lease_left: LeaseLeft) -> Self {
-        let hooks = Hooks::new(Arc::downgrade(recorder.attempt()));
-        Self { client, recorder, lease_left, wasi: WasiHttpCtx::new(), hooks, bodies: Bodies::default() }
+        let hooks = Hooks::new(Arc::downgrade(recorder.attempt()), client.limits.open);
+        Self {
+            client,
+            recorder,
+            lease_left,
+            wasi: WasiHttpCtx::new(),
+            hooks,
+            bodies: Bodies::default(),
+        }
     }
 }
 

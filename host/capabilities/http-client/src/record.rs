@@ -46,7 +46,10 @@ pub(crate) struct Malformed(String);
 pub(crate) fn encode(outcome: &Outcome) -> Bytes {
     let recorded = match outcome {
         Ok(response) => {
-            let lasting = response.headers().iter().filter(|(name, _)| !DEFAULT_FORBIDDEN_HEADERS.contains(name));
+            let lasting = response
+                .headers()
+                .iter()
+                .filter(|(name, _)| !DEFAULT_FORBIDDEN_HEADERS.contains(name));
             let headers = lasting.map(|(name, value)| RecordedHeader {
                 name: name.as_str().to_owned(),
                 value: value.as_bytes().to_vec(),
@@ -86,32 +89,67 @@ mod tests {
     use super::*;
 
     fn response() -> Response<Bytes> {
-        let response = Response::builder().status(302).header("location", "https://b/").header("set-cookie", "a=1");
-        response.header("set-cookie", "b=\u{e9}").body(Bytes::from_static(b"moved")).expect("a response")
+        let response = Response::builder()
+            .status(302)
+            .header("location", "https://b/")
+            .header("set-cookie", "a=1");
+        response
+            .header("set-cookie", "b=\u{e9}")
+            .body(Bytes::from_static(b"moved"))
+            .expect("a response")
     }
 
     #[test]
     fn what_is_recorded_is_read_again() {
-        let read = decode(&encode(&Ok(response()))).expect("it is well-formed").expect("it is a response");
-        assert_eq!((read.status(), read.headers(), read.body()), (response().status(), response().headers(), response().body()));
-        for failure in [Failure::Denied, Failure::OutcomeUnknown("x".into()), Failure::ResponseTooLarge(7)] {
-            assert_eq!(decode(&encode(&Err(failure.clone()))).expect("it is well-formed").unwrap_err(), failure);
+        let read = decode(&encode(&Ok(response())))
+            .expect("it is well-formed")
+            .expect("it is a response");
+        assert_eq!(
+            (read.status(), read.headers(), read.body()),
+            (response().status(), response().headers(), response().body())
+        );
+        for failure in [
+            Failure::Denied,
+            Failure::OutcomeUnknown("x".into()),
+            Failure::ResponseTooLarge(7),
+        ] {
+            assert_eq!(
+                decode(&encode(&Err(failure.clone())))
+                    .expect("it is well-formed")
+                    .unwrap_err(),
+                failure
+            );
         }
         assert!(decode(b"\xff").is_err());
     }
 
     #[test]
     fn headers_of_the_connection_are_not_recorded() {
-        let response = Response::builder().header("transfer-encoding", "chunked").header("connection", "close");
-        let response = response.header("content-type", "text/plain").body(Bytes::new()).expect("a response");
-        let read = decode(&encode(&Ok(response))).expect("it is well-formed").expect("it is a response");
-        assert_eq!(read.headers().keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["content-type"]);
+        let response = Response::builder()
+            .header("transfer-encoding", "chunked")
+            .header("connection", "close");
+        let response = response
+            .header("content-type", "text/plain")
+            .body(Bytes::new())
+            .expect("a response");
+        let read = decode(&encode(&Ok(response)))
+            .expect("it is well-formed")
+            .expect("it is a response");
+        assert_eq!(
+            read.headers().keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+            ["content-type"]
+        );
     }
 
     #[test]
     fn the_stored_form_stays_as_it_is() {
-        let response = Response::builder().header("a", "b").body(Bytes::from_static(b"c")).expect("a response");
-        let expected = [0x82, 0, 0x81, 0x83, 0x18, 200, 0x81, 0x82, 0x61, b'a', 0x41, b'b', 0x41, b'c'];
+        let response = Response::builder()
+            .header("a", "b")
+            .body(Bytes::from_static(b"c"))
+            .expect("a response");
+        let expected = [
+            0x82, 0, 0x81, 0x83, 0x18, 200, 0x81, 0x82, 0x61, b'a', 0x41, b'b', 0x41, b'c',
+        ];
         assert_eq!(encode(&Ok(response)).as_ref(), expected);
         assert_eq!(encode(&Err(Failure::Denied)).as_ref(), [0x82, 1, 0x81, 0x82, 0, 0x80]);
         let last = encode(&Err(Failure::NotSent("x".into())));

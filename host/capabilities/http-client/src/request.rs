@@ -44,7 +44,11 @@ impl Origin {
             _ => return Err(Failure::MalformedTarget),
         };
         let authority = uri.authority().ok_or(Failure::MalformedTarget)?;
-        Ok(Self { scheme, host: host(authority)?, port: port(authority, scheme)? })
+        Ok(Self {
+            scheme,
+            host: host(authority)?,
+            port: port(authority, scheme)?,
+        })
     }
 
     /// The host, when it is an address already.
@@ -58,7 +62,11 @@ fn host(authority: &Authority) -> Result<String, Failure> {
     if authority.as_str().contains('@') || authority.host().is_empty() {
         return Err(Failure::MalformedTarget);
     }
-    match authority.host().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+    match authority
+        .host()
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
         Some(address) => {
             let address: Ipv6Addr = address.parse().map_err(|_| Failure::MalformedTarget)?;
             Ok(address.to_string())
@@ -89,7 +97,14 @@ impl OutgoingRequest {
         let mut headers = head.headers;
         // The length is that of the body, whatever the guest says it is.
         headers.remove(CONTENT_LENGTH);
-        Ok(Self { method: head.method, origin, path_and_query, headers, body, options })
+        Ok(Self {
+            method: head.method,
+            origin,
+            path_and_query,
+            headers,
+            body,
+            options,
+        })
     }
 
     /// Whether sending it changes nothing.
@@ -152,18 +167,30 @@ mod tests {
     use super::*;
 
     fn request(method: &str, uri: &str) -> Result<OutgoingRequest, Failure> {
-        let request = Request::builder().method(method).uri(uri).header("content-length", "9").body(()).expect("a request");
+        let request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("content-length", "9")
+            .body(())
+            .expect("a request");
         OutgoingRequest::new(request.into_parts().0, Bytes::new(), RequestOptions::default())
     }
 
     fn origin(scheme: Scheme, host: &str, port: u16) -> Origin {
-        Origin { scheme, host: host.into(), port }
+        Origin {
+            scheme,
+            host: host.into(),
+            port,
+        }
     }
 
     #[test]
     fn an_origin_is_read_in_one_form_only() {
         for (uri, expected) in [
-            ("https://API.example.com/a?b", origin(Scheme::Https, "api.example.com", 443)),
+            (
+                "https://API.example.com/a?b",
+                origin(Scheme::Https, "api.example.com", 443),
+            ),
             ("http://example.com:8080", origin(Scheme::Http, "example.com", 8080)),
             ("http://[0:0::1]/", origin(Scheme::Http, "::1", 80)),
             ("http://10.0.0.1", origin(Scheme::Http, "10.0.0.1", 80)),
@@ -174,31 +201,59 @@ mod tests {
 
     #[test]
     fn a_target_that_could_be_read_in_two_ways_is_refused() {
-        for uri in ["https://a@b.example/", "https://b.example:0/", "https://b.example:/", "ftp://b.example/", "/path"] {
+        for uri in [
+            "https://a@b.example/",
+            "https://b.example:0/",
+            "https://b.example:/",
+            "ftp://b.example/",
+            "/path",
+        ] {
             assert_eq!(request("GET", uri).expect_err(uri), Failure::MalformedTarget, "{uri}");
         }
-        assert_eq!(request("CONNECT", "https://b.example/").unwrap_err(), Failure::MethodRefused);
+        assert_eq!(
+            request("CONNECT", "https://b.example/").unwrap_err(),
+            Failure::MethodRefused
+        );
     }
 
     #[test]
     fn arguments_differ_where_requests_do() {
         let base = request("POST", "https://a.example/x").unwrap();
-        for other in ["https://a.example/y", "https://b.example/x", "http://a.example:443/x", "https://a.example:444/x"] {
+        for other in [
+            "https://a.example/y",
+            "https://b.example/x",
+            "http://a.example:443/x",
+            "https://a.example:444/x",
+        ] {
             assert_ne!(base.arguments(), request("POST", other).unwrap().arguments(), "{other}");
         }
-        assert_ne!(base.arguments(), request("PUT", "https://a.example/x").unwrap().arguments());
-        let with_body = OutgoingRequest { body: Bytes::from_static(b"1"), ..base.clone() };
+        assert_ne!(
+            base.arguments(),
+            request("PUT", "https://a.example/x").unwrap().arguments()
+        );
+        let with_body = OutgoingRequest {
+            body: Bytes::from_static(b"1"),
+            ..base.clone()
+        };
         assert_ne!(base.arguments(), with_body.arguments());
-        assert_eq!(base.arguments(), request("POST", "https://a.example/x").unwrap().arguments());
+        assert_eq!(
+            base.arguments(),
+            request("POST", "https://a.example/x").unwrap().arguments()
+        );
     }
 
     #[test]
     fn the_wire_has_the_path_and_the_hosts_key() {
         let mut request = request("POST", "https://a.example/x?y=1").unwrap();
-        request.headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_static("the guest's"));
+        request
+            .headers
+            .insert(IDEMPOTENCY_KEY, HeaderValue::from_static("the guest's"));
         let wire = request.to_wire(Some("ours")).unwrap();
         assert_eq!(wire.uri(), "/x?y=1");
-        assert_eq!(wire.headers().get_all(IDEMPOTENCY_KEY).iter().collect::<Vec<_>>(), ["ours"]);
+        assert_eq!(
+            wire.headers().get_all(IDEMPOTENCY_KEY).iter().collect::<Vec<_>>(),
+            ["ours"]
+        );
         assert_eq!(wire.headers().get(CONTENT_LENGTH), None);
         assert_eq!(request.to_wire(None).unwrap().headers()[IDEMPOTENCY_KEY], "the guest's");
     }

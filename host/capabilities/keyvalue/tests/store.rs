@@ -277,7 +277,10 @@ async fn a_backend_that_fails_ends_the_attempt_and_the_next_one_writes() {
 
 #[tokio::test]
 async fn a_backend_that_says_nothing_ends_the_attempt() {
-    let world = World { timeout: Duration::from_millis(10), ..World::new() };
+    let world = World {
+        timeout: Duration::from_millis(10),
+        ..World::new()
+    };
     world.mood(Mood::Silent);
     let unread = fault(world.instance().get("cart", "7").await);
     assert!(

@@ -43,7 +43,10 @@ impl Closer {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 if let Err(error) = cancel.cancel_query(NoTls).await {
-                    tracing::debug!(error = describe(&error), "a statement of a closed session could not be cancelled");
+                    tracing::debug!(
+                        error = describe(&error),
+                        "a statement of a closed session could not be cancelled"
+                    );
                 }
             });
         }
@@ -58,9 +61,18 @@ impl Connection {
         let (client, connection) = connected.map_err(|error| describe(&error))?;
         let astray = Arc::new(AtomicBool::new(false));
         let task = tokio::spawn(drive(connection, Arc::clone(&astray))).abort_handle();
-        let closer = Closer { task, cancel: client.cancel_token() };
+        let closer = Closer {
+            task,
+            cancel: client.cancel_token(),
+        };
         let (statements, host_statements) = (StatementCache::default(), HashMap::new());
-        Ok(Self { client: Arc::new(client), closer, astray, statements, host_statements })
+        Ok(Self {
+            client: Arc::new(client),
+            closer,
+            astray,
+            statements,
+            host_statements,
+        })
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -150,7 +162,10 @@ fn host_parameter(parameter: &HostParameter) -> &(dyn ToSql + Sync) {
 }
 
 /// Reads and writes the socket until it is closed.
-async fn drive(mut connection: tokio_postgres::Connection<Socket, tokio_postgres::tls::NoTlsStream>, astray: Arc<AtomicBool>) {
+async fn drive(
+    mut connection: tokio_postgres::Connection<Socket, tokio_postgres::tls::NoTlsStream>,
+    astray: Arc<AtomicBool>,
+) {
     while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
         match message {
             // The driver hides the status the server reports after each request. These two warnings, which arrive before the

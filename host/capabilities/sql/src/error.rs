@@ -49,7 +49,10 @@ pub(crate) enum Failure {
 
 /// The value for a statement the host itself refuses.
 pub(crate) fn not_supported(message: String) -> sql::Error {
-    sql::Error::Other(sql::DatabaseError { code: SqlState::FEATURE_NOT_SUPPORTED.code().to_owned(), message })
+    sql::Error::Other(sql::DatabaseError {
+        code: SqlState::FEATURE_NOT_SUPPORTED.code().to_owned(),
+        message,
+    })
 }
 
 /// What a failure of the driver means before COMMIT was sent.

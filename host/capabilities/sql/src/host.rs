@@ -88,6 +88,8 @@ impl HostTransaction for SqlView<'_> {
 impl SqlView<'_> {
     fn transaction(&mut self, this: &Resource<SqlTransaction>) -> wasmtime::Result<&mut Transaction> {
         let SqlTransaction(transaction) = self.table.get_mut(this)?;
-        transaction.downcast_mut().ok_or_else(|| wasmtime::Error::msg("a transaction of another host"))
+        transaction
+            .downcast_mut()
+            .ok_or_else(|| wasmtime::Error::msg("a transaction of another host"))
     }
 }

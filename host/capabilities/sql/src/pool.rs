@@ -85,7 +85,11 @@ impl Pools {
     /// Nothing is connected yet. Must be called within a Tokio runtime, which sweeps up idle sessions.
     pub fn new(options: Options) -> Arc<Self> {
         let in_use = Arc::new(Semaphore::new(options.budget));
-        let pools = Arc::new(Self { options, in_use, state: Mutex::default() });
+        let pools = Arc::new(Self {
+            options,
+            in_use,
+            state: Mutex::default(),
+        });
         tokio::spawn(sweep(Arc::downgrade(&pools), pools.options.idle_limit));
         pools
     }
@@ -98,10 +102,20 @@ impl Pools {
             state.next_role
         };
         let mut config = module.config;
-        let options = [config.get_options().unwrap_or_default(), &session_options(&module.schema)].join(" ");
+        let options = [
+            config.get_options().unwrap_or_default(),
+            &session_options(&module.schema),
+        ]
+        .join(" ");
         config.options(options.trim());
         let in_use = Arc::new(Semaphore::new(self.options.per_role));
-        Arc::new(ModulePool { pools: Arc::clone(self), role, config, reset: module.reset, in_use })
+        Arc::new(ModulePool {
+            pools: Arc::clone(self),
+            role,
+            config,
+            reset: module.reset,
+            in_use,
+        })
     }
 
     /// Sessions that exist, and how many of them are idle: for metrics.
@@ -127,7 +141,10 @@ fn session_options(schema: &str) -> String {
         ("TimeZone", "UTC".to_owned()),
     ];
     let escape = |value: &str| value.replace('\\', "\\\\").replace(' ', "\\ ");
-    let options: Vec<_> = settings.iter().map(|(name, value)| format!("-c {name}={}", escape(value))).collect();
+    let options: Vec<_> = settings
+        .iter()
+        .map(|(name, value)| format!("-c {name}={}", escape(value)))
+        .collect();
     options.join(" ")
 }
 
@@ -166,14 +183,25 @@ impl ModulePool {
     /// A session, idle or new.
     pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease, Error> {
         let timeout = self.pools.options.acquire_timeout;
-        let overloaded = || Error::Overloaded { waited_ms: timeout.as_millis() };
+        let overloaded = || Error::Overloaded {
+            waited_ms: timeout.as_millis(),
+        };
         let permits = async {
             let role = Arc::clone(&self.in_use).acquire_owned().await.ok()?;
             let node = Arc::clone(&self.pools.in_use).acquire_owned().await.ok()?;
             Some((role, node))
         };
-        let permits = tokio::time::timeout(timeout, permits).await.ok().flatten().ok_or_else(overloaded)?;
-        let mut lease = Lease { connection: None, busy: true, pool: Arc::clone(self), _permits: permits };
+        let permits = tokio::time::timeout(timeout, permits)
+            .await
+            .ok()
+            .flatten()
+            .ok_or_else(overloaded)?;
+        let mut lease = Lease {
+            connection: None,
+            busy: true,
+            pool: Arc::clone(self),
+            _permits: permits,
+        };
         match self.take_idle_or_room() {
             Some(connection) => lease.connection = Some(connection),
             None => {
@@ -200,7 +228,11 @@ impl ModulePool {
         }
         if state.open >= self.pools.options.budget {
             // Sessions in use hold permits, and so does this call: at least one session is idle.
-            let longest = state.idle.iter().filter(|(_, idle)| !idle.is_empty()).min_by_key(|(_, idle)| idle[0].since_tick);
+            let longest = state
+                .idle
+                .iter()
+                .filter(|(_, idle)| !idle.is_empty())
+                .min_by_key(|(_, idle)| idle[0].since_tick);
             if let Some(role) = longest.map(|(role, _)| *role)
                 && let Some(idle) = state.idle.get_mut(&role)
             {
@@ -254,19 +286,25 @@ impl Deref for Lease {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        self.connection.as_ref().expect("a lease holds its session until it is dropped")
+        self.connection
+            .as_ref()
+            .expect("a lease holds its session until it is dropped")
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Connection {
-        self.connection.as_mut().expect("a lease holds its session until it is dropped")
+        self.connection
+            .as_mut()
+            .expect("a lease holds its session until it is dropped")
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
         let usable = connection.is_usable();
         let mut state = self.pool.pools.state.lock();
         if self.busy || !usable {
@@ -283,6 +321,10 @@ impl Drop for Lease {
             let _ = connection.client().batch_execute(reset).now_or_never();
         }
         let since_tick = state.tick;
-        state.idle.entry(self.pool.role).or_default().push(Idle { connection, since_tick });
+        state
+            .idle
+            .entry(self.pool.role)
+            .or_default()
+            .push(Idle { connection, since_tick });
     }
 }

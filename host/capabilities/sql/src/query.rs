@@ -21,7 +21,12 @@ pub(crate) async fn query(pool: &Arc<ModulePool>, text: &str, parameters: &[Valu
     }
     let limit = pool.transaction_limit();
     let reading = timeout(limit, read(pool, text, parameters)).await;
-    reading.unwrap_or_else(|_| Err(Fault::Transient(format!("a query took longer than {} ms", limit.as_millis()))))
+    reading.unwrap_or_else(|_| {
+        Err(Fault::Transient(format!(
+            "a query took longer than {} ms",
+            limit.as_millis()
+        )))
+    })
 }
 
 async fn read(pool: &Arc<ModulePool>, text: &str, parameters: &[Value]) -> Result<Answer, Fault> {

@@ -89,13 +89,23 @@ pub(crate) fn transaction(record: &[u8]) -> Result<(Vec<Step>, End), DecodeError
     expect_array(&mut d, 3)?;
     match d.u8()? {
         VERSION => {}
-        other => return Err(DecodeError::message(format!("a transaction's record of version {other}"))),
+        other => {
+            return Err(DecodeError::message(format!(
+                "a transaction's record of version {other}"
+            )));
+        }
     }
     let steps = list(&mut d, |d| {
         if d.datatype()? == minicbor::data::Type::Array {
             expect_array(d, 2)?;
-            let hash = d.bytes()?.try_into().map_err(|_| DecodeError::message("a hash of another length"))?;
-            return Ok(Step::Statement { hash, answer: get_answer(d)? });
+            let hash = d
+                .bytes()?
+                .try_into()
+                .map_err(|_| DecodeError::message("a hash of another length"))?;
+            return Ok(Step::Statement {
+                hash,
+                answer: get_answer(d)?,
+            });
         }
         match d.u8()? {
             0 => Ok(Step::Savepoint),
@@ -159,7 +169,9 @@ fn list<'b, T>(
     d: &mut Decoder<'b>,
     mut get: impl FnMut(&mut Decoder<'b>) -> Result<T, DecodeError>,
 ) -> Result<Vec<T>, DecodeError> {
-    let length = d.array()?.ok_or_else(|| DecodeError::message("an array of unknown length"))?;
+    let length = d
+        .array()?
+        .ok_or_else(|| DecodeError::message("an array of unknown length"))?;
     // The length is what the bytes claim; only what is there is allocated.
     let mut items = Vec::with_capacity(length.min(1024) as usize);
     for _ in 0..length {
@@ -192,7 +204,11 @@ fn get_answer(d: &mut Decoder<'_>) -> Result<Answer, DecodeError> {
         Some(3) => {
             let columns = list(d, |d| Ok(d.str()?.to_owned()))?;
             let rows = list(d, |d| list(d, get_value))?;
-            Ok(Ok(Rows { columns, rows, affected: d.u64()? }))
+            Ok(Ok(Rows {
+                columns,
+                rows,
+                affected: d.u64()?,
+            }))
         }
         Some(1) => get_error(d).map(Err),
         _ => Err(DecodeError::message("expected rows or an error")),
@@ -201,7 +217,12 @@ fn get_answer(d: &mut Decoder<'_>) -> Result<Answer, DecodeError> {
 
 fn put_error(e: &mut Writer<'_>, error: &Error) -> Encoding {
     let violation = |e: &mut Writer<'_>, tag: u8, it: &Violation| {
-        e.array(4)?.u8(tag)?.str(&it.constraint)?.str(&it.table)?.str(&it.message).map(drop)
+        e.array(4)?
+            .u8(tag)?
+            .str(&it.constraint)?
+            .str(&it.table)?
+            .str(&it.message)
+            .map(drop)
     };
     match error {
         Error::UniqueViolation(it) => violation(e, 0, it),
@@ -219,7 +240,11 @@ fn get_error(d: &mut Decoder<'_>) -> Result<Error, DecodeError> {
     let tag = d.u8()?;
     let mut violation = || {
         let (constraint, table) = (d.str()?.to_owned(), d.str()?.to_owned());
-        Ok::<_, DecodeError>(Violation { constraint, table, message: d.str()?.to_owned() })
+        Ok::<_, DecodeError>(Violation {
+            constraint,
+            table,
+            message: d.str()?.to_owned(),
+        })
     };
     Ok(match tag {
         0 => Error::UniqueViolation(violation()?),
@@ -228,7 +253,10 @@ fn get_error(d: &mut Decoder<'_>) -> Result<Error, DecodeError> {
         3 => Error::NotNullViolation(violation()?),
         4 => Error::InvalidParameter((d.u32()?, d.str()?.to_owned())),
         5 => Error::Poisoned,
-        6 => Error::Other(DatabaseError { code: d.str()?.to_owned(), message: d.str()?.to_owned() }),
+        6 => Error::Other(DatabaseError {
+            code: d.str()?.to_owned(),
+            message: d.str()?.to_owned(),
+        }),
         other => return Err(unknown("error", other)),
     })
 }
@@ -312,9 +340,15 @@ fn put_uuid(e: &mut Writer<'_>, uuid: &Uuid) -> Encoding {
 }
 
 fn get_uuid(d: &mut Decoder<'_>) -> Result<Uuid, DecodeError> {
-    let bytes = d.bytes()?.try_into().map_err(|_| DecodeError::message("a UUID of another length"))?;
+    let bytes = d
+        .bytes()?
+        .try_into()
+        .map_err(|_| DecodeError::message("a UUID of another length"))?;
     let number = u128::from_be_bytes(bytes);
-    Ok(Uuid { high: (number >> 64) as u64, low: number as u64 })
+    Ok(Uuid {
+        high: (number >> 64) as u64,
+        low: number as u64,
+    })
 }
 
 #[cfg(test)]
@@ -355,8 +389,11 @@ mod tests {
 
     fn errors() -> impl Strategy<Value = Error> {
         let violation = || {
-            any::<(String, String, String)>()
-                .prop_map(|(constraint, table, message)| Violation { constraint, table, message })
+            any::<(String, String, String)>().prop_map(|(constraint, table, message)| Violation {
+                constraint,
+                table,
+                message,
+            })
         };
         prop_oneof![
             violation().prop_map(Error::UniqueViolation),
@@ -365,14 +402,20 @@ mod tests {
             violation().prop_map(Error::NotNullViolation),
             any::<(u32, String)>().prop_map(Error::InvalidParameter),
             Just(Error::Poisoned),
-            any::<(String, String)>()
-                .prop_map(|(code, message)| Error::Other(DatabaseError { code, message })),
+            any::<(String, String)>().prop_map(|(code, message)| Error::Other(DatabaseError { code, message })),
         ]
     }
 
     fn answers() -> impl Strategy<Value = Answer> {
-        let rows = (vec(any::<String>(), 0..4), vec(vec(values(), 0..4), 0..4), any::<u64>())
-            .prop_map(|(columns, rows, affected)| Ok(Rows { columns, rows, affected }));
+        let rows = (vec(any::<String>(), 0..4), vec(vec(values(), 0..4), 0..4), any::<u64>()).prop_map(
+            |(columns, rows, affected)| {
+                Ok(Rows {
+                    columns,
+                    rows,
+                    affected,
+                })
+            },
+        );
         prop_oneof![rows, errors().prop_map(Err)]
     }
 
@@ -386,7 +429,11 @@ mod tests {
     }
 
     fn ends() -> impl Strategy<Value = End> {
-        prop_oneof![Just(End::Committed), Just(End::RolledBack), errors().prop_map(End::Refused)]
+        prop_oneof![
+            Just(End::Committed),
+            Just(End::RolledBack),
+            errors().prop_map(End::Refused)
+        ]
     }
 
     proptest! {
@@ -438,12 +485,23 @@ mod tests {
     fn the_stored_bytes_stay_as_they_are() {
         let mut recording = Recording::default();
         recording.push(&Step::Savepoint);
-        let rows = vec![vec![Value::Int32(7), Value::Text("a".into()), Value::Uuid(Uuid { high: 0, low: 1 })]];
-        let answer = Ok(Rows { columns: vec!["n".into()], rows, affected: 1 });
+        let rows = vec![vec![
+            Value::Int32(7),
+            Value::Text("a".into()),
+            Value::Uuid(Uuid { high: 0, low: 1 }),
+        ]];
+        let answer = Ok(Rows {
+            columns: vec!["n".into()],
+            rows,
+            affected: 1,
+        });
         recording.push(&Step::Statement { hash: [9; 16], answer });
         let record = recording.finish(&End::Committed);
         let text: String = record.iter().map(|byte| format!("{byte:02x}")).collect();
         let (hash, uuid) = ("09".repeat(16), "00".repeat(15));
-        assert_eq!(text, format!("830182008250{hash}8381616e81838201076161820550{uuid}010100"));
+        assert_eq!(
+            text,
+            format!("830182008250{hash}8381616e81838201076161820550{uuid}010100")
+        );
     }
 }

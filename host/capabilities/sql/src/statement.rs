@@ -23,9 +23,15 @@ pub(crate) fn check(text: &str) -> Result<(), sql::Error> {
     if ALLOWED.iter().any(|allowed| keyword.eq_ignore_ascii_case(allowed)) {
         return Ok(());
     }
-    let begins = if keyword.is_empty() { "with no keyword".to_owned() } else { format!("with {keyword:?}") };
+    let begins = if keyword.is_empty() {
+        "with no keyword".to_owned()
+    } else {
+        format!("with {keyword:?}")
+    };
     let rule = "a statement begins with SELECT, INSERT, UPDATE, DELETE, MERGE, WITH or VALUES";
-    Err(not_supported(format!("{rule}, this one {begins}; transactions are begun, committed and divided through nexus:sql")))
+    Err(not_supported(format!(
+        "{rule}, this one {begins}; transactions are begun, committed and divided through nexus:sql"
+    )))
 }
 
 /// The first word after whitespace, comments and opening parentheses.
@@ -66,7 +72,11 @@ pub(crate) fn bind(statement: &Statement, values: &[sql::Value]) -> Result<Vec<P
     let types = statement.params();
     if types.len() != values.len() {
         let position = types.len().min(values.len()) as u32 + 1;
-        let reason = format!("the statement has {} parameters, {} were given", types.len(), values.len());
+        let reason = format!(
+            "the statement has {} parameters, {} were given",
+            types.len(),
+            values.len()
+        );
         return Err(sql::Error::InvalidParameter((position, reason)));
     }
     let parameters = values.iter().zip(types).zip(1..).map(|((value, ty), position)| {
@@ -77,7 +87,10 @@ pub(crate) fn bind(statement: &Statement, values: &[sql::Value]) -> Result<Vec<P
 
 /// Refuses a statement whose columns the interface cannot carry, before it does anything.
 pub(crate) fn check_columns(statement: &Statement) -> Result<(), sql::Error> {
-    let unsupported = statement.columns().iter().find_map(|column| value::unsupported(column.name(), column.type_()));
+    let unsupported = statement
+        .columns()
+        .iter()
+        .find_map(|column| value::unsupported(column.name(), column.type_()));
     unsupported.map_or(Ok(()), |reason| Err(not_supported(reason)))
 }
 
@@ -88,7 +101,10 @@ pub(crate) async fn fetch(
     statement: &Statement,
     parameters: Vec<Parameter>,
 ) -> Result<sql::Rows, Failure> {
-    let stream = client.query_raw(statement, parameters).await.map_err(|error| classify(&error))?;
+    let stream = client
+        .query_raw(statement, parameters)
+        .await
+        .map_err(|error| classify(&error))?;
     let mut stream = pin!(stream);
     let (mut rows, mut size_bytes) = (Vec::new(), 0);
     while let Some(row) = stream.try_next().await.map_err(|error| classify(&error))? {
@@ -108,8 +124,16 @@ pub(crate) async fn fetch(
         }
     }
     let affected = stream.rows_affected().unwrap_or_default();
-    let columns = statement.columns().iter().map(|column| column.name().to_owned()).collect();
-    Ok(sql::Rows { columns, rows, affected })
+    let columns = statement
+        .columns()
+        .iter()
+        .map(|column| column.name().to_owned())
+        .collect();
+    Ok(sql::Rows {
+        columns,
+        rows,
+        affected,
+    })
 }
 
 /// A session's prepared statements, by text. Dropping one closes it on the server.
@@ -136,10 +160,20 @@ impl StatementCache {
 
     pub(crate) fn insert(&mut self, text: &str, statement: Statement) {
         if self.by_text.len() >= Self::CAPACITY {
-            let oldest = self.by_text.iter().min_by_key(|(_, entry)| entry.last_use).map(|(text, _)| Arc::clone(text));
+            let oldest = self
+                .by_text
+                .iter()
+                .min_by_key(|(_, entry)| entry.last_use)
+                .map(|(text, _)| Arc::clone(text));
             oldest.and_then(|text| self.by_text.remove(&text));
         }
-        self.by_text.insert(text.into(), Entry { statement, last_use: self.clock });
+        self.by_text.insert(
+            text.into(),
+            Entry {
+                statement,
+                last_use: self.clock,
+            },
+        );
     }
 
     pub(crate) fn clear(&mut self) {
@@ -206,8 +240,14 @@ mod tests {
 
     #[test]
     fn the_refusal_names_the_rule_and_the_word() {
-        let Err(sql::Error::Other(error)) = check("/* x */ set search_path = a") else { panic!("refused") };
+        let Err(sql::Error::Other(error)) = check("/* x */ set search_path = a") else {
+            panic!("refused")
+        };
         assert_eq!(error.code, "0A000");
-        assert!(error.message.contains("SELECT, INSERT") && error.message.contains("\"set\""), "{}", error.message);
+        assert!(
+            error.message.contains("SELECT, INSERT") && error.message.contains("\"set\""),
+            "{}",
+            error.message
+        );
     }
 }

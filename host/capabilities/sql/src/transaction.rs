@@ -2,6 +2,7 @@
 
 use host_bindings::nexus::sql::sql::{Error, Isolation, Value};
 use host_recorder::TransactionStep;
+use host_recorder::crash::{self, Point};
 use host_types::Fault;
 
 use crate::SqlContext;
@@ -31,15 +32,22 @@ impl Transaction {
         let recorder = context.recorder.clone();
         Ok(match context.recorder.transaction(arguments)? {
             TransactionStep::Recorded(record) => Self::Recorded(RecordedTransaction::read(recorder, &record)?),
-            TransactionStep::Perform(entry) => {
-                Self::Open(Box::new(OpenTransaction::new(context.pool.clone(), recorder, entry, isolation)))
-            }
+            TransactionStep::Perform(entry) => Self::Open(Box::new(OpenTransaction::new(
+                context.pool.clone(),
+                recorder,
+                entry,
+                isolation,
+            ))),
         })
     }
 
     pub(crate) async fn run(&mut self, text: &str, parameters: &[Value]) -> Result<Answer, Fault> {
         match self {
-            Self::Open(open) => open.run(text, parameters).await,
+            Self::Open(open) => {
+                let answer = open.run(text, parameters).await;
+                crash::reached(Point::BetweenStatements);
+                answer
+            }
             Self::Recorded(recorded) => recorded.run(text, parameters),
         }
     }

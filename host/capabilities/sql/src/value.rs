@@ -92,7 +92,10 @@ pub(crate) fn unsupported(column: &str, ty: &Type) -> Option<String> {
         Shape::Other => "text",
         Shape::Array(_) | Shape::OtherArray => "text[]",
     };
-    Some(format!("column {column:?} has type {}, which has no case in nexus:sql: cast it, {column}::{cast}", ty.name()))
+    Some(format!(
+        "column {column:?} has type {}, which has no case in nexus:sql: cast it, {column}::{cast}",
+        ty.name()
+    ))
 }
 
 /// A column of a row. Its type was checked with [`unsupported`].
@@ -159,7 +162,8 @@ fn decode(ty: &Type, raw: &[u8]) -> Result<Value, String> {
 }
 
 fn fixed<const N: usize>(raw: &[u8]) -> Result<[u8; N], String> {
-    raw.try_into().map_err(|_| format!("{} bytes where {N} were expected", raw.len()))
+    raw.try_into()
+        .map_err(|_| format!("{} bytes where {N} were expected", raw.len()))
 }
 
 fn text(raw: &[u8]) -> Result<String, String> {
@@ -167,7 +171,10 @@ fn text(raw: &[u8]) -> Result<String, String> {
 }
 
 fn uuid(number: u128) -> Uuid {
-    Uuid { high: (number >> 64) as u64, low: number as u64 }
+    Uuid {
+        high: (number >> 64) as u64,
+        low: number as u64,
+    }
 }
 
 fn number(uuid: &Uuid) -> u128 {
@@ -262,10 +269,18 @@ pub(crate) fn parameter(value: &Value, ty: &Type) -> Result<Parameter, String> {
         (Value::Float32(it), Shape::Scalar(Scalar::Float8)) => binary(&f64::from(*it), base),
         (Value::Float64(it), Shape::Scalar(Scalar::Float8)) => binary(it, base),
         (Value::Numeric(it), Shape::Scalar(Scalar::Numeric)) => {
-            if numeric::is_decimal(it) { Ok(Parameter::Text(it.clone())) } else { Err("not a decimal number".into()) }
+            if numeric::is_decimal(it) {
+                Ok(Parameter::Text(it.clone()))
+            } else {
+                Err("not a decimal number".into())
+            }
         }
         (Value::Text(it), Shape::Scalar(Scalar::Text) | Shape::Other) => {
-            if it.contains('\0') { Err("text with a zero byte".into()) } else { Ok(Parameter::Text(it.clone())) }
+            if it.contains('\0') {
+                Err("text with a zero byte".into())
+            } else {
+                Ok(Parameter::Text(it.clone()))
+            }
         }
         (Value::Bytes(it), Shape::Scalar(Scalar::Bytes)) => Ok(Parameter::Binary(it.as_slice().into())),
         (Value::Uuid(it), Shape::Scalar(Scalar::Uuid)) => binary(&RawUuid(*it), base),
@@ -299,7 +314,11 @@ pub(crate) fn parameter(value: &Value, ty: &Type) -> Result<Parameter, String> {
         }
         (Value::Float64Array(it), Shape::Array(Scalar::Float8)) => binary(it, base),
         (Value::TextArray(it), Shape::Array(Scalar::Text)) => {
-            if it.iter().any(|it| it.contains('\0')) { Err("text with a zero byte".into()) } else { binary(it, base) }
+            if it.iter().any(|it| it.contains('\0')) {
+                Err("text with a zero byte".into())
+            } else {
+                binary(it, base)
+            }
         }
         (Value::UuidArray(it), Shape::Array(Scalar::Uuid)) => {
             binary(&it.iter().map(|&it| RawUuid(it)).collect::<Vec<_>>(), base)
@@ -312,10 +331,16 @@ pub(crate) fn parameter(value: &Value, ty: &Type) -> Result<Parameter, String> {
 fn integer(value: i64, to: Scalar, ty: &Type) -> Option<Result<Parameter, String>> {
     let narrow = |name: &str| format!("{value} is out of range for {name}");
     Some(match to {
-        Scalar::Int2 => i16::try_from(value).map_err(|_| narrow("smallint")).and_then(|it| binary(&it, ty)),
-        Scalar::Int4 => i32::try_from(value).map_err(|_| narrow("integer")).and_then(|it| binary(&it, ty)),
+        Scalar::Int2 => i16::try_from(value)
+            .map_err(|_| narrow("smallint"))
+            .and_then(|it| binary(&it, ty)),
+        Scalar::Int4 => i32::try_from(value)
+            .map_err(|_| narrow("integer"))
+            .and_then(|it| binary(&it, ty)),
         Scalar::Int8 => binary(&value, ty),
-        Scalar::Oid => u32::try_from(value).map_err(|_| narrow("oid")).and_then(|it| binary(&it, ty)),
+        Scalar::Oid => u32::try_from(value)
+            .map_err(|_| narrow("oid"))
+            .and_then(|it| binary(&it, ty)),
         Scalar::Numeric => Ok(Parameter::Text(value.to_string())),
         // Exact up to 2^53.
         Scalar::Float8 if value.unsigned_abs() <= 1 << 53 => binary(&(value as f64), ty),
@@ -366,19 +391,37 @@ mod tests {
     #[test]
     fn a_value_goes_only_where_it_fits() {
         assert!(matches!(parameter(&Value::Null, &Type::INET), Ok(Parameter::Null)));
-        assert_eq!(reason(Value::Int64(40_000), &Type::INT2), "40000 is out of range for smallint");
-        assert_eq!(reason(Value::Text("5".into()), &Type::INT4), "a text does not fit type int4");
+        assert_eq!(
+            reason(Value::Int64(40_000), &Type::INT2),
+            "40000 is out of range for smallint"
+        );
+        assert_eq!(
+            reason(Value::Text("5".into()), &Type::INT4),
+            "a text does not fit type int4"
+        );
         assert_eq!(reason(Value::Int32(1), &Type::TEXT), "an int32 does not fit type text");
-        assert_eq!(reason(Value::Numeric("1,5".into()), &Type::NUMERIC), "not a decimal number");
+        assert_eq!(
+            reason(Value::Numeric("1,5".into()), &Type::NUMERIC),
+            "not a decimal number"
+        );
         assert!(reason(Value::Json("{".into()), &Type::JSONB).starts_with("not JSON"));
         assert_eq!(reason(Value::Text("a\0b".into()), &Type::TEXT), "text with a zero byte");
-        assert_eq!(reason(Value::Timestamp(i64::MIN), &Type::TIMESTAMPTZ), "a timestamp out of range");
-        assert_eq!(reason(Value::Int64Array(vec![1 << 40]), &Type::INT4_ARRAY), "a number out of range for integer");
+        assert_eq!(
+            reason(Value::Timestamp(i64::MIN), &Type::TIMESTAMPTZ),
+            "a timestamp out of range"
+        );
+        assert_eq!(
+            reason(Value::Int64Array(vec![1 << 40]), &Type::INT4_ARRAY),
+            "a number out of range for integer"
+        );
     }
 
     #[test]
     fn text_becomes_a_type_without_a_case_of_its_own() {
-        assert!(matches!(parameter(&Value::Text("1 day".into()), &Type::INTERVAL), Ok(Parameter::Text(_))));
+        assert!(matches!(
+            parameter(&Value::Text("1 day".into()), &Type::INTERVAL),
+            Ok(Parameter::Text(_))
+        ));
     }
 
     #[test]

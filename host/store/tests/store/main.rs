@@ -13,4 +13,3 @@ mod provision;
 mod support;
 mod upkeep;
 mod wake;
-mod zz_measure;

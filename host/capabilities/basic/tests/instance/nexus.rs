@@ -27,38 +27,52 @@ async fn twice(node: &Node, change: impl FnOnce(&Node), look: impl AsyncFn(&mut 
 #[tokio::test]
 async fn the_invocation_has_one_id_and_one_time() {
     let node = Node::new();
-    let seen = twice(&node, |node| node.clock.set(9_000), async |context| {
-        let id = invocation::Host::id(&mut view(context)).unwrap();
-        assert_eq!(id.parse(), Ok(InvocationId::new(1, [9; 10])));
-        format!("{id} {}", invocation::Host::now_ms(&mut view(context)).unwrap())
-    });
+    let seen = twice(
+        &node,
+        |node| node.clock.set(9_000),
+        async |context| {
+            let id = invocation::Host::id(&mut view(context)).unwrap();
+            assert_eq!(id.parse(), Ok(InvocationId::new(1, [9; 10])));
+            format!("{id} {}", invocation::Host::now_ms(&mut view(context)).unwrap())
+        },
+    );
     assert!(seen.await.ends_with(" 5000"));
 }
 
 #[tokio::test]
 async fn derived_values_are_drawn_again_and_not_recorded() {
     let node = Node::new();
-    let seen = twice(&node, |_| {}, async |context| {
-        let mut draw = || derived::Host::random_bytes(&mut view(context), 20).unwrap();
-        let (one, other) = (draw(), draw());
-        assert_ne!(one, other);
-        let uuid = derived::Host::uuid(&mut view(context)).unwrap();
-        assert_eq!(uuid.parse::<uuid::Uuid>().unwrap().get_version_num(), 7);
-        format!("{one:?} {uuid}")
-    });
+    let seen = twice(
+        &node,
+        |_| {},
+        async |context| {
+            let mut draw = || derived::Host::random_bytes(&mut view(context), 20).unwrap();
+            let (one, other) = (draw(), draw());
+            assert_ne!(one, other);
+            let uuid = derived::Host::uuid(&mut view(context)).unwrap();
+            assert_eq!(uuid.parse::<uuid::Uuid>().unwrap().get_version_num(), 7);
+            format!("{one:?} {uuid}")
+        },
+    );
     let drawn = seen.await;
     let mut context = node.attempt();
     let greedy = derived::Host::random_bytes(&mut view(&mut context), 1025).unwrap_err();
     assert!(matches!(fault(&greedy), Fault::Guest(_)), "{drawn}");
-    assert_eq!(context.recorder.attempt().fault().as_ref(), Some(fault(&greedy)), "the attempt knows it too");
+    assert_eq!(
+        context.recorder.attempt().fault().as_ref(),
+        Some(fault(&greedy)),
+        "the attempt knows it too"
+    );
 }
 
 #[tokio::test]
 async fn a_scheduled_call_is_sent_with_the_append_and_once() {
     let node = Node::new();
-    let id = twice(&node, |_| {}, async |context| {
-        timer::Host::schedule(&mut view(context), "expire".into(), b"hold-7".to_vec(), 60_000).unwrap()
-    });
+    let id = twice(
+        &node,
+        |_| {},
+        async |context| timer::Host::schedule(&mut view(context), "expire".into(), b"hold-7".to_vec(), 60_000).unwrap(),
+    );
     let id = id.await;
     let messages = node.messages();
     assert_eq!(messages.len(), 1);
@@ -80,17 +94,28 @@ async fn a_plain_value_is_recorded_and_a_secret_is_not() {
     let read = |context: &mut BasicContext| {
         let mut get = |key: &str| store::Host::get(&mut view(context), key.into()).unwrap().unwrap();
         let (plain, secret, none) = (get("gateway"), get("signing-key"), get("other"));
-        (plain.unwrap(), secret.unwrap(), none, store::Host::get_all(&mut view(context)).unwrap().unwrap())
+        (
+            plain.unwrap(),
+            secret.unwrap(),
+            none,
+            store::Host::get_all(&mut view(context)).unwrap().unwrap(),
+        )
     };
     let mut context = node.attempt();
     let (plain, secret, none, all) = read(&mut context);
-    assert_eq!((plain.as_str(), secret.as_str(), none), ("https://first.example", "secret-first", None));
+    assert_eq!(
+        (plain.as_str(), secret.as_str(), none),
+        ("https://first.example", "secret-first", None)
+    );
     assert_eq!(all.len(), 2);
     node.flush(&context).await;
 
     node.configure("second");
     let (plain, secret, _, all) = read(&mut node.attempt());
-    assert_eq!((plain.as_str(), secret.as_str()), ("https://first.example", "secret-second"));
+    assert_eq!(
+        (plain.as_str(), secret.as_str()),
+        ("https://first.example", "secret-second")
+    );
     assert_eq!(all, [("gateway".into(), plain), ("signing-key".into(), secret)]);
     let written = node.written();
     let holds = |text: &str| written.windows(text.len()).any(|window| window == text.as_bytes());
@@ -100,19 +125,34 @@ async fn a_plain_value_is_recorded_and_a_secret_is_not() {
 #[tokio::test]
 async fn a_password_is_hashed_once_and_never_written() {
     let node = Node::new();
-    let seen = twice(&node, |_| {}, async |context| {
-        let hash = passwords::Host::hash(&mut view(context), "correct horse".into()).await.unwrap().unwrap();
-        let mut verdicts = Vec::new();
-        for (password, hash) in [("correct horse", Some(hash.clone())), ("wrong horse", Some(hash.clone())), ("any", None)] {
-            let verdict = passwords::Host::verify(&mut view(context), password.into(), hash).await.unwrap();
-            verdicts.push((verdict.matches, verdict.outdated));
-        }
-        assert_eq!(verdicts, [(true, false), (false, false), (false, false)]);
-        hash
-    });
+    let seen = twice(
+        &node,
+        |_| {},
+        async |context| {
+            let hash = passwords::Host::hash(&mut view(context), "correct horse".into())
+                .await
+                .unwrap()
+                .unwrap();
+            let mut verdicts = Vec::new();
+            for (password, hash) in [
+                ("correct horse", Some(hash.clone())),
+                ("wrong horse", Some(hash.clone())),
+                ("any", None),
+            ] {
+                let verdict = passwords::Host::verify(&mut view(context), password.into(), hash)
+                    .await
+                    .unwrap();
+                verdicts.push((verdict.matches, verdict.outdated));
+            }
+            assert_eq!(verdicts, [(true, false), (false, false), (false, false)]);
+            hash
+        },
+    );
     assert!(seen.await.starts_with("$argon2id$"), "the salt of the first attempt");
     assert!(!node.written().windows(5).any(|window| window == b"horse"));
-    let long = passwords::Host::hash(&mut view(&mut node.attempt()), "x".repeat(1025)).await.unwrap();
+    let long = passwords::Host::hash(&mut view(&mut node.attempt()), "x".repeat(1025))
+        .await
+        .unwrap();
     assert!(matches!(long, Err(passwords::Error::TooLong)));
 }
 
@@ -120,16 +160,28 @@ async fn a_password_is_hashed_once_and_never_written() {
 async fn tokens_are_signed_with_granted_keys_and_checked_with_recorded_time() {
     let node = Node::new();
     let payload = r#"{"sub":"7","exp":6}"#;
-    let seen = twice(&node, |node| node.clock.set(7_000), async |context| {
-        let token = tokens::Host::sign(&mut view(context), "access".into(), payload.into()).unwrap().unwrap();
-        let read = tokens::Host::verify(&mut view(context), "access".into(), token.clone()).unwrap();
-        assert_eq!(read.unwrap(), payload, "not expired, whatever the time is at the replay");
-        let other = tokens::Host::verify(&mut view(context), "refresh".into(), token.clone()).unwrap();
-        assert!(matches!(other, Err(tokens::Error::Invalid(_))));
-        let print = tokens::Host::fingerprint(&mut view(context), "refresh".into(), token.clone()).unwrap().unwrap();
-        assert_eq!(print.len(), 64);
-        format!("{token} {print}")
-    });
+    let seen = twice(
+        &node,
+        |node| node.clock.set(7_000),
+        async |context| {
+            let token = tokens::Host::sign(&mut view(context), "access".into(), payload.into())
+                .unwrap()
+                .unwrap();
+            let read = tokens::Host::verify(&mut view(context), "access".into(), token.clone()).unwrap();
+            assert_eq!(
+                read.unwrap(),
+                payload,
+                "not expired, whatever the time is at the replay"
+            );
+            let other = tokens::Host::verify(&mut view(context), "refresh".into(), token.clone()).unwrap();
+            assert!(matches!(other, Err(tokens::Error::Invalid(_))));
+            let print = tokens::Host::fingerprint(&mut view(context), "refresh".into(), token.clone())
+                .unwrap()
+                .unwrap();
+            assert_eq!(print.len(), 64);
+            format!("{token} {print}")
+        },
+    );
     let seen = seen.await;
     let token = seen.split(' ').next().unwrap();
 
@@ -167,17 +219,29 @@ impl Write for Lines {
 fn a_line_carries_who_wrote_it() {
     let (node, lines) = (Node::new(), Lines::default());
     let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_writer(move || writer.clone())
+        .finish();
     tracing::subscriber::with_default(subscriber, || {
         let mut context = node.attempt();
-        let fields = vec![("component.id".to_owned(), "forged".to_owned()), ("order".to_owned(), "7".to_owned())];
+        let fields = vec![
+            ("component.id".to_owned(), "forged".to_owned()),
+            ("order".to_owned(), "7".to_owned()),
+        ];
         log::Host::write(&mut view(&mut context), log::Level::Warn, "stock is low".into(), fields).unwrap();
         log::Host::write(&mut view(&mut context), log::Level::Info, "x".repeat(1 << 20), vec![]).unwrap();
     });
     let written = String::from_utf8(lines.0.lock().clone()).unwrap();
     let mut written = written.lines();
     let line = written.next().unwrap();
-    for part in [r#""level":"WARN""#, r#""message":"stock is low""#, r#""component.id":"account""#, r#""invocation.id":"#, "forged"] {
+    for part in [
+        r#""level":"WARN""#,
+        r#""message":"stock is low""#,
+        r#""component.id":"account""#,
+        r#""invocation.id":"#,
+        "forged",
+    ] {
         assert!(line.contains(part), "{part} is missing: {line}");
     }
     assert_eq!(line.matches(r#""component.id":"#).count(), 1, "{line}");

@@ -5,28 +5,31 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use host_basic::{BasicContext, BasicView, Config, ConfigValue, Grants, MasterKey, PasswordOptions, Passwords, Services, TokenKeys};
+use host_basic::{
+    BasicContext, BasicView, Config, ConfigValue, Grants, MasterKey, PasswordOptions, Passwords, Services, TokenKeys,
+};
 use host_journal::{
-    Append, AppendError, AppendJournal, Claim, Header, HostStatement, Machine, Message, Payload, Seal, SealError, Seed, Start, decode,
+    Append, AppendError, AppendJournal, Claim, Header, HostStatement, Machine, Message, Payload, Seal, SealError, Seed,
+    Start, decode,
 };
 use host_recorder::{Attempt, AttemptOptions};
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, NodeId, Rng};
 use parking_lot::Mutex;
 
-pub const STARTED_MS: u64 = 1_000;
+pub(crate) const STARTED_MS: u64 = 1_000;
 
-pub struct Node {
+pub(crate) struct Node {
     services: Arc<Services>,
     grants: Mutex<Arc<Grants>>,
     journal: Arc<Memory>,
-    pub clock: Arc<Hand>,
+    pub(crate) clock: Arc<Hand>,
 }
 
 /// A clock that stands until it is moved.
-pub struct Hand(AtomicU64);
+pub(crate) struct Hand(AtomicU64);
 
 impl Hand {
-    pub fn set(&self, unix_ms: u64) {
+    pub(crate) fn set(&self, unix_ms: u64) {
         self.0.store(unix_ms, Ordering::Relaxed);
     }
 }
@@ -53,17 +56,24 @@ impl Rng for Counting {
     }
 }
 
-pub fn master() -> MasterKey {
+pub(crate) fn master() -> MasterKey {
     MasterKey::new(&[1; 32])
 }
 
 impl Node {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let passwords = Passwords::new(
-            &PasswordOptions { memory_kib: 64, passes: 1, ..PasswordOptions::new(1) },
+            &PasswordOptions {
+                memory_kib: 64,
+                passes: 1,
+                ..PasswordOptions::new(1)
+            },
             Arc::new(Counting::default()),
         );
-        let services = Services { passwords: passwords.unwrap(), tokens: TokenKeys::new(master()) };
+        let services = Services {
+            passwords: passwords.unwrap(),
+            tokens: TokenKeys::new(master()),
+        };
         let node = Self {
             services: Arc::new(services),
             grants: Mutex::default(),
@@ -75,22 +85,41 @@ impl Node {
     }
 
     /// Grants, with a secret that can be rotated.
-    pub fn configure(&self, secret: &str) {
+    pub(crate) fn configure(&self, secret: &str) {
         let config: Config = [
-            ("gateway".to_owned(), ConfigValue::plain(format!("https://{secret}.example"))),
-            ("signing-key".to_owned(), ConfigValue::secret(format!("secret-{secret}"), &master())),
+            (
+                "gateway".to_owned(),
+                ConfigValue::plain(format!("https://{secret}.example")),
+            ),
+            (
+                "signing-key".to_owned(),
+                ConfigValue::secret(format!("secret-{secret}"), &master()),
+            ),
         ]
         .into_iter()
         .collect();
         let names = vec!["payment-sepay".to_owned(), "payment-cod".to_owned()];
-        let providers = [("shop:payment/provider@0.1.0".to_owned(), names)].into_iter().collect();
+        let providers = [("shop:payment/provider@0.1.0".to_owned(), names)]
+            .into_iter()
+            .collect();
         let token_keys = ["access".to_owned(), "refresh".to_owned()].into();
-        *self.grants.lock() = Arc::new(Grants { config, providers, token_keys });
+        *self.grants.lock() = Arc::new(Grants {
+            config,
+            providers,
+            token_keys,
+        });
     }
 
     /// The invocation's next attempt: what an earlier one appended is replayed.
-    pub fn attempt(&self) -> BasicContext {
-        let entries = self.journal.bodies.lock().iter().zip(0..).map(|(body, index)| decode(index, body, &Plain).unwrap()).collect();
+    pub(crate) fn attempt(&self) -> BasicContext {
+        let entries = self
+            .journal
+            .bodies
+            .lock()
+            .iter()
+            .zip(0..)
+            .map(|(body, index)| decode(index, body, &Plain).unwrap())
+            .collect();
         let header = Header {
             component: ComponentId::from("account"),
             function: "nexus:http/handler.handle".into(),
@@ -113,7 +142,11 @@ impl Node {
         let attempt = Attempt::new(AttemptOptions {
             invocation: InvocationId::new(1, [9; 10]),
             node: NodeId::new(1, [0; 10]),
-            machine: if fresh { Machine::start(header) } else { Machine::replay(entries).unwrap() },
+            machine: if fresh {
+                Machine::start(header)
+            } else {
+                Machine::replay(entries).unwrap()
+            },
             start: fresh.then_some(start),
             claim: None,
             journal: self.journal.clone(),
@@ -129,26 +162,26 @@ impl Node {
     }
 
     /// Makes what the attempt noted durable, as an external effect would.
-    pub async fn flush(&self, context: &BasicContext) {
+    pub(crate) async fn flush(&self, context: &BasicContext) {
         let external = context.recorder.external("test.flush", b"").await.unwrap();
         drop(external);
     }
 
     /// Everything that was written, as bytes.
-    pub fn written(&self) -> Vec<u8> {
+    pub(crate) fn written(&self) -> Vec<u8> {
         self.journal.bodies.lock().concat()
     }
 
-    pub fn messages(&self) -> Vec<Message> {
+    pub(crate) fn messages(&self) -> Vec<Message> {
         self.journal.messages.lock().clone()
     }
 }
 
-pub fn view(context: &mut BasicContext) -> BasicView<'_> {
+pub(crate) fn view(context: &mut BasicContext) -> BasicView<'_> {
     BasicView(context)
 }
 
-pub fn fault(error: &wasmtime::Error) -> &Fault {
+pub(crate) fn fault(error: &wasmtime::Error) -> &Fault {
     error.downcast_ref::<Fault>().expect("host functions fail with faults")
 }
 

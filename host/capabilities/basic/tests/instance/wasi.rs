@@ -82,7 +82,10 @@ struct State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
@@ -100,7 +103,11 @@ impl Guest {
         add_to_linker(&mut linker, get).unwrap();
         shadow_wasi(&mut linker, get).unwrap();
         let component = Component::new(&engine, wat::parse_str(GUEST).unwrap()).unwrap();
-        let state = State { basic, wasi: WasiCtx::builder().build(), table: ResourceTable::new() };
+        let state = State {
+            basic,
+            wasi: WasiCtx::builder().build(),
+            table: ResourceTable::new(),
+        };
         let mut store = Store::new(&engine, state);
         let instance = linker.instantiate_async(&mut store, &component).await.unwrap();
         Self { store, instance }
@@ -112,7 +119,9 @@ impl Guest {
     }
 
     async fn bytes(&mut self, length: u64) -> wasmtime::Result<u64> {
-        let function = self.instance.get_typed_func::<(u64,), (u64,)>(&mut self.store, "bytes")?;
+        let function = self
+            .instance
+            .get_typed_func::<(u64,), (u64,)>(&mut self.store, "bytes")?;
         Ok(function.call_async(&mut self.store, (length,)).await?.0)
     }
 }
@@ -144,7 +153,10 @@ async fn time_and_randomness_are_those_of_the_invocation() {
 async fn a_guest_that_sleeps_is_told_what_to_do_instead() {
     let mut guest = Guest::new(Node::new().attempt()).await;
     let error = guest.call("sleep").await.unwrap_err();
-    assert!(matches!(fault(&error), Fault::Guest(text) if text.contains("nexus:durable/timer")), "{error:?}");
+    assert!(
+        matches!(fault(&error), Fault::Guest(text) if text.contains("nexus:durable/timer")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

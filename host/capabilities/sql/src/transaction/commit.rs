@@ -69,7 +69,9 @@ fn append_failed(error: &tokio_postgres::Error) -> Outcome {
 
 fn commit_failed(error: &tokio_postgres::Error) -> Outcome {
     let unknown = || Outcome::Failed(AppendError::Unknown(format!("commit: {}", describe(error))));
-    let Some(db) = error.as_db_error() else { return unknown() };
+    let Some(db) = error.as_db_error() else {
+        return unknown();
+    };
     if let Failure::Repeat(text) = classify(error) {
         return Outcome::Repeat(text);
     }

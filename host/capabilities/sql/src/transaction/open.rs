@@ -60,7 +60,15 @@ impl From<Failure> for Interruption {
 impl OpenTransaction {
     pub(crate) fn new(pool: Arc<ModulePool>, recorder: Recorder, entry: Entry, isolation: Isolation) -> Self {
         let (savepoints, recording) = (Savepoints::default(), Recording::default());
-        Self { pool, recorder, entry: Some(entry), isolation, session: None, savepoints, recording }
+        Self {
+            pool,
+            recorder,
+            entry: Some(entry),
+            isolation,
+            session: None,
+            savepoints,
+            recording,
+        }
     }
 
     pub(crate) async fn run(&mut self, text: &str, parameters: &[Value]) -> Result<Answer, Fault> {
@@ -81,10 +89,14 @@ impl OpenTransaction {
         let step = Step::Statement { hash, answer };
         self.recording.push(&step);
         if self.recording.len() > MAX_ENTRY_BYTES {
-            let text = format!("the statements of one transaction returned more than {MAX_ENTRY_BYTES} bytes: read less in it");
+            let text = format!(
+                "the statements of one transaction returned more than {MAX_ENTRY_BYTES} bytes: read less in it"
+            );
             return Err(self.interrupt(Failure::TooLarge(text).into()).await);
         }
-        let Step::Statement { answer, .. } = step else { unreachable!("the step was made a statement above") };
+        let Step::Statement { answer, .. } = step else {
+            unreachable!("the step was made a statement above")
+        };
         Ok(answer)
     }
 
@@ -190,7 +202,9 @@ impl OpenTransaction {
             let lost = Failure::Lost("the session ended before its commit".into());
             return Err(self.interrupt(lost.into()).await);
         }
-        let Some(entry) = &self.entry else { return Err(self.recorder.attempt().fail(ended())) };
+        let Some(entry) = &self.entry else {
+            return Err(self.recorder.attempt().fail(ended()));
+        };
         let statements = match entry.append(self.recording.finish(&End::Committed)) {
             Ok(statements) => statements,
             Err(fault) => {
@@ -200,7 +214,9 @@ impl OpenTransaction {
         };
         if let Err(error) = session.lease.prepare_host(&statements).await {
             let interruption = match classify(&error) {
-                Failure::Refused(_) => Interruption::Append(AppendError::Unknown(format!("append: {}", describe(&error)))),
+                Failure::Refused(_) => {
+                    Interruption::Append(AppendError::Unknown(format!("append: {}", describe(&error))))
+                }
                 failure => failure.into(),
             };
             return Err(self.interrupt(interruption).await);
@@ -245,7 +261,11 @@ impl OpenTransaction {
     }
 
     fn check_open(&self) -> Result<(), Fault> {
-        if self.entry.is_none() { Err(self.recorder.attempt().fail(ended())) } else { Ok(()) }
+        if self.entry.is_none() {
+            Err(self.recorder.attempt().fail(ended()))
+        } else {
+            Ok(())
+        }
     }
 
     fn take_entry(&mut self) -> Result<Entry, Fault> {
@@ -262,7 +282,9 @@ impl OpenTransaction {
 
     /// Rolls back on the server, where the session still answers; else it is closed, which comes to the same.
     async fn end_session(&mut self) -> Result<(), Interruption> {
-        let Some(session) = &mut self.session else { return Ok(()) };
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
         let rolled_back = session.lease.client().batch_execute("ROLLBACK").await;
         if session.lease.is_astray() {
             self.session = None;
@@ -286,7 +308,10 @@ impl OpenTransaction {
     /// Ends the transaction and the attempt.
     async fn interrupt(&mut self, interruption: Interruption) -> Fault {
         let limit = self.pool.transaction_limit();
-        let expired = self.session.as_ref().is_some_and(|session| session.watchdog.has_expired());
+        let expired = self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.watchdog.has_expired());
         let astray = self.session.as_ref().is_some_and(|session| session.lease.is_astray());
         match &interruption {
             // The session is fine: it takes a ROLLBACK and goes back.
@@ -321,7 +346,9 @@ impl OpenTransaction {
             Failure::Stale => Fault::RepeatTransaction("the tables of a prepared statement changed".into()),
             Failure::TooLarge(text) => Fault::LimitExceeded(text),
             // A value for the guest, where the guest asked nothing.
-            Failure::Refused(error) => Fault::Transient(format!("the database refused a command of the host: {error:?}")),
+            Failure::Refused(error) => {
+                Fault::Transient(format!("the database refused a command of the host: {error:?}"))
+            }
         })
     }
 }
@@ -340,7 +367,10 @@ fn begin_command(isolation: Isolation) -> &'static str {
 /// Prepares, outside of the transaction so that it is short, what its first round trip needs.
 async fn prepare_first(lease: &mut Lease, text: &str, claim: Option<&HostStatement>) -> Result<Statement, Failure> {
     if let Some(claim) = claim {
-        lease.prepare_host(std::slice::from_ref(claim)).await.map_err(|error| host_failure(&error))?;
+        lease
+            .prepare_host(std::slice::from_ref(claim))
+            .await
+            .map_err(|error| host_failure(&error))?;
     }
     match lease.prepared(text) {
         Some(statement) => Ok(statement),
@@ -376,7 +406,11 @@ async fn perform_next(
     let Some(unsent) = savepoints.take_unsent() else {
         return statement::fetch(client, &statement, parameters).await;
     };
-    let (divided, rows) = join(client.batch_execute(&unsent), statement::fetch(client, &statement, parameters)).await;
+    let (divided, rows) = join(
+        client.batch_execute(&unsent),
+        statement::fetch(client, &statement, parameters),
+    )
+    .await;
     divided.map_err(|error| host_failure(&error))?;
     rows
 }
@@ -414,7 +448,10 @@ impl Watchdog {
                 closer.close();
             }
         });
-        Self { task: task.abort_handle(), closer }
+        Self {
+            task: task.abort_handle(),
+            closer,
+        }
     }
 
     fn has_expired(&self) -> bool {

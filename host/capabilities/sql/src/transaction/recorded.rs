@@ -21,7 +21,11 @@ pub(crate) struct RecordedTransaction {
 impl RecordedTransaction {
     pub(crate) fn read(recorder: Recorder, record: &[u8]) -> Result<Self, Fault> {
         match record::transaction(record) {
-            Ok((steps, end)) => Ok(Self { recorder, steps: steps.into_iter(), end: Some(end) }),
+            Ok((steps, end)) => Ok(Self {
+                recorder,
+                steps: steps.into_iter(),
+                end: Some(end),
+            }),
             Err(error) => {
                 let fault = Fault::Guest(format!("the record of a transaction is malformed: {error}"));
                 Err(recorder.attempt().fail(fault))

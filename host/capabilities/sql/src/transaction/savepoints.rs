@@ -37,7 +37,9 @@ impl Savepoints {
     /// False when there is none.
     #[must_use]
     pub(crate) fn release(&mut self) -> bool {
-        let Some(outer) = self.depth.checked_sub(1) else { return false };
+        let Some(outer) = self.depth.checked_sub(1) else {
+            return false;
+        };
         match self.failed_at {
             None => self.unsent.push_str(&format!("RELEASE nexus_{};", self.depth)),
             // The failure is kept with everything else: it is the outer level's now.
@@ -50,11 +52,14 @@ impl Savepoints {
     /// False when there is none.
     #[must_use]
     pub(crate) fn roll_back(&mut self) -> bool {
-        let Some(outer) = self.depth.checked_sub(1) else { return false };
+        let Some(outer) = self.depth.checked_sub(1) else {
+            return false;
+        };
         // A failure further out is not undone by this, and the server never heard of this savepoint.
         if self.failed_at.is_none_or(|level| level == self.depth) {
             self.failed_at = None;
-            self.unsent.push_str(&format!("ROLLBACK TO nexus_{0}; RELEASE nexus_{0};", self.depth));
+            self.unsent
+                .push_str(&format!("ROLLBACK TO nexus_{0}; RELEASE nexus_{0};", self.depth));
         }
         self.depth = outer;
         true
@@ -72,7 +77,10 @@ mod tests {
         savepoints.open();
         savepoints.open();
         assert!(savepoints.release());
-        assert_eq!(savepoints.take_unsent().as_deref(), Some("SAVEPOINT nexus_1;SAVEPOINT nexus_2;RELEASE nexus_2;"));
+        assert_eq!(
+            savepoints.take_unsent().as_deref(),
+            Some("SAVEPOINT nexus_1;SAVEPOINT nexus_2;RELEASE nexus_2;")
+        );
         assert_eq!(savepoints.take_unsent(), None);
     }
 
@@ -85,7 +93,10 @@ mod tests {
         savepoints.take_unsent();
         assert!(savepoints.roll_back());
         assert!(!savepoints.is_failed());
-        assert_eq!(savepoints.take_unsent().as_deref(), Some("ROLLBACK TO nexus_1; RELEASE nexus_1;"));
+        assert_eq!(
+            savepoints.take_unsent().as_deref(),
+            Some("ROLLBACK TO nexus_1; RELEASE nexus_1;")
+        );
     }
 
     #[test]
@@ -99,7 +110,10 @@ mod tests {
         assert!(savepoints.is_failed());
         assert!(savepoints.roll_back());
         assert!(!savepoints.is_failed());
-        assert_eq!(savepoints.take_unsent().as_deref(), Some("ROLLBACK TO nexus_1; RELEASE nexus_1;"));
+        assert_eq!(
+            savepoints.take_unsent().as_deref(),
+            Some("ROLLBACK TO nexus_1; RELEASE nexus_1;")
+        );
     }
 
     #[test]

@@ -22,7 +22,11 @@ pub(crate) fn to_text(raw: &[u8]) -> Result<String, String> {
     // The group of exponent e counts 10,000^e; those that are not sent are zero.
     let group = |exponent: i32| {
         let at = i32::from(weight) - exponent;
-        usize::try_from(at).ok().and_then(|at| groups.get(at)).copied().unwrap_or(0)
+        usize::try_from(at)
+            .ok()
+            .and_then(|at| groups.get(at))
+            .copied()
+            .unwrap_or(0)
     };
     let mut text = String::with_capacity(groups.len() * GROUP_DIGITS + 3);
     if sign == NEGATIVE {

@@ -14,7 +14,11 @@ fn code(answer: Result<Result<host_bindings::nexus::sql::sql::Rows, Error>, Faul
 }
 
 async fn ids(guest: &mut Guest) -> Vec<i32> {
-    let rows = guest.query("SELECT id FROM item ORDER BY id", &[]).await.unwrap().unwrap();
+    let rows = guest
+        .query("SELECT id FROM item ORDER BY id", &[])
+        .await
+        .unwrap()
+        .unwrap();
     let id = |row: Vec<Value>| match row[..] {
         [Value::Int32(id)] => id,
         _ => panic!("not an id: {row:?}"),
@@ -54,7 +58,12 @@ async fn a_query_only_reads() {
         assert_eq!(code(database.guest().query(text, &[]).await), "25006", "{text}");
     }
     // And goes on doing so after a transaction of the same session.
-    database.guest().execute("INSERT INTO item (id, amount) VALUES (1, 1)", &[]).await.unwrap().unwrap();
+    database
+        .guest()
+        .execute("INSERT INTO item (id, amount) VALUES (1, 1)", &[])
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(code(database.guest().query("DELETE FROM item", &[]).await), "25006");
     assert_eq!(database.pools.counts(), (1, 1), "one session did all this");
 }
@@ -64,14 +73,25 @@ async fn a_failed_statement_poisons_the_transaction() {
     let database = Database::new().await;
     let run = async |guest: &mut Guest| {
         let tx = guest.begin().await;
-        guest.run(&tx, "INSERT INTO item (id, amount) VALUES (1, 1)", &[]).await.unwrap().unwrap();
-        let failed = guest.run(&tx, "INSERT INTO item (id, amount) VALUES (1, 1)", &[]).await.unwrap();
+        guest
+            .run(&tx, "INSERT INTO item (id, amount) VALUES (1, 1)", &[])
+            .await
+            .unwrap()
+            .unwrap();
+        let failed = guest
+            .run(&tx, "INSERT INTO item (id, amount) VALUES (1, 1)", &[])
+            .await
+            .unwrap();
         assert!(matches!(failed, Err(Error::UniqueViolation(_))), "{failed:?}");
         let after = guest.run(&tx, "SELECT 1", &[]).await.unwrap();
         assert!(matches!(after, Err(Error::Poisoned)), "{after:?}");
         assert!(matches!(guest.commit(&tx).await.unwrap(), Err(Error::Poisoned)));
         guest.drop_transaction(tx).await.unwrap();
-        guest.execute("INSERT INTO item (id, amount) VALUES (5, 1)", &[]).await.unwrap().unwrap();
+        guest
+            .execute("INSERT INTO item (id, amount) VALUES (5, 1)", &[])
+            .await
+            .unwrap()
+            .unwrap();
     };
     let mut guest = database.guest();
     run(&mut guest).await;
@@ -96,7 +116,10 @@ async fn the_hosts_own_refusals_poison_as_well() {
                 guest.run(&tx, "SELECT 1", &[]).await.unwrap().unwrap();
             }
             guest.run(&tx, text, parameters).await.unwrap().unwrap_err();
-            assert!(matches!(guest.run(&tx, "SELECT 1", &[]).await.unwrap(), Err(Error::Poisoned)), "{text}");
+            assert!(
+                matches!(guest.run(&tx, "SELECT 1", &[]).await.unwrap(), Err(Error::Poisoned)),
+                "{text}"
+            );
             guest.rollback(&tx).await.unwrap();
         }
     }
@@ -118,7 +141,11 @@ async fn a_savepoint_confines_a_failure() {
     guest.release(&tx).await;
     // A failure the server meets while preparing is confined too.
     guest.savepoint(&tx).await;
-    guest.run(&tx, "SELECT nothing FROM nowhere", &[]).await.unwrap().unwrap_err();
+    guest
+        .run(&tx, "SELECT nothing FROM nowhere", &[])
+        .await
+        .unwrap()
+        .unwrap_err();
     guest.rollback_to(&tx).await;
     guest.savepoint(&tx).await;
     guest.run(&tx, insert, &[Value::Int32(3)]).await.unwrap().unwrap();
@@ -150,14 +177,22 @@ async fn nothing_else_while_a_transaction_is_open() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_setting_does_not_reach_the_next_user() {
-    let database = Database::with(Options { budget: 1, ..Options::default() }).await;
+    let database = Database::with(Options {
+        budget: 1,
+        ..Options::default()
+    })
+    .await;
     let mut connection = database.connection();
     connection.reset = true;
     let mut guest = database.guest_of(&database.pools.module(connection));
-    let change = "SELECT set_config('default_transaction_read_only', 'off', false), set_config('search_path', 'host', false)";
+    let change =
+        "SELECT set_config('default_transaction_read_only', 'off', false), set_config('search_path', 'host', false)";
     guest.execute(change, &[]).await.unwrap().unwrap();
     let read = "SELECT current_setting('default_transaction_read_only'), current_setting('search_path')";
     let now = guest.query(read, &[]).await.unwrap().unwrap();
-    assert_eq!(format!("{:?}", now.rows), r#"[[Value::Text("on"), Value::Text("\"order\"")]]"#);
+    assert_eq!(
+        format!("{:?}", now.rows),
+        r#"[[Value::Text("on"), Value::Text("\"order\"")]]"#
+    );
     assert_eq!(database.pools.counts(), (1, 1), "it was the same session");
 }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use host_bindings::SqlTransaction;
 use host_bindings::nexus::sql::sql::{Error, Host, HostTransaction, Isolation, Rows, Value};
 use host_journal::{
-    Append, AppendError, AppendJournal, Claim, Header, HostParameter, HostStatement, Machine, Payload, Seal, SealError, Seed, Start,
-    decode,
+    Append, AppendError, AppendJournal, Claim, Header, HostParameter, HostStatement, Machine, Payload, Seal, SealError,
+    Seed, Start, decode,
 };
 use host_postgres::test_support::{TestDatabase, fresh_database};
 use host_recorder::{Attempt, AttemptOptions};
@@ -33,10 +33,10 @@ CREATE TABLE item (
 CREATE SEQUENCE numbers;
 "#;
 
-pub struct Database {
-    pub admin: Client,
-    pub pools: Arc<Pools>,
-    pub pool: Arc<ModulePool>,
+pub(crate) struct Database {
+    pub(crate) admin: Client,
+    pub(crate) pools: Arc<Pools>,
+    pub(crate) pool: Arc<ModulePool>,
     journal: Arc<TableJournal>,
     url: String,
     next: AtomicU8,
@@ -45,45 +45,61 @@ pub struct Database {
 }
 
 impl Database {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(Options::default()).await
     }
 
-    pub async fn with(options: Options) -> Self {
+    pub(crate) async fn with(options: Options) -> Self {
         let database = fresh_database("sql").await.unwrap();
         let url = database.url().to_owned();
         let admin = connect(&url).await;
         admin.batch_execute(SCHEMA).await.unwrap();
-        let journal = Arc::new(TableJournal { client: connect(&url).await });
+        let journal = Arc::new(TableJournal {
+            client: connect(&url).await,
+        });
         let pools = Pools::new(options);
         let pool = pools.module(connection(&url));
-        Self { admin, pools, pool, journal, url, next: AtomicU8::new(1), _database: database }
+        Self {
+            admin,
+            pools,
+            pool,
+            journal,
+            url,
+            next: AtomicU8::new(1),
+            _database: database,
+        }
     }
 
-    pub fn connection(&self) -> ModuleConnection {
+    pub(crate) fn connection(&self) -> ModuleConnection {
         connection(&self.url)
     }
 
     /// The first attempt of a new invocation.
-    pub fn guest(&self) -> Guest {
+    pub(crate) fn guest(&self) -> Guest {
         self.guest_with(None)
     }
 
     /// The first attempt of a new invocation of another module.
-    pub fn guest_of(&self, pool: &Arc<ModulePool>) -> Guest {
+    pub(crate) fn guest_of(&self, pool: &Arc<ModulePool>) -> Guest {
         let mut guest = self.guest();
         guest.context.pool = Arc::clone(pool);
         guest
     }
 
-    pub fn guest_with(&self, claim: Option<Claim>) -> Guest {
+    pub(crate) fn guest_with(&self, claim: Option<Claim>) -> Guest {
         let invocation = InvocationId::new(1, [self.next.fetch_add(1, Ordering::Relaxed); 10]);
         self.attempt(invocation, Machine::start(header()), claim)
     }
 
     /// What another process makes of the invocation's record.
-    pub async fn replay(&self, invocation: InvocationId) -> Guest {
-        let rows = self.admin.query("SELECT body FROM host.entry WHERE invocation = $1 ORDER BY index", &[&invocation.0]).await;
+    pub(crate) async fn replay(&self, invocation: InvocationId) -> Guest {
+        let rows = self
+            .admin
+            .query(
+                "SELECT body FROM host.entry WHERE invocation = $1 ORDER BY index",
+                &[&invocation.0],
+            )
+            .await;
         let rows = rows.unwrap();
         let entries = rows.iter().enumerate().map(|(index, row)| {
             let body: Vec<u8> = row.get(0);
@@ -94,8 +110,12 @@ impl Database {
     }
 
     /// Another attempt in the same process.
-    pub fn retry(&self, guest: Guest) -> Guest {
-        let Guest { context, attempt, table } = guest;
+    pub(crate) fn retry(&self, guest: Guest) -> Guest {
+        let Guest {
+            context,
+            attempt,
+            table,
+        } = guest;
         let invocation = attempt.invocation();
         drop((context, table));
         let (mut machine, _, claim) = attempt.into_machine().expect("the instance is gone");
@@ -104,7 +124,7 @@ impl Database {
     }
 
     /// The same, after the guest's handle is gone.
-    pub async fn retry_after_drop(&self, mut guest: Guest, transaction: Transaction) -> Guest {
+    pub(crate) async fn retry_after_drop(&self, mut guest: Guest, transaction: Transaction) -> Guest {
         guest.drop_transaction(transaction).await.unwrap();
         self.retry(guest)
     }
@@ -128,19 +148,31 @@ impl Database {
             clock: Arc::new(Noon),
         });
         let context = SqlContext::new(self.pool.clone(), attempt.recorder());
-        Guest { context, attempt, table: ResourceTable::new() }
+        Guest {
+            context,
+            attempt,
+            table: ResourceTable::new(),
+        }
     }
 
-    pub async fn count(&self, what: &str) -> i64 {
-        self.admin.query_one(&format!("SELECT count(*) FROM {what}"), &[]).await.unwrap().get(0)
+    pub(crate) async fn count(&self, what: &str) -> i64 {
+        self.admin
+            .query_one(&format!("SELECT count(*) FROM {what}"), &[])
+            .await
+            .unwrap()
+            .get(0)
     }
 }
 
 fn connection(url: &str) -> ModuleConnection {
-    ModuleConnection { config: url.parse().unwrap(), schema: "order".into(), reset: false }
+    ModuleConnection {
+        config: url.parse().unwrap(),
+        schema: "order".into(),
+        reset: false,
+    }
 }
 
-pub async fn connect(url: &str) -> Client {
+pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
@@ -195,8 +227,14 @@ impl AppendJournal for TableJournal {
     }
 
     fn claim_statement(&self, invocation: InvocationId, claim: &Claim) -> HostStatement {
-        let parameters = vec![HostParameter::Bytes(Some(claim.key.to_vec())), HostParameter::Uuid(Some(invocation.0))];
-        HostStatement { sql: "INSERT INTO host.claim VALUES ($1, $2)", parameters }
+        let parameters = vec![
+            HostParameter::Bytes(Some(claim.key.to_vec())),
+            HostParameter::Uuid(Some(invocation.0)),
+        ];
+        HostStatement {
+            sql: "INSERT INTO host.claim VALUES ($1, $2)",
+            parameters,
+        }
     }
 
     fn append_statements(&self, append: &Append) -> Vec<HostStatement> {
@@ -226,13 +264,13 @@ impl AppendJournal for TableJournal {
 }
 
 /// One instance of a component.
-pub struct Guest {
+pub(crate) struct Guest {
     context: SqlContext,
-    pub attempt: Arc<Attempt>,
+    pub(crate) attempt: Arc<Attempt>,
     table: ResourceTable,
 }
 
-pub type Transaction = Resource<SqlTransaction>;
+pub(crate) type Transaction = Resource<SqlTransaction>;
 
 /// A handle of the same transaction: the functions take theirs by value.
 fn same(transaction: &Transaction) -> Transaction {
@@ -240,63 +278,88 @@ fn same(transaction: &Transaction) -> Transaction {
 }
 
 fn fault(error: wasmtime::Error) -> Fault {
-    error.downcast_ref::<Fault>().expect("host functions fail with faults").clone()
+    error
+        .downcast_ref::<Fault>()
+        .expect("host functions fail with faults")
+        .clone()
 }
 
 impl Guest {
-    pub fn invocation(&self) -> InvocationId {
+    pub(crate) fn invocation(&self) -> InvocationId {
         self.attempt.invocation()
     }
 
     fn view(&mut self) -> SqlView<'_> {
-        SqlView { context: &mut self.context, table: &mut self.table }
+        SqlView {
+            context: &mut self.context,
+            table: &mut self.table,
+        }
     }
 
-    pub async fn query(&mut self, text: &str, parameters: &[Value]) -> Result<Result<Rows, Error>, Fault> {
-        Host::query(&mut self.view(), text.into(), parameters.to_vec()).await.map_err(fault)
+    pub(crate) async fn query(&mut self, text: &str, parameters: &[Value]) -> Result<Result<Rows, Error>, Fault> {
+        Host::query(&mut self.view(), text.into(), parameters.to_vec())
+            .await
+            .map_err(fault)
     }
 
-    pub async fn execute(&mut self, text: &str, parameters: &[Value]) -> Result<Result<Rows, Error>, Fault> {
-        Host::execute(&mut self.view(), text.into(), parameters.to_vec()).await.map_err(fault)
+    pub(crate) async fn execute(&mut self, text: &str, parameters: &[Value]) -> Result<Result<Rows, Error>, Fault> {
+        Host::execute(&mut self.view(), text.into(), parameters.to_vec())
+            .await
+            .map_err(fault)
     }
 
-    pub async fn begin(&mut self) -> Transaction {
-        HostTransaction::begin(&mut self.view(), Isolation::ReadCommitted).await.unwrap()
+    pub(crate) async fn begin(&mut self) -> Transaction {
+        HostTransaction::begin(&mut self.view(), Isolation::ReadCommitted)
+            .await
+            .unwrap()
     }
 
-    pub async fn begin_serializable(&mut self) -> Transaction {
-        HostTransaction::begin(&mut self.view(), Isolation::Serializable).await.unwrap()
+    pub(crate) async fn begin_serializable(&mut self) -> Transaction {
+        HostTransaction::begin(&mut self.view(), Isolation::Serializable)
+            .await
+            .unwrap()
     }
 
-    pub async fn run(&mut self, it: &Transaction, text: &str, parameters: &[Value]) -> Result<Result<Rows, Error>, Fault> {
-        HostTransaction::run(&mut self.view(), same(it), text.into(), parameters.to_vec()).await.map_err(fault)
+    pub(crate) async fn run(
+        &mut self,
+        it: &Transaction,
+        text: &str,
+        parameters: &[Value],
+    ) -> Result<Result<Rows, Error>, Fault> {
+        HostTransaction::run(&mut self.view(), same(it), text.into(), parameters.to_vec())
+            .await
+            .map_err(fault)
     }
 
-    pub async fn savepoint(&mut self, it: &Transaction) {
+    pub(crate) async fn savepoint(&mut self, it: &Transaction) {
         HostTransaction::savepoint(&mut self.view(), same(it)).await.unwrap();
     }
 
-    pub async fn release(&mut self, it: &Transaction) {
+    pub(crate) async fn release(&mut self, it: &Transaction) {
         self.try_release(it).await.unwrap();
     }
 
-    pub async fn try_release(&mut self, it: &Transaction) -> Result<(), Fault> {
-        HostTransaction::release(&mut self.view(), same(it)).await.map_err(fault)
+    pub(crate) async fn try_release(&mut self, it: &Transaction) -> Result<(), Fault> {
+        HostTransaction::release(&mut self.view(), same(it))
+            .await
+            .map_err(fault)
     }
 
-    pub async fn rollback_to(&mut self, it: &Transaction) {
+    pub(crate) async fn rollback_to(&mut self, it: &Transaction) {
         HostTransaction::rollback_to(&mut self.view(), same(it)).await.unwrap();
     }
 
-    pub async fn commit(&mut self, it: &Transaction) -> Result<Result<(), Error>, Fault> {
+    pub(crate) async fn commit(&mut self, it: &Transaction) -> Result<Result<(), Error>, Fault> {
         HostTransaction::commit(&mut self.view(), same(it)).await.map_err(fault)
     }
 
-    pub async fn rollback(&mut self, it: &Transaction) -> Result<(), Fault> {
-        HostTransaction::rollback(&mut self.view(), same(it)).await.map_err(fault)
+    pub(crate) async fn rollback(&mut self, it: &Transaction) -> Result<(), Fault> {
+        HostTransaction::rollback(&mut self.view(), same(it))
+            .await
+            .map_err(fault)
     }
 
-    pub async fn drop_transaction(&mut self, it: Transaction) -> Result<(), Fault> {
+    pub(crate) async fn drop_transaction(&mut self, it: Transaction) -> Result<(), Fault> {
         HostTransaction::drop(&mut self.view(), it).await.map_err(fault)
     }
 }

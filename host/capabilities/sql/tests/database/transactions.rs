@@ -19,7 +19,11 @@ async fn a_commit_carries_the_append_and_a_replay_does_nothing() {
         let before = guest.query("SELECT count(*) FROM item", &[]).await.unwrap().unwrap();
         let tx = guest.begin().await;
         guest.run(&tx, INSERT, &item(1, 100)).await.unwrap().unwrap();
-        let read = guest.run(&tx, "SELECT id, amount FROM item", &[]).await.unwrap().unwrap();
+        let read = guest
+            .run(&tx, "SELECT id, amount FROM item", &[])
+            .await
+            .unwrap()
+            .unwrap();
         guest.commit(&tx).await.unwrap().unwrap();
         guest.drop_transaction(tx).await.unwrap();
         let executed = guest.execute(INSERT, &item(2, 5)).await.unwrap().unwrap();
@@ -29,7 +33,11 @@ async fn a_commit_carries_the_append_and_a_replay_does_nothing() {
     let answers = run(&mut first).await;
     assert!(answers.contains("Int64(100)"), "{answers}");
     assert_eq!(database.count("\"order\".item").await, 2);
-    assert_eq!(database.count("host.entry").await, 4, "start, query and two transactions");
+    assert_eq!(
+        database.count("host.entry").await,
+        4,
+        "start, query and two transactions"
+    );
 
     let mut second = database.replay(first.invocation()).await;
     assert_eq!(run(&mut second).await, answers);
@@ -47,14 +55,24 @@ async fn a_taken_over_invocation_writes_no_business_rows() {
     assert_eq!(database.count("\"order\".item").await, 0);
     assert_eq!(guest.attempt.fault(), Some(Fault::Fenced));
     let again = guest.execute(INSERT, &item(2, 1)).await;
-    assert_eq!(again.unwrap_err(), Fault::Fenced, "nothing runs after the attempt's fault");
+    assert_eq!(
+        again.unwrap_err(),
+        Fault::Fenced,
+        "nothing runs after the attempt's fault"
+    );
     assert_eq!(database.pools.counts(), (1, 1), "the session was given back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_claimed_first_and_once() {
     let database = Database::new().await;
-    let claim = || Some(Claim { key: [7; 32], fingerprint: [8; 32], expires_ms: 9 });
+    let claim = || {
+        Some(Claim {
+            key: [7; 32],
+            fingerprint: [8; 32],
+            expires_ms: 9,
+        })
+    };
     let mut owner = database.guest_with(claim());
     owner.execute(INSERT, &item(1, 1)).await.unwrap().unwrap();
     owner.execute(INSERT, &item(2, 1)).await.unwrap().unwrap();
@@ -68,13 +86,23 @@ async fn a_key_is_claimed_first_and_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolled_back_savepoint_keeps_the_claim() {
     let database = Database::new().await;
-    let mut guest = database.guest_with(Some(Claim { key: [7; 32], fingerprint: [8; 32], expires_ms: 9 }));
+    let mut guest = database.guest_with(Some(Claim {
+        key: [7; 32],
+        fingerprint: [8; 32],
+        expires_ms: 9,
+    }));
     let tx = guest.begin().await;
     guest.savepoint(&tx).await;
     guest.run(&tx, INSERT, &item(1, 1)).await.unwrap().unwrap();
     guest.rollback_to(&tx).await;
     guest.commit(&tx).await.unwrap().unwrap();
-    assert_eq!((database.count("host.claim").await, database.count("\"order\".item").await), (1, 0));
+    assert_eq!(
+        (
+            database.count("host.claim").await,
+            database.count("\"order\".item").await
+        ),
+        (1, 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,7 +113,11 @@ async fn a_serialization_failure_is_repeated_and_not_shown() {
 
     let mut guest = database.guest();
     let tx = guest.begin_serializable().await;
-    guest.run(&tx, "SELECT amount FROM item WHERE id = 1", &[]).await.unwrap().unwrap();
+    guest
+        .run(&tx, "SELECT amount FROM item WHERE id = 1", &[])
+        .await
+        .unwrap()
+        .unwrap();
     database.guest().execute(update, &[]).await.unwrap().unwrap();
     let conflict = guest.run(&tx, update, &[]).await.unwrap_err();
     assert!(matches!(conflict, Fault::RepeatTransaction(_)), "{conflict:?}");
@@ -93,8 +125,15 @@ async fn a_serialization_failure_is_repeated_and_not_shown() {
 
     let mut guest = database.retry(guest);
     let tx = guest.begin_serializable().await;
-    let read = guest.run(&tx, "SELECT amount FROM item WHERE id = 1", &[]).await.unwrap().unwrap();
-    assert!(matches!(read.rows[0][0], Value::Int64(2)), "the second attempt sees the other's commit");
+    let read = guest
+        .run(&tx, "SELECT amount FROM item WHERE id = 1", &[])
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        matches!(read.rows[0][0], Value::Int64(2)),
+        "the second attempt sees the other's commit"
+    );
     guest.run(&tx, update, &[]).await.unwrap().unwrap();
     guest.commit(&tx).await.unwrap().unwrap();
     let mut reader = database.guest();
@@ -144,9 +183,20 @@ async fn a_refused_commit_is_a_value_and_replays_as_one() {
         guest.commit(&tx).await.unwrap()
     };
     let mut guest = database.guest();
-    let Err(Error::UniqueViolation(violation)) = run(&mut guest).await else { panic!("the constraint was not checked") };
-    assert_eq!((violation.constraint.as_str(), violation.table.as_str()), ("item_slot_key", "item"));
-    assert_eq!((database.count("\"order\".item").await, database.count("host.entry").await), (0, 0));
+    let Err(Error::UniqueViolation(violation)) = run(&mut guest).await else {
+        panic!("the constraint was not checked")
+    };
+    assert_eq!(
+        (violation.constraint.as_str(), violation.table.as_str()),
+        ("item_slot_key", "item")
+    );
+    assert_eq!(
+        (
+            database.count("\"order\".item").await,
+            database.count("host.entry").await
+        ),
+        (0, 0)
+    );
 
     guest.execute(INSERT, &item(1, 1)).await.unwrap().unwrap();
     let mut again = database.replay(guest.invocation()).await;
@@ -167,7 +217,13 @@ async fn a_rolled_back_transaction_is_an_observation() {
     guest.drop_transaction(tx).await.unwrap();
     let refused = guest.execute(INSERT, &item(1, -1)).await.unwrap().unwrap_err();
     assert!(matches!(refused, Error::CheckViolation(_)), "{refused:?}");
-    assert_eq!((database.count("\"order\".item").await, database.count("host.entry").await), (0, 0));
+    assert_eq!(
+        (
+            database.count("\"order\".item").await,
+            database.count("host.entry").await
+        ),
+        (0, 0)
+    );
     assert!(!guest.attempt.is_durable());
 }
 
@@ -180,7 +236,10 @@ async fn a_replay_that_asks_for_something_else_is_a_mismatch() {
     let Err(Fault::Mismatch { recorded, asked, .. }) = changed.execute(INSERT, &item(1, 2)).await else {
         panic!("another parameter was accepted")
     };
-    assert!(recorded.starts_with("statement ") && asked.contains("INSERT INTO item"), "{recorded} / {asked}");
+    assert!(
+        recorded.starts_with("statement ") && asked.contains("INSERT INTO item"),
+        "{recorded} / {asked}"
+    );
 
     let mut shorter = database.replay(guest.invocation()).await;
     let tx = shorter.begin().await;
@@ -196,5 +255,8 @@ async fn a_transaction_without_statements_needs_no_session() {
     guest.release(&tx).await;
     guest.commit(&tx).await.unwrap().unwrap();
     assert_eq!(database.pools.counts(), (0, 0));
-    assert!(matches!(guest.run(&tx, "SELECT 1", &[]).await, Err(Fault::Guest(_))), "it has ended");
+    assert!(
+        matches!(guest.run(&tx, "SELECT 1", &[]).await, Err(Fault::Guest(_))),
+        "it has ended"
+    );
 }

@@ -17,7 +17,10 @@ async fn every_value_survives_the_server_and_the_record() {
         )
         .await
         .unwrap();
-    let uuid = Uuid { high: 0x0123_4567_89ab_cdef, low: u64::MAX };
+    let uuid = Uuid {
+        high: 0x0123_4567_89ab_cdef,
+        low: u64::MAX,
+    };
     let cases = [
         ("text", Value::Null),
         ("boolean", Value::Boolean(true)),
@@ -47,11 +50,18 @@ async fn every_value_survives_the_server_and_the_record() {
         ("smallint[]", Value::Int32Array(vec![1, -1])),
         ("bigint[]", Value::Int64Array(vec![])),
         ("double precision[]", Value::Float64Array(vec![0.5])),
-        ("text[]", Value::TextArray(vec!["a,b".into(), "NULL".into(), String::new()])),
+        (
+            "text[]",
+            Value::TextArray(vec!["a,b".into(), "NULL".into(), String::new()]),
+        ),
         ("state[]", Value::TextArray(vec!["open".into(), "paid".into()])),
         ("uuid[]", Value::UuidArray(vec![uuid, Uuid { high: 0, low: 0 }])),
     ];
-    let columns: Vec<_> = cases.iter().zip(1..).map(|((ty, _), n)| format!("${n}::{ty} AS c{n}")).collect();
+    let columns: Vec<_> = cases
+        .iter()
+        .zip(1..)
+        .map(|((ty, _), n)| format!("${n}::{ty} AS c{n}"))
+        .collect();
     let statement = format!("SELECT {}", columns.join(", "));
     let values: Vec<_> = cases.iter().map(|(_, value)| value.clone()).collect();
     let expected = format!("{values:?}");
@@ -60,7 +70,11 @@ async fn every_value_survives_the_server_and_the_record() {
     let rows = guest.query(&statement, &values).await.unwrap().unwrap();
     assert_eq!(format!("{:?}", rows.rows[0]), expected);
     assert_eq!((rows.columns.len(), rows.affected), (cases.len(), 1));
-    guest.execute("INSERT INTO item (id, amount) VALUES (1, 1)", &[]).await.unwrap().unwrap();
+    guest
+        .execute("INSERT INTO item (id, amount) VALUES (1, 1)", &[])
+        .await
+        .unwrap()
+        .unwrap();
     let mut again = database.replay(guest.invocation()).await;
     let recorded = again.query(&statement, &values).await.unwrap().unwrap();
     assert_eq!(format!("{recorded:?}"), format!("{rows:?}"));
@@ -71,8 +85,13 @@ async fn a_value_that_does_not_fit_names_its_position() {
     let database = Database::new().await;
     let mut guest = database.guest();
     let statement = "SELECT $1::text, $2::int";
-    let misfit = guest.query(statement, &[Value::Text("a".into()), Value::Int64(1 << 40)]).await.unwrap();
-    let Err(Error::InvalidParameter((2, reason))) = misfit else { panic!("{misfit:?}") };
+    let misfit = guest
+        .query(statement, &[Value::Text("a".into()), Value::Int64(1 << 40)])
+        .await
+        .unwrap();
+    let Err(Error::InvalidParameter((2, reason))) = misfit else {
+        panic!("{misfit:?}")
+    };
     assert!(reason.contains("out of range"), "{reason}");
     let missing = guest.query(statement, &[Value::Text("a".into())]).await.unwrap();
     assert!(matches!(missing, Err(Error::InvalidParameter((2, _)))), "{missing:?}");
@@ -88,7 +107,11 @@ async fn a_column_without_a_case_is_refused_with_the_cast() {
         panic!("an interval passed")
     };
     assert!(error.message.contains("span::text"), "{}", error.message);
-    let cast = guest.query("SELECT $1::interval::text", &[Value::Text("36 hours".into())]).await.unwrap().unwrap();
+    let cast = guest
+        .query("SELECT $1::interval::text", &[Value::Text("36 hours".into())])
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(format!("{:?}", cast.rows), r#"[[Value::Text("36:00:00")]]"#);
     let infinite = guest.query("SELECT 'infinity'::timestamptz", &[]).await.unwrap();
     assert!(matches!(infinite, Err(Error::Other(_))), "{infinite:?}");
@@ -109,8 +132,14 @@ async fn violations_name_their_constraint() {
         Error::NotNullViolation(it) => ("not null", it.constraint),
         other => panic!("{other:?}"),
     };
-    assert_eq!(names(refused("1, 1, 9").await), ("foreign key", "item_parent_fkey".to_owned()));
-    assert_eq!(names(refused("1, 0, NULL").await), ("check", "item_amount_positive".to_owned()));
+    assert_eq!(
+        names(refused("1, 1, 9").await),
+        ("foreign key", "item_parent_fkey".to_owned())
+    );
+    assert_eq!(
+        names(refused("1, 0, NULL").await),
+        ("check", "item_amount_positive".to_owned())
+    );
     assert_eq!(names(refused("1, NULL, NULL").await).0, "not null");
 }
 
