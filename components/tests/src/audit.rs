@@ -1,7 +1,7 @@
 //! The books, kept by looking at the database from outside: what must hold after any fault.
 
 use anyhow::{Context, Result, ensure};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, types::Type};
 
 /// Looks at one database as its superuser.
 pub struct Audit {
@@ -27,6 +27,50 @@ impl Audit {
     pub async fn texts(&self, sql: &str) -> Result<Vec<String>> {
         let rows = self.client.query(sql, &[]).await.with_context(|| sql.to_owned())?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Changes something as nobody but time, or an operator, could. Returns how many rows were.
+    pub async fn change(&self, sql: &str) -> Result<u64> {
+        self.client.execute(sql, &[]).await.with_context(|| sql.to_owned())
+    }
+
+    /// Waits until the one value of a query is this. Polls, for the same reason as [`Audit::settled`].
+    pub async fn becomes(&self, sql: &str, wanted: i64) -> Result<()> {
+        for _ in 0..600 {
+            if self.count(sql).await? == wanted {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let found = self.count(sql).await?;
+        ensure!(found == wanted, "{sql}: {found} instead of {wanted} after 30 s");
+        Ok(())
+    }
+
+    /// All that is stored in a schema: every column of every table as its text, and what is binary as its bytes, too.
+    pub async fn dump(&self, schema: &str) -> Result<Vec<u8>> {
+        let tables = "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
+                      WHERE table_schema = $1 AND table_type = 'BASE TABLE' ORDER BY 1";
+        let mut dump = Vec::new();
+        for table in self.client.query(tables, &[&schema]).await? {
+            let table: String = table.try_get(0)?;
+            for row in self.client.query(&format!("SELECT t::text FROM ONLY {table} t"), &[]).await? {
+                dump.extend_from_slice(row.try_get::<_, &str>(0)?.as_bytes());
+                dump.push(b'\n');
+            }
+            let rows = self.client.query(&format!("SELECT * FROM ONLY {table}"), &[]).await?;
+            for row in &rows {
+                for (index, column) in row.columns().iter().enumerate() {
+                    if *column.type_() == Type::BYTEA
+                        && let Some(bytes) = row.try_get::<_, Option<&[u8]>>(index)?
+                    {
+                        dump.extend_from_slice(bytes);
+                        dump.push(b'\n');
+                    }
+                }
+            }
+        }
+        Ok(dump)
     }
 
     /// Waits until no invocation is open. Polls: it watches from outside what the host does by itself.

@@ -1,5 +1,7 @@
 //! A client of the marketplace: JSON in, status and JSON out.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -14,6 +16,7 @@ pub struct Client {
     url: String,
     token: Option<String>,
     key: Option<String>,
+    headers: Vec<(String, String)>,
     http: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -34,7 +37,7 @@ impl Client {
     /// Nobody, at this address.
     pub fn new(url: &str) -> Self {
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
-        Self { url: url.to_owned(), token: None, key: None, http }
+        Self { url: url.to_owned(), token: None, key: None, headers: Vec::new(), http }
     }
 
     /// The same client with another access token.
@@ -55,6 +58,14 @@ impl Client {
         Self { key: Some(key.to_owned()), ..self.clone() }
     }
 
+    /// The same client, sending this header too.
+    #[must_use]
+    pub fn with_header(&self, name: &str, value: &str) -> Self {
+        let mut client = self.clone();
+        client.headers.push((name.to_owned(), value.to_owned()));
+        client
+    }
+
     fn with_token_of(self, other: &Self) -> Self {
         Self { token: other.token.clone(), key: other.key.clone(), ..self }
     }
@@ -67,6 +78,20 @@ impl Client {
     /// POST with a JSON body.
     pub async fn post(&self, path: &str, body: Value) -> Result<Answer> {
         self.send(Method::POST, path, Some(body)).await
+    }
+
+    /// POST with a JSON body, again and again while the host says so, for at most `patience`; as a client does that means it.
+    pub async fn post_until_answered(&self, path: &str, body: &Value, patience: Duration) -> Result<Answer> {
+        let asked = async {
+            loop {
+                let answer = self.post(path, body.clone()).await?;
+                if !answer.asks_to_retry() {
+                    return Ok(answer);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(patience, asked).await.with_context(|| format!("POST {path}: no answer in {patience:?}"))?
     }
 
     /// PATCH with a JSON body.
@@ -103,6 +128,9 @@ impl Client {
         if let Some(key) = &self.key {
             request = request.header("idempotency-key", key);
         }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
         }
@@ -116,6 +144,11 @@ impl Client {
 }
 
 impl Answer {
+    /// The host says: not now, ask again.
+    pub fn asks_to_retry(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE || self.json["error"]["code"] == "idempotency_key_in_use"
+    }
+
     /// The `data` of a success with this status.
     #[track_caller]
     pub fn data(&self, status: u16) -> &Value {
@@ -134,5 +167,21 @@ impl Answer {
         assert!(message.starts_with(&format!("{code}: ")), "the message repeats the code first: {message}");
         assert!(self.json.get("data").is_none(), "{}", self.json);
         error
+    }
+
+    /// Asserts a 400 `validation` that names this field or parameter.
+    #[track_caller]
+    pub fn names(&self, field: &str) {
+        let message = self.failed(400, "validation")["message"].as_str().unwrap_or_default();
+        let failures: Value =
+            serde_json::from_str(message.trim_start_matches("validation: ")).expect("a JSON object of the failed fields");
+        assert!(failures.get(field).is_some_and(Value::is_string), "`{field}` is not named: {message}");
+    }
+
+    /// The text under a key of `data`.
+    #[track_caller]
+    pub fn text(&self, status: u16, key: &str) -> String {
+        let value = &self.data(status)[key];
+        value.as_str().unwrap_or_else(|| panic!("no text `{key}` in {}", self.json)).to_owned()
     }
 }

@@ -8,4 +8,4 @@ mod shop;
 pub use audit::Audit;
 pub use client::{Answer, Client};
 pub use nexus::{Nexus, NexusOptions, Node};
-pub use shop::{Person, Shop};
+pub use shop::{ADDRESS, Listing, Person, Shop};

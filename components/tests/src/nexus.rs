@@ -52,6 +52,8 @@ impl Nexus {
     pub async fn second_node(&self, options: NexusOptions) -> Result<Node> {
         let data_dir = TempDir::new()?;
         std::fs::copy(self.data_dir.path().join("master.key"), data_dir.path().join("master.key"))?;
+        // What one node compiled the other need not compile again.
+        copy_folder(&self.data_dir.path().join("compiled"), &data_dir.path().join("compiled"))?;
         let process = launch(self.database.url(), data_dir.path(), &options).await?;
         Ok(Node { _data_dir: data_dir, process })
     }
@@ -85,6 +87,16 @@ impl Nexus {
     /// The database, as its superuser.
     pub fn database_url(&self) -> &str {
         self.database.url()
+    }
+
+    /// What hosts have logged so far.
+    pub fn log(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.data_dir.path().join("nexus.log"))?)
+    }
+
+    /// The key that all others of this host come from, as its file holds it.
+    pub fn master_key(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.data_dir.path().join("master.key"))?.trim().to_owned())
     }
 
     /// SIGKILL, and gone.
@@ -228,6 +240,23 @@ async fn launch(database_url: &str, data_dir: &Path, options: &NexusOptions) -> 
             bail!("nexus did not serve within {START_TIMEOUT:?}")
         }
     }
+}
+
+/// Files keep their modes, and folders are for their owner alone, as the compile cache demands.
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+
+    std::fs::DirBuilder::new().mode(0o700).create(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 fn workspace() -> PathBuf {

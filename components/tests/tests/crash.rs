@@ -1,11 +1,15 @@
 //! The process is killed before and after everything that becomes durable; the client asks again under the same key.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
-use component_tests::{Answer, Audit, Client, Nexus, NexusOptions, Shop};
+use component_tests::{Audit, Client, Nexus, NexusOptions, Shop};
 use serde_json::{Value, json};
 
 /// No flow here has more points than this: one that never ends would be a bug of the test.
 const POINTS: u32 = 60;
+/// How long a restarted host may take to finish what the last one left.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request under test: what it needs, and what it sends.
 struct Scenario {
@@ -56,7 +60,8 @@ impl Scenario {
         }
         nexus.restart(NexusOptions::default()).await?;
         let after = shop.at(nexus.url());
-        let answer = self.until_answered(&after, body).await?;
+        let client = self.client(&after).keyed("once");
+        let answer = client.post_until_answered(self.path, &body, PATIENCE).await?;
         ensure!(answer.status == 200, "killed at point {point}, then: {} {}", answer.status, answer.json);
         let audit = Audit::open(nexus.database_url()).await?;
         audit.settled().await?;
@@ -64,18 +69,6 @@ impl Scenario {
         let shape = audit.shape().await?;
         ensure!(shape == expected, "killed at point {point}:\n{shape:#?}\nexpected\n{expected:#?}");
         Ok(true)
-    }
-
-    /// As a client does that lost the answer: the same request, the same key, until it is told.
-    async fn until_answered(&self, shop: &Shop, body: Value) -> Result<Answer> {
-        loop {
-            let answer = self.client(shop).keyed("once").post(self.path, body.clone()).await?;
-            let retry = answer.status == 503 || answer.json["error"]["code"] == "idempotency_key_in_use";
-            if !retry {
-                return Ok(answer);
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
     }
 
     async fn survives_every_point(&self) -> Result<()> {

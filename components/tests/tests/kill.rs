@@ -68,8 +68,7 @@ async fn buy(
                     break;
                 }
                 Ok(answer) => {
-                    let retry = answer.status == 503 || answer.json["error"]["code"] == "idempotency_key_in_use";
-                    ensure!(retry, "{} {}", answer.status, answer.json);
+                    ensure!(answer.asks_to_retry(), "{} {}", answer.status, answer.json);
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 // Killed: it comes back under another address, or is back there already.

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use crate::exchange::{Exchange, exchange};
 use crate::grant::find;
+use crate::record::Outcome;
 use crate::request::OutgoingRequest;
 use crate::{Connector, Grant};
 
@@ -19,8 +20,11 @@ pub struct Limits {
     pub connect: Duration,
     /// From the request to the head of its response.
     pub first_byte: Duration,
-    /// The whole exchange. Also how much of the lease must be left for an effect to begin.
+    /// The whole exchange of a read.
     pub total: Duration,
+    /// The whole exchange of an effect. As much of the node's lease must be left for it to begin, so it must be shorter than what
+    /// the lease still has right before a heartbeat renews it; else no effect ever begins.
+    pub effect_total: Duration,
     /// How long a guest may keep a request's body open after it handed the request over.
     pub open: Duration,
     /// Bytes of a request's body.
@@ -39,6 +43,8 @@ impl Default for Limits {
             connect: Duration::from_secs(3),
             first_byte: Duration::from_secs(10),
             total: Duration::from_secs(10),
+            // Two thirds of a lease of 5 s, that is after a heartbeat in every third, are a little more.
+            effect_total: Duration::from_secs(3),
             open: Duration::from_secs(30),
             request_bytes: 1 << 20,
             // 64 KiB of the entry are left for the head.
@@ -96,8 +102,17 @@ impl HttpClient {
         }
     }
 
-    /// Sends the request.
-    pub(crate) async fn exchange(&self, grant: &Grant, request: &OutgoingRequest, key: Option<&str>) -> Exchange {
-        exchange(&self.connector, &self.limits, grant, request, key).await
+    /// Sends a request that only reads.
+    pub(crate) async fn read(&self, grant: &Grant, request: &OutgoingRequest) -> Outcome {
+        let Limits { total, .. } = self.limits;
+        exchange(&self.connector, &self.limits, total, grant, request, None)
+            .await
+            .outcome
+    }
+
+    /// Sends any other request.
+    pub(crate) async fn effect(&self, grant: &Grant, request: &OutgoingRequest, key: Option<&str>) -> Exchange {
+        let Limits { effect_total, .. } = self.limits;
+        exchange(&self.connector, &self.limits, effect_total, grant, request, key).await
     }
 }

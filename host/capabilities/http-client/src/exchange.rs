@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Response;
@@ -28,10 +29,11 @@ pub(crate) struct Exchange {
     pub(crate) sent: bool,
 }
 
-/// Sends the request and reads the whole response.
+/// Sends the request and reads the whole response, in `total` at most.
 pub(crate) async fn exchange(
     connector: &Connector,
     limits: &Limits,
+    total: Duration,
     grant: &Grant,
     request: &OutgoingRequest,
     key: Option<&str>,
@@ -56,7 +58,7 @@ pub(crate) async fn exchange(
             _ = connection => answer.await,
         }
     };
-    let outcome = timeout(limits.total, exchange).await.unwrap_or_else(|_| {
+    let outcome = timeout(total, exchange).await.unwrap_or_else(|_| {
         Err(match sent.load(Ordering::Relaxed) {
             true => Failure::ResponseTimeout,
             false => Failure::ConnectTimeout,

@@ -54,7 +54,7 @@ async fn observe(
     let mut fresh = None;
     let exchange = async {
         let _slot = client.slot().await?;
-        let outcome = client.exchange(grant, request, None).await.outcome;
+        let outcome = client.read(grant, request).await;
         let payload = record::encode(&outcome);
         fresh = Some(outcome);
         Ok(payload)
@@ -112,7 +112,7 @@ impl Effect<'_> {
             return happened(effect, Err(failure)).await;
         }
         let key = self.grant.sends_key.then(|| effect.key());
-        let exchange = self.client.exchange(self.grant, self.request, key.as_deref()).await;
+        let exchange = self.client.effect(self.grant, self.request, key.as_deref()).await;
         let outcome = match exchange.outcome {
             Err(failure) if !failure.is_answered() && (exchange.sent || turn == Turn::Again) => {
                 Err(Failure::OutcomeUnknown(failure.to_string()))
@@ -123,7 +123,7 @@ impl Effect<'_> {
     }
 
     fn is_leased(&self) -> bool {
-        (self.lease_left)() >= self.client.limits.total
+        (self.lease_left)() >= self.client.limits.effect_total
     }
 }
 

@@ -439,7 +439,7 @@ async fn a_server_that_keeps_silent_is_not_waited_for() {
 #[tokio::test]
 async fn no_effect_begins_when_the_lease_is_about_to_end() {
     let (mut world, server) = granted(Limits::default()).await;
-    world.lease_left = Arc::new(|| Duration::from_secs(9));
+    world.lease_left = Arc::new(|| Duration::from_millis(2_999));
     let refused = fault(world.send(&post(&server, "/hello")).await);
     assert!(matches!(refused, Fault::Transient(_)), "{refused}");
     assert_eq!(

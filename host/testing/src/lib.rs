@@ -1,1 +1,0 @@
-//! A host for tests: clock, database, applications

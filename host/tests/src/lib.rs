@@ -1,1 +1,0 @@
-//! Tests of the host through its public interface
