@@ -85,7 +85,7 @@ pub(crate) struct MigrateArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ReachArgs {
     /// The data directory of the running host: there it wrote where it listens.
-    #[arg(long, default_value = ".nexus")]
+    #[arg(long, default_value = ".nexus", global = true)]
     pub(crate) data_dir: PathBuf,
 }
 

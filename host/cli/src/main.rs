@@ -65,7 +65,7 @@ fn arm() {
 
 /// Structured lines on standard error; `NEXUS_LOG` chooses what is logged, as `tracing` filters are written.
 fn log(json: bool) {
-    let filter = std::env::var("NEXUS_LOG").unwrap_or_else(|_| "info".into());
+    let filter = std::env::var("NEXUS_LOG").unwrap_or_else(|_| "info,sqlx::postgres::notice=warn".into());
     let filter = tracing_subscriber::EnvFilter::new(filter);
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if json { subscriber.json().init() } else { subscriber.compact().init() }

@@ -166,7 +166,7 @@ impl Inner {
         tasks.spawn(async move {
             // Removed on every way out, a panic included.
             let _here = Here { inner: &inner, invocation };
-            then(run.to_its_end().await);
+            then(run.drive().await);
         });
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Recovered {
 }
 
 pub(crate) enum Outcome {
-    Ours(Recovered),
+    Ours(Box<Recovered>),
     /// It has returned.
     Ended(Output),
     /// Its key belongs to another invocation: it never was.
@@ -73,7 +73,7 @@ impl Inner {
                 return Outcome::Elsewhere;
             }
             match self.append_fence(loaded, FenceReason::TakeOver, InvocationStatus::Running, 0).await {
-                Ok(recovered) => return Outcome::Ours(recovered),
+                Ok(recovered) => return Outcome::Ours(Box::new(recovered)),
                 Err(AppendError::Fenced) => continue,
                 Err(AppendError::KeyTaken | AppendError::Unknown(_)) => tokio::time::sleep(PAUSE).await,
             }

@@ -130,7 +130,7 @@ impl Run {
     }
 
     /// Attempt after attempt.
-    pub(crate) async fn to_its_end(mut self) -> Ended {
+    pub(crate) async fn drive(mut self) -> Ended {
         let permit = match self.inner.capacity().await {
             Ok(permit) => permit,
             Err(fault) if !self.machine.is_durable() => return Ended::Failed(fault),
@@ -260,7 +260,7 @@ impl Run {
     async fn recover(&mut self) -> Option<Ended> {
         match self.inner.recover(self.invocation, self.machine.header(), self.salt, self.claim.take()).await {
             crate::recovery::Outcome::Ours(recovered) => {
-                self.take(recovered);
+                self.take(*recovered);
                 None
             }
             crate::recovery::Outcome::Ended(output) => Some(Ended::Output(output)),

@@ -356,9 +356,16 @@ impl Machine {
     /// The append that carried the last noted entry did not happen: that entry never was. Used when a transaction that was
     /// noted for its commit was rolled back instead.
     pub fn forget_last(&mut self, position: &Position) {
-        if self.log.len() > self.durable && self.records.get(position).is_some_and(|record| record.command + 1 == self.log.len()) {
-            self.log.pop();
-            self.records.remove(position);
+        let is_last = |record: &Record| record.command + 1 == self.log.len() && self.log.len() > self.durable;
+        if !self.records.get(position).is_some_and(is_last) {
+            return;
+        }
+        if let Some(Body::Command { answer: Some(answer), .. }) = self.log.pop().map(|entry| entry.body) {
+            self.payload_bytes -= answer.len();
+        }
+        self.records.remove(position);
+        if let Some(cursor) = self.cursors.get_mut(&position.scope) {
+            cursor.recorded_until = cursor.recorded_until.min(position.number);
         }
     }
 
@@ -611,6 +618,18 @@ mod tests {
         guest.machine.rewind();
         assert_eq!(guest.observe("a").unwrap(), before);
         assert_eq!(guest.world, 1);
+    }
+
+    #[test]
+    fn a_forgotten_transaction_can_be_done_again() {
+        let mut guest = Guest::new(Machine::start(header()));
+        guest.ask(&Scope::root(), CommandKind::Transaction, "sql", "insert").unwrap();
+        let position = guest.machine.last_position().cloned().unwrap();
+        guest.machine.forget_last(&position);
+        guest.machine.rewind();
+        guest.ask(&Scope::root(), CommandKind::Transaction, "sql", "insert").unwrap();
+        assert_eq!(guest.world, 2);
+        assert_eq!(guest.machine.pending().len(), 2, "start, and the transaction once");
     }
 
     #[test]

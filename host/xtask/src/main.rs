@@ -2,6 +2,7 @@
 //! of its own, builds the guests, and runs every check and test.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -18,6 +19,8 @@ use workspace::Workspace;
 
 /// Where the tests find the built guests.
 const COMPONENTS_DIR: &str = "NEXUS_COMPONENTS_DIR";
+/// The host that the marketplace's tests start.
+const NEXUS_BINARY: &str = "NEXUS_BINARY";
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer tasks")]
@@ -101,14 +104,26 @@ async fn test(steps: &mut Steps, workspace: &Workspace, arguments: TestArguments
         steps.run("clippy", workspace.cargo(clippy)).await?;
     }
 
+    let binary = build_nexus(steps, workspace).await?;
     let mut nextest = workspace.cargo(["nextest", "run", "--workspace", "--profile", profile]);
     nextest.args(arguments.nextest).args(arguments.filters);
     nextest
         .env(DATABASE_URL, server.url())
-        .env(COMPONENTS_DIR, workspace.guests_dir());
+        .env(COMPONENTS_DIR, workspace.guests_dir())
+        .env(NEXUS_BINARY, binary);
     let outcome = steps.run("tests", nextest).await;
     drop(server);
     outcome
+}
+
+/// Builds the host with the points at which a test may end it. Put aside, since a later build of the host without them would replace it.
+async fn build_nexus(steps: &mut Steps, workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let build = workspace.cargo(["build", "--package", "host-cli", "--features", "crash-points"]);
+    steps.run("the host, with its crash points", build).await?;
+    let built = workspace.target_dir().join("debug/nexus");
+    let aside = workspace.target_dir().join("debug/nexus-under-test");
+    std::fs::copy(&built, &aside).with_context(|| format!("copy {} to {}", built.display(), aside.display()))?;
+    Ok(aside)
 }
 
 /// Finds or installs PostgreSQL and starts a server for this run.

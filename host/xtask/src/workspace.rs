@@ -78,6 +78,11 @@ impl Workspace {
         &self.guests
     }
 
+    /// Cargo's target folder.
+    pub(crate) fn target_dir(&self) -> &Path {
+        &self.target_dir
+    }
+
     /// Where they are then.
     pub(crate) fn guests_dir(&self) -> PathBuf {
         self.target_dir.join(GUEST_TARGET).join("guest")

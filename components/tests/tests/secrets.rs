@@ -1,0 +1,161 @@
+//! The host's own tables and its log, searched for what only the people concerned may know.
+
+use anyhow::Result;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use component_tests::{Audit, Nexus, NexusOptions, Shop};
+use serde_json::json;
+
+const PASSWORD: &str = "correct-horse-battery-7Qz";
+const NEW_EMAIL: &str = "Linh.Secret@private-mail.example";
+const PHONE: &str = "+84987654321";
+const CONTACT_PHONE: &str = "0912 000 777";
+const CONTACT_ADDRESS: &str = "17 Hidden Alley, Ward 3, Da Nang, Vietnam";
+const NOTE: &str = "leave it with the concierge";
+const CLIENT_KEY: &str = "client-key-58c1d0";
+const PROVIDER_SECRET: &str = "PROVIDERSECRET9F2C7D51E3A84B60";
+
+/// What is searched for, and under which name a finding is told.
+struct Needle {
+    name: String,
+    text: Vec<u8>,
+}
+
+/// A text as such, and in every spelling in which it would still be readable.
+fn spellings(name: &str, text: &str) -> Vec<Needle> {
+    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let mut spellings = vec![
+        (String::from("plain"), text.as_bytes().to_vec()),
+        (String::from("lower case"), text.to_lowercase().into_bytes()),
+        (String::from("hex"), hex.clone().into_bytes()),
+        (String::from("upper-case hex"), hex.to_uppercase().into_bytes()),
+        (String::from("reversed"), text.bytes().rev().collect()),
+    ];
+    // Base64 depends on where in its group of three a text begins: the characters that it alone decides are searched for.
+    for shift in 0..3 {
+        let mut bytes = vec![0; shift];
+        bytes.extend_from_slice(text.as_bytes());
+        let whole = bytes.len() / 3 * 4;
+        let begin = (shift * 8).div_ceil(6);
+        for (alphabet, encoded) in
+            [("base64", STANDARD_NO_PAD.encode(&bytes)), ("base64url", URL_SAFE_NO_PAD.encode(&bytes))]
+        {
+            spellings.push((format!("{alphabet} at {shift}"), encoded.as_bytes()[begin..whole].to_vec()));
+        }
+    }
+    spellings.into_iter().map(|(spelling, text)| Needle { name: format!("{name} ({spelling})"), text }).collect()
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+fn found(haystack: &[u8], needles: &[Needle]) -> Vec<String> {
+    let hits = needles.iter().filter(|needle| contains(haystack, &needle.text));
+    hits.map(|needle| needle.name.clone()).collect()
+}
+
+#[test]
+fn the_search_finds_what_is_there() {
+    let needles = spellings("secret", "s3cret-word?>");
+    for (hidden, spelling) in [
+        (String::from("x s3cret-word?> y"), "plain"),
+        (String::from("..7333637265742d776f72643f3e.."), "hex"),
+        (STANDARD_NO_PAD.encode("s3cret-word?>"), "base64 at 0"),
+        (STANDARD_NO_PAD.encode("{s3cret-word?>}"), "base64 at 1"),
+        (URL_SAFE_NO_PAD.encode("{\"s3cret-word?>\"}"), "base64url at 2"),
+    ] {
+        let found = found(hidden.as_bytes(), &needles);
+        assert!(found.contains(&format!("secret ({spelling})")), "{spelling} in {hidden}: {found:?}");
+    }
+    assert_eq!(found(b"another word", &needles), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hosts_tables_and_log_hold_nobodys_secrets() -> Result<()> {
+    let environment = vec![("SPIN_VARIABLE_COD_CURRENCIES".to_owned(), format!("VND,{PROVIDER_SECRET}"))];
+    let nexus = Nexus::start_with(NexusOptions { environment }).await?;
+    let shop = Shop::open(&nexus.client(), 10).await?;
+    let nobody = nexus.client();
+    let mut secrets: Vec<(String, String)> = [
+        ("password", PASSWORD),
+        ("wrong password", "wrong-horse-battery-7Qz"),
+        ("e-mail", NEW_EMAIL),
+        ("phone", PHONE),
+        ("contact phone", CONTACT_PHONE),
+        ("contact address", CONTACT_ADDRESS),
+        ("checkout address", component_tests::ADDRESS),
+        ("note", NOTE),
+        ("idempotency key", CLIENT_KEY),
+        ("provider configuration", PROVIDER_SECRET),
+    ]
+    .map(|(name, text)| (name.to_owned(), text.to_owned()))
+    .into();
+
+    // Everything that carries one of them, both where it succeeds and where it is refused.
+    let registration = json!({ "email": NEW_EMAIL, "phone": PHONE, "password": PASSWORD, "country": "VN" });
+    let mut tokens = vec![nobody.post("/api/v1/account/auth/register/basic", registration.clone()).await?];
+    nobody.post("/api/v1/account/auth/register/basic", registration).await?.failed(409, "conflict_email");
+    let login = |password: &str| json!({ "id": NEW_EMAIL, "password": password });
+    tokens.push(nobody.post("/api/v1/account/auth/login/basic", login(PASSWORD)).await?);
+    let wrong = login("wrong-horse-battery-7Qz");
+    nobody.post("/api/v1/account/auth/login/basic", wrong).await?.failed(401, "invalid_credentials");
+    let refresh = json!({ "refresh_token": tokens[1].text(200, "refresh_token") });
+    tokens.push(nobody.keyed("refresh-key-58c1d0").post("/api/v1/account/auth/refresh", refresh).await?);
+    for (sign_in, answer) in tokens.iter().enumerate() {
+        for kind in ["access_token", "refresh_token"] {
+            let token = answer.json["data"][kind].as_str().expect("a token").to_owned();
+            let signature = token.rsplit('.').next().unwrap_or_default().to_owned();
+            secrets.push((format!("{kind} {sign_in}"), token));
+            secrets.push((format!("signature of {kind} {sign_in}"), signature));
+        }
+    }
+    secrets.push(("master key".to_owned(), nexus.master_key()?));
+
+    let person = nobody.signed_in(&tokens[2].text(200, "access_token"));
+    let contact =
+        json!({ "full_name": "Linh", "phone": CONTACT_PHONE, "address": CONTACT_ADDRESS, "address_type": "Home" });
+    person.post("/api/v1/account/contact", contact).await?.data(200);
+    person.get("/api/v1/account/me").await?.data(200);
+    person.patch("/api/v1/account/me", json!({ "email": NEW_EMAIL, "name": "Linh" })).await?.data(200);
+    let mut checkout = shop.checkout(2);
+    checkout["items"][0]["note"] = json!(NOTE);
+    person.keyed(CLIENT_KEY).post("/api/v1/order/buyer/checkout", checkout.clone()).await?.data(200);
+    checkout["address"] = json!(CONTACT_ADDRESS);
+    person.post("/api/v1/order/buyer/checkout", checkout.clone()).await?.data(200);
+    checkout["items"][0]["quantity"] = json!(100);
+    person.post("/api/v1/order/buyer/checkout", checkout).await?.failed(409, "out_of_stock");
+    nobody.get("/api/v1/common/option?type=payment").await?.data(200);
+    let pending = shop.seller.client.get("/api/v1/order/seller/pending").await?;
+    let item = pending.data(200)[0]["id"].clone();
+    let confirm = json!({ "item_ids": [item], "payment_option": "system-cod", "note": NOTE });
+    shop.seller.client.post("/api/v1/order/seller/pending/confirm", confirm).await?.data(200);
+
+    let audit = Audit::open(nexus.database_url()).await?;
+    audit.settled().await?;
+    audit.books_hold().await?;
+    let needles: Vec<Needle> = secrets.iter().flat_map(|(name, text)| spellings(name, text)).collect();
+
+    let host = audit.dump("host").await?;
+    assert!(audit.count("SELECT count(*) FROM host.journal_entry").await? > 30, "the flow was journalled");
+    assert!(contains(&host, b"geocode-local"), "the dump holds what is meant to be read: the deployment");
+    assert_eq!(found(&host, &needles), Vec::<String>::new(), "in the host's tables");
+    assert_eq!(found(nexus.log()?.as_bytes(), &needles), Vec::<String>::new(), "in the log");
+
+    // The same search finds what the modules keep for their owners, so it does search; and no module keeps a password or a token.
+    let account = audit.dump("account").await?;
+    let kept = found(&account, &needles);
+    for name in ["e-mail (plain)", "phone (plain)", "contact address (plain)"] {
+        assert!(kept.contains(&name.to_owned()), "{name} is not among {kept:?}");
+    }
+    let order = found(&audit.dump("order").await?, &needles);
+    assert!(order.contains(&"note (plain)".to_owned()), "{order:?}");
+    for name in kept.iter().chain(&order) {
+        assert!(!["password", "token", "key", "provider"].iter().any(|secret| name.contains(secret)), "{name} is kept");
+    }
+
+    // What sign-ins left in the journal cannot be decrypted any more, not even with all keys of the host.
+    let salted = "SELECT count(*) FROM host.invocation WHERE ended_at IS NOT NULL AND erasure_salt IS NOT NULL";
+    assert_eq!(audit.count(salted).await?, 0);
+    Ok(())
+}
