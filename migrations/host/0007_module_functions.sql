@@ -3,9 +3,10 @@
 -- Each function reads the node in the statement that it makes anyway, since every further one costs as much as an insert.
 -- Names are qualified and the search path is fixed: nothing a caller creates is ever called from here.
 --
--- A conflict is found with ON CONFLICT instead of an exception handler, which would cost a subtransaction each. Under
--- REPEATABLE READ a conflict with a row that the snapshot does not see is a serialization failure first; the repeated
--- transaction then gets NX002 or NX003.
+-- Of two that want one index, one id or one key, the second fails with unique_violation and the name of the primary key. It is
+-- found with ON CONFLICT and raised here, since a plain INSERT would name the index of a partition.
+-- Under REPEATABLE READ a conflict with a row that the snapshot does not see is a serialization failure first; the repeated
+-- transaction then gets unique_violation.
 
 -- Raises unless the token is that of a node which is not gone.
 CREATE FUNCTION check_node(p_node uuid, p_token bytea) RETURNS void
@@ -39,7 +40,8 @@ BEGIN
         ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         PERFORM host.check_node(p_node, p_token);
-        RAISE EXCEPTION 'entry % exists', p_first_index USING ERRCODE = 'NX002';
+        RAISE EXCEPTION 'entry % exists', p_first_index
+            USING ERRCODE = 'unique_violation', CONSTRAINT = 'journal_entry_pkey';
     END IF;
     IF cardinality(p_bodies) > 1 THEN
         INSERT INTO host.journal_entry (invocation_id, entry_index, body)
@@ -52,7 +54,9 @@ BEGIN
             node_id = CASE p_status WHEN 'running' THEN node_id END,
             due_at = NULL,
             updated_at = now(),
-            ended_at = CASE WHEN p_status IN ('completed', 'failed', 'cancelled') THEN now() END
+            ended_at = CASE WHEN p_status IN ('completed', 'failed', 'cancelled') THEN now() END,
+            -- The payloads of a sensitive route are erased when it ends.
+            erasure_salt = CASE WHEN p_status NOT IN ('completed', 'failed', 'cancelled') THEN invocation.erasure_salt END
         WHERE id = p_invocation;
     END IF;
 END
@@ -71,12 +75,12 @@ BEGIN
     INSERT INTO host.invocation
             (id, component, function, deployment, status, node_id, erasure_salt, parent, ended_at)
         SELECT p_invocation, p_component, p_function, p_deployment, p_status::host.invocation_status,
-            CASE p_status WHEN 'running' THEN p_node END, p_erasure_salt, p_parent, CASE WHEN v_final THEN now() END
+            CASE p_status WHEN 'running' THEN p_node END, CASE WHEN NOT v_final THEN p_erasure_salt END, p_parent, CASE WHEN v_final THEN now() END
         FROM host.node WHERE id = p_node AND token_hash = sha256(p_token) AND gone_at IS NULL
         ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         PERFORM host.check_node(p_node, p_token);
-        RAISE EXCEPTION 'the invocation exists' USING ERRCODE = 'NX002';
+        RAISE EXCEPTION 'the invocation exists' USING ERRCODE = 'unique_violation', CONSTRAINT = 'invocation_pkey';
     END IF;
     INSERT INTO host.journal_entry (invocation_id, entry_index, body)
         SELECT p_invocation, ordinality::integer - 1, body FROM unnest(p_bodies) WITH ORDINALITY AS entry (body, ordinality);
@@ -98,7 +102,7 @@ BEGIN
         ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         PERFORM host.check_node(p_node, p_token);
-        RAISE EXCEPTION 'the message was sent' USING ERRCODE = 'NX002';
+        RAISE EXCEPTION 'the message was sent' USING ERRCODE = 'unique_violation', CONSTRAINT = 'invocation_pkey';
     END IF;
     INSERT INTO host.journal_entry (invocation_id, entry_index, body) VALUES (p_invocation, 0, p_started);
 END
@@ -121,7 +125,8 @@ BEGIN
         WHERE held.expires_at <= now();
     IF NOT FOUND THEN
         PERFORM host.check_node(p_node, p_token);
-        RAISE EXCEPTION 'the idempotency key is taken' USING ERRCODE = 'NX003';
+        RAISE EXCEPTION 'the idempotency key is taken'
+            USING ERRCODE = 'unique_violation', CONSTRAINT = 'idempotency_key_pkey';
     END IF;
 END
 $$;

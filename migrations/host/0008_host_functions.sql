@@ -96,7 +96,9 @@ BEGIN
         node_id = CASE changed.status WHEN 'running' THEN node_id END,
         due_at = NULL,
         updated_at = now(),
-        ended_at = CASE WHEN changed.status IN ('completed', 'failed', 'cancelled') THEN now() END
+        ended_at = CASE WHEN changed.status IN ('completed', 'failed', 'cancelled') THEN now() END,
+        -- The payloads of a sensitive route are erased when it ends.
+        erasure_salt = CASE WHEN changed.status NOT IN ('completed', 'failed', 'cancelled') THEN invocation.erasure_salt END
     FROM unnest(p_invocations, p_statuses) AS changed (invocation, status)
     WHERE id = changed.invocation AND changed.status IS NOT NULL AND changed.invocation <> ALL (v_lost);
 
@@ -180,7 +182,9 @@ BEGIN
         END,
         cause = fence.cause,
         updated_at = now(),
-        ended_at = CASE WHEN fence.status IN ('failed', 'cancelled', 'completed') THEN now() END
+        ended_at = CASE WHEN fence.status IN ('failed', 'cancelled', 'completed') THEN now() END,
+        -- The payloads of a sensitive route are erased when it ends.
+        erasure_salt = CASE WHEN fence.status NOT IN ('failed', 'cancelled', 'completed') THEN invocation.erasure_salt END
     FROM unnest(p_invocations, p_statuses, p_owners, p_attempts, p_failures, p_due_ms, p_causes)
         AS fence (invocation, status, owner, attempt, failures, due_ms, cause)
     WHERE id = fence.invocation AND fence.invocation = ANY (v_won)

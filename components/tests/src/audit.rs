@@ -54,7 +54,11 @@ impl Audit {
         let mut dump = Vec::new();
         for table in self.client.query(tables, &[&schema]).await? {
             let table: String = table.try_get(0)?;
-            for row in self.client.query(&format!("SELECT t::text FROM ONLY {table} t"), &[]).await? {
+            for row in self
+                .client
+                .query(&format!("SELECT t::text FROM ONLY {table} t"), &[])
+                .await?
+            {
                 dump.extend_from_slice(row.try_get::<_, &str>(0)?.as_bytes());
                 dump.push(b'\n');
             }
@@ -75,7 +79,8 @@ impl Audit {
 
     /// Waits until no invocation is open. Polls: it watches from outside what the host does by itself.
     pub async fn settled(&self) -> Result<()> {
-        const OPEN: &str = "SELECT count(*) FROM host.invocation WHERE ended_at IS NULL AND (due_at IS NULL OR due_at <= now())";
+        const OPEN: &str =
+            "SELECT count(*) FROM host.invocation WHERE ended_at IS NULL AND (due_at IS NULL OR due_at <= now())";
         for _ in 0..600 {
             if self.count(OPEN).await? == 0 {
                 return Ok(());

@@ -37,25 +37,41 @@ impl Client {
     /// Nobody, at this address.
     pub fn new(url: &str) -> Self {
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
-        Self { url: url.to_owned(), token: None, key: None, headers: Vec::new(), http }
+        Self {
+            url: url.to_owned(),
+            token: None,
+            key: None,
+            headers: Vec::new(),
+            http,
+        }
     }
 
     /// The same client with another access token.
     #[must_use]
     pub fn signed_in(&self, token: &str) -> Self {
-        Self { token: Some(token.to_owned()), ..self.clone() }
+        Self {
+            token: Some(token.to_owned()),
+            ..self.clone()
+        }
     }
 
     /// The same client at another address: the host was started again.
     #[must_use]
     pub fn at(&self, url: &str) -> Self {
-        Self { url: url.to_owned(), ..Self::new(url) }.with_token_of(self)
+        Self {
+            url: url.to_owned(),
+            ..Self::new(url)
+        }
+        .with_token_of(self)
     }
 
     /// The same client, sending this `Idempotency-Key`.
     #[must_use]
     pub fn keyed(&self, key: &str) -> Self {
-        Self { key: Some(key.to_owned()), ..self.clone() }
+        Self {
+            key: Some(key.to_owned()),
+            ..self.clone()
+        }
     }
 
     /// The same client, sending this header too.
@@ -67,7 +83,11 @@ impl Client {
     }
 
     fn with_token_of(self, other: &Self) -> Self {
-        Self { token: other.token.clone(), key: other.key.clone(), ..self }
+        Self {
+            token: other.token.clone(),
+            key: other.key.clone(),
+            ..self
+        }
     }
 
     /// GET.
@@ -91,7 +111,9 @@ impl Client {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(patience, asked).await.with_context(|| format!("POST {path}: no answer in {patience:?}"))?
+        tokio::time::timeout(patience, asked)
+            .await
+            .with_context(|| format!("POST {path}: no answer in {patience:?}"))?
     }
 
     /// PATCH with a JSON body.
@@ -121,7 +143,9 @@ impl Client {
         content_type: Option<&str>,
         body: Bytes,
     ) -> Result<Answer> {
-        let mut request = Request::builder().method(method.clone()).uri(format!("{}{path}", self.url));
+        let mut request = Request::builder()
+            .method(method.clone())
+            .uri(format!("{}{path}", self.url));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -137,9 +161,18 @@ impl Client {
         let response = self.http.request(request.body(Full::new(body))?).await;
         let response = response.with_context(|| format!("{method} {path}"))?;
         let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.with_context(|| format!("{method} {path}"))?.to_bytes();
+        let bytes = body
+            .collect()
+            .await
+            .with_context(|| format!("{method} {path}"))?
+            .to_bytes();
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Ok(Answer { status: parts.status, headers: parts.headers, bytes, json })
+        Ok(Answer {
+            status: parts.status,
+            headers: parts.headers,
+            bytes,
+            json,
+        })
     }
 }
 
@@ -164,7 +197,10 @@ impl Answer {
         assert_eq!(found, (status, code), "{}", self.json);
         assert_eq!(error["http_status"], status, "{}", self.json);
         let message = error["message"].as_str().unwrap_or_default();
-        assert!(message.starts_with(&format!("{code}: ")), "the message repeats the code first: {message}");
+        assert!(
+            message.starts_with(&format!("{code}: ")),
+            "the message repeats the code first: {message}"
+        );
         assert!(self.json.get("data").is_none(), "{}", self.json);
         error
     }
@@ -173,15 +209,21 @@ impl Answer {
     #[track_caller]
     pub fn names(&self, field: &str) {
         let message = self.failed(400, "validation")["message"].as_str().unwrap_or_default();
-        let failures: Value =
-            serde_json::from_str(message.trim_start_matches("validation: ")).expect("a JSON object of the failed fields");
-        assert!(failures.get(field).is_some_and(Value::is_string), "`{field}` is not named: {message}");
+        let failures: Value = serde_json::from_str(message.trim_start_matches("validation: "))
+            .expect("a JSON object of the failed fields");
+        assert!(
+            failures.get(field).is_some_and(Value::is_string),
+            "`{field}` is not named: {message}"
+        );
     }
 
     /// The text under a key of `data`.
     #[track_caller]
     pub fn text(&self, status: u16, key: &str) -> String {
         let value = &self.data(status)[key];
-        value.as_str().unwrap_or_else(|| panic!("no text `{key}` in {}", self.json)).to_owned()
+        value
+            .as_str()
+            .unwrap_or_else(|| panic!("no text `{key}` in {}", self.json))
+            .to_owned()
     }
 }

@@ -43,7 +43,11 @@ impl Nexus {
     /// A fresh marketplace, serving, with these options.
     pub async fn start_with(options: NexusOptions) -> Result<Self> {
         let database = fresh_database("shop").await?;
-        let mut nexus = Self { database, data_dir: TempDir::new()?, process: None };
+        let mut nexus = Self {
+            database,
+            data_dir: TempDir::new()?,
+            process: None,
+        };
         nexus.restart(options).await?;
         Ok(nexus)
     }
@@ -51,11 +55,20 @@ impl Nexus {
     /// A second host on the same database, with the same keys, in a data directory of its own.
     pub async fn second_node(&self, options: NexusOptions) -> Result<Node> {
         let data_dir = TempDir::new()?;
-        std::fs::copy(self.data_dir.path().join("master.key"), data_dir.path().join("master.key"))?;
+        std::fs::copy(
+            self.data_dir.path().join("master.key"),
+            data_dir.path().join("master.key"),
+        )?;
         // What one node compiled the other need not compile again.
-        copy_folder(&self.data_dir.path().join("compiled"), &data_dir.path().join("compiled"))?;
+        copy_folder(
+            &self.data_dir.path().join("compiled"),
+            &data_dir.path().join("compiled"),
+        )?;
         let process = launch(self.database.url(), data_dir.path(), &options).await?;
-        Ok(Node { _data_dir: data_dir, process })
+        Ok(Node {
+            _data_dir: data_dir,
+            process,
+        })
     }
 
     /// Starts the host again on what the last one left.
@@ -96,7 +109,9 @@ impl Nexus {
 
     /// The key that all others of this host come from, as its file holds it.
     pub fn master_key(&self) -> Result<String> {
-        Ok(std::fs::read_to_string(self.data_dir.path().join("master.key"))?.trim().to_owned())
+        Ok(std::fs::read_to_string(self.data_dir.path().join("master.key"))?
+            .trim()
+            .to_owned())
     }
 
     /// SIGKILL, and gone.
@@ -136,7 +151,11 @@ impl Nexus {
         loop {
             let text = std::fs::read_to_string(&stat).context("the process ended instead of freezing")?;
             // The state follows the command's name, which stands in parentheses and may hold anything.
-            if text.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')) {
+            if text
+                .rsplit(')')
+                .next()
+                .is_some_and(|rest| rest.trim_start().starts_with('T'))
+            {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -201,12 +220,29 @@ fn signal(child: &Child, signal: Signal) -> Result<()> {
 async fn launch(database_url: &str, data_dir: &Path, options: &NexusOptions) -> Result<Process> {
     let ready_file = data_dir.join("test-ready.json");
     let _ = std::fs::remove_file(&ready_file);
-    let log = std::fs::File::options().create(true).append(true).open(data_dir.join("nexus.log"))?;
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(data_dir.join("nexus.log"))?;
     let mut command = Command::new(binary()?);
     command
-        .args(["up", "--no-build", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir"])
+        .args([
+            "up",
+            "--no-build",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--data-dir",
+        ])
         .arg(data_dir)
-        .args(["--manifest", "spin.toml", "--database-url", database_url, "--ready-file"])
+        .args([
+            "--manifest",
+            "spin.toml",
+            "--database-url",
+            database_url,
+            "--ready-file",
+        ])
         .arg(&ready_file)
         .current_dir(workspace())
         .stdin(Stdio::null())
@@ -271,7 +307,10 @@ fn binary() -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     let binary = target.join("debug/nexus");
     if !binary.exists() {
-        bail!("{} is missing: run `cargo xtask test`, or build it with `cargo build -p host-cli --features crash-points`", binary.display());
+        bail!(
+            "{} is missing: run `cargo xtask test`, or build it with `cargo build -p host-cli --features crash-points`",
+            binary.display()
+        );
     }
     Ok(binary)
 }

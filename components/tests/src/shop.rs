@@ -21,7 +21,8 @@ impl Person {
     /// Registers an account of this name, with a contact.
     pub async fn register(client: &Client, username: &str) -> Result<Self> {
         let person = Self::sign_up(client, username, "VN").await?;
-        let contact = json!({ "full_name": username, "phone": "+84912345678", "address": ADDRESS, "address_type": "Home" });
+        let contact =
+            json!({ "full_name": username, "phone": "+84912345678", "address": ADDRESS, "address_type": "Home" });
         person.client.post("/api/v1/account/contact", contact).await?.data(200);
         Ok(person)
     }
@@ -42,12 +43,20 @@ impl Person {
             "category_id": categories.data(200)[0]["id"], "name": name, "description": "One litre",
             "currency": currency, "is_enabled": true, "tags": ["coffee"],
         });
-        let spu = self.client.post("/api/v1/catalog/product-spu", spu).await?.text(200, "id");
+        let spu = self
+            .client
+            .post("/api/v1/catalog/product-spu", spu)
+            .await?
+            .text(200, "id");
         let sku = json!({
             "spu_id": spu, "price": 100_000, "combinable": true,
             "attributes": [{ "name": "Color", "value": "Blue" }], "package_details": { "weight_grams": 800 },
         });
-        let sku = self.client.post("/api/v1/catalog/product-sku", sku).await?.text(200, "id");
+        let sku = self
+            .client
+            .post("/api/v1/catalog/product-sku", sku)
+            .await?
+            .text(200, "id");
         if units > 0 {
             self.imports(&sku, units).await?;
         }
@@ -57,7 +66,10 @@ impl Person {
     /// More units of a variant.
     pub async fn imports(&self, sku: &str, units: i64) -> Result<()> {
         let body = json!({ "ref_id": sku, "ref_type": "ProductSku", "change": units });
-        self.client.post("/api/v1/inventory/stock/import", body).await?.data(200);
+        self.client
+            .post("/api/v1/inventory/stock/import", body)
+            .await?
+            .data(200);
         Ok(())
     }
 
@@ -66,13 +78,19 @@ impl Person {
         let path = format!("/api/v1/inventory/stock?ref_id={sku}&ref_type=ProductSku");
         let stock = self.client.get(&path).await?;
         let stock = stock.data(200);
-        Ok((stock["stock"].as_i64().unwrap_or(-1), stock["taken"].as_i64().unwrap_or(-1)))
+        Ok((
+            stock["stock"].as_i64().unwrap_or(-1),
+            stock["taken"].as_i64().unwrap_or(-1),
+        ))
     }
 
     /// The same account on a host that was started again.
     #[must_use]
     pub fn at(&self, url: &str) -> Self {
-        Self { client: self.client.at(url), ..self.clone() }
+        Self {
+            client: self.client.at(url),
+            ..self.clone()
+        }
     }
 }
 
@@ -104,7 +122,12 @@ impl Shop {
         let seller = Person::register(client, "seller").await?;
         let buyer = Person::register(client, "buyer").await?;
         let Listing { spu, sku } = seller.lists("Enamel pot", "VND", units).await?;
-        Ok(Self { seller, buyer, spu, sku })
+        Ok(Self {
+            seller,
+            buyer,
+            spu,
+            sku,
+        })
     }
 
     /// More units.
@@ -128,6 +151,10 @@ impl Shop {
     /// The same shop on a host that was started again.
     #[must_use]
     pub fn at(&self, url: &str) -> Self {
-        Self { seller: self.seller.at(url), buyer: self.buyer.at(url), ..self.clone() }
+        Self {
+            seller: self.seller.at(url),
+            buyer: self.buyer.at(url),
+            ..self.clone()
+        }
     }
 }

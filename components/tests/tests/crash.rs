@@ -19,12 +19,18 @@ struct Scenario {
 }
 
 fn die_at(point: u32) -> NexusOptions {
-    NexusOptions { environment: vec![("NEXUS_DIE_AT".into(), point.to_string())] }
+    NexusOptions {
+        environment: vec![("NEXUS_DIE_AT".into(), point.to_string())],
+    }
 }
 
 impl Scenario {
     fn client<'a>(&self, shop: &'a Shop) -> &'a Client {
-        if self.by_seller { &shop.seller.client } else { &shop.buyer.client }
+        if self.by_seller {
+            &shop.seller.client
+        } else {
+            &shop.buyer.client
+        }
     }
 
     /// What the flow leaves when nothing happens to it.
@@ -62,12 +68,23 @@ impl Scenario {
         let after = shop.at(nexus.url());
         let client = self.client(&after).keyed("once");
         let answer = client.post_until_answered(self.path, &body, PATIENCE).await?;
-        ensure!(answer.status == 200, "killed at point {point}, then: {} {}", answer.status, answer.json);
+        ensure!(
+            answer.status == 200,
+            "killed at point {point}, then: {} {}",
+            answer.status,
+            answer.json
+        );
         let audit = Audit::open(nexus.database_url()).await?;
         audit.settled().await?;
-        audit.books_hold().await.map_err(|error| error.context(format!("killed at point {point}")))?;
+        audit
+            .books_hold()
+            .await
+            .map_err(|error| error.context(format!("killed at point {point}")))?;
         let shape = audit.shape().await?;
-        ensure!(shape == expected, "killed at point {point}:\n{shape:#?}\nexpected\n{expected:#?}");
+        ensure!(
+            shape == expected,
+            "killed at point {point}:\n{shape:#?}\nexpected\n{expected:#?}"
+        );
         Ok(true)
     }
 
@@ -75,7 +92,11 @@ impl Scenario {
         let expected = self.undisturbed().await?;
         for point in 1..=POINTS {
             if !self.killed_at(point, &expected).await? {
-                ensure!(point > 4, "only {} points were reached: the hook is not compiled in", point - 1);
+                ensure!(
+                    point > 4,
+                    "only {} points were reached: the hook is not compiled in",
+                    point - 1
+                );
                 return Ok(());
             }
         }
@@ -99,7 +120,11 @@ async fn a_confirmation_survives_a_kill_at_every_point() -> Result<()> {
         path: "/api/v1/order/seller/pending/confirm",
         prepare: |shop| {
             Box::pin(async move {
-                shop.buyer.client.post("/api/v1/order/buyer/checkout", shop.checkout(2)).await?.data(200);
+                shop.buyer
+                    .client
+                    .post("/api/v1/order/buyer/checkout", shop.checkout(2))
+                    .await?
+                    .data(200);
                 let waiting = shop.seller.client.get("/api/v1/order/seller/pending").await?;
                 let item = waiting.data(200)[0]["id"].clone();
                 Ok(json!({ "item_ids": [item], "use_wallet": false, "payment_option": "system-cod" }))

@@ -15,19 +15,32 @@ const BUYERS: u32 = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_when_the_process_is_killed_at_random() -> Result<()> {
-    let kills = std::env::var("NEXUS_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let kills = std::env::var("NEXUS_TEST_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(KILLS);
     let mut nexus = Nexus::start().await?;
     let shop = Shop::open(&nexus.client(), 100_000).await?;
     let (address, watched) = watch::channel(nexus.url().to_owned());
     let stop = Arc::new(AtomicBool::new(false));
     let accepted = Arc::new(AtomicU32::new(0));
     let buyers: Vec<_> = (0..BUYERS)
-        .map(|buyer| tokio::spawn(buy(buyer, shop.clone(), watched.clone(), Arc::clone(&stop), Arc::clone(&accepted))))
+        .map(|buyer| {
+            tokio::spawn(buy(
+                buyer,
+                shop.clone(),
+                watched.clone(),
+                Arc::clone(&stop),
+                Arc::clone(&accepted),
+            ))
+        })
         .collect();
     // Reproducible moments, spread over what a checkout and a start take.
     let mut moment: u64 = 0x9e37_79b9_7f4a_7c15;
     for _ in 0..kills {
-        moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        moment = moment
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         tokio::time::sleep(Duration::from_micros(moment >> 46)).await;
         nexus.kill()?;
         nexus.restart(NexusOptions::default()).await?;
@@ -41,9 +54,14 @@ async fn nothing_is_lost_or_doubled_when_the_process_is_killed_at_random() -> Re
     audit.settled().await?;
     audit.books_hold().await?;
     let accepted = i64::from(accepted.load(Ordering::SeqCst));
-    let items = audit.count("SELECT count(*) FROM \"order\".item WHERE date_cancelled IS NULL").await?;
+    let items = audit
+        .count("SELECT count(*) FROM \"order\".item WHERE date_cancelled IS NULL")
+        .await?;
     ensure!(accepted > 0, "nobody bought anything");
-    ensure!(items == accepted, "{accepted} checkouts were accepted, {items} items exist");
+    ensure!(
+        items == accepted,
+        "{accepted} checkouts were accepted, {items} items exist"
+    );
     Ok(())
 }
 

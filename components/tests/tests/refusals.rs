@@ -25,10 +25,17 @@ fn message(error: &Value) -> &str {
 
 /// Checks out so many units; returns the session and its only line.
 async fn place(shop: &Shop, buyer: &Person, quantity: i64) -> Result<(String, i64)> {
-    let session = buyer.client.post(CHECKOUT, shop.checkout(quantity)).await?.text(200, "checkout_session_id");
+    let session = buyer
+        .client
+        .post(CHECKOUT, shop.checkout(quantity))
+        .await?
+        .text(200, "checkout_session_id");
     let pending = buyer.client.get("/api/v1/order/buyer/pending-items").await?;
     let items = pending.data(200).as_array().expect("a list");
-    let item = items.iter().find(|item| item["payment_session_id"] == session).expect("the line is pending");
+    let item = items
+        .iter()
+        .find(|item| item["payment_session_id"] == session)
+        .expect("the line is pending");
     Ok((session, item["id"].as_i64().expect("a number")))
 }
 
@@ -66,10 +73,19 @@ async fn bodies_that_are_none(shop: &Shop) -> Result<()> {
     let buyer = &shop.buyer.client;
     let whole = shop.checkout(1);
     for broken in ["{", "[]", "{} {}", "not json", "\u{1}"] {
-        let sent = buyer.send_raw(Method::POST, CHECKOUT, Some("application/json"), Bytes::from(broken)).await?;
+        let sent = buyer
+            .send_raw(Method::POST, CHECKOUT, Some("application/json"), Bytes::from(broken))
+            .await?;
         sent.names("body");
     }
-    let form = buyer.send_raw(Method::POST, CHECKOUT, Some("application/x-www-form-urlencoded"), "a=b".into()).await?;
+    let form = buyer
+        .send_raw(
+            Method::POST,
+            CHECKOUT,
+            Some("application/x-www-form-urlencoded"),
+            "a=b".into(),
+        )
+        .await?;
     form.failed(415, "unsupported_media_type");
 
     let empty = buyer.send(Method::POST, CHECKOUT, None).await?;
@@ -83,7 +99,11 @@ async fn bodies_that_are_none(shop: &Shop) -> Result<()> {
         ("/items", json!(null), "items"),
         ("/items", json!({}), "items"),
         ("/items/0/sku_id", json!("not-a-uuid"), "items[0].sku_id"),
-        ("/items/0/sku_id", json!("00000000-0000-0000-0000-000000000000"), "items[0].sku_id"),
+        (
+            "/items/0/sku_id",
+            json!("00000000-0000-0000-0000-000000000000"),
+            "items[0].sku_id",
+        ),
         ("/items/0/quantity", json!("two"), "items[0].quantity"),
         ("/items/0/quantity", json!(1.5), "items[0].quantity"),
         ("/items/0/quantity", json!(0), "items[0].quantity"),
@@ -100,14 +120,29 @@ async fn bodies_that_are_none(shop: &Shop) -> Result<()> {
 
     let line = whole["items"][0].clone();
     let two = with(&whole, "/items", json!([line, line]));
-    buyer.post(CHECKOUT, two.clone()).await?.failed(400, "buy_now_single_sku_only");
+    buyer
+        .post(CHECKOUT, two.clone())
+        .await?
+        .failed(400, "buy_now_single_sku_only");
     // The same SKU twice is one that cannot be found a second time.
-    buyer.post(CHECKOUT, with(&two, "/buy_now", json!(false))).await?.failed(404, "order_item_not_found");
+    buyer
+        .post(CHECKOUT, with(&two, "/buy_now", json!(false)))
+        .await?
+        .failed(404, "order_item_not_found");
 
-    buyer.post("/api/v1/order/cart", json!({ "sku_id": shop.sku })).await?.failed(400, "quantity_param_required");
-    buyer.post("/api/v1/order/cart", json!({ "sku_id": shop.sku, "quantity": 1001 })).await?.names("quantity");
+    buyer
+        .post("/api/v1/order/cart", json!({ "sku_id": shop.sku }))
+        .await?
+        .failed(400, "quantity_param_required");
+    buyer
+        .post("/api/v1/order/cart", json!({ "sku_id": shop.sku, "quantity": 1001 }))
+        .await?
+        .names("quantity");
     let unknown = json!({ "sku_id": NOBODYS, "quantity": 1 });
-    buyer.post("/api/v1/order/cart", unknown).await?.failed(404, "order_item_not_found");
+    buyer
+        .post("/api/v1/order/cart", unknown)
+        .await?
+        .failed(404, "order_item_not_found");
     Ok(())
 }
 
@@ -116,15 +151,34 @@ async fn goods_that_are_not_for_sale(nexus: &Nexus, shop: &Shop) -> Result<()> {
     let whole = shop.checkout(1);
     let unknown = with(&whole, "/items/0/sku_id", json!(NOBODYS));
     buyer.post(CHECKOUT, unknown).await?.failed(404, "order_item_not_found");
-    shop.seller.client.post(CHECKOUT, whole.clone()).await?.failed(409, "own_product");
+    shop.seller
+        .client
+        .post(CHECKOUT, whole.clone())
+        .await?
+        .failed(409, "own_product");
 
     let enabled = |is_enabled: bool| json!({ "id": shop.spu, "is_enabled": is_enabled });
-    shop.seller.client.patch("/api/v1/catalog/product-spu", enabled(false)).await?.data(200);
-    buyer.post(CHECKOUT, whole.clone()).await?.failed(409, "product_disabled");
-    shop.seller.client.patch("/api/v1/catalog/product-spu", enabled(true)).await?.data(200);
+    shop.seller
+        .client
+        .patch("/api/v1/catalog/product-spu", enabled(false))
+        .await?
+        .data(200);
+    buyer
+        .post(CHECKOUT, whole.clone())
+        .await?
+        .failed(409, "product_disabled");
+    shop.seller
+        .client
+        .patch("/api/v1/catalog/product-spu", enabled(true))
+        .await?
+        .data(200);
 
     let gone = shop.seller.lists("Gone", "VND", 1).await?;
-    shop.seller.client.delete("/api/v1/catalog/product-sku", Some(json!({ "id": gone.sku }))).await?.data(200);
+    shop.seller
+        .client
+        .delete("/api/v1/catalog/product-sku", Some(json!({ "id": gone.sku })))
+        .await?
+        .data(200);
     let deleted = with(&whole, "/items/0/sku_id", json!(gone.sku));
     buyer.post(CHECKOUT, deleted).await?.failed(404, "order_item_not_found");
 
@@ -138,7 +192,10 @@ async fn goods_that_are_not_for_sale(nexus: &Nexus, shop: &Shop) -> Result<()> {
     let abroad = Person::sign_up(&nexus.client(), "abroad", "US").await?;
     let listing = abroad.lists("Mug", "USD", 1).await?;
     let dollars = with(&whole, "/items/0/sku_id", json!(listing.sku));
-    buyer.post(CHECKOUT, dollars.clone()).await?.failed(503, "fx_rate_unavailable");
+    buyer
+        .post(CHECKOUT, dollars.clone())
+        .await?
+        .failed(503, "fx_rate_unavailable");
     let mixed = json!([whole["items"][0], dollars["items"][0]]);
     let mixed = with(&with(&whole, "/items", mixed), "/buy_now", json!(false));
     buyer.post(CHECKOUT, mixed).await?.failed(400, "mixed_currency_cart");
@@ -159,11 +216,18 @@ async fn addresses_and_options(shop: &Shop) -> Result<()> {
     let abroad = with(&whole, "/address", json!("350 Fifth Avenue, New York, United States"));
     let refused = buyer.post(CHECKOUT, abroad).await?;
     let told = message(refused.failed(400, "address_country_mismatch")).to_owned();
-    assert!(told.contains("address resolves to US, buyer country is VN"), "the web client parses this: {told}");
+    assert!(
+        told.contains("address resolves to US, buyer country is VN"),
+        "the web client parses this: {told}"
+    );
 
-    let refused = buyer.post(CHECKOUT, with(&whole, "/payment_option", json!("barter"))).await?;
+    let refused = buyer
+        .post(CHECKOUT, with(&whole, "/payment_option", json!("barter")))
+        .await?;
     assert!(message(refused.failed(400, "unknown_payment_option")).contains("barter"));
-    let refused = buyer.post(CHECKOUT, with(&whole, "/items/0/transport_option", json!("pigeon"))).await?;
+    let refused = buyer
+        .post(CHECKOUT, with(&whole, "/items/0/transport_option", json!("pigeon")))
+        .await?;
     assert!(message(refused.failed(400, "unknown_transport_option")).contains("pigeon"));
 
     // The balance covers nothing yet, whether or not it may be used.
@@ -171,7 +235,10 @@ async fn addresses_and_options(shop: &Shop) -> Result<()> {
     for use_wallet in [true, false] {
         unpaid["use_wallet"] = json!(use_wallet);
         unpaid["payment_option"] = json!("");
-        buyer.post(CHECKOUT, unpaid.clone()).await?.failed(402, "ORDER_WALLET_INSUFFICIENT");
+        buyer
+            .post(CHECKOUT, unpaid.clone())
+            .await?
+            .failed(402, "ORDER_WALLET_INSUFFICIENT");
     }
     Ok(())
 }
@@ -192,10 +259,22 @@ async fn callers_without_a_token(nexus: &Nexus, shop: &Shop) -> Result<()> {
         let refused = stranger.post(CHECKOUT, shop.checkout(1)).await?;
         refused.failed(401, "unauthorized");
         assert_eq!(refused.headers["www-authenticate"], "Bearer");
-        for path in ["order/cart", "order/buyer/pending-items", "order/seller/pending", "account/me", "account/contact"] {
-            stranger.get(&format!("/api/v1/{path}")).await?.failed(401, "unauthorized");
+        for path in [
+            "order/cart",
+            "order/buyer/pending-items",
+            "order/seller/pending",
+            "account/me",
+            "account/contact",
+        ] {
+            stranger
+                .get(&format!("/api/v1/{path}"))
+                .await?
+                .failed(401, "unauthorized");
         }
-        stranger.post(CONFIRM, confirmation(&[1])).await?.failed(401, "unauthorized");
+        stranger
+            .post(CONFIRM, confirmation(&[1]))
+            .await?
+            .failed(401, "unauthorized");
     }
     // A bad body is told before a missing token.
     nobody.post(CHECKOUT, json!({})).await?.names("items");
@@ -213,7 +292,11 @@ async fn the_last_units(nexus: &Nexus, shop: &Shop) -> Result<()> {
     let plenty = shop.checkout(3)["items"][0].clone();
     let scarce = json!({ "sku_id": rare.sku, "quantity": 2, "transport_option": "standard" });
     let cart = json!({ "address": ADDRESS, "payment_option": "system-cod", "items": [plenty, scarce] });
-    shop.buyer.client.post(CHECKOUT, cart).await?.failed(409, "out_of_stock");
+    shop.buyer
+        .client
+        .post(CHECKOUT, cart)
+        .await?
+        .failed(409, "out_of_stock");
     assert_eq!(shop.stock().await?, (10, 0), "the line that was there is not held");
     assert_eq!(shop.seller.stock_of(&rare.sku).await?, (1, 0));
 
@@ -256,36 +339,78 @@ async fn strangers_find_nothing(shop: &Shop, stranger: &Person) -> Result<()> {
         other.post(&cancel, json!({})).await?.failed(404, "entity_not_found");
         let path = format!("/api/v1/order/buyer/pending-items/{item}");
         other.delete(&path, None).await?.failed(404, "order_item_not_found");
-        assert_eq!(other.get("/api/v1/order/buyer/pending-items").await?.data(200), &json!([]));
+        assert_eq!(
+            other.get("/api/v1/order/buyer/pending-items").await?.data(200),
+            &json!([])
+        );
     }
     for other in [&stranger.client, &shop.buyer.client] {
-        other.post(CONFIRM, confirmation(&[item])).await?.failed(403, "item_not_owned_by_seller");
-        other.post(REJECT, json!({ "item_ids": [item] })).await?.failed(403, "item_not_owned_by_seller");
+        other
+            .post(CONFIRM, confirmation(&[item]))
+            .await?
+            .failed(403, "item_not_owned_by_seller");
+        other
+            .post(REJECT, json!({ "item_ids": [item] }))
+            .await?
+            .failed(403, "item_not_owned_by_seller");
         assert_eq!(other.get("/api/v1/order/seller/pending").await?.data(200), &json!([]));
     }
     assert_eq!(shop.stock().await?, (19, 1), "nothing of it happened");
 
     let buyer = &shop.buyer.client;
-    buyer.post(&format!("{CHECKOUT}/{NOBODYS}/cancel"), json!({})).await?.failed(404, "entity_not_found");
-    buyer.post(&format!("{CHECKOUT}/12/cancel"), json!({})).await?.names("sessionID");
-    buyer.delete("/api/v1/order/buyer/pending-items/999999", None).await?.failed(404, "order_item_not_found");
-    buyer.delete("/api/v1/order/buyer/pending-items/abc", None).await?.names("id");
-    buyer.get(&format!("/api/v1/order/buyer/orders/{NOBODYS}")).await?.failed(404, "order_not_found");
+    buyer
+        .post(&format!("{CHECKOUT}/{NOBODYS}/cancel"), json!({}))
+        .await?
+        .failed(404, "entity_not_found");
+    buyer
+        .post(&format!("{CHECKOUT}/12/cancel"), json!({}))
+        .await?
+        .names("sessionID");
+    buyer
+        .delete("/api/v1/order/buyer/pending-items/999999", None)
+        .await?
+        .failed(404, "order_item_not_found");
+    buyer
+        .delete("/api/v1/order/buyer/pending-items/abc", None)
+        .await?
+        .names("id");
+    buyer
+        .get(&format!("/api/v1/order/buyer/orders/{NOBODYS}"))
+        .await?
+        .failed(404, "order_not_found");
 
     let seller = &shop.seller.client;
-    seller.post(CONFIRM, confirmation(&[999_999])).await?.failed(404, "order_item_not_found");
-    seller.post(CONFIRM, confirmation(&[item, item])).await?.failed(404, "order_item_not_found");
+    seller
+        .post(CONFIRM, confirmation(&[999_999]))
+        .await?
+        .failed(404, "order_item_not_found");
+    seller
+        .post(CONFIRM, confirmation(&[item, item]))
+        .await?
+        .failed(404, "order_item_not_found");
     seller.post(CONFIRM, confirmation(&[])).await?.names("item_ids");
     seller.post(CONFIRM, json!({})).await?.names("item_ids");
-    seller.post(CONFIRM, json!({ "item_ids": ["x"] })).await?.names("item_ids[0]");
+    seller
+        .post(CONFIRM, json!({ "item_ids": ["x"] }))
+        .await?
+        .names("item_ids[0]");
     seller.post(REJECT, json!({ "item_ids": [] })).await?.names("item_ids");
-    seller.post(REJECT, json!({ "item_ids": [999_999] })).await?.failed(404, "order_item_not_found");
+    seller
+        .post(REJECT, json!({ "item_ids": [999_999] }))
+        .await?
+        .failed(404, "order_item_not_found");
     let barter = json!({ "item_ids": [item], "payment_option": "barter" });
-    seller.post(CONFIRM, barter).await?.failed(400, "unknown_payment_option");
+    seller
+        .post(CONFIRM, barter)
+        .await?
+        .failed(400, "unknown_payment_option");
 
     buyer.post(&cancel, json!({})).await?.data(200);
     assert_eq!(shop.stock().await?, (20, 0));
-    buyer.post(&cancel, json!({})).await?.failed(410, "payment_session_closed");
+    buyer
+        .post(&cancel, json!({}))
+        .await?
+        .failed(410, "payment_session_closed");
     Ok(())
 }
 
@@ -296,15 +421,30 @@ async fn cancelled_lines_give_their_stock_back(shop: &Shop) -> Result<()> {
     shop.buyer.client.delete(&path, None).await?.data(200);
     assert_eq!(shop.stock().await?, (20, 0));
 
-    shop.buyer.client.delete(&path, None).await?.failed(409, "item_already_cancelled");
-    shop.seller.client.post(CONFIRM, confirmation(&[item])).await?.failed(409, "item_already_cancelled");
+    shop.buyer
+        .client
+        .delete(&path, None)
+        .await?
+        .failed(409, "item_already_cancelled");
+    shop.seller
+        .client
+        .post(CONFIRM, confirmation(&[item]))
+        .await?
+        .failed(409, "item_already_cancelled");
     let reject = json!({ "item_ids": [item] });
-    shop.seller.client.post(REJECT, reject).await?.failed(409, "item_already_cancelled");
+    shop.seller
+        .client
+        .post(REJECT, reject)
+        .await?
+        .failed(409, "item_already_cancelled");
     assert_eq!(shop.stock().await?, (20, 0), "given back once");
 
     let cancelled = shop.buyer.client.get("/api/v1/order/buyer/cancelled-items").await?;
     let line = &cancelled.data(200)[0];
-    assert_eq!((&line["id"], &line["cancelled_by_id"]), (&json!(item), &json!(shop.buyer.id)));
+    assert_eq!(
+        (&line["id"], &line["cancelled_by_id"]),
+        (&json!(item), &json!(shop.buyer.id))
+    );
     assert_eq!(line["payment_session"]["status"], "Cancelled");
     Ok(())
 }
@@ -316,11 +456,18 @@ async fn rejected_lines_give_their_stock_back(shop: &Shop) -> Result<()> {
     shop.seller.client.post(REJECT, reject.clone()).await?.data(200);
     assert_eq!(shop.stock().await?, (20, 0));
 
-    shop.seller.client.post(REJECT, reject).await?.failed(409, "item_already_cancelled");
+    shop.seller
+        .client
+        .post(REJECT, reject)
+        .await?
+        .failed(409, "item_already_cancelled");
     assert_eq!(shop.stock().await?, (20, 0), "given back once");
     let cancelled = shop.buyer.client.get("/api/v1/order/buyer/cancelled-items").await?;
     let line = &cancelled.data(200)[0];
-    assert_eq!((&line["id"], &line["cancelled_by_id"]), (&json!(item), &json!(shop.seller.id)));
+    assert_eq!(
+        (&line["id"], &line["cancelled_by_id"]),
+        (&json!(item), &json!(shop.seller.id))
+    );
     Ok(())
 }
 
@@ -329,17 +476,34 @@ async fn confirmed_lines_stay(shop: &Shop, stranger: &Person) -> Result<()> {
     shop.seller.client.post(CONFIRM, confirmation(&[item])).await?.data(200);
 
     let seller = &shop.seller.client;
-    seller.post(CONFIRM, confirmation(&[item])).await?.failed(409, "item_already_confirmed");
-    seller.post(REJECT, json!({ "item_ids": [item] })).await?.failed(409, "item_already_confirmed");
+    seller
+        .post(CONFIRM, confirmation(&[item]))
+        .await?
+        .failed(409, "item_already_confirmed");
+    seller
+        .post(REJECT, json!({ "item_ids": [item] }))
+        .await?
+        .failed(409, "item_already_confirmed");
     let path = format!("/api/v1/order/buyer/pending-items/{item}");
-    shop.buyer.client.delete(&path, None).await?.failed(409, "item_already_confirmed");
+    shop.buyer
+        .client
+        .delete(&path, None)
+        .await?
+        .failed(409, "item_already_confirmed");
     let cancel = format!("{CHECKOUT}/{session}/cancel");
-    shop.buyer.client.post(&cancel, json!({})).await?.failed(409, "item_already_confirmed");
+    shop.buyer
+        .client
+        .post(&cancel, json!({}))
+        .await?
+        .failed(409, "item_already_confirmed");
     assert_eq!(shop.stock().await?, (18, 2), "sold");
 
     let orders = shop.buyer.client.get("/api/v1/order/buyer/pending-orders").await?;
     let order = orders.data(200)[0]["id"].as_str().unwrap_or_default().to_owned();
-    let (bought, sold) = (format!("/api/v1/order/buyer/orders/{order}"), format!("/api/v1/order/seller/confirmed/{order}"));
+    let (bought, sold) = (
+        format!("/api/v1/order/buyer/orders/{order}"),
+        format!("/api/v1/order/seller/confirmed/{order}"),
+    );
     shop.buyer.client.get(&bought).await?.data(200);
     shop.seller.client.get(&sold).await?.data(200);
     for (client, path) in [
@@ -357,17 +521,30 @@ async fn lines_that_do_not_belong_together(shop: &Shop, stranger: &Person) -> Re
     let (_, first) = place(shop, &shop.buyer, 1).await?;
     let (_, of_another) = place(shop, stranger, 1).await?;
     let seller = &shop.seller.client;
-    seller.post(CONFIRM, confirmation(&[first, of_another])).await?.failed(400, "items_not_same_buyer");
+    seller
+        .post(CONFIRM, confirmation(&[first, of_another]))
+        .await?
+        .failed(400, "items_not_same_buyer");
 
     let newest = async |body: Value| -> Result<i64> {
         shop.buyer.client.post(CHECKOUT, body).await?.data(200);
-        let pending = shop.buyer.client.get("/api/v1/order/buyer/pending-items?limit=1").await?;
+        let pending = shop
+            .buyer
+            .client
+            .get("/api/v1/order/buyer/pending-items?limit=1")
+            .await?;
         Ok(pending.data(200)[0]["id"].as_i64().expect("a number"))
     };
     let elsewhere = newest(with(&shop.checkout(1), "/address", json!("1 Le Loi, Hue, Vietnam"))).await?;
-    seller.post(CONFIRM, confirmation(&[first, elsewhere])).await?.failed(400, "items_not_same_address");
+    seller
+        .post(CONFIRM, confirmation(&[first, elsewhere]))
+        .await?
+        .failed(400, "items_not_same_address");
     let faster = newest(with(&shop.checkout(1), "/items/0/transport_option", json!("express"))).await?;
-    seller.post(CONFIRM, confirmation(&[first, faster])).await?.failed(400, "items_transport_mismatch");
+    seller
+        .post(CONFIRM, confirmation(&[first, faster]))
+        .await?
+        .failed(400, "items_transport_mismatch");
 
     let all = json!({ "item_ids": [first, of_another, elsewhere, faster] });
     seller.post(REJECT, all).await?.data(200);
@@ -392,8 +569,11 @@ async fn races_have_one_winner(shop: &Shop) -> Result<()> {
     for _ in 0..4 {
         let (_, item) = place(shop, &shop.buyer, 1).await?;
         let path = path(item);
-        let (confirmed, cancelled) =
-            join(seller.post(CONFIRM, confirmation(&[item])), shop.buyer.client.delete(&path, None)).await;
+        let (confirmed, cancelled) = join(
+            seller.post(CONFIRM, confirmation(&[item])),
+            shop.buyer.client.delete(&path, None),
+        )
+        .await;
         let (confirmed, cancelled) = (confirmed?, cancelled?);
         if confirmed.status == 200 {
             cancelled.failed(409, "item_already_confirmed");
@@ -415,22 +595,38 @@ async fn a_checkout_that_nobody_confirms_ends_at_its_deadline() -> Result<()> {
     let audit = Audit::open(nexus.database_url()).await?;
     shop.buyer.client.post(CHECKOUT, shop.checkout(3)).await?.data(200);
 
-    audit.becomes("SELECT count(*) FROM \"order\".item WHERE date_cancelled IS NOT NULL", 1).await?;
+    audit
+        .becomes(
+            "SELECT count(*) FROM \"order\".item WHERE date_cancelled IS NOT NULL",
+            1,
+        )
+        .await?;
     audit.becomes("SELECT taken FROM inventory.stock", 0).await?;
     assert_eq!(shop.stock().await?, (10, 0));
     let pending = shop.buyer.client.get("/api/v1/order/buyer/pending-items").await?;
     assert_eq!(pending.data(200), &json!([]));
-    assert_eq!(shop.seller.client.get("/api/v1/order/seller/pending").await?.data(200), &json!([]));
+    assert_eq!(
+        shop.seller.client.get("/api/v1/order/seller/pending").await?.data(200),
+        &json!([])
+    );
     let cancelled = shop.buyer.client.get("/api/v1/order/buyer/cancelled-items").await?;
     let line = &cancelled.data(200)[0];
     assert_eq!(line["cancelled_by_id"], Value::Null, "nobody cancelled it");
     assert_eq!(line["payment_session"]["status"], "Failed");
 
     let item = line["id"].as_i64().expect("a number");
-    shop.seller.client.post(CONFIRM, confirmation(&[item])).await?.failed(409, "item_already_cancelled");
+    shop.seller
+        .client
+        .post(CONFIRM, confirmation(&[item]))
+        .await?
+        .failed(409, "item_already_cancelled");
     let session = line["payment_session_id"].as_str().unwrap_or_default();
     let cancel = format!("{CHECKOUT}/{session}/cancel");
-    shop.buyer.client.post(&cancel, json!({})).await?.failed(410, "payment_session_closed");
+    shop.buyer
+        .client
+        .post(&cancel, json!({}))
+        .await?
+        .failed(410, "payment_session_closed");
     assert_eq!(shop.stock().await?, (10, 0), "given back once");
     audit.settled().await?;
     audit.books_hold().await
@@ -441,7 +637,12 @@ async fn what_no_route_answers_has_both_shapes_of_an_error() -> Result<()> {
     let nexus = Nexus::start().await?;
     let nobody = nexus.client();
 
-    for path in ["/nothing", "/api/v1/order/nothing", "/api/v1/account/", "/api/v1/catalog/product-card/a/b"] {
+    for path in [
+        "/nothing",
+        "/api/v1/order/nothing",
+        "/api/v1/account/",
+        "/api/v1/catalog/product-card/a/b",
+    ] {
         let unknown = nobody.get(path).await?;
         unknown.failed(404, "not_found");
         assert_eq!(unknown.json["message"], "Not Found", "{path}");
@@ -450,7 +651,10 @@ async fn what_no_route_answers_has_both_shapes_of_an_error() -> Result<()> {
     wrong.failed(405, "method_not_allowed");
     assert_eq!(wrong.json["message"], "Method Not Allowed");
     let allowed = wrong.headers["allow"].to_str()?.to_owned();
-    assert!(["GET", "POST", "DELETE"].iter().all(|method| allowed.contains(method)), "{allowed}");
+    assert!(
+        ["GET", "POST", "DELETE"].iter().all(|method| allowed.contains(method)),
+        "{allowed}"
+    );
     let head = nobody.send(Method::HEAD, "/api/v1/catalog/category", None).await?;
     assert_eq!((head.status.as_u16(), head.bytes.len()), (405, 0));
     let trace = nobody.send(Method::TRACE, "/api/v1/catalog/category", None).await?;
@@ -463,18 +667,30 @@ async fn what_no_route_answers_has_both_shapes_of_an_error() -> Result<()> {
     let preflight = asked.send(Method::OPTIONS, CHECKOUT, None).await?;
     assert_eq!((preflight.status.as_u16(), preflight.bytes.len()), (204, 0));
     assert_eq!(preflight.headers["access-control-allow-origin"], "*");
-    assert_eq!(preflight.headers["access-control-allow-headers"], "authorization,idempotency-key");
-    assert_eq!(preflight.headers["access-control-allow-methods"], "GET,HEAD,PUT,PATCH,POST,DELETE");
+    assert_eq!(
+        preflight.headers["access-control-allow-headers"],
+        "authorization,idempotency-key"
+    );
+    assert_eq!(
+        preflight.headers["access-control-allow-methods"],
+        "GET,HEAD,PUT,PATCH,POST,DELETE"
+    );
 
     let listed = page.get("/api/v1/catalog/category").await?;
     listed.data(200);
     assert_eq!(listed.headers["access-control-allow-origin"], "*");
     let refused = page.get("/api/v1/account/me").await?;
     refused.failed(401, "unauthorized");
-    assert_eq!(refused.headers["access-control-allow-origin"], "*", "a page can read why");
+    assert_eq!(
+        refused.headers["access-control-allow-origin"], "*",
+        "a page can read why"
+    );
     let plain = nobody.get("/api/v1/catalog/category").await?;
     assert!(!plain.headers.contains_key("access-control-allow-origin"));
     let health = nobody.get("/health").await?;
-    assert_eq!((health.status.as_u16(), &health.json), (200, &json!({ "status": "ok" })));
+    assert_eq!(
+        (health.status.as_u16(), &health.json),
+        (200, &json!({ "status": "ok" }))
+    );
     Ok(())
 }

@@ -29,19 +29,33 @@ async fn a_repeated_request_reads_the_first_answer() -> Result<()> {
         assert_eq!(again.headers["content-type"], first.headers["content-type"]);
     }
     // The same key as a structured string is the same key.
-    let quoted = shop.buyer.client.keyed("\"order-1\"").post(CHECKOUT, shop.checkout(2)).await?;
+    let quoted = shop
+        .buyer
+        .client
+        .keyed("\"order-1\"")
+        .post(CHECKOUT, shop.checkout(2))
+        .await?;
     assert_eq!(quoted.bytes, first.bytes);
     assert_eq!(shop.stock().await?, (8, 2));
     assert_eq!(audit.count(SESSIONS).await?, 1);
 
     // Another request under the same key is a mistake of the client.
-    once.post(CHECKOUT, shop.checkout(3)).await?.failed(422, "idempotency_key_mismatch");
-    once.post(&format!("{CHECKOUT}?x=1"), shop.checkout(2)).await?.failed(422, "idempotency_key_mismatch");
+    once.post(CHECKOUT, shop.checkout(3))
+        .await?
+        .failed(422, "idempotency_key_mismatch");
+    once.post(&format!("{CHECKOUT}?x=1"), shop.checkout(2))
+        .await?
+        .failed(422, "idempotency_key_mismatch");
     // A key is one account's, on one route.
     let rival = Person::register(&nexus.client(), "rival").await?;
     let other = rival.client.keyed("order-1").post(CHECKOUT, shop.checkout(2)).await?;
-    assert_ne!(other.text(200, "checkout_session_id"), first.text(200, "checkout_session_id"));
-    once.post("/api/v1/order/cart", json!({ "sku_id": shop.sku, "quantity": 1 })).await?.failed(422, "idempotency_key_mismatch");
+    assert_ne!(
+        other.text(200, "checkout_session_id"),
+        first.text(200, "checkout_session_id")
+    );
+    once.post("/api/v1/order/cart", json!({ "sku_id": shop.sku, "quantity": 1 }))
+        .await?
+        .failed(422, "idempotency_key_mismatch");
     assert_eq!(shop.stock().await?, (6, 4));
     assert_eq!(audit.count(SESSIONS).await?, 2);
 
@@ -52,7 +66,9 @@ async fn a_repeated_request_reads_the_first_answer() -> Result<()> {
     let after = once.post(CHECKOUT, shop.checkout(2)).await?;
     assert_eq!((after.status, &after.bytes), (first.status, &first.bytes));
     assert_eq!(after.headers["idempotency-replayed"], "true");
-    once.post(CHECKOUT, shop.checkout(3)).await?.failed(422, "idempotency_key_mismatch");
+    once.post(CHECKOUT, shop.checkout(3))
+        .await?
+        .failed(422, "idempotency_key_mismatch");
     assert_eq!(audit.count(SESSIONS).await?, 2);
     audit.settled().await?;
     audit.books_hold().await
@@ -97,15 +113,28 @@ async fn a_key_is_kept_by_what_happened_and_by_nothing_else() -> Result<()> {
     // What was refused before anything happened can be sent again under the same key.
     let once = shop.buyer.client.keyed("later");
     let enabled = |is_enabled: bool| json!({ "id": shop.spu, "is_enabled": is_enabled });
-    shop.seller.client.patch("/api/v1/catalog/product-spu", enabled(false)).await?.data(200);
+    shop.seller
+        .client
+        .patch("/api/v1/catalog/product-spu", enabled(false))
+        .await?
+        .data(200);
     for _ in 0..2 {
         let refused = once.post(CHECKOUT, shop.checkout(1)).await?;
         refused.failed(409, "product_disabled");
         assert!(!refused.headers.contains_key("idempotency-replayed"));
     }
     once.post(CHECKOUT, json!({})).await?.names("items");
-    nexus.client().keyed("later").post(CHECKOUT, shop.checkout(1)).await?.failed(401, "unauthorized");
-    shop.seller.client.patch("/api/v1/catalog/product-spu", enabled(true)).await?.data(200);
+    nexus
+        .client()
+        .keyed("later")
+        .post(CHECKOUT, shop.checkout(1))
+        .await?
+        .failed(401, "unauthorized");
+    shop.seller
+        .client
+        .patch("/api/v1/catalog/product-spu", enabled(true))
+        .await?
+        .data(200);
     let placed = once.post(CHECKOUT, shop.checkout(1)).await?;
     placed.data(200);
     assert!(!placed.headers.contains_key("idempotency-replayed"));
@@ -118,7 +147,12 @@ async fn a_key_is_kept_by_what_happened_and_by_nothing_else() -> Result<()> {
     let again = undone.post(CHECKOUT, shop.checkout(12)).await?;
     assert_eq!((again.status, &again.bytes), (first.status, &first.bytes));
     assert_eq!(again.headers["idempotency-replayed"], "true");
-    shop.buyer.client.keyed("enough").post(CHECKOUT, shop.checkout(12)).await?.data(200);
+    shop.buyer
+        .client
+        .keyed("enough")
+        .post(CHECKOUT, shop.checkout(12))
+        .await?
+        .data(200);
     assert_eq!(shop.stock().await?, (7, 13));
 
     // A read is a read, whatever key it carries.
@@ -133,16 +167,29 @@ async fn a_key_is_kept_by_what_happened_and_by_nothing_else() -> Result<()> {
     }
     let twice = shop.buyer.client.keyed("a").with_header("idempotency-key", "b");
     twice.post(CHECKOUT, shop.checkout(1)).await?.failed(400, "validation");
-    shop.buyer.client.keyed(&"x".repeat(255)).post(CHECKOUT, shop.checkout(1)).await?.data(200);
+    shop.buyer
+        .client
+        .keyed(&"x".repeat(255))
+        .post(CHECKOUT, shop.checkout(1))
+        .await?
+        .data(200);
 
     // Other methods that change something have keys as well.
-    let pending = shop.buyer.client.get("/api/v1/order/buyer/pending-items?limit=1").await?;
+    let pending = shop
+        .buyer
+        .client
+        .get("/api/v1/order/buyer/pending-items?limit=1")
+        .await?;
     let path = format!("/api/v1/order/buyer/pending-items/{}", pending.data(200)[0]["id"]);
     let once = shop.buyer.client.keyed("away");
     let first = once.send(Method::DELETE, &path, None).await?;
     first.data(200);
     let again = once.send(Method::DELETE, &path, None).await?;
-    assert_eq!((again.status, &again.bytes), (first.status, &first.bytes), "not `item_already_cancelled`");
+    assert_eq!(
+        (again.status, &again.bytes),
+        (first.status, &first.bytes),
+        "not `item_already_cancelled`"
+    );
     audit.settled().await?;
     audit.books_hold().await
 }

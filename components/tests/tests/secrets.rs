@@ -37,13 +37,23 @@ fn spellings(name: &str, text: &str) -> Vec<Needle> {
         bytes.extend_from_slice(text.as_bytes());
         let whole = bytes.len() / 3 * 4;
         let begin = (shift * 8).div_ceil(6);
-        for (alphabet, encoded) in
-            [("base64", STANDARD_NO_PAD.encode(&bytes)), ("base64url", URL_SAFE_NO_PAD.encode(&bytes))]
-        {
-            spellings.push((format!("{alphabet} at {shift}"), encoded.as_bytes()[begin..whole].to_vec()));
+        for (alphabet, encoded) in [
+            ("base64", STANDARD_NO_PAD.encode(&bytes)),
+            ("base64url", URL_SAFE_NO_PAD.encode(&bytes)),
+        ] {
+            spellings.push((
+                format!("{alphabet} at {shift}"),
+                encoded.as_bytes()[begin..whole].to_vec(),
+            ));
         }
     }
-    spellings.into_iter().map(|(spelling, text)| Needle { name: format!("{name} ({spelling})"), text }).collect()
+    spellings
+        .into_iter()
+        .map(|(spelling, text)| Needle {
+            name: format!("{name} ({spelling})"),
+            text,
+        })
+        .collect()
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
@@ -66,14 +76,20 @@ fn the_search_finds_what_is_there() {
         (URL_SAFE_NO_PAD.encode("{\"s3cret-word?>\"}"), "base64url at 2"),
     ] {
         let found = found(hidden.as_bytes(), &needles);
-        assert!(found.contains(&format!("secret ({spelling})")), "{spelling} in {hidden}: {found:?}");
+        assert!(
+            found.contains(&format!("secret ({spelling})")),
+            "{spelling} in {hidden}: {found:?}"
+        );
     }
     assert_eq!(found(b"another word", &needles), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hosts_tables_and_log_hold_nobodys_secrets() -> Result<()> {
-    let environment = vec![("SPIN_VARIABLE_COD_CURRENCIES".to_owned(), format!("VND,{PROVIDER_SECRET}"))];
+    let environment = vec![(
+        "SPIN_VARIABLE_COD_CURRENCIES".to_owned(),
+        format!("VND,{PROVIDER_SECRET}"),
+    )];
     let nexus = Nexus::start_with(NexusOptions { environment }).await?;
     let shop = Shop::open(&nexus.client(), 10).await?;
     let nobody = nexus.client();
@@ -94,14 +110,26 @@ async fn the_hosts_tables_and_log_hold_nobodys_secrets() -> Result<()> {
 
     // Everything that carries one of them, both where it succeeds and where it is refused.
     let registration = json!({ "email": NEW_EMAIL, "phone": PHONE, "password": PASSWORD, "country": "VN" });
-    let mut tokens = vec![nobody.post("/api/v1/account/auth/register/basic", registration.clone()).await?];
-    nobody.post("/api/v1/account/auth/register/basic", registration).await?.failed(409, "conflict_email");
+    let mut tokens = vec![nobody.post("/api/v1/account/auth/register/basic", registration).await?];
+    let again = json!({ "email": NEW_EMAIL, "password": PASSWORD, "country": "VN" });
+    nobody
+        .post("/api/v1/account/auth/register/basic", again)
+        .await?
+        .failed(409, "conflict_email");
     let login = |password: &str| json!({ "id": NEW_EMAIL, "password": password });
     tokens.push(nobody.post("/api/v1/account/auth/login/basic", login(PASSWORD)).await?);
     let wrong = login("wrong-horse-battery-7Qz");
-    nobody.post("/api/v1/account/auth/login/basic", wrong).await?.failed(401, "invalid_credentials");
+    nobody
+        .post("/api/v1/account/auth/login/basic", wrong)
+        .await?
+        .failed(401, "invalid_credentials");
     let refresh = json!({ "refresh_token": tokens[1].text(200, "refresh_token") });
-    tokens.push(nobody.keyed("refresh-key-58c1d0").post("/api/v1/account/auth/refresh", refresh).await?);
+    tokens.push(
+        nobody
+            .keyed("refresh-key-58c1d0")
+            .post("/api/v1/account/auth/refresh", refresh)
+            .await?,
+    );
     for (sign_in, answer) in tokens.iter().enumerate() {
         for kind in ["access_token", "refresh_token"] {
             let token = answer.json["data"][kind].as_str().expect("a token").to_owned();
@@ -117,19 +145,36 @@ async fn the_hosts_tables_and_log_hold_nobodys_secrets() -> Result<()> {
         json!({ "full_name": "Linh", "phone": CONTACT_PHONE, "address": CONTACT_ADDRESS, "address_type": "Home" });
     person.post("/api/v1/account/contact", contact).await?.data(200);
     person.get("/api/v1/account/me").await?.data(200);
-    person.patch("/api/v1/account/me", json!({ "email": NEW_EMAIL, "name": "Linh" })).await?.data(200);
+    person
+        .patch("/api/v1/account/me", json!({ "email": NEW_EMAIL, "name": "Linh" }))
+        .await?
+        .data(200);
     let mut checkout = shop.checkout(2);
     checkout["items"][0]["note"] = json!(NOTE);
-    person.keyed(CLIENT_KEY).post("/api/v1/order/buyer/checkout", checkout.clone()).await?.data(200);
+    person
+        .keyed(CLIENT_KEY)
+        .post("/api/v1/order/buyer/checkout", checkout.clone())
+        .await?
+        .data(200);
     checkout["address"] = json!(CONTACT_ADDRESS);
-    person.post("/api/v1/order/buyer/checkout", checkout.clone()).await?.data(200);
+    person
+        .post("/api/v1/order/buyer/checkout", checkout.clone())
+        .await?
+        .data(200);
     checkout["items"][0]["quantity"] = json!(100);
-    person.post("/api/v1/order/buyer/checkout", checkout).await?.failed(409, "out_of_stock");
+    person
+        .post("/api/v1/order/buyer/checkout", checkout)
+        .await?
+        .failed(409, "out_of_stock");
     nobody.get("/api/v1/common/option?type=payment").await?.data(200);
     let pending = shop.seller.client.get("/api/v1/order/seller/pending").await?;
     let item = pending.data(200)[0]["id"].clone();
     let confirm = json!({ "item_ids": [item], "payment_option": "system-cod", "note": NOTE });
-    shop.seller.client.post("/api/v1/order/seller/pending/confirm", confirm).await?.data(200);
+    shop.seller
+        .client
+        .post("/api/v1/order/seller/pending/confirm", confirm)
+        .await?
+        .data(200);
 
     let audit = Audit::open(nexus.database_url()).await?;
     audit.settled().await?;
@@ -137,10 +182,20 @@ async fn the_hosts_tables_and_log_hold_nobodys_secrets() -> Result<()> {
     let needles: Vec<Needle> = secrets.iter().flat_map(|(name, text)| spellings(name, text)).collect();
 
     let host = audit.dump("host").await?;
-    assert!(audit.count("SELECT count(*) FROM host.journal_entry").await? > 30, "the flow was journalled");
-    assert!(contains(&host, b"geocode-local"), "the dump holds what is meant to be read: the deployment");
+    assert!(
+        audit.count("SELECT count(*) FROM host.journal_entry").await? > 30,
+        "the flow was journalled"
+    );
+    assert!(
+        contains(&host, b"geocode-local"),
+        "the dump holds what is meant to be read: the deployment"
+    );
     assert_eq!(found(&host, &needles), Vec::<String>::new(), "in the host's tables");
-    assert_eq!(found(nexus.log()?.as_bytes(), &needles), Vec::<String>::new(), "in the log");
+    assert_eq!(
+        found(nexus.log()?.as_bytes(), &needles),
+        Vec::<String>::new(),
+        "in the log"
+    );
 
     // The same search finds what the modules keep for their owners, so it does search; and no module keeps a password or a token.
     let account = audit.dump("account").await?;
@@ -151,7 +206,12 @@ async fn the_hosts_tables_and_log_hold_nobodys_secrets() -> Result<()> {
     let order = found(&audit.dump("order").await?, &needles);
     assert!(order.contains(&"note (plain)".to_owned()), "{order:?}");
     for name in kept.iter().chain(&order) {
-        assert!(!["password", "token", "key", "provider"].iter().any(|secret| name.contains(secret)), "{name} is kept");
+        assert!(
+            !["password", "token", "key", "provider"]
+                .iter()
+                .any(|secret| name.contains(secret)),
+            "{name} is kept"
+        );
     }
 
     // What sign-ins left in the journal cannot be decrypted any more, not even with all keys of the host.

@@ -10,7 +10,9 @@ use serde_json::json;
 const PATIENCE: Duration = Duration::from_secs(5 + 5);
 
 fn freeze_at(point: u32) -> NexusOptions {
-    NexusOptions { environment: vec![("NEXUS_FREEZE_AT".into(), point.to_string())] }
+    NexusOptions {
+        environment: vec![("NEXUS_FREEZE_AT".into(), point.to_string())],
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,9 +35,14 @@ async fn a_frozen_owner_has_no_effect_of_its_own_and_keeps_nobody_waiting() -> R
         // Somebody else works on the same stock, whose row the frozen transaction may have locked.
         let import = json!({ "ref_id": there.sku, "ref_type": "ProductSku", "change": 1 });
         let imported = there.seller.client.keyed("import");
-        imported.post_until_answered("/api/v1/inventory/stock/import", &import, PATIENCE).await?.data(200);
+        imported
+            .post_until_answered("/api/v1/inventory/stock/import", &import, PATIENCE)
+            .await?
+            .data(200);
         let client = there.buyer.client.keyed("once");
-        let answer = client.post_until_answered("/api/v1/order/buyer/checkout", &shop.checkout(2), PATIENCE).await?;
+        let answer = client
+            .post_until_answered("/api/v1/order/buyer/checkout", &shop.checkout(2), PATIENCE)
+            .await?;
         let session = answer.data(200)["checkout_session_id"].clone();
         nexus.thaw()?;
         // Whatever the thawed process tells its client, it is no second purchase.

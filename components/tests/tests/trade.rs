@@ -21,7 +21,10 @@ async fn a_product_is_listed_stocked_bought_and_confirmed() -> Result<()> {
     let mut checkout = shop.checkout(3);
     checkout["buy_now"] = json!(false);
     let placed = shop.buyer.client.post("/api/v1/order/buyer/checkout", checkout).await?;
-    let session = placed.data(200)["checkout_session_id"].as_str().unwrap_or_default().to_owned();
+    let session = placed.data(200)["checkout_session_id"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     assert_eq!(placed.data(200)["payment_url"], "");
     assert!(placed.headers.contains_key("x-invocation-id"));
     assert_eq!(shop.stock().await?, (7, 3));
@@ -38,9 +41,17 @@ async fn a_product_is_listed_stocked_bought_and_confirmed() -> Result<()> {
     let waiting = shop.seller.client.get("/api/v1/order/seller/pending").await?;
     let item_id = waiting.data(200)[0]["id"].clone();
     let confirm = json!({ "item_ids": [item_id], "use_wallet": false, "payment_option": "system-cod" });
-    let confirmed = shop.seller.client.post("/api/v1/order/seller/pending/confirm", confirm.clone()).await?;
+    let confirmed = shop
+        .seller
+        .client
+        .post("/api/v1/order/seller/pending/confirm", confirm.clone())
+        .await?;
     assert_eq!(confirmed.data(200)["payment_url"], "");
-    let again = shop.seller.client.post("/api/v1/order/seller/pending/confirm", confirm).await?;
+    let again = shop
+        .seller
+        .client
+        .post("/api/v1/order/seller/pending/confirm", confirm)
+        .await?;
     again.failed(409, "item_already_confirmed");
 
     let bought = shop.buyer.client.get("/api/v1/order/buyer/pending-orders").await?;
@@ -48,7 +59,11 @@ async fn a_product_is_listed_stocked_bought_and_confirmed() -> Result<()> {
     assert_eq!(bought.data(200)[0]["id"], sold.data(200)[0]["id"]);
     assert_eq!(bought.data(200)[0]["total_amount"], 317_000);
     let order = bought.data(200)[0]["id"].as_str().unwrap_or_default().to_owned();
-    let detail = shop.buyer.client.get(&format!("/api/v1/order/buyer/orders/{order}")).await?;
+    let detail = shop
+        .buyer
+        .client
+        .get(&format!("/api/v1/order/buyer/orders/{order}"))
+        .await?;
     assert_eq!(detail.data(200)["items"][0]["quantity"], 3);
 
     let audit = Audit::open(nexus.database_url()).await?;

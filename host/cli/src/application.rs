@@ -20,7 +20,10 @@ impl Application {
     /// Reads and checks the manifest; variables come from `SPIN_VARIABLE_<NAME>`.
     pub(crate) fn load(manifest: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(manifest).with_context(|| {
-            format!("{}: no manifest there; run in the application's folder, or name it with --manifest", manifest.display())
+            format!(
+                "{}: no manifest there; run in the application's folder, or name it with --manifest",
+                manifest.display()
+            )
         })?;
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -31,12 +34,18 @@ impl Application {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
-        Ok(Self { app: Arc::new(app), root })
+        Ok(Self {
+            app: Arc::new(app),
+            root,
+        })
     }
 
     /// Where a component's bytes are. Sources below `target/` follow cargo when its target folder is elsewhere.
     pub(crate) fn source(&self, component: &host_manifest::Component) -> PathBuf {
-        match (component.source.strip_prefix("target"), std::env::var_os("CARGO_TARGET_DIR")) {
+        match (
+            component.source.strip_prefix("target"),
+            std::env::var_os("CARGO_TARGET_DIR"),
+        ) {
             (Ok(below), Some(target)) => PathBuf::from(target).join(below),
             _ => self.root.join(&component.source),
         }
@@ -48,7 +57,11 @@ impl Application {
         for component in self.app.components.values() {
             let path = self.source(component);
             let wasm = std::fs::read(&path).with_context(|| {
-                format!("{}: component {} is not built; run `nexus build`", path.display(), component.id)
+                format!(
+                    "{}: component {} is not built; run `nexus build`",
+                    path.display(),
+                    component.id
+                )
             })?;
             revisions.push((component.id.clone(), Digest::of(&wasm), wasm));
         }
@@ -56,10 +69,18 @@ impl Application {
     }
 
     /// Checks what only the components can tell: that each import is answered and each grant is there.
-    pub(crate) async fn check_links(&self, engine: &Engine, cache: &CompileCache, revisions: &[Revision]) -> Result<()> {
+    pub(crate) async fn check_links(
+        &self,
+        engine: &Engine,
+        cache: &CompileCache,
+        revisions: &[Revision],
+    ) -> Result<()> {
         let mut interfaces = BTreeMap::new();
         for (id, digest, wasm) in revisions {
-            let loaded = cache.load(wasm.clone().into(), *digest).await.with_context(|| format!("component {id}"))?;
+            let loaded = cache
+                .load(wasm.clone().into(), *digest)
+                .await
+                .with_context(|| format!("component {id}"))?;
             let host_engine::Interfaces { imports, exports } = host_engine::interfaces(engine, &loaded.component);
             // An import without functions only names types: there is nothing to answer.
             let imports = imports

@@ -15,7 +15,11 @@ const TARGET: &str = "wasm32-wasip2";
 /// Runs the manifest's build commands. Cargo commands that differ only in their package run as one.
 pub(crate) fn build(application: &Application, quiet: bool) -> Result<()> {
     ensure_target()?;
-    let progress = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    let progress = if quiet {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new_spinner()
+    };
     progress.set_style(ProgressStyle::with_template("{spinner} {msg} ({elapsed})")?);
     progress.enable_steady_tick(Duration::from_millis(120));
     for command in commands(application) {
@@ -74,15 +78,23 @@ fn run(application: &Application, command: &str, progress: &ProgressBar) -> Resu
 /// Adds the target where rustup can; elsewhere says what is missing.
 fn ensure_target() -> Result<()> {
     let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output();
-    let sysroot = sysroot.context("`rustc` is not on the path: install Rust, see rust-toolchain.toml for the version")?;
+    let sysroot =
+        sysroot.context("`rustc` is not on the path: install Rust, see rust-toolchain.toml for the version")?;
     let sysroot = String::from_utf8_lossy(&sysroot.stdout).trim().to_owned();
     if std::path::Path::new(&sysroot).join("lib/rustlib").join(TARGET).exists() {
         return Ok(());
     }
-    let added = Command::new("rustup").args(["target", "add", TARGET]).stdout(Stdio::null()).stderr(Stdio::piped()).output();
+    let added = Command::new("rustup")
+        .args(["target", "add", TARGET])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .output();
     match added {
         Ok(added) if added.status.success() => Ok(()),
-        Ok(added) => bail!("`rustup target add {TARGET}` failed:\n{}", String::from_utf8_lossy(&added.stderr)),
+        Ok(added) => bail!(
+            "`rustup target add {TARGET}` failed:\n{}",
+            String::from_utf8_lossy(&added.stderr)
+        ),
         Err(_) => bail!("Rust's standard library for {TARGET} is not installed, and there is no rustup to add it"),
     }
 }

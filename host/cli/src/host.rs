@@ -70,10 +70,18 @@ pub(crate) async fn pending_migrations(
         pending.extend(store.pending_module(&schema, &folder).await?);
     }
     store.close().await;
-    Ok(pending.into_iter().map(|migration| format!("{}/{}", migration.schema, migration.file)).collect())
+    Ok(pending
+        .into_iter()
+        .map(|migration| format!("{}/{}", migration.schema, migration.file))
+        .collect())
 }
 
-async fn connect(database_url: &str, key: &InstallationKey, clock: &Arc<dyn Clock>, rng: &Arc<dyn Rng>) -> Result<Store> {
+async fn connect(
+    database_url: &str,
+    key: &InstallationKey,
+    clock: &Arc<dyn Clock>,
+    rng: &Arc<dyn Rng>,
+) -> Result<Store> {
     let options = StoreOptions {
         master_key: key.derive("store"),
         lease_ms: LEASE.as_millis() as u32,
@@ -86,8 +94,17 @@ async fn connect(database_url: &str, key: &InstallationKey, clock: &Arc<dyn Cloc
 
 /// Schemas with their folders of migrations.
 fn module_migrations(application: &Application) -> Vec<(String, PathBuf)> {
-    let schemas = application.app.components.values().filter_map(|component| component.schema.as_ref());
-    let folders = schemas.map(|schema| (schema.to_string(), application.root.join("migrations").join(schema.as_str())));
+    let schemas = application
+        .app
+        .components
+        .values()
+        .filter_map(|component| component.schema.as_ref());
+    let folders = schemas.map(|schema| {
+        (
+            schema.to_string(),
+            application.root.join("migrations").join(schema.as_str()),
+        )
+    });
     folders.filter(|(_, folder)| folder.is_dir()).collect()
 }
 
@@ -114,7 +131,13 @@ pub(crate) async fn open_store(
 
 impl Host {
     pub(crate) async fn start(options: HostOptions<'_>) -> Result<Self> {
-        let HostOptions { application, data_dir, database_url, listen, admin } = options;
+        let HostOptions {
+            application,
+            data_dir,
+            database_url,
+            listen,
+            admin,
+        } = options;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
         let key = InstallationKey::load(data_dir, &*rng)?;
@@ -142,7 +165,11 @@ impl Host {
                 config.user(&login.role).password(&login.password);
                 config.application_name(host_store::application_name(registration.node));
                 let reset = open.iter().any(|function| function.contains("set_config"));
-                let connection = ModuleConnection { config, schema: schema.to_string(), reset };
+                let connection = ModuleConnection {
+                    config,
+                    schema: schema.to_string(),
+                    reset,
+                };
                 module_pools.insert(component.id.clone(), pools.module(connection));
             }
         }
@@ -151,7 +178,10 @@ impl Host {
             passwords: Passwords::new(&PasswordOptions::new(cores), Arc::clone(&rng))?,
             tokens: TokenKeys::new(MasterKey::new(&key.derive("tokens"))),
         });
-        let registered: Vec<_> = revisions.iter().map(|(id, digest, wasm)| (id.clone(), *digest, wasm.as_slice())).collect();
+        let registered: Vec<_> = revisions
+            .iter()
+            .map(|(id, digest, wasm)| (id.clone(), *digest, wasm.as_slice()))
+            .collect();
         let number = store.register_deployment(&registered).await?;
         let runtime = Arc::new(Runtime::new(RuntimeOptions {
             engine,
@@ -187,11 +217,18 @@ impl Host {
             tokio::spawn(upkeep(Arc::clone(&store))),
         ];
         let (ready, readiness) = watch::channel(Readiness::default());
-        let background = background.into_iter().chain([tokio::spawn(look_after(Arc::clone(&store), ready))]).collect();
+        let background = background
+            .into_iter()
+            .chain([tokio::spawn(look_after(Arc::clone(&store), ready))])
+            .collect();
 
         let (stop, stopped) = watch::channel(false);
-        let listener = TcpListener::bind(listen).await.with_context(|| occupied("--listen", listen))?;
-        let admin_listener = TcpListener::bind(admin).await.with_context(|| occupied("--admin", admin))?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| occupied("--listen", listen))?;
+        let admin_listener = TcpListener::bind(admin)
+            .await
+            .with_context(|| occupied("--admin", admin))?;
         let url = format!("http://{}", listener.local_addr()?);
         let admin_url = format!("http://{}", admin_listener.local_addr()?);
         let admin_token = hex::encode(rng.bytes::<32>());
@@ -200,21 +237,39 @@ impl Host {
             app: Arc::clone(&application.app),
             client: Arc::new(invoker.clone()),
             verifier: Arc::new(move |key: &str, token: &str, now_ms: u64| {
-                let verified = services.tokens.verify(key, token, now_ms).map_err(|error| error.to_string())?;
-                Ok(host_http::Verified { payload: verified.payload })
+                let verified = services
+                    .tokens
+                    .verify(key, token, now_ms)
+                    .map_err(|error| error.to_string())?;
+                Ok(host_http::Verified {
+                    payload: verified.payload,
+                })
             }),
             readiness,
             clock: Arc::clone(&clock),
             rng: Arc::clone(&rng),
             limits: host_http::Limits::default(),
         });
-        let operator = Operator { store: Arc::clone(&store), invoker: invoker.clone() };
+        let operator = Operator {
+            store: Arc::clone(&store),
+            invoker: invoker.clone(),
+        };
         let admin = host_admin::Server::new(admin_listener, admin_token.clone(), Arc::new(operator));
         let servers = vec![
             tokio::spawn(server.run(wait_for(stopped.clone()))),
             tokio::spawn(admin.run(wait_for(stopped))),
         ];
-        Ok(Self { url, admin_url, admin_token, invoker, store, stop, servers, background, lease_lost })
+        Ok(Self {
+            url,
+            admin_url,
+            admin_token,
+            invoker,
+            store,
+            stop,
+            servers,
+            background,
+            lease_lost,
+        })
     }
 
     /// Returns when others have declared this node gone: it can do nothing any more.
@@ -233,7 +288,9 @@ impl Host {
             task.abort();
         }
         // What is left belongs to whoever comes next, at once and not when the lease runs out.
-        self.store.mark_gone(self.store.node(), GoneBecause::ProcessEnded).await?;
+        self.store
+            .mark_gone(self.store.node(), GoneBecause::ProcessEnded)
+            .await?;
         self.store.close().await;
         Ok(())
     }
@@ -248,7 +305,13 @@ async fn look_after(store: Arc<Store>, ready: watch::Sender<Readiness>) {
             Ok(_) => (true, "answers".to_owned()),
             Err(error) => (false, error.to_string()),
         };
-        ready.send_replace(Readiness { checks: vec![Check { name: "database", ok, detail }] });
+        ready.send_replace(Readiness {
+            checks: vec![Check {
+                name: "database",
+                ok,
+                detail,
+            }],
+        });
     }
 }
 
@@ -287,5 +350,7 @@ fn node_name(data_dir: &Path, rng: &dyn Rng) -> Result<String> {
 }
 
 fn occupied(argument: &str, address: SocketAddr) -> String {
-    format!("cannot listen on {address}: is another host running? choose another address with {argument} (port 0 picks a free one)")
+    format!(
+        "cannot listen on {address}: is another host running? choose another address with {argument} (port 0 picks a free one)"
+    )
 }

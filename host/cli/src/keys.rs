@@ -37,7 +37,12 @@ impl InstallationKey {
                 let key: [u8; 32] = rng.bytes();
                 // Complete or absent: a half-written key would lock the installation out of its own data.
                 let temporary = path.with_extension("new");
-                let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+                let mut file = OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(true)
+                    .mode(0o600)
+                    .open(&temporary)?;
                 writeln!(file, "{}", hex::encode(key))?;
                 file.sync_all()?;
                 fs::rename(&temporary, &path)?;

@@ -67,8 +67,14 @@ fn arm() {
 fn log(json: bool) {
     let filter = std::env::var("NEXUS_LOG").unwrap_or_else(|_| "info,sqlx::postgres::notice=warn".into());
     let filter = tracing_subscriber::EnvFilter::new(filter);
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json { subscriber.json().init() } else { subscriber.compact().init() }
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if json {
+        subscriber.json().init()
+    } else {
+        subscriber.compact().init()
+    }
 }
 
 /// A line on standard output; a closed pipe is the reader's choice, not an error.

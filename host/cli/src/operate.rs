@@ -48,16 +48,27 @@ impl Operate for Operator {
                 cursor: filter.cursor,
             };
             let page = self.store.list(&filter).await.map_err(unavailable)?;
-            Ok(InvocationsView { invocations: page.rows.iter().map(invocation).collect(), next_cursor: page.next })
+            Ok(InvocationsView {
+                invocations: page.rows.iter().map(invocation).collect(),
+                next_cursor: page.next,
+            })
         })
     }
 
     fn show(&self, id: InvocationId) -> Operation<'_, InvocationDetail> {
         Box::pin(async move {
-            let row = self.store.row(id).await.map_err(unavailable)?.ok_or(OperateError::NotFound(id))?;
+            let row = self
+                .store
+                .row(id)
+                .await
+                .map_err(unavailable)?
+                .ok_or(OperateError::NotFound(id))?;
             let bodies = self.store.bodies(id).await.map_err(unavailable)?;
             let deployment = self.invoker.deployment();
-            let mut describe = Describe { deployment: &deployment, targets: HashMap::new() };
+            let mut describe = Describe {
+                deployment: &deployment,
+                targets: HashMap::new(),
+            };
             // Payloads of a sensitive route are nobody's business, and gone once the invocation has ended.
             let loaded = match row.erasure_salt {
                 None => self.store.load(id).await.ok().flatten(),
@@ -66,7 +77,9 @@ impl Operate for Operator {
             let journal: Vec<EntryView> = match loaded {
                 Some(loaded) => loaded.entries.iter().map(|entry| describe.entry(entry)).collect(),
                 None => {
-                    let entries = bodies.iter().filter_map(|(index, body)| host_journal::decode(*index, body, &Hidden).ok());
+                    let entries = bodies
+                        .iter()
+                        .filter_map(|(index, body)| host_journal::decode(*index, body, &Hidden).ok());
                     entries.map(|entry| redact(describe.entry(&entry))).collect()
                 }
             };
@@ -111,7 +124,12 @@ impl Operate for Operator {
 
 impl Operator {
     async fn after(&self, id: InvocationId) -> Result<InvocationView, OperateError> {
-        let row = self.store.row(id).await.map_err(unavailable)?.ok_or(OperateError::NotFound(id))?;
+        let row = self
+            .store
+            .row(id)
+            .await
+            .map_err(unavailable)?
+            .ok_or(OperateError::NotFound(id))?;
         Ok(invocation(&row))
     }
 }
@@ -130,7 +148,10 @@ impl Seal for Hidden {
 }
 
 fn redact(entry: EntryView) -> EntryView {
-    EntryView { answer: entry.answer.map(|_| PayloadView::Redacted { redacted: 0 }), ..entry }
+    EntryView {
+        answer: entry.answer.map(|_| PayloadView::Redacted { redacted: 0 }),
+        ..entry
+    }
 }
 
 /// Turns entries into what an operator reads.
@@ -155,7 +176,13 @@ impl Describe<'_> {
                     FenceReason::Resume => "resumed".into(),
                 });
             }
-            Body::Command { position, kind, target, answer, .. } => {
+            Body::Command {
+                position,
+                kind,
+                target,
+                answer,
+                ..
+            } => {
                 view.kind = match kind {
                     CommandKind::Observation => EntryKind::Observation,
                     CommandKind::Transaction => EntryKind::Transaction,
@@ -179,7 +206,9 @@ impl Describe<'_> {
             }
             Body::Output(output) => {
                 view.kind = EntryKind::Output;
-                view.answer = Some(PayloadView::Redacted { redacted: output.len() as u64 });
+                view.answer = Some(PayloadView::Redacted {
+                    redacted: output.len() as u64,
+                });
             }
         }
         view
@@ -188,7 +217,9 @@ impl Describe<'_> {
     fn payload(&self, target: &str, answer: &[u8]) -> PayloadView {
         match self.deployment.answer_json(target, answer) {
             Some(value) => PayloadView::Value(value),
-            None => PayloadView::Redacted { redacted: answer.len() as u64 },
+            None => PayloadView::Redacted {
+                redacted: answer.len() as u64,
+            },
         }
     }
 }

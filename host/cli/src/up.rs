@@ -27,7 +27,10 @@ impl Ready {
     pub(crate) fn of(data_dir: &Path) -> Result<Self> {
         let path = data_dir.join("ready.json");
         let text = std::fs::read_to_string(&path).with_context(|| {
-            format!("no host is running on {}: start one with `nexus up`, or name its folder with --data-dir", data_dir.display())
+            format!(
+                "no host is running on {}: start one with `nexus up`, or name its folder with --data-dir",
+                data_dir.display()
+            )
         })?;
         serde_json::from_str(&text).with_context(|| path.display().to_string())
     }
@@ -39,7 +42,12 @@ impl Ready {
         // Whoever waits for the file must never read half of it; it holds a token, so it is for its owner alone.
         let temporary = path.with_extension("tmp");
         let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         writeln!(file, "{}", serde_json::to_string(self)?)?;
         std::fs::rename(&temporary, path).with_context(|| path.display().to_string())
     }
@@ -126,9 +134,14 @@ pub(crate) async fn start_postgres(data_dir: &DataDir, json: bool) -> Result<Ser
 
 fn announce(ready: &Ready, json: bool) {
     if json {
-        crate::print_line(&serde_json::json!({ "url": ready.url, "admin_url": ready.admin_url, "pid": ready.pid }).to_string());
+        crate::print_line(
+            &serde_json::json!({ "url": ready.url, "admin_url": ready.admin_url, "pid": ready.pid }).to_string(),
+        );
     } else {
-        crate::print_line(&format!("\n  the marketplace   {}\n  operators         {}\n", ready.url, ready.admin_url));
+        crate::print_line(&format!(
+            "\n  the marketplace   {}\n  operators         {}\n",
+            ready.url, ready.admin_url
+        ));
         crate::print_line("  try: nexus seed, then nexus invocations list; Ctrl-C stops\n");
     }
 }

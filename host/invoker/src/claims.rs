@@ -44,7 +44,10 @@ pub(crate) struct Ticket {
 impl Claims {
     /// `secret` keys the hashes; the same on every node of a database.
     pub(crate) fn new(secret: &[u8]) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret), running: Arc::default() }
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            running: Arc::default(),
+        }
     }
 
     /// The claim of a call, when it has a key.
@@ -55,7 +58,11 @@ impl Claims {
             Identity::Verified(claims) => claims.subject.as_str(),
             Identity::Anonymous | Identity::Invalid(_) => "",
         };
-        let content_type = request.headers.iter().find(|(name, _)| name == "content-type").map_or("", |(_, value)| value);
+        let content_type = request
+            .headers
+            .iter()
+            .find(|(name, _)| name == "content-type")
+            .map_or("", |(_, value)| value);
         let key = self.hash(&[
             call.component.as_str().as_bytes(),
             request.method.as_bytes(),
@@ -70,7 +77,11 @@ impl Claims {
             content_type.as_bytes(),
             &request.body,
         ]);
-        Some(Claim { key, fingerprint, expires_ms: now_ms + KEY_RETENTION_MS })
+        Some(Claim {
+            key,
+            fingerprint,
+            expires_ms: now_ms + KEY_RETENTION_MS,
+        })
     }
 
     fn hash(&self, parts: &[&[u8]]) -> [u8; 32] {
@@ -95,8 +106,19 @@ impl Claims {
             };
         }
         let (sender, outcome) = watch::channel(None);
-        running.insert(claim.key, Running { fingerprint: claim.fingerprint, invocation, outcome });
-        Entered::First(Ticket { key: claim.key, outcome: sender, running: Arc::clone(&self.running) })
+        running.insert(
+            claim.key,
+            Running {
+                fingerprint: claim.fingerprint,
+                invocation,
+                outcome,
+            },
+        );
+        Entered::First(Ticket {
+            key: claim.key,
+            outcome: sender,
+            running: Arc::clone(&self.running),
+        })
     }
 }
 
@@ -129,7 +151,10 @@ mod tests {
                 path: "/api/v1/order/buyer/checkout".into(),
                 query: String::new(),
                 headers: Vec::new(),
-                identity: Identity::Verified(TokenClaims { subject: subject.into(), payload: "{}".into() }),
+                identity: Identity::Verified(TokenClaims {
+                    subject: subject.into(),
+                    payload: "{}".into(),
+                }),
                 peer: "127.0.0.1".into(),
                 body: body.as_bytes().to_vec().into(),
             },
@@ -157,7 +182,9 @@ mod tests {
         let claim = claims.claim(&call("a", "k", "x"), 0).unwrap();
         let other = claims.claim(&call("a", "k", "y"), 0).unwrap();
         let id = InvocationId::new(1, [0; 10]);
-        let Entered::First(ticket) = claims.enter(&claim, id) else { panic!("not first") };
+        let Entered::First(ticket) = claims.enter(&claim, id) else {
+            panic!("not first")
+        };
         assert!(matches!(claims.enter(&claim, id), Entered::Joins(..)));
         assert!(matches!(claims.enter(&other, id), Entered::Mismatch));
         drop(ticket);

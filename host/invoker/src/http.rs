@@ -41,9 +41,13 @@ async fn handle(inner: &Arc<Inner>, call: HttpCall) -> HttpOutcome {
         Entered::Joins(invocation, mut first) => {
             let told = tokio::time::timeout(JOIN_WAIT, first.wait_for(Option::is_some)).await;
             match told.map(|told| told.ok().and_then(|told| told.clone())) {
-                Ok(Some(HttpOutcome::Response { invocation, response, .. })) => {
-                    HttpOutcome::Response { invocation, response, replayed: true }
-                }
+                Ok(Some(HttpOutcome::Response {
+                    invocation, response, ..
+                })) => HttpOutcome::Response {
+                    invocation,
+                    response,
+                    replayed: true,
+                },
                 Ok(Some(outcome)) => outcome,
                 // The first caller left; what it began may go on.
                 Ok(None) => join(inner, &claim).await.unwrap_or(HttpOutcome::KeyInProgress {
@@ -51,7 +55,11 @@ async fn handle(inner: &Arc<Inner>, call: HttpCall) -> HttpOutcome {
                     paused: false,
                     retry_after_s: 1,
                 }),
-                Err(_) => HttpOutcome::KeyInProgress { invocation, paused: false, retry_after_s: 1 },
+                Err(_) => HttpOutcome::KeyInProgress {
+                    invocation,
+                    paused: false,
+                    retry_after_s: 1,
+                },
             }
         }
     }
@@ -78,14 +86,19 @@ async fn run(inner: &Arc<Inner>, call: HttpCall, claim: Option<Claim>) -> HttpOu
     };
     let salt = call.sensitive.then(|| inner.rng.bytes());
     let run = Run::fresh(Arc::clone(inner), invocation, deployment, header, salt, claim.clone());
-    let caller = Caller { progress: run.progress() };
+    let caller = Caller {
+        progress: run.progress(),
+    };
     let (sender, receiver) = oneshot::channel();
     inner.spawn(run, move |ended| {
         // The caller may be gone; nobody else needs to know.
         let _ = sender.send(ended);
     });
     let ended = tokio::time::timeout(wait, receiver).await;
-    let pending = HttpOutcome::Pending { invocation, retry_after_s: 1 };
+    let pending = HttpOutcome::Pending {
+        invocation,
+        retry_after_s: 1,
+    };
     match ended {
         Ok(Ok(Ended::Output(Output::Http(response)))) => {
             // Nothing of a refusal is stored under its key. But the key may be taken, and what was refused was only a
@@ -96,10 +109,16 @@ async fn run(inner: &Arc<Inner>, call: HttpCall, claim: Option<Claim>) -> HttpOu
             {
                 return outcome;
             }
-            HttpOutcome::Response { invocation, response, replayed: false }
+            HttpOutcome::Response {
+                invocation,
+                response,
+                replayed: false,
+            }
         }
         Ok(Ok(Ended::KeyTaken)) => match &claim {
-            Some(claim) => join(inner, claim).await.unwrap_or(HttpOutcome::Overloaded { retry_after_s: 1 }),
+            Some(claim) => join(inner, claim)
+                .await
+                .unwrap_or(HttpOutcome::Overloaded { retry_after_s: 1 }),
             None => HttpOutcome::Failed { invocation },
         },
         Ok(Ok(Ended::Failed(Fault::Overloaded(_) | Fault::Transient(_) | Fault::RepeatTransaction(_)))) => {
@@ -142,9 +161,17 @@ async fn join(inner: &Arc<Inner>, claim: &Claim) -> Option<HttpOutcome> {
         }
         let (response, paused) = stored(inner, owner.invocation).await;
         if let Some(response) = response {
-            return Some(HttpOutcome::Response { invocation: owner.invocation, response, replayed: true });
+            return Some(HttpOutcome::Response {
+                invocation: owner.invocation,
+                response,
+                replayed: true,
+            });
         }
-        let in_progress = HttpOutcome::KeyInProgress { invocation: owner.invocation, paused, retry_after_s: 1 };
+        let in_progress = HttpOutcome::KeyInProgress {
+            invocation: owner.invocation,
+            paused,
+            retry_after_s: 1,
+        };
         if paused {
             return Some(in_progress);
         }
@@ -161,7 +188,11 @@ async fn elsewhere(inner: &Arc<Inner>, invocation: InvocationId, wait: Duration)
         loop {
             let (response, paused) = stored(inner, invocation).await;
             if let Some(response) = response {
-                return Some(HttpOutcome::Response { invocation, response, replayed: false });
+                return Some(HttpOutcome::Response {
+                    invocation,
+                    response,
+                    replayed: false,
+                });
             }
             if paused {
                 return None;

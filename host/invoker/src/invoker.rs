@@ -67,7 +67,15 @@ const CAPACITY_WAIT: Duration = Duration::from_secs(1);
 impl Invoker {
     /// Nothing runs yet.
     pub fn new(options: InvokerOptions) -> Self {
-        let InvokerOptions { store, runtime, deployment, clock, rng, claim_secret, max_attempts } = options;
+        let InvokerOptions {
+            store,
+            runtime,
+            deployment,
+            clock,
+            rng,
+            claim_secret,
+            max_attempts,
+        } = options;
         let inner = Inner {
             store,
             clock,
@@ -100,7 +108,10 @@ impl Invoker {
             }
         };
         if tokio::time::timeout(patience, drained).await.is_err() {
-            tracing::warn!(open = self.inner.here.lock().len(), "stopping with open invocations; another start finishes them");
+            tracing::warn!(
+                open = self.inner.here.lock().len(),
+                "stopping with open invocations; another start finishes them"
+            );
         }
         self.inner.tasks.lock().abort_all();
     }
@@ -131,10 +142,18 @@ impl Inner {
         if let Some(deployment) = self.pinned.lock().get(&number) {
             return Ok(Arc::clone(deployment));
         }
-        let stored = self.store.deployment(number).await.map_err(|error| Fault::Transient(error.to_string()))?;
+        let stored = self
+            .store
+            .deployment(number)
+            .await
+            .map_err(|error| Fault::Transient(error.to_string()))?;
         let mut revisions = Vec::new();
         for (component, digest) in stored.components {
-            let wasm = self.store.revision(digest).await.map_err(|error| Fault::Transient(error.to_string()))?;
+            let wasm = self
+                .store
+                .revision(digest)
+                .await
+                .map_err(|error| Fault::Transient(error.to_string()))?;
             revisions.push((component, digest, wasm));
         }
         let deployment = self.runtime.deploy(number, revisions).await;
@@ -165,7 +184,10 @@ impl Inner {
         while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
             // Removed on every way out, a panic included.
-            let _here = Here { inner: &inner, invocation };
+            let _here = Here {
+                inner: &inner,
+                invocation,
+            };
             then(run.drive().await);
         });
     }

@@ -36,7 +36,11 @@ impl Invoker {
                 Ok(())
             }
             InvocationStatus::Running | InvocationStatus::Suspended => Ok(()),
-            status => Err(OperateError::State { status, expected: InvocationStatus::Paused, verb: "resumed" }),
+            status => Err(OperateError::State {
+                status,
+                expected: InvocationStatus::Paused,
+                verb: "resumed",
+            }),
         }
     }
 
@@ -44,11 +48,19 @@ impl Invoker {
     pub async fn pause(&self, invocation: InvocationId) -> Result<(), OperateError> {
         match self.status(invocation).await? {
             InvocationStatus::Running | InvocationStatus::Suspended => {
-                let cause = Cause { position: None, text: "paused by an operator".into(), trap: false };
+                let cause = Cause {
+                    position: None,
+                    text: "paused by an operator".into(),
+                    trap: false,
+                };
                 self.inner.pause(invocation, cause).await.map_err(OperateError::Store)
             }
             InvocationStatus::Paused => Ok(()),
-            status => Err(OperateError::State { status, expected: InvocationStatus::Running, verb: "paused" }),
+            status => Err(OperateError::State {
+                status,
+                expected: InvocationStatus::Running,
+                verb: "paused",
+            }),
         }
     }
 

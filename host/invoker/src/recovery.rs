@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::{
-    Append, AppendError, AppendJournal, Body, Cause, Claim, Entry, FenceReason, Header, InvocationStatus, Machine, Start, encode,
+    Append, AppendError, AppendJournal, Body, Cause, Claim, Entry, FenceReason, Header, InvocationStatus, Machine,
+    Start, encode,
 };
 use host_store::{Fence, Loaded};
 use host_types::InvocationId;
@@ -72,7 +73,10 @@ impl Inner {
             if loaded.row.status == InvocationStatus::Paused || loaded.row.node != Some(self.store.node()) {
                 return Outcome::Elsewhere;
             }
-            match self.append_fence(loaded, FenceReason::TakeOver, InvocationStatus::Running, 0).await {
+            match self
+                .append_fence(loaded, FenceReason::TakeOver, InvocationStatus::Running, 0)
+                .await
+            {
                 Ok(recovered) => return Outcome::Ours(Box::new(recovered)),
                 Err(AppendError::Fenced) => continue,
                 Err(AppendError::KeyTaken | AppendError::Unknown(_)) => tokio::time::sleep(PAUSE).await,
@@ -98,7 +102,9 @@ impl Inner {
                     }
                 }
                 Ok(_) => return None,
-                Err(error) => tracing::warn!(invocation.id = %invocation, %error, "the database does not answer; trying again"),
+                Err(error) => {
+                    tracing::warn!(invocation.id = %invocation, %error, "the database does not answer; trying again")
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -116,15 +122,22 @@ impl Inner {
         if loaded.row.status.is_final() || output(&loaded.entries).is_some() {
             return None;
         }
-        self.append_fence(loaded, reason, InvocationStatus::Running, 0).await.ok()
+        self.append_fence(loaded, reason, InvocationStatus::Running, 0)
+            .await
+            .ok()
     }
 
     /// Pauses an invocation, whoever runs it: that attempt's next append fails.
     pub(crate) async fn pause(&self, invocation: InvocationId, cause: Cause) -> Result<(), String> {
         loop {
             let loaded = self.store.load(invocation).await.map_err(|error| error.to_string())?;
-            let Some(loaded) = loaded.filter(|loaded| !loaded.row.status.is_final()) else { return Ok(()) };
-            match self.append_fence(loaded, FenceReason::Pause(cause.clone()), InvocationStatus::Paused, 0).await {
+            let Some(loaded) = loaded.filter(|loaded| !loaded.row.status.is_final()) else {
+                return Ok(());
+            };
+            match self
+                .append_fence(loaded, FenceReason::Pause(cause.clone()), InvocationStatus::Paused, 0)
+                .await
+            {
                 Ok(_) => return Ok(()),
                 Err(AppendError::Fenced) => continue,
                 Err(error) => return Err(error.to_string()),
@@ -148,8 +161,14 @@ impl Inner {
             FenceReason::TakeOver => (row.failures, row.cause),
             FenceReason::Resume => (0, None),
         };
-        let fence =
-            Entry { index: entries.len() as u32, body: Body::Fence { attempt: attempts, node: self.store.node(), reason } };
+        let fence = Entry {
+            index: entries.len() as u32,
+            body: Body::Fence {
+                attempt: attempts,
+                node: self.store.node(),
+                reason,
+            },
+        };
         let seal = self.store.seal(invocation, row.erasure_salt);
         let body = encode(&fence, &*seal);
         self.store
@@ -168,7 +187,12 @@ impl Inner {
             .await?;
         entries.push(fence);
         match Machine::replay(entries) {
-            Ok(machine) => Ok(Recovered { invocation, machine, salt: row.erasure_salt, attempts }),
+            Ok(machine) => Ok(Recovered {
+                invocation,
+                machine,
+                salt: row.erasure_salt,
+                attempts,
+            }),
             Err(error) => {
                 tracing::error!(invocation.id = %invocation, error, "a stored history is no history");
                 Err(AppendError::Unknown(error))
@@ -184,7 +208,10 @@ impl Inner {
         claim: Option<Claim>,
     ) -> Result<(), AppendError> {
         let seal = self.store.seal(invocation, salt);
-        let started = Entry { index: 0, body: Body::Started(Box::new(header.clone())) };
+        let started = Entry {
+            index: 0,
+            body: Body::Started(Box::new(header.clone())),
+        };
         let start = Start {
             component: header.component.clone(),
             function: header.function.clone(),
@@ -237,7 +264,18 @@ pub(crate) async fn run_fenced(inner: &Arc<Inner>, invocation: InvocationId) -> 
     };
     let (salt, attempts) = (loaded.row.erasure_salt, loaded.row.attempt);
     match Machine::replay(loaded.entries) {
-        Ok(machine) => begin(inner, Recovered { invocation, machine, salt, attempts }).await,
+        Ok(machine) => {
+            begin(
+                inner,
+                Recovered {
+                    invocation,
+                    machine,
+                    salt,
+                    attempts,
+                },
+            )
+            .await
+        }
         Err(error) => {
             tracing::error!(invocation.id = %invocation, error, "a stored history is no history");
             false
@@ -250,7 +288,10 @@ async fn begin(inner: &Arc<Inner>, recovered: Recovered) -> bool {
     let number = recovered.machine.header().deployment;
     match inner.pinned(number).await {
         Ok(deployment) => {
-            inner.spawn(crate::run::Run::continued(Arc::clone(inner), deployment, recovered), |_| ());
+            inner.spawn(
+                crate::run::Run::continued(Arc::clone(inner), deployment, recovered),
+                |_| (),
+            );
             true
         }
         Err(error) => {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use host_journal::{Body, Cause, Claim, Decision, Entry, FenceReason, Header, InvocationStatus, Machine, Payload, Start, decide};
+use host_journal::{
+    Body, Cause, Claim, Decision, Entry, FenceReason, Header, InvocationStatus, Machine, Payload, Start, decide,
+};
 use host_recorder::{Attempt, AttemptOptions, SCHEDULED_FUNCTION, ScheduledInput};
 use host_runtime::Deployment;
 use host_types::{Fault, HttpRequest, HttpResponse, InvocationId};
@@ -74,7 +76,10 @@ impl Progress {
     }
 
     pub(crate) fn is_durable(&self) -> bool {
-        self.attempt.lock().as_ref().is_some_and(|attempt| attempt.may_be_durable())
+        self.attempt
+            .lock()
+            .as_ref()
+            .is_some_and(|attempt| attempt.may_be_durable())
     }
 
     async fn abandoned(&self, attempt: &Attempt) {
@@ -112,13 +117,38 @@ impl Run {
         };
         let machine = Machine::start(header);
         let (start, progress) = (Some(start), Arc::default());
-        Self { inner, invocation, deployment, machine, start, claim, salt, attempts: 0, progress }
+        Self {
+            inner,
+            invocation,
+            deployment,
+            machine,
+            start,
+            claim,
+            salt,
+            attempts: 0,
+            progress,
+        }
     }
 
     /// An invocation whose fence this node has just appended.
     pub(crate) fn continued(inner: Arc<Inner>, deployment: Arc<Deployment>, recovered: Recovered) -> Self {
-        let Recovered { invocation, machine, salt, attempts } = recovered;
-        Self { inner, invocation, deployment, machine, start: None, claim: None, salt, attempts, progress: Arc::default() }
+        let Recovered {
+            invocation,
+            machine,
+            salt,
+            attempts,
+        } = recovered;
+        Self {
+            inner,
+            invocation,
+            deployment,
+            machine,
+            start: None,
+            claim: None,
+            salt,
+            attempts,
+            progress: Arc::default(),
+        }
     }
 
     pub(crate) fn invocation(&self) -> InvocationId {
@@ -153,12 +183,10 @@ impl Run {
                     continue;
                 }
                 Fault::KeyTaken => return Ended::KeyTaken,
-                Fault::CommitUnknown(_) | Fault::Fenced => {
-                    match self.recover().await {
-                        Some(ended) => return ended,
-                        None => continue,
-                    }
-                }
+                Fault::CommitUnknown(_) | Fault::Fenced => match self.recover().await {
+                    Some(ended) => return ended,
+                    None => continue,
+                },
                 fault if !self.machine.is_durable() => {
                     tracing::warn!(
                         invocation.id = %self.invocation, component.id = %self.machine.header().component, %fault,
@@ -202,7 +230,11 @@ impl Run {
         let result = match result {
             Ok(output) => {
                 let keep = !matches!(&output, Output::Http(response) if response.status >= 400);
-                attempt.finish(encode(&output), keep).await.map(|()| output).map_err(Some)
+                attempt
+                    .finish(encode(&output), keep)
+                    .await
+                    .map(|()| output)
+                    .map_err(Some)
             }
             Err(Some(fault)) => Err(Some(attempt.fail(fault))),
             Err(None) => Err(None),
@@ -236,8 +268,11 @@ impl Run {
         let mut failures = failures_in_a_row(&self.machine);
         failures.push(cause.clone());
         let policy = self.inner.retry_policy(&self.machine.header().component);
-        let decision =
-            if fault.is_transient() { decide(policy, &failures, self.inner.rng.below(u64::MAX)) } else { Decision::Pause };
+        let decision = if fault.is_transient() {
+            decide(policy, &failures, self.inner.rng.below(u64::MAX))
+        } else {
+            Decision::Pause
+        };
         let (reason, status, delay_ms) = match decision {
             Decision::Retry { delay_ms } => (FenceReason::Retry(cause), InvocationStatus::Running, delay_ms),
             Decision::Pause => (FenceReason::Pause(cause), InvocationStatus::Paused, 0),
@@ -258,7 +293,11 @@ impl Run {
 
     /// An append failed, or nobody knows: fence, reload, replay.
     async fn recover(&mut self) -> Option<Ended> {
-        match self.inner.recover(self.invocation, self.machine.header(), self.salt, self.claim.take()).await {
+        match self
+            .inner
+            .recover(self.invocation, self.machine.header(), self.salt, self.claim.take())
+            .await
+        {
             crate::recovery::Outcome::Ours(recovered) => {
                 self.take(*recovered);
                 None
@@ -282,11 +321,16 @@ async fn call(deployment: &Arc<Deployment>, attempt: &Arc<Attempt>, header: &Hea
     match header.function.as_str() {
         HTTP_FUNCTION => {
             let request: HttpRequest = minicbor::decode(&header.input).map_err(malformed)?;
-            deployment.call_http(attempt.recorder(), &header.component, request).await.map(Output::Http)
+            deployment
+                .call_http(attempt.recorder(), &header.component, request)
+                .await
+                .map(Output::Http)
         }
         SCHEDULED_FUNCTION => {
             let input: ScheduledInput = minicbor::decode(&header.input).map_err(malformed)?;
-            let result = deployment.call_scheduled(attempt.recorder(), &header.component, input).await?;
+            let result = deployment
+                .call_scheduled(attempt.recorder(), &header.component, input)
+                .await?;
             Ok(Output::Scheduled(result.err()))
         }
         other => Err(Fault::Guest(format!("nothing answers {other}"))),
@@ -300,8 +344,14 @@ fn failures_in_a_row(machine: &Machine) -> Vec<Cause> {
         .iter()
         .rev()
         .map_while(|Entry { body, .. }| match body {
-            Body::Fence { reason: FenceReason::Retry(cause), .. } => Some(Some(cause.clone())),
-            Body::Fence { reason: FenceReason::TakeOver, .. } => Some(None),
+            Body::Fence {
+                reason: FenceReason::Retry(cause),
+                ..
+            } => Some(Some(cause.clone())),
+            Body::Fence {
+                reason: FenceReason::TakeOver,
+                ..
+            } => Some(None),
             _ => None,
         })
         .flatten()
@@ -313,5 +363,7 @@ fn failures_in_a_row(machine: &Machine) -> Vec<Cause> {
 /// A value of ours as a payload.
 pub(crate) fn encode<T: Encode<()>>(value: &T) -> Payload {
     // Plain fields into a vector: there is nothing that could fail.
-    minicbor::to_vec(value).expect("a recorded value has an encoding").into()
+    minicbor::to_vec(value)
+        .expect("a recorded value has an encoding")
+        .into()
 }

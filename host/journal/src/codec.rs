@@ -97,14 +97,26 @@ fn write(e: &mut Encoder<Vec<u8>>, entry: &Entry, seal: &dyn Seal) -> Written {
     match &entry.body {
         Body::Started(header) => {
             e.array(9)?.u32(FORMAT)?.u8(kind::STARTED)?;
-            e.str(header.component.as_str())?.str(&header.function)?.i64(header.deployment.0)?;
-            e.u64(header.memory_limit_bytes)?.u64(header.started_ms)?.str(&header.trace_parent)?;
+            e.str(header.component.as_str())?
+                .str(&header.function)?
+                .i64(header.deployment.0)?;
+            e.u64(header.memory_limit_bytes)?
+                .u64(header.started_ms)?
+                .str(&header.trace_parent)?;
             let mut secret = Encoder::new(Vec::with_capacity(header.input.len() + 128));
-            secret.array(3)?.bytes(&header.seed.to_bytes())?.str(&header.subject)?.bytes(&header.input)?;
+            secret
+                .array(3)?
+                .bytes(&header.seed.to_bytes())?
+                .str(&header.subject)?
+                .bytes(&header.input)?;
             e.bytes(&sealed(secret.writer()))?;
         }
         Body::Fence { attempt, node, reason } => {
-            e.array(6)?.u32(FORMAT)?.u8(kind::FENCE)?.u32(*attempt)?.bytes(node.0.as_bytes())?;
+            e.array(6)?
+                .u32(FORMAT)?
+                .u8(kind::FENCE)?
+                .u32(*attempt)?
+                .bytes(node.0.as_bytes())?;
             let (code, cause) = match reason {
                 FenceReason::TakeOver => (0, None),
                 FenceReason::Retry(cause) => (1, Some(cause)),
@@ -114,13 +126,27 @@ fn write(e: &mut Encoder<Vec<u8>>, entry: &Entry, seal: &dyn Seal) -> Written {
             e.u8(code)?;
             match cause {
                 None => e.null()?.ok(),
-                Some(cause) => {
-                    e.array(3)?.encode(&cause.position)?.str(&cause.text)?.bool(cause.trap)?.ok()
-                }
+                Some(cause) => e
+                    .array(3)?
+                    .encode(&cause.position)?
+                    .str(&cause.text)?
+                    .bool(cause.trap)?
+                    .ok(),
             }?;
         }
-        Body::Command { position, kind, target, arguments, answer } => {
-            e.array(7)?.u32(FORMAT)?.u8(kind::COMMAND)?.encode(position)?.u8(command_code(*kind))?.str(target)?;
+        Body::Command {
+            position,
+            kind,
+            target,
+            arguments,
+            answer,
+        } => {
+            e.array(7)?
+                .u32(FORMAT)?
+                .u8(kind::COMMAND)?
+                .encode(position)?
+                .u8(command_code(*kind))?
+                .str(target)?;
             e.bytes(&arguments.0)?;
             match answer {
                 None => e.null()?,
@@ -128,7 +154,11 @@ fn write(e: &mut Encoder<Vec<u8>>, entry: &Entry, seal: &dyn Seal) -> Written {
             };
         }
         Body::Completion { position, answer } => {
-            e.array(4)?.u32(FORMAT)?.u8(kind::COMPLETION)?.encode(position)?.bytes(&sealed(answer))?;
+            e.array(4)?
+                .u32(FORMAT)?
+                .u8(kind::COMPLETION)?
+                .encode(position)?
+                .bytes(&sealed(answer))?;
         }
         Body::Output(output) => {
             e.array(3)?.u32(FORMAT)?.u8(kind::OUTPUT)?.bytes(&sealed(output))?;
@@ -139,10 +169,18 @@ fn write(e: &mut Encoder<Vec<u8>>, entry: &Entry, seal: &dyn Seal) -> Written {
 
 /// The entry of this index from its stored bytes. Any bytes are an entry or an error.
 pub fn decode(index: u32, body: &[u8], seal: &dyn Seal) -> Result<Entry, DecodeError> {
-    let malformed = |error: minicbor::decode::Error| DecodeError::Malformed { index, reason: error.to_string() };
-    let reject = |reason: &str| DecodeError::Malformed { index, reason: reason.to_owned() };
+    let malformed = |error: minicbor::decode::Error| DecodeError::Malformed {
+        index,
+        reason: error.to_string(),
+    };
+    let reject = |reason: &str| DecodeError::Malformed {
+        index,
+        reason: reason.to_owned(),
+    };
     let open = |sealed: &[u8]| {
-        let packed = seal.open(index, sealed).map_err(|source| DecodeError::Sealed { index, source })?;
+        let packed = seal
+            .open(index, sealed)
+            .map_err(|source| DecodeError::Sealed { index, source })?;
         unpack(packed).ok_or_else(|| reject("payload"))
     };
     let mut d = Decoder::new(body);
@@ -152,7 +190,13 @@ pub fn decode(index: u32, body: &[u8], seal: &dyn Seal) -> Result<Entry, DecodeE
         return Err(DecodeError::UnknownFormat { index, format });
     }
     let kind = d.u8().map_err(malformed)?;
-    let expect = |expected: u64| if length == expected { Ok(()) } else { Err(reject("number of fields")) };
+    let expect = |expected: u64| {
+        if length == expected {
+            Ok(())
+        } else {
+            Err(reject("number of fields"))
+        }
+    };
     let body = match kind {
         kind::STARTED => {
             expect(9)?;
@@ -196,7 +240,11 @@ pub fn decode(index: u32, body: &[u8], seal: &dyn Seal) -> Result<Entry, DecodeE
                 }
                 let position: Option<Position> = d.decode().map_err(malformed)?;
                 let text = d.str().map_err(malformed)?.to_owned();
-                Some(Cause { position, text, trap: d.bool().map_err(malformed)? })
+                Some(Cause {
+                    position,
+                    text,
+                    trap: d.bool().map_err(malformed)?,
+                })
             };
             let reason = match (code, cause) {
                 (0, None) => FenceReason::TakeOver,
@@ -212,17 +260,30 @@ pub fn decode(index: u32, body: &[u8], seal: &dyn Seal) -> Result<Entry, DecodeE
             let position = d.decode().map_err(malformed)?;
             let kind = command_kind(d.u8().map_err(malformed)?).ok_or_else(|| reject("command kind"))?;
             let target = d.str().map_err(malformed)?.to_owned();
-            let arguments = d.bytes().map_err(malformed)?.try_into().map_err(|_| reject("argument hash"))?;
+            let arguments = d
+                .bytes()
+                .map_err(malformed)?
+                .try_into()
+                .map_err(|_| reject("argument hash"))?;
             let answer = match d.datatype().map_err(malformed)? {
                 Type::Null => None,
                 _ => Some(open(d.bytes().map_err(malformed)?)?),
             };
-            Body::Command { position, kind, target, arguments: ArgumentHash(arguments), answer }
+            Body::Command {
+                position,
+                kind,
+                target,
+                arguments: ArgumentHash(arguments),
+                answer,
+            }
         }
         kind::COMPLETION => {
             expect(4)?;
             let position = d.decode().map_err(malformed)?;
-            Body::Completion { position, answer: open(d.bytes().map_err(malformed)?)? }
+            Body::Completion {
+                position,
+                answer: open(d.bytes().map_err(malformed)?)?,
+            }
         }
         kind::OUTPUT => {
             expect(3)?;
@@ -309,12 +370,19 @@ mod tests {
     }
 
     fn position() -> Position {
-        Position { scope: Scope::root().child(4).child(0), number: 9 }
+        Position {
+            scope: Scope::root().child(4).child(0),
+            number: 9,
+        }
     }
 
     fn entries() -> Vec<Entry> {
         let node = NodeId::new(1, [3; 10]);
-        let cause = Cause { position: Some(position()), text: "boom".into(), trap: true };
+        let cause = Cause {
+            position: Some(position()),
+            text: "boom".into(),
+            trap: true,
+        };
         let bodies = vec![
             Body::Started(Box::new(Header {
                 component: ComponentId::from("order"),
@@ -327,10 +395,29 @@ mod tests {
                 memory_limit_bytes: 64 << 20,
                 started_ms: 1_700_000_000_000,
             })),
-            Body::Fence { attempt: 1, node, reason: FenceReason::TakeOver },
-            Body::Fence { attempt: 2, node, reason: FenceReason::Retry(cause.clone()) },
-            Body::Fence { attempt: 2, node, reason: FenceReason::Pause(Cause { position: None, ..cause }) },
-            Body::Fence { attempt: 3, node, reason: FenceReason::Resume },
+            Body::Fence {
+                attempt: 1,
+                node,
+                reason: FenceReason::TakeOver,
+            },
+            Body::Fence {
+                attempt: 2,
+                node,
+                reason: FenceReason::Retry(cause.clone()),
+            },
+            Body::Fence {
+                attempt: 2,
+                node,
+                reason: FenceReason::Pause(Cause {
+                    position: None,
+                    ..cause
+                }),
+            },
+            Body::Fence {
+                attempt: 3,
+                node,
+                reason: FenceReason::Resume,
+            },
             Body::Command {
                 position: position(),
                 kind: CommandKind::External,
@@ -338,10 +425,20 @@ mod tests {
                 arguments: ArgumentHash([5; 16]),
                 answer: None,
             },
-            Body::Completion { position: position(), answer: Payload::from(vec![7; 10_000]) },
+            Body::Completion {
+                position: position(),
+                answer: Payload::from(vec![7; 10_000]),
+            },
             Body::Output(Payload::from_static(b"")),
         ];
-        bodies.into_iter().enumerate().map(|(index, body)| Entry { index: index as u32, body }).collect()
+        bodies
+            .into_iter()
+            .enumerate()
+            .map(|(index, body)| Entry {
+                index: index as u32,
+                body,
+            })
+            .collect()
     }
 
     #[test]
@@ -353,21 +450,33 @@ mod tests {
 
     #[test]
     fn a_long_payload_is_compressed() {
-        let long = Entry { index: 0, body: Body::Output(Payload::from(vec![7; 100_000])) };
+        let long = Entry {
+            index: 0,
+            body: Body::Output(Payload::from(vec![7; 100_000])),
+        };
         assert!(encode(&long, &Marked).len() < 2_000);
     }
 
     #[test]
     fn an_entry_moved_to_another_index_is_refused() {
-        let output = Entry { index: 3, body: Body::Output(Payload::from_static(b"out")) };
-        assert!(matches!(decode(4, &encode(&output, &Marked), &Marked), Err(DecodeError::Sealed { index: 4, .. })));
+        let output = Entry {
+            index: 3,
+            body: Body::Output(Payload::from_static(b"out")),
+        };
+        assert!(matches!(
+            decode(4, &encode(&output, &Marked), &Marked),
+            Err(DecodeError::Sealed { index: 4, .. })
+        ));
     }
 
     #[test]
     fn a_later_format_is_named() {
         let mut body = encode(&entries()[1], &Marked);
         body[1] = 2;
-        assert_eq!(decode(0, &body, &Marked), Err(DecodeError::UnknownFormat { index: 0, format: 2 }));
+        assert_eq!(
+            decode(0, &body, &Marked),
+            Err(DecodeError::UnknownFormat { index: 0, format: 2 })
+        );
     }
 
     proptest! {

@@ -20,7 +20,10 @@ pub struct Seed {
 impl Seed {
     /// Takes the bits.
     pub fn new(bytes: [u8; 32]) -> Self {
-        Self { bytes, key: hmac::Key::new(hmac::HMAC_SHA256, &bytes) }
+        Self {
+            bytes,
+            key: hmac::Key::new(hmac::HMAC_SHA256, &bytes),
+        }
     }
 
     /// The bits, for storing.
@@ -55,18 +58,26 @@ impl Seed {
 
     /// The key a foreign system can recognise a repeated request by. Stable over attempts, and no one can guess it.
     pub fn effect_key(&self, invocation: InvocationId, position: &Position) -> String {
-        let digest = self.digest(b"effect", &[
-            invocation.0.as_bytes(),
-            &position.scope.to_bytes(),
-            &position.number.to_be_bytes(),
-        ]);
+        let digest = self.digest(
+            b"effect",
+            &[
+                invocation.0.as_bytes(),
+                &position.scope.to_bytes(),
+                &position.number.to_be_bytes(),
+            ],
+        );
         Uuid::from_bytes(digest).to_string()
     }
 
     fn stream(&self, purpose: &[u8], position: &Position) -> ChaCha20Rng {
         let scope = position.scope.to_bytes();
         let mut context = hmac::Context::with_key(&self.key);
-        for part in [purpose, &(scope.len() as u32).to_be_bytes(), &scope, &position.number.to_be_bytes()] {
+        for part in [
+            purpose,
+            &(scope.len() as u32).to_be_bytes(),
+            &scope,
+            &position.number.to_be_bytes(),
+        ] {
             context.update(part);
         }
         let mut key = [0; 32];
@@ -104,7 +115,10 @@ mod tests {
     use super::*;
 
     fn at(number: u32) -> Position {
-        Position { scope: Scope::root().child(3), number }
+        Position {
+            scope: Scope::root().child(3),
+            number,
+        }
     }
 
     #[test]

@@ -70,7 +70,10 @@ pub struct Machine {
 impl Machine {
     /// A fresh invocation: nothing is durable.
     pub fn start(header: Header) -> Self {
-        let first = Entry { index: 0, body: Body::Started(Box::new(header.clone())) };
+        let first = Entry {
+            index: 0,
+            body: Body::Started(Box::new(header.clone())),
+        };
         Self::with_log(header, vec![first], 0)
     }
 
@@ -116,7 +119,17 @@ impl Machine {
         match &entry.body {
             Body::Command { position, answer, .. } => {
                 let completion = answer.as_ref().map(|_| at);
-                if self.records.insert(position.clone(), Record { command: at, completion }).is_some() {
+                if self
+                    .records
+                    .insert(
+                        position.clone(),
+                        Record {
+                            command: at,
+                            completion,
+                        },
+                    )
+                    .is_some()
+                {
                     return Err(format!("two commands are recorded at {position}"));
                 }
                 let cursor = self.cursors.entry(position.scope.clone()).or_default();
@@ -124,7 +137,10 @@ impl Machine {
                 self.payload_bytes += answer.as_ref().map_or(0, |answer| answer.len());
             }
             Body::Completion { position, answer } => {
-                let record = self.records.get_mut(position).ok_or_else(|| format!("an answer at {position}, where no command is"))?;
+                let record = self
+                    .records
+                    .get_mut(position)
+                    .ok_or_else(|| format!("an answer at {position}, where no command is"))?;
                 record.completion = Some(at);
                 self.payload_bytes += answer.len();
             }
@@ -202,7 +218,13 @@ impl Machine {
         // Calls and external effects stand in the record before what they lead to; the others are noted with their answer.
         if matches!(kind, CommandKind::Call | CommandKind::External | CommandKind::Wait) {
             let answer = None;
-            self.note(Body::Command { position: position.clone(), kind, target: target.to_owned(), arguments, answer })?;
+            self.note(Body::Command {
+                position: position.clone(),
+                kind,
+                target: target.to_owned(),
+                arguments,
+                answer,
+            })?;
         }
         Ok(Step::Perform(position))
     }
@@ -215,7 +237,12 @@ impl Machine {
         target: &str,
         arguments: ArgumentHash,
     ) -> Result<Step, Fault> {
-        let Body::Command { kind: was_kind, target: was_target, arguments: was_arguments, .. } = &self.log[record.command].body
+        let Body::Command {
+            kind: was_kind,
+            target: was_target,
+            arguments: was_arguments,
+            ..
+        } = &self.log[record.command].body
         else {
             unreachable!("a record points at a command");
         };
@@ -227,9 +254,12 @@ impl Machine {
             });
         }
         Ok(match record.completion.map(|at| &self.log[at].body) {
-            Some(Body::Command { answer: Some(answer), .. } | Body::Completion { answer, .. }) => {
-                Step::Recorded(answer.clone())
-            }
+            Some(
+                Body::Command {
+                    answer: Some(answer), ..
+                }
+                | Body::Completion { answer, .. },
+            ) => Step::Recorded(answer.clone()),
             _ if kind == CommandKind::External => Step::InDoubt(position.clone()),
             _ => Step::Perform(position.clone()),
         })
@@ -248,13 +278,23 @@ impl Machine {
         if self.records.contains_key(&position) {
             self.note(Body::Completion { position, answer })
         } else {
-            self.note(Body::Command { position, kind, target: target.to_owned(), arguments, answer: Some(answer) })
+            self.note(Body::Command {
+                position,
+                kind,
+                target: target.to_owned(),
+                arguments,
+                answer: Some(answer),
+            })
         }
     }
 
     fn note(&mut self, body: Body) -> Result<(), Fault> {
         let size = match &body {
-            Body::Command { answer: Some(answer), .. } | Body::Completion { answer, .. } | Body::Output(answer) => answer.len(),
+            Body::Command {
+                answer: Some(answer), ..
+            }
+            | Body::Completion { answer, .. }
+            | Body::Output(answer) => answer.len(),
             _ => 0,
         };
         if size > MAX_ENTRY_BYTES {
@@ -294,7 +334,11 @@ impl Machine {
                 unreachable!("a record points at a command");
             };
             let recorded = format!("{kind} {target}");
-            return Err(Fault::Mismatch { position, recorded, asked: "a derived value".into() });
+            return Err(Fault::Mismatch {
+                position,
+                recorded,
+                asked: "a derived value".into(),
+            });
         }
         Ok(position)
     }
@@ -304,7 +348,10 @@ impl Machine {
         let arguments = ArgumentHash([0; 16]);
         let now_ms = match self.command(scope, CommandKind::Observation, NOW, arguments)? {
             Step::Recorded(answer) => {
-                let bytes = answer.as_ref().try_into().map_err(|_| Fault::Guest("a recorded time is malformed".into()))?;
+                let bytes = answer
+                    .as_ref()
+                    .try_into()
+                    .map_err(|_| Fault::Guest("a recorded time is malformed".into()))?;
                 u64::from_be_bytes(bytes)
             }
             Step::Perform(position) | Step::InDoubt(position) => {
@@ -324,9 +371,14 @@ impl Machine {
             None => self.cursors.entry(scope.clone()).or_default(),
         };
         let number = cursor.next;
-        cursor.next = number.checked_add(1).ok_or_else(|| Fault::LimitExceeded("too many commands in one scope".into()))?;
+        cursor.next = number
+            .checked_add(1)
+            .ok_or_else(|| Fault::LimitExceeded("too many commands in one scope".into()))?;
         let recorded_until = cursor.recorded_until;
-        let position = Position { scope: scope.clone(), number };
+        let position = Position {
+            scope: scope.clone(),
+            number,
+        };
         self.last_position = Some(position.clone());
         Ok((position, recorded_until))
     }
@@ -360,7 +412,10 @@ impl Machine {
         if !self.records.get(position).is_some_and(is_last) {
             return;
         }
-        if let Some(Body::Command { answer: Some(answer), .. }) = self.log.pop().map(|entry| entry.body) {
+        if let Some(Body::Command {
+            answer: Some(answer), ..
+        }) = self.log.pop().map(|entry| entry.body)
+        {
             self.payload_bytes -= answer.len();
         }
         self.records.remove(position);
@@ -376,14 +431,19 @@ impl Machine {
                 Ok(Finish::Nothing)
             } else {
                 Err(Fault::Mismatch {
-                    position: Position { scope: Scope::root(), number: self.cursors.get(&Scope::root()).map_or(0, |c| c.next) },
+                    position: Position {
+                        scope: Scope::root(),
+                        number: self.cursors.get(&Scope::root()).map_or(0, |c| c.next),
+                    },
                     recorded: format!("an output of {} bytes", recorded.len()),
                     asked: format!("another output of {} bytes", output.len()),
                 })
             };
         }
         if let Some(open) = &self.transaction {
-            return Err(Fault::Guest(format!("the handler returned while the transaction begun at {open} is open")));
+            return Err(Fault::Guest(format!(
+                "the handler returned while the transaction begun at {open} is open"
+            )));
         }
         if !self.is_durable() && !keep && !self.must_append {
             return Ok(Finish::Nothing);
@@ -445,7 +505,8 @@ mod tests {
                 Step::Perform(position) => {
                     self.world += 1;
                     let answer = Payload::from(format!("answer {}", position));
-                    self.machine.complete(&position, kind, target, arguments, answer.clone())?;
+                    self.machine
+                        .complete(&position, kind, target, arguments, answer.clone())?;
                     Ok(answer)
                 }
                 Step::InDoubt(position) => Ok(Payload::from(format!("in doubt {position}"))),
@@ -465,7 +526,10 @@ mod tests {
     fn an_invocation_without_an_effect_leaves_nothing() {
         let mut guest = Guest::new(Machine::start(header()));
         guest.observe("sql.query").unwrap();
-        assert_eq!(guest.machine.finish(Payload::from_static(b"out"), false), Ok(Finish::Nothing));
+        assert_eq!(
+            guest.machine.finish(Payload::from_static(b"out"), false),
+            Ok(Finish::Nothing)
+        );
     }
 
     #[test]
@@ -484,8 +548,13 @@ mod tests {
         let mut first = Guest::new(Machine::start(header()));
         first.observe("a").unwrap();
         let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
-        let Err(Fault::Mismatch { recorded, asked, .. }) = second.observe("b") else { panic!("no mismatch") };
-        assert!(recorded.contains("observation a") && asked.contains("observation b"), "{recorded} / {asked}");
+        let Err(Fault::Mismatch { recorded, asked, .. }) = second.observe("b") else {
+            panic!("no mismatch")
+        };
+        assert!(
+            recorded.contains("observation a") && asked.contains("observation b"),
+            "{recorded} / {asked}"
+        );
 
         let mut third = Guest::new(Machine::replay(history(&first)).unwrap());
         let other_arguments = third.ask(&Scope::root(), CommandKind::Observation, "a", "changed");
@@ -520,15 +589,20 @@ mod tests {
         assert!(matches!(second.observe("b"), Err(Fault::Mismatch { .. })));
         let mut third = Machine::replay(history(&first)).unwrap();
         third.derive(&Scope::root(), &mut [0; 8]).unwrap();
-        assert!(matches!(third.derive(&Scope::root(), &mut [0; 8]), Err(Fault::Mismatch { .. })));
+        assert!(matches!(
+            third.derive(&Scope::root(), &mut [0; 8]),
+            Err(Fault::Mismatch { .. })
+        ));
     }
 
     #[test]
     fn an_unfinished_call_is_entered_again_and_its_inner_effects_are_not() {
         let mut first = Guest::new(Machine::start(header()));
         let call = first.hash("cart-7");
-        let Step::Perform(position) =
-            first.machine.command(&Scope::root(), CommandKind::Call, "inventory.reserve", call).unwrap()
+        let Step::Perform(position) = first
+            .machine
+            .command(&Scope::root(), CommandKind::Call, "inventory.reserve", call)
+            .unwrap()
         else {
             panic!("nothing is recorded yet")
         };
@@ -536,14 +610,26 @@ mod tests {
         let held = first.ask(&inner, CommandKind::Transaction, "sql", "insert").unwrap();
 
         let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
-        let again = second.machine.command(&Scope::root(), CommandKind::Call, "inventory.reserve", call).unwrap();
+        let again = second
+            .machine
+            .command(&Scope::root(), CommandKind::Call, "inventory.reserve", call)
+            .unwrap();
         assert_eq!(again, Step::Perform(position.clone()));
-        assert_eq!(second.ask(&inner, CommandKind::Transaction, "sql", "insert").unwrap(), held);
+        assert_eq!(
+            second.ask(&inner, CommandKind::Transaction, "sql", "insert").unwrap(),
+            held
+        );
         assert_eq!(second.world, 0);
-        second.machine.complete(&position, CommandKind::Call, "", call, Payload::from_static(b"held")).unwrap();
+        second
+            .machine
+            .complete(&position, CommandKind::Call, "", call, Payload::from_static(b"held"))
+            .unwrap();
 
         let mut third = Guest::new(Machine::replay(history(&second)).unwrap());
-        let answered = third.machine.command(&Scope::root(), CommandKind::Call, "inventory.reserve", call).unwrap();
+        let answered = third
+            .machine
+            .command(&Scope::root(), CommandKind::Call, "inventory.reserve", call)
+            .unwrap();
         assert_eq!(answered, Step::Recorded(Payload::from_static(b"held")));
     }
 
@@ -551,9 +637,14 @@ mod tests {
     fn an_intent_without_outcome_is_in_doubt() {
         let mut first = Guest::new(Machine::start(header()));
         let arguments = first.hash("charge");
-        first.machine.command(&Scope::root(), CommandKind::External, "http.post", arguments).unwrap();
+        first
+            .machine
+            .command(&Scope::root(), CommandKind::External, "http.post", arguments)
+            .unwrap();
         let mut second = Machine::replay(history(&first)).unwrap();
-        let step = second.command(&Scope::root(), CommandKind::External, "http.post", arguments).unwrap();
+        let step = second
+            .command(&Scope::root(), CommandKind::External, "http.post", arguments)
+            .unwrap();
         assert!(matches!(step, Step::InDoubt(_)));
     }
 
@@ -561,18 +652,27 @@ mod tests {
     fn an_open_transaction_forbids_everything_but_itself() {
         let mut guest = Guest::new(Machine::start(header()));
         let arguments = guest.hash("begin");
-        let Step::Perform(position) =
-            guest.machine.command(&Scope::root(), CommandKind::Transaction, "sql.transaction", arguments).unwrap()
+        let Step::Perform(position) = guest
+            .machine
+            .command(&Scope::root(), CommandKind::Transaction, "sql.transaction", arguments)
+            .unwrap()
         else {
             panic!("nothing is recorded yet")
         };
         guest.machine.open_transaction(&position);
-        let Err(Fault::Guest(text)) = guest.observe("http.get") else { panic!("allowed") };
+        let Err(Fault::Guest(text)) = guest.observe("http.get") else {
+            panic!("allowed")
+        };
         assert!(text.contains("http.get") && text.contains("/#0"), "{text}");
         guest.machine.now(&Scope::root(), 2_000).unwrap();
         guest.machine.derive(&Scope::root(), &mut [0; 4]).unwrap();
-        guest.ask(&Scope::root(), CommandKind::Message, "timer.schedule", "later").unwrap();
-        assert!(matches!(guest.machine.finish(Payload::new(), false), Err(Fault::Guest(_))));
+        guest
+            .ask(&Scope::root(), CommandKind::Message, "timer.schedule", "later")
+            .unwrap();
+        assert!(matches!(
+            guest.machine.finish(Payload::new(), false),
+            Err(Fault::Guest(_))
+        ));
         guest.machine.close_transaction();
         guest.observe("http.get").unwrap();
     }
@@ -592,23 +692,36 @@ mod tests {
     fn the_output_may_follow_the_answer_only_when_replay_gives_it_again() {
         let durable = || {
             let mut guest = Guest::new(Machine::start(header()));
-            guest.ask(&Scope::root(), CommandKind::Transaction, "sql", "insert").unwrap();
+            guest
+                .ask(&Scope::root(), CommandKind::Transaction, "sql", "insert")
+                .unwrap();
             guest.machine.appended();
             guest
         };
         let mut quiet = durable();
         quiet.machine.derive(&Scope::root(), &mut [0; 4]).unwrap();
-        assert_eq!(quiet.machine.finish(Payload::from_static(b"out"), false), Ok(Finish::Lazily));
+        assert_eq!(
+            quiet.machine.finish(Payload::from_static(b"out"), false),
+            Ok(Finish::Lazily)
+        );
         let mut curious = durable();
         curious.observe("now").unwrap();
-        assert_eq!(curious.machine.finish(Payload::from_static(b"out"), false), Ok(Finish::Eagerly));
+        assert_eq!(
+            curious.machine.finish(Payload::from_static(b"out"), false),
+            Ok(Finish::Eagerly)
+        );
     }
 
     #[test]
     fn a_message_makes_the_invocation_durable() {
         let mut guest = Guest::new(Machine::start(header()));
-        guest.ask(&Scope::root(), CommandKind::Message, "timer.schedule", "later").unwrap();
-        assert_eq!(guest.machine.finish(Payload::from_static(b"out"), false), Ok(Finish::Eagerly));
+        guest
+            .ask(&Scope::root(), CommandKind::Message, "timer.schedule", "later")
+            .unwrap();
+        assert_eq!(
+            guest.machine.finish(Payload::from_static(b"out"), false),
+            Ok(Finish::Eagerly)
+        );
     }
 
     #[test]
@@ -623,11 +736,15 @@ mod tests {
     #[test]
     fn a_forgotten_transaction_can_be_done_again() {
         let mut guest = Guest::new(Machine::start(header()));
-        guest.ask(&Scope::root(), CommandKind::Transaction, "sql", "insert").unwrap();
+        guest
+            .ask(&Scope::root(), CommandKind::Transaction, "sql", "insert")
+            .unwrap();
         let position = guest.machine.last_position().cloned().unwrap();
         guest.machine.forget_last(&position);
         guest.machine.rewind();
-        guest.ask(&Scope::root(), CommandKind::Transaction, "sql", "insert").unwrap();
+        guest
+            .ask(&Scope::root(), CommandKind::Transaction, "sql", "insert")
+            .unwrap();
         assert_eq!(guest.world, 2);
         assert_eq!(guest.machine.pending().len(), 2, "start, and the transaction once");
     }
@@ -638,20 +755,27 @@ mod tests {
         first.machine.finish(Payload::from_static(b"out"), true).unwrap();
         let replay = || Machine::replay(history(&first)).unwrap();
         assert_eq!(replay().finish(Payload::from_static(b"out"), true), Ok(Finish::Nothing));
-        assert!(matches!(replay().finish(Payload::from_static(b"tuo"), true), Err(Fault::Mismatch { .. })));
+        assert!(matches!(
+            replay().finish(Payload::from_static(b"tuo"), true),
+            Err(Fault::Mismatch { .. })
+        ));
     }
 
     #[test]
     fn an_answer_over_the_limit_is_refused() {
         let mut guest = Guest::new(Machine::start(header()));
         let arguments = guest.hash("");
-        let Step::Perform(position) =
-            guest.machine.command(&Scope::root(), CommandKind::Observation, "sql.query", arguments).unwrap()
+        let Step::Perform(position) = guest
+            .machine
+            .command(&Scope::root(), CommandKind::Observation, "sql.query", arguments)
+            .unwrap()
         else {
             panic!("nothing is recorded yet")
         };
         let answer = Payload::from(vec![0; MAX_ENTRY_BYTES + 1]);
-        let refused = guest.machine.complete(&position, CommandKind::Observation, "sql.query", arguments, answer);
+        let refused = guest
+            .machine
+            .complete(&position, CommandKind::Observation, "sql.query", arguments, answer);
         assert!(matches!(refused, Err(Fault::LimitExceeded(_))));
     }
 
@@ -670,9 +794,20 @@ mod tests {
         let mut first = Guest::new(Machine::start(header()));
         first.observe("a").unwrap();
         let mut entries = history(&first);
-        let cause = Cause { position: None, text: "boom".into(), trap: true };
+        let cause = Cause {
+            position: None,
+            text: "boom".into(),
+            trap: true,
+        };
         let node = host_types::NodeId::new(1, [0; 10]);
-        entries.push(Entry { index: 2, body: Body::Fence { attempt: 1, node, reason: FenceReason::Retry(cause) } });
+        entries.push(Entry {
+            index: 2,
+            body: Body::Fence {
+                attempt: 1,
+                node,
+                reason: FenceReason::Retry(cause),
+            },
+        });
         let mut second = Guest::new(Machine::replay(entries).unwrap());
         second.observe("a").unwrap();
         assert_eq!(second.world, 0);

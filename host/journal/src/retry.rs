@@ -17,7 +17,12 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 8, initial_ms: 100, factor: 2.0, max_ms: 30_000 }
+        Self {
+            attempts: 8,
+            initial_ms: 100,
+            factor: 2.0,
+            max_ms: 30_000,
+        }
     }
 }
 
@@ -41,7 +46,11 @@ pub fn decide(policy: RetryPolicy, failures: &[Cause], jitter: u64) -> Decision 
     let Some(last) = failures.last() else {
         return Decision::Retry { delay_ms: 0 };
     };
-    let traps_here = failures.iter().rev().take_while(|cause| cause.trap && cause.position == last.position).count();
+    let traps_here = failures
+        .iter()
+        .rev()
+        .take_while(|cause| cause.trap && cause.position == last.position)
+        .count();
     if failures.len() as u64 >= u64::from(policy.attempts) || traps_here >= TRAPS_AT_ONE_POSITION {
         return Decision::Pause;
     }
@@ -49,7 +58,9 @@ pub fn decide(policy: RetryPolicy, failures: &[Cause], jitter: u64) -> Decision 
     let wait = policy.initial_ms as f64 * policy.factor.max(1.0).powi(exponent);
     let wait = wait.min(policy.max_ms as f64) as u64;
     // Half of the wait is fixed, half random: attempts that failed together do not come back together.
-    Decision::Retry { delay_ms: wait / 2 + jitter % (wait / 2 + 1) }
+    Decision::Retry {
+        delay_ms: wait / 2 + jitter % (wait / 2 + 1),
+    }
 }
 
 #[cfg(test)]
@@ -59,17 +70,31 @@ mod tests {
     use super::*;
 
     fn cause(trap: bool, number: u32) -> Cause {
-        Cause { position: Some(Position { scope: Scope::root(), number }), text: "boom".into(), trap }
+        Cause {
+            position: Some(Position {
+                scope: Scope::root(),
+                number,
+            }),
+            text: "boom".into(),
+            trap,
+        }
     }
 
     #[test]
     fn waits_grow_and_stay_within_bounds() {
-        let policy = RetryPolicy { attempts: 20, initial_ms: 100, factor: 2.0, max_ms: 1_000 };
+        let policy = RetryPolicy {
+            attempts: 20,
+            initial_ms: 100,
+            factor: 2.0,
+            max_ms: 1_000,
+        };
         for failures in 1..19 {
             let causes = vec![cause(false, 1); failures];
             let full = (100.0 * 2f64.powi(failures as i32 - 1)).min(1_000.0) as u64;
             for jitter in [0, 1, 12_345, u64::MAX] {
-                let Decision::Retry { delay_ms } = decide(policy, &causes, jitter) else { panic!("paused too early") };
+                let Decision::Retry { delay_ms } = decide(policy, &causes, jitter) else {
+                    panic!("paused too early")
+                };
                 assert!((full / 2..=full).contains(&delay_ms), "{delay_ms} of {full}");
             }
         }
@@ -78,7 +103,10 @@ mod tests {
     #[test]
     fn a_third_trap_at_one_position_pauses() {
         let policy = RetryPolicy::default();
-        assert!(matches!(decide(policy, &vec![cause(true, 4); 2], 0), Decision::Retry { .. }));
+        assert!(matches!(
+            decide(policy, &vec![cause(true, 4); 2], 0),
+            Decision::Retry { .. }
+        ));
         assert_eq!(decide(policy, &vec![cause(true, 4); 3], 0), Decision::Pause);
         let moved_on = [cause(true, 4), cause(true, 4), cause(true, 5)];
         assert!(matches!(decide(policy, &moved_on, 0), Decision::Retry { .. }));
@@ -86,7 +114,10 @@ mod tests {
 
     #[test]
     fn the_last_allowed_failure_pauses() {
-        let policy = RetryPolicy { attempts: 2, ..RetryPolicy::default() };
+        let policy = RetryPolicy {
+            attempts: 2,
+            ..RetryPolicy::default()
+        };
         assert!(matches!(decide(policy, &[cause(false, 1)], 0), Decision::Retry { .. }));
         assert_eq!(decide(policy, &[cause(false, 1), cause(false, 2)], 0), Decision::Pause);
     }

@@ -163,7 +163,7 @@ fn its_grants_are_these() {
             "common: schema common, provider geocode-local, provider payment-cod, provider transport-flat",
             "geocode-local: ",
             "inventory: schema inventory",
-            "order: schema order, provider payment-cod, provider transport-flat",
+            "order: schema order, variable session_seconds, provider payment-cod, provider transport-flat",
             "payment-cod: variable cod_currencies, variable cod_enabled",
             "transport-flat: variable currency",
         ]

@@ -56,9 +56,32 @@ pub(crate) struct State {
 impl Attempt {
     /// Begins an attempt.
     pub fn new(options: AttemptOptions) -> Arc<Self> {
-        let AttemptOptions { invocation, node, machine, start, claim, journal, seal, clock } = options;
-        let state = Mutex::new(State { machine, messages: Vec::new(), start, claim, fault: None });
-        Arc::new(Self { invocation, clock, journal, node, seal, writing: AtomicBool::new(false), state })
+        let AttemptOptions {
+            invocation,
+            node,
+            machine,
+            start,
+            claim,
+            journal,
+            seal,
+            clock,
+        } = options;
+        let state = Mutex::new(State {
+            machine,
+            messages: Vec::new(),
+            start,
+            claim,
+            fault: None,
+        });
+        Arc::new(Self {
+            invocation,
+            clock,
+            journal,
+            node,
+            seal,
+            writing: AtomicBool::new(false),
+            state,
+        })
     }
 
     /// What the root instance is given.
@@ -117,12 +140,18 @@ impl Attempt {
                 return Err(fault.clone());
             }
             let keep = keep && state.claim.is_some();
-            state.machine.finish(output, keep).map_err(|fault| state.fault.get_or_insert(fault).clone())?
+            state
+                .machine
+                .finish(output, keep)
+                .map_err(|fault| state.fault.get_or_insert(fault).clone())?
         };
         match finish {
             Finish::Nothing => Ok(()),
             Finish::Lazily => {
-                let append = self.state.lock().pending_append(self, Some(InvocationStatus::Completed));
+                let append = self
+                    .state
+                    .lock()
+                    .pending_append(self, Some(InvocationStatus::Completed));
                 self.writing.store(true, Ordering::SeqCst);
                 self.journal.append_lazily(append);
                 Ok(())
@@ -198,5 +227,11 @@ impl State {
 
 /// A message's first entry.
 pub(crate) fn started(header: host_journal::Header, seal: &dyn Seal) -> Vec<u8> {
-    encode(&Entry { index: 0, body: Body::Started(Box::new(header)) }, seal)
+    encode(
+        &Entry {
+            index: 0,
+            body: Body::Started(Box::new(header)),
+        },
+        seal,
+    )
 }

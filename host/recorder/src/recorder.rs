@@ -174,7 +174,13 @@ impl Recorder {
 
     /// Two numbers for `wasi:random/insecure-seed`, the same in every attempt.
     pub fn instance_seed(&self) -> (u64, u64) {
-        self.attempt.state.lock().machine.header().seed.instance_seed(&self.scope)
+        self.attempt
+            .state
+            .lock()
+            .machine
+            .header()
+            .seed
+            .instance_seed(&self.scope)
     }
 
     /// A call to another component. `target` names component, interface and function.
@@ -183,7 +189,12 @@ impl Recorder {
             (Step::Recorded(answer), _) => Ok(CallStep::Recorded(answer)),
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
                 let target = target.to_owned();
-                Ok(CallStep::Enter(Entered { caller: self.clone(), position, target, arguments }))
+                Ok(CallStep::Enter(Entered {
+                    caller: self.clone(),
+                    position,
+                    target,
+                    arguments,
+                }))
             }
         }
     }
@@ -194,11 +205,19 @@ impl Recorder {
             (Step::Recorded(answer), _) => Ok(ExternalStep::Recorded(answer)),
             (Step::Perform(position), arguments) => {
                 self.attempt.flush(None).await?;
-                Ok(ExternalStep::Perform(ExternalEffect { recorder: self, position, target, arguments }))
+                Ok(ExternalStep::Perform(ExternalEffect {
+                    recorder: self,
+                    position,
+                    target,
+                    arguments,
+                }))
             }
-            (Step::InDoubt(position), arguments) => {
-                Ok(ExternalStep::InDoubt(ExternalEffect { recorder: self, position, target, arguments }))
-            }
+            (Step::InDoubt(position), arguments) => Ok(ExternalStep::InDoubt(ExternalEffect {
+                recorder: self,
+                position,
+                target,
+                arguments,
+            })),
         }
     }
 
@@ -210,7 +229,8 @@ impl Recorder {
         match self.step(CommandKind::Message, TARGET, &arguments)? {
             (Step::Recorded(answer), _) => {
                 let id = answer.as_ref().try_into().map(Uuid::from_bytes);
-                id.map(InvocationId).map_err(|_| self.attempt.fail(Fault::Guest("a recorded id is malformed".into())))
+                id.map(InvocationId)
+                    .map_err(|_| self.attempt.fail(Fault::Guest("a recorded id is malformed".into())))
             }
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
                 let now_ms = self.attempt.clock.unix_ms();
@@ -237,9 +257,16 @@ impl Recorder {
                 let due_ms = header.started_ms;
                 let seal = self.attempt.journal.seal(invocation, None);
                 let started = started(header, &*seal);
-                state.messages.push(Message { invocation, started, start, due_ms });
+                state.messages.push(Message {
+                    invocation,
+                    started,
+                    start,
+                    due_ms,
+                });
                 let answer = Bytes::copy_from_slice(invocation.0.as_bytes());
-                let noted = state.machine.complete(&position, CommandKind::Message, TARGET, arguments, answer);
+                let noted = state
+                    .machine
+                    .complete(&position, CommandKind::Message, TARGET, arguments, answer);
                 noted.map_err(|fault| state.fail(fault))?;
                 Ok(invocation)
             }
@@ -249,18 +276,24 @@ impl Recorder {
 
 fn encode_scheduled(input: ScheduledInput) -> Payload {
     // Two plain fields into a vector: there is nothing that could fail.
-    minicbor::to_vec(input).expect("a scheduled input has an encoding").into()
+    minicbor::to_vec(input)
+        .expect("a scheduled input has an encoding")
+        .into()
 }
 
 impl Entered {
     /// What the callee's instance is given.
     pub fn callee(&self) -> Recorder {
-        Recorder::new(Arc::clone(&self.caller.attempt), self.position.scope.child(self.position.number))
+        Recorder::new(
+            Arc::clone(&self.caller.attempt),
+            self.position.scope.child(self.position.number),
+        )
     }
 
     /// The callee returned.
     pub fn returned(self, answer: Payload) -> Result<(), Fault> {
-        self.caller.complete(&self.position, CommandKind::Call, &self.target, self.arguments, answer)
+        self.caller
+            .complete(&self.position, CommandKind::Call, &self.target, self.arguments, answer)
     }
 }
 
@@ -268,12 +301,20 @@ impl ExternalEffect<'_> {
     /// What the foreign system can recognise a repetition by.
     pub fn key(&self) -> String {
         let state = self.recorder.attempt.state.lock();
-        state.machine.effect_key(self.recorder.attempt.invocation, &self.position)
+        state
+            .machine
+            .effect_key(self.recorder.attempt.invocation, &self.position)
     }
 
     /// The outcome is known: it is durable when this returns.
     pub async fn happened(self, outcome: Payload) -> Result<(), Fault> {
-        self.recorder.complete(&self.position, CommandKind::External, self.target, self.arguments, outcome)?;
+        self.recorder.complete(
+            &self.position,
+            CommandKind::External,
+            self.target,
+            self.arguments,
+            outcome,
+        )?;
         self.recorder.attempt.flush(None).await
     }
 }

@@ -34,12 +34,19 @@ impl Recorder {
             return Err(fault.clone());
         }
         let arguments = state.machine.header().seed.hash(arguments);
-        match state.machine.command(&self.scope, CommandKind::Transaction, TARGET, arguments) {
+        match state
+            .machine
+            .command(&self.scope, CommandKind::Transaction, TARGET, arguments)
+        {
             Ok(Step::Recorded(record)) => Ok(TransactionStep::Recorded(record)),
             Ok(Step::Perform(position) | Step::InDoubt(position)) => {
                 state.machine.open_transaction(&position);
                 drop(state);
-                Ok(TransactionStep::Perform(Transaction { recorder: self.clone(), position, arguments }))
+                Ok(TransactionStep::Perform(Transaction {
+                    recorder: self.clone(),
+                    position,
+                    arguments,
+                }))
             }
             Err(fault) => Err(state.fail(fault)),
         }
@@ -48,8 +55,15 @@ impl Recorder {
     /// A statement of a recorded transaction is not the one that was recorded.
     pub fn statement_mismatch(&self, recorded: String, asked: String) -> Fault {
         let position = self.attempt.last_position();
-        let position = position.unwrap_or(Position { scope: self.scope.clone(), number: 0 });
-        self.attempt.fail(Fault::Mismatch { position, recorded, asked })
+        let position = position.unwrap_or(Position {
+            scope: self.scope.clone(),
+            number: 0,
+        });
+        self.attempt.fail(Fault::Mismatch {
+            position,
+            recorded,
+            asked,
+        })
     }
 
     /// The keyed hash under which a statement and its parameters are recorded.
@@ -63,7 +77,9 @@ impl Transaction {
     pub fn claim(&self) -> Option<HostStatement> {
         let attempt = &self.recorder.attempt;
         let state = attempt.state.lock();
-        state.claim().map(|claim| attempt.journal.claim_statement(attempt.invocation, claim))
+        state
+            .claim()
+            .map(|claim| attempt.journal.claim_statement(attempt.invocation, claim))
     }
 
     /// The guest commits: what must be executed right before COMMIT. `record` holds the statements and their results.
@@ -106,6 +122,7 @@ impl Transaction {
     }
 
     fn note(&self, record: Payload) -> Result<(), Fault> {
-        self.recorder.complete(&self.position, CommandKind::Transaction, TARGET, self.arguments, record)
+        self.recorder
+            .complete(&self.position, CommandKind::Transaction, TARGET, self.arguments, record)
     }
 }

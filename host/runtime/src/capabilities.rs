@@ -59,7 +59,10 @@ impl Capabilities {
                 grants: grants.basic.clone(),
                 services: grants.services.clone(),
             },
-            sql: grants.sql.as_ref().map(|pool| SqlContext::new(pool.clone(), recorder.clone())),
+            sql: grants
+                .sql
+                .as_ref()
+                .map(|pool| SqlContext::new(pool.clone(), recorder.clone())),
         }
     }
 }
@@ -80,6 +83,13 @@ fn basic(state: &mut InstanceState) -> BasicView<'_> {
 }
 
 fn sql(state: &mut InstanceState) -> SqlView<'_> {
-    let context = state.capabilities.sql.as_mut().expect("linked only where a schema is granted");
-    SqlView { context, table: &mut state.table }
+    let context = state
+        .capabilities
+        .sql
+        .as_mut()
+        .expect("linked only where a schema is granted");
+    SqlView {
+        context,
+        table: &mut state.table,
+    }
 }

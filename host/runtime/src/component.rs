@@ -52,7 +52,16 @@ impl Loaded {
     ) -> Self {
         let http = handler::GuestIndices::new(&pre).ok();
         let scheduled = scheduled::GuestIndices::new(&pre).ok();
-        Self { id, revision, grants, limits, pre, http, scheduled, exports }
+        Self {
+            id,
+            revision,
+            grants,
+            limits,
+            pre,
+            http,
+            scheduled,
+            exports,
+        }
     }
 
     pub(crate) fn export(&self, interface: &str, function: &str) -> Option<&Export> {
@@ -72,15 +81,26 @@ pub(crate) fn exports(
         if interface.starts_with("nexus:") || interface.starts_with("wasi:") {
             continue;
         }
-        let Some(instance) = component.get_export_index(None, &interface) else { continue };
+        let Some(instance) = component.get_export_index(None, &interface) else {
+            continue;
+        };
         let mut functions = HashMap::new();
         for (name, ty) in host_engine::exported_functions(engine, component, &interface) {
-            let link = |reason: String| Error::Link { component: id.clone(), reason };
+            let link = |reason: String| Error::Link {
+                component: id.clone(),
+                reason,
+            };
             let qualified = format!("{interface}.{name}");
             let signature = Signature::new(&qualified, &ty).map_err(|error| link(error.to_string()))?;
             let index = component.get_export_index(Some(&instance), &name);
             let index = index.ok_or_else(|| link(format!("{qualified} is not a function")))?;
-            functions.insert(name, Export { index, signature: Arc::new(signature) });
+            functions.insert(
+                name,
+                Export {
+                    index,
+                    signature: Arc::new(signature),
+                },
+            );
         }
         exports.insert(interface, functions);
     }

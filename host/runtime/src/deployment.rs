@@ -25,12 +25,12 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    pub(crate) fn new(
-        number: DeploymentNumber,
-        app: Arc<App>,
-        components: BTreeMap<ComponentId, Arc<Loaded>>,
-    ) -> Self {
-        Self { number, app, components }
+    pub(crate) fn new(number: DeploymentNumber, app: Arc<App>, components: BTreeMap<ComponentId, Arc<Loaded>>) -> Self {
+        Self {
+            number,
+            app,
+            components,
+        }
     }
 
     /// Its number, which pins it.
@@ -50,14 +50,30 @@ impl Deployment {
 
     /// How much memory an instance of the component may have, bytes.
     pub fn memory_limit_bytes(&self, component: &ComponentId) -> u64 {
-        self.app.components.get(component).map_or(0, |component| component.limits.memory_limit_bytes)
+        self.app
+            .components
+            .get(component)
+            .map_or(0, |component| component.limits.memory_limit_bytes)
     }
 
     /// What follows when an attempt of the component fails.
     pub fn retry_policy(&self, component: &ComponentId) -> RetryPolicy {
-        let Some(granted) = self.app.components.get(component) else { return RetryPolicy::default() };
-        let host_manifest::RetryPolicy { attempts, initial_ms, factor, max_ms, .. } = granted.retry;
-        RetryPolicy { attempts, initial_ms, factor, max_ms }
+        let Some(granted) = self.app.components.get(component) else {
+            return RetryPolicy::default();
+        };
+        let host_manifest::RetryPolicy {
+            attempts,
+            initial_ms,
+            factor,
+            max_ms,
+            ..
+        } = granted.retry;
+        RetryPolicy {
+            attempts,
+            initial_ms,
+            factor,
+            max_ms,
+        }
     }
 
     /// The recorded answer of a call, as an operator reads it; `target` is the call's name in the journal.
@@ -80,7 +96,10 @@ impl Deployment {
         request: HttpRequest,
     ) -> Result<HttpResponse, Fault> {
         let loaded = self.loaded(component)?;
-        let indices = loaded.http.as_ref().ok_or_else(|| Fault::Guest(format!("{component} does not answer HTTP")))?;
+        let indices = loaded
+            .http
+            .as_ref()
+            .ok_or_else(|| Fault::Guest(format!("{component} does not answer HTTP")))?;
         let (mut store, instance) = self.enter(loaded, recorder).await?;
         let called = async {
             let guest = indices.load(&mut store, &instance)?;
@@ -121,7 +140,8 @@ impl Deployment {
     ) -> Result<Vec<u8>, Fault> {
         let loaded = self.loaded(component)?;
         let export = loaded.export(interface, function);
-        let export = export.ok_or_else(|| Fault::Guest(format!("{component} does not export {interface}.{function}")))?;
+        let export =
+            export.ok_or_else(|| Fault::Guest(format!("{component} does not export {interface}.{function}")))?;
         let (mut store, instance) = self.enter(loaded, recorder).await?;
         let exported = instance.get_func(&mut store, export.index);
         let exported = exported.ok_or_else(|| Fault::Guest(format!("{interface}.{function} is not a function")))?;
@@ -130,7 +150,9 @@ impl Deployment {
     }
 
     fn loaded(&self, component: &ComponentId) -> Result<&Arc<Loaded>, Fault> {
-        self.components.get(component).ok_or_else(|| Fault::Guest(format!("there is no component {component}")))
+        self.components
+            .get(component)
+            .ok_or_else(|| Fault::Guest(format!("there is no component {component}")))
     }
 
     async fn enter(
@@ -152,29 +174,61 @@ impl Deployment {
 }
 
 fn to_wit(request: HttpRequest) -> wit_handler::Request {
-    let HttpRequest { method, path, query, headers, identity, peer, body } = request;
+    let HttpRequest {
+        method,
+        path,
+        query,
+        headers,
+        identity,
+        peer,
+        body,
+    } = request;
     let identity = match identity {
         Identity::Anonymous => wit_http::Identity::Anonymous,
         Identity::Invalid(reason) => wit_http::Identity::Invalid(reason),
-        Identity::Verified(claims) => {
-            wit_http::Identity::Verified(wit_http::Claims { subject: claims.subject, payload: claims.payload })
-        }
+        Identity::Verified(claims) => wit_http::Identity::Verified(wit_http::Claims {
+            subject: claims.subject,
+            payload: claims.payload,
+        }),
     };
-    wit_handler::Request { method, path, query, headers, identity, peer, body: body.into() }
+    wit_handler::Request {
+        method,
+        path,
+        query,
+        headers,
+        identity,
+        peer,
+        body: body.into(),
+    }
 }
 
 /// A response that is none would be sent to a client: it is the guest's fault, as a trap would be.
 fn from_wit(component: &ComponentId, response: wit_handler::Response) -> Result<HttpResponse, Fault> {
     let wit_handler::Response { status, headers, body } = response;
     let named = |name: &str| {
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+        !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
     };
-    let valued = |value: &str| value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
+    let valued = |value: &str| {
+        value
+            .bytes()
+            .all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
+    };
     if !(200..=599).contains(&status) {
-        return Err(Fault::Trap(format!("{component} answered with the status {status}, which is none")));
+        return Err(Fault::Trap(format!(
+            "{component} answered with the status {status}, which is none"
+        )));
     }
     if let Some((name, _)) = headers.iter().find(|(name, value)| !named(name) || !valued(value)) {
-        return Err(Fault::Trap(format!("{component} answered with the header {name:?}, which is none")));
+        return Err(Fault::Trap(format!(
+            "{component} answered with the header {name:?}, which is none"
+        )));
     }
-    Ok(HttpResponse { status, headers, body: body.into() })
+    Ok(HttpResponse {
+        status,
+        headers,
+        body: body.into(),
+    })
 }

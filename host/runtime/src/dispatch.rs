@@ -41,7 +41,10 @@ pub(crate) fn link(
     granted: &Granted,
     component: &Component,
 ) -> Result<(), Error> {
-    let refused = |reason: String| Error::Link { component: granted.id.clone(), reason };
+    let refused = |reason: String| Error::Link {
+        component: granted.id.clone(),
+        reason,
+    };
     for interface in host_engine::interfaces(engine, component).imports {
         let functions = host_engine::imported_functions(engine, component, &interface);
         if functions.is_empty() || is_platform(&interface) {
@@ -54,7 +57,9 @@ pub(crate) fn link(
                 granted.id
             ))
         })?;
-        let mut instance = linker.instance(&interface).map_err(|error| refused(error.to_string()))?;
+        let mut instance = linker
+            .instance(&interface)
+            .map_err(|error| refused(error.to_string()))?;
         for (function, ty) in functions {
             let qualified = format!("{interface}.{function}");
             let signature = Signature::new(&qualified, &ty).map_err(|error| refused(error.to_string()))?;
@@ -62,18 +67,26 @@ pub(crate) fn link(
             let (exported, to) = match answer {
                 Answer::Component { component, export } => {
                     let exported = export.map_or_else(|| interface.clone(), ToString::to_string);
-                    (exported, To::Component(component.clone(), format!("{component}:{qualified}")))
+                    (
+                        exported,
+                        To::Component(component.clone(), format!("{component}:{qualified}")),
+                    )
                 }
-                Answer::Providers(components) if signature.has_target() => {
-                    (interface.clone(), To::Provider(components.to_vec(), Arc::clone(&signature)))
-                }
+                Answer::Providers(components) if signature.has_target() => (
+                    interface.clone(),
+                    To::Provider(components.to_vec(), Arc::clone(&signature)),
+                ),
                 Answer::Providers(_) => {
                     return Err(refused(format!(
                         "{qualified} is answered by providers, but its first parameter is no `nexus:link/types.target` to choose one",
                     )));
                 }
             };
-            let route = Arc::new(Route { interface: exported, function: function.clone(), to });
+            let route = Arc::new(Route {
+                interface: exported,
+                function: function.clone(),
+                to,
+            });
             let defined = define_import(&mut instance, &function, &signature, handler(route));
             defined.map_err(|error| refused(error.to_string()))?;
         }
@@ -86,7 +99,11 @@ fn handler(route: Arc<Route>) -> Handler<InstanceState> {
         let state = context.data();
         let (deployment, recorder) = (Arc::clone(&state.deployment), state.recorder.clone());
         let route = Arc::clone(&route);
-        Box::pin(async move { call(&deployment, &recorder, &route, params).await.map_err(wasmtime::Error::new) })
+        Box::pin(async move {
+            call(&deployment, &recorder, &route, params)
+                .await
+                .map_err(wasmtime::Error::new)
+        })
     })
 }
 
@@ -97,16 +114,22 @@ pub(crate) fn check(
     component: &Component,
     deployment: &Deployment,
 ) -> Result<(), Error> {
-    let refused = |reason: String| Error::Link { component: granted.id.clone(), reason };
+    let refused = |reason: String| Error::Link {
+        component: granted.id.clone(),
+        reason,
+    };
     for interface in host_engine::interfaces(engine, component).imports {
         if is_platform(&interface) {
             continue;
         }
-        let Ok(name) = InterfaceName::parse(&interface) else { continue };
+        let Ok(name) = InterfaceName::parse(&interface) else {
+            continue;
+        };
         let (answering, exported) = match granted.answer(&name) {
-            Some(Answer::Component { component, export }) => {
-                (std::slice::from_ref(component), export.map_or_else(|| interface.clone(), ToString::to_string))
-            }
+            Some(Answer::Component { component, export }) => (
+                std::slice::from_ref(component),
+                export.map_or_else(|| interface.clone(), ToString::to_string),
+            ),
             Some(Answer::Providers(components)) => (components, interface.clone()),
             None => continue,
         };
@@ -114,11 +137,15 @@ pub(crate) fn check(
             let qualified = format!("{interface}.{function}");
             let wanted = Signature::new(&qualified, &ty).map_err(|error| refused(error.to_string()))?;
             for id in answering {
-                let offered = deployment.component(id).and_then(|callee| callee.export(&exported, &function));
+                let offered = deployment
+                    .component(id)
+                    .and_then(|callee| callee.export(&exported, &function));
                 match offered {
                     None => return Err(refused(format!("imports {qualified}, which {id} does not export"))),
                     Some(offered) if offered.signature.hash() != wanted.hash() => {
-                        return Err(refused(format!("imports {qualified} in another shape than {id} exports it")));
+                        return Err(refused(format!(
+                            "imports {qualified} in another shape than {id} exports it"
+                        )));
                     }
                     Some(_) => {}
                 }
@@ -139,14 +166,23 @@ async fn call(
     route: &Route,
     params: Vec<u8>,
 ) -> Result<Vec<u8>, Fault> {
-    let Route { interface, function, to } = route;
+    let Route {
+        interface,
+        function,
+        to,
+    } = route;
     let (callee, target) = match to {
         To::Component(component, target) => (component, std::borrow::Cow::Borrowed(target.as_str())),
         To::Provider(granted, signature) => {
-            let named = signature.target(&params).map_err(|error| Fault::Trap(error.to_string()))?.unwrap_or_default();
+            let named = signature
+                .target(&params)
+                .map_err(|error| Fault::Trap(error.to_string()))?
+                .unwrap_or_default();
             let component = granted.iter().find(|component| component.as_str() == named);
             let component = component.ok_or_else(|| {
-                Fault::Guest(format!("{interface}.{function} was sent to {named:?}, which is not among the granted providers"))
+                Fault::Guest(format!(
+                    "{interface}.{function} was sent to {named:?}, which is not among the granted providers"
+                ))
             })?;
             (component, format!("{component}:{interface}.{function}").into())
         }
@@ -157,7 +193,9 @@ async fn call(
     match recorder.call(&target, &params)? {
         CallStep::Recorded(answer) => Ok(answer.into()),
         CallStep::Enter(entered) => {
-            let answer = deployment.call_export(entered.callee(), callee, interface, function, &params).await?;
+            let answer = deployment
+                .call_export(entered.callee(), callee, interface, function, &params)
+                .await?;
             entered.returned(answer.clone().into())?;
             Ok(answer)
         }

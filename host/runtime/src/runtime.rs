@@ -47,13 +47,21 @@ impl Runtime {
     /// Compiles and links these revisions. Everything a component imports must be answered in the shape it asks for.
     pub async fn deploy(&self, number: DeploymentNumber, revisions: Vec<Revision>) -> Result<Deployment, Error> {
         let RuntimeOptions { engine, cache, app, .. } = &self.options;
-        let mut by_id: HashMap<_, _> = revisions.into_iter().map(|(id, digest, wasm)| (id, (digest, wasm))).collect();
+        let mut by_id: HashMap<_, _> = revisions
+            .into_iter()
+            .map(|(id, digest, wasm)| (id, (digest, wasm)))
+            .collect();
         let mut compiling = Vec::new();
         for id in app.components.keys() {
             let (digest, wasm) = by_id.remove(id).ok_or_else(|| Error::Missing(id.clone()))?;
             compiling.push(async move {
                 let compiled = cache.load(wasm.into(), digest).await;
-                compiled.map(|loaded| (id, digest, loaded)).map_err(|source| Error::Compile { component: id.clone(), source })
+                compiled
+                    .map(|loaded| (id, digest, loaded))
+                    .map_err(|source| Error::Compile {
+                        component: id.clone(),
+                        source,
+                    })
             });
         }
         let mut loaded = BTreeMap::new();
@@ -63,7 +71,10 @@ impl Runtime {
             tracing::debug!(component.id = %id, revision = %digest, outcome = ?loading.outcome, "component loaded");
             let granted = &app.components[id];
             let grants = self.grants(granted);
-            let refused = |error: wasmtime::Error| Error::Link { component: id.clone(), reason: format!("{error:#}") };
+            let refused = |error: wasmtime::Error| Error::Link {
+                component: id.clone(),
+                reason: format!("{error:#}"),
+            };
             let mut linker = Linker::new(engine.wasmtime());
             capabilities::link(&mut linker, &grants).map_err(refused)?;
             dispatch::link(engine, &mut linker, granted, &loading.component)?;
@@ -74,7 +85,10 @@ impl Runtime {
                 ..Limits::default()
             };
             let exports = exports(engine, id, &loading.component)?;
-            loaded.insert(id.clone(), Arc::new(Loaded::new(id.clone(), digest, grants, limits, exports, pre)));
+            loaded.insert(
+                id.clone(),
+                Arc::new(Loaded::new(id.clone(), digest, grants, limits, exports, pre)),
+            );
             compiled.push((granted, loading.component));
         }
         let deployment = Deployment::new(number, Arc::clone(app), loaded);

@@ -10,11 +10,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// SQLSTATE of a write under an unknown node or a wrong token.
 pub const SQLSTATE_WRONG_TOKEN: &str = "NX001";
-/// SQLSTATE of an append whose index or id is taken, or whose node was declared gone.
-pub const SQLSTATE_FENCED: &str = "NX002";
-/// SQLSTATE of a claim of a key that another invocation holds.
-pub const SQLSTATE_KEY_TAKEN: &str = "NX003";
-
+/// SQLSTATE of a write of a node that was declared gone.
+pub const SQLSTATE_NODE_GONE: &str = "NX002";
 /// SQLSTATE of a batch that was not written and must be tried one by one. Of one alone it says that it is fenced.
 const SQLSTATE_ONE_BY_ONE: &str = "NX004";
 
@@ -135,7 +132,7 @@ impl From<sqlx::Error> for Error {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => Self::Unreachable(error),
             sqlx::Error::Database(answer) => match answer.code().as_deref() {
-                Some(SQLSTATE_FENCED) => Self::NodeGone,
+                Some(SQLSTATE_NODE_GONE) => Self::NodeGone,
                 Some(code) if is_connection_loss(code) || code == TOO_MANY_CONNECTIONS => Self::Unreachable(error),
                 // No such schema, table or function.
                 Some("3F000" | "42P01" | "42883") => Self::NotMigrated,
@@ -160,11 +157,16 @@ pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
     sqlstate.is_some_and(|sqlstate| !is_connection_loss(&sqlstate))
 }
 
-/// What a SQLSTATE means for an append, for whoever runs the statements of [`host_journal::AppendJournal`].
-pub fn append_error(sqlstate: &str, message: &str) -> AppendError {
-    match sqlstate {
-        SQLSTATE_FENCED | SQLSTATE_ONE_BY_ONE => AppendError::Fenced,
-        SQLSTATE_KEY_TAKEN => AppendError::KeyTaken,
+/// What an error of the database means for an append, for whoever runs the statements of [`host_journal::AppendJournal`].
+/// `constraint` is the one that the error names.
+pub fn append_error(sqlstate: &str, constraint: Option<&str>, message: &str) -> AppendError {
+    const UNIQUE_VIOLATION: &str = "23505";
+    match (sqlstate, constraint) {
+        (UNIQUE_VIOLATION, Some("idempotency_key_pkey")) => AppendError::KeyTaken,
+        (UNIQUE_VIOLATION, Some("invocation_pkey")) => AppendError::Fenced,
+        // The partitions' indexes are named after them.
+        (UNIQUE_VIOLATION, Some(name)) if name.starts_with("journal_entry_") => AppendError::Fenced,
+        (SQLSTATE_NODE_GONE | SQLSTATE_ONE_BY_ONE, _) => AppendError::Fenced,
         _ => AppendError::Unknown(format!("{message} (SQLSTATE {sqlstate})")),
     }
 }
@@ -172,7 +174,14 @@ pub fn append_error(sqlstate: &str, message: &str) -> AppendError {
 /// The same from the driver's error. One that is no answer of the database leaves open whether the append happened.
 pub(crate) fn append_error_from(error: &sqlx::Error) -> AppendError {
     match error.as_database_error() {
-        Some(answer) => append_error(answer.code().as_deref().unwrap_or_default(), answer.message()),
+        Some(answer) => {
+            let sqlstate = answer.code();
+            append_error(
+                sqlstate.as_deref().unwrap_or_default(),
+                answer.constraint(),
+                answer.message(),
+            )
+        }
         None => AppendError::Unknown(error.to_string()),
     }
 }

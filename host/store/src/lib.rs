@@ -24,7 +24,7 @@ mod wake;
 mod writer;
 
 pub use deployments::Deployment;
-pub use error::{Error, Result, SQLSTATE_FENCED, SQLSTATE_KEY_TAKEN, SQLSTATE_WRONG_TOKEN, append_error};
+pub use error::{Error, Result, SQLSTATE_NODE_GONE, SQLSTATE_WRONG_TOKEN, append_error};
 pub use fence::{Abandoned, Fence};
 pub use idempotency::HeldKey;
 pub use invocations::{Filter, InvocationRow, Loaded, Page};

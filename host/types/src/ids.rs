@@ -151,7 +151,10 @@ impl FromStr for Digest {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let error = || ParseIdError { text: text.to_owned(), expected: "a digest (64 hex digits)" };
+        let error = || ParseIdError {
+            text: text.to_owned(),
+            expected: "a digest (64 hex digits)",
+        };
         if text.len() != 64 || !text.is_ascii() {
             return Err(error());
         }

@@ -185,7 +185,8 @@ fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let cause = error.into_inner();
-        if path == "." {
+        // Where a text stops being JSON the reader is between two fields, or within one that is not to blame.
+        if path == "." || !cause.is_data() {
             return Error::invalid("body", format!("is not the JSON expected: {cause}"));
         }
         Error::invalid(&path, format!("cannot be read: {cause}"))
@@ -251,8 +252,21 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_a_400() {
-        for body in ["{", "[]", "{} x", "\u{1}"] {
-            assert_eq!(json(body).unwrap_err().code(), "validation", "{body}");
+        for body in [
+            "{",
+            "[]",
+            "{} x",
+            "\u{1}",
+            r#"{"name":"x""#,
+            r#"{"items":[{"quantity":1"#,
+            r#"{"name":}"#,
+        ] {
+            let error = json(body).unwrap_err();
+            assert!(
+                error.message().starts_with(r#"validation: {"body":"#),
+                "{body}: {}",
+                error.message()
+            );
         }
     }
 

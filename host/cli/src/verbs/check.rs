@@ -19,7 +19,11 @@ pub(crate) async fn check(args: ManifestArgs, json: bool) -> Result<()> {
     crate::print_line(&if json {
         serde_json::json!({ "components": revisions.len(), "routes": routes, "problems": [] }).to_string()
     } else {
-        format!("{}: {} components, {routes} routes, every import answered, every grant there", args.manifest.display(), revisions.len())
+        format!(
+            "{}: {} components, {routes} routes, every import answered, every grant there",
+            args.manifest.display(),
+            revisions.len()
+        )
     });
     Ok(())
 }

@@ -32,13 +32,25 @@ pub(crate) async fn doctor(args: DoctorArgs, json: bool) -> Result<()> {
             format!("{}  {subject:<12} {detail}", if ok { "ok   " } else { "WRONG" })
         });
     }
-    if sound { Ok(()) } else { anyhow::bail!("something is wrong: see above") }
+    if sound {
+        Ok(())
+    } else {
+        anyhow::bail!("something is wrong: see above")
+    }
 }
 
 fn finding(subject: &'static str, result: Result<String>) -> Finding {
     match result {
-        Ok(detail) => Finding { subject, ok: true, detail },
-        Err(error) => Finding { subject, ok: false, detail: format!("{error:#}") },
+        Ok(detail) => Finding {
+            subject,
+            ok: true,
+            detail,
+        },
+        Err(error) => Finding {
+            subject,
+            ok: false,
+            detail: format!("{error:#}"),
+        },
     }
 }
 
@@ -60,7 +72,12 @@ fn engine() -> Finding {
 
 async fn postgres() -> Finding {
     let found = Programs::find().await;
-    finding("postgresql", found.map(|found| format!("{} in {}", found.major(), found.dir().display())).map_err(Into::into))
+    finding(
+        "postgresql",
+        found
+            .map(|found| format!("{} in {}", found.major(), found.dir().display()))
+            .map_err(Into::into),
+    )
 }
 
 fn data_dir(args: &DoctorArgs) -> Finding {
@@ -80,8 +97,13 @@ async fn database(args: &DoctorArgs, url: &str) -> Finding {
         let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let key = InstallationKey::load(&args.application.data_dir, &*rng)?;
-        let options =
-            StoreOptions { master_key: key.derive("store"), lease_ms: 5_000, max_connections: 1, clock, rng };
+        let options = StoreOptions {
+            master_key: key.derive("store"),
+            lease_ms: 5_000,
+            max_connections: 1,
+            clock,
+            rng,
+        };
         let store = Store::connect(url, options).await?;
         let open = store.restrict_public().await?;
         store.close().await;

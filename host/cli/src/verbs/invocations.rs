@@ -11,9 +11,18 @@ pub(crate) async fn invocations(args: InvocationsArgs, json: bool) -> Result<()>
     let ready = Ready::of(&args.reach.data_dir)?;
     let client = AdminClient::new(&ready.admin_url, &ready.admin_token)?;
     match args.verb {
-        InvocationsVerb::List { status, component, limit, cursor } => {
+        InvocationsVerb::List {
+            status,
+            component,
+            limit,
+            cursor,
+        } => {
             let filter = Filter {
-                status: status.map(|status| status.parse()).transpose().map_err(anyhow::Error::msg).context("--status")?,
+                status: status
+                    .map(|status| status.parse())
+                    .transpose()
+                    .map_err(anyhow::Error::msg)
+                    .context("--status")?,
                 component: component.map(ComponentId::from),
                 limit: Some(limit),
                 cursor: cursor.map(|cursor| cursor.parse()).transpose().context("--cursor")?,
@@ -32,7 +41,10 @@ pub(crate) async fn invocations(args: InvocationsArgs, json: bool) -> Result<()>
                 crate::print_line(&serde_json::to_string(&detail)?);
             } else {
                 crate::print_line(&line(&detail.invocation, false)?);
-                detail.journal.iter().for_each(|entry| crate::print_line(&describe(entry)));
+                detail
+                    .journal
+                    .iter()
+                    .for_each(|entry| crate::print_line(&describe(entry)));
             }
         }
         InvocationsVerb::Resume { id } => crate::print_line(&line(&client.resume(parse(&id)?).await?, json)?),
@@ -49,13 +61,27 @@ fn line(invocation: &InvocationView, json: bool) -> Result<String> {
     if json {
         return Ok(serde_json::to_string(invocation)?);
     }
-    let InvocationView { id, component, function, status, cause, attempt, .. } = invocation;
+    let InvocationView {
+        id,
+        component,
+        function,
+        status,
+        cause,
+        attempt,
+        ..
+    } = invocation;
     let cause = cause.as_deref().unwrap_or_default();
-    Ok(format!("{id}  {status:<10} {:<12} {function:<32} attempt {attempt}  {cause}", component.as_str()))
+    Ok(format!(
+        "{id}  {status:<10} {:<12} {function:<32} attempt {attempt}  {cause}",
+        component.as_str()
+    ))
 }
 
 fn describe(entry: &EntryView) -> String {
-    let position = entry.position.as_ref().map(|position| format!("{}#{}", position.scope, position.n));
+    let position = entry
+        .position
+        .as_ref()
+        .map(|position| format!("{}#{}", position.scope, position.n));
     let answer = match &entry.answer {
         None => String::new(),
         Some(PayloadView::Redacted { redacted }) => format!("({redacted} bytes)"),
@@ -63,5 +89,9 @@ fn describe(entry: &EntryView) -> String {
     };
     let kind = format!("{:?}", entry.kind);
     let said = entry.reason.as_deref().or(entry.target.as_deref()).unwrap_or_default();
-    format!("{:>5}  {kind:<15} {:<10} {said} {answer}", entry.index, position.unwrap_or_default())
+    format!(
+        "{:>5}  {kind:<15} {:<10} {said} {answer}",
+        entry.index,
+        position.unwrap_or_default()
+    )
 }

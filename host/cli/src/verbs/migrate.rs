@@ -19,7 +19,11 @@ pub(crate) async fn migrate(args: MigrateArgs, json: bool) -> Result<()> {
         Some(_) => None,
         None => Some(start_postgres(&data_dir, json).await?),
     };
-    let url = args.database_url.clone().or(private.as_ref().map(|server| server.connection().url())).unwrap_or_default();
+    let url = args
+        .database_url
+        .clone()
+        .or(private.as_ref().map(|server| server.connection().url()))
+        .unwrap_or_default();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
     let key = InstallationKey::load(data_dir.path(), &*rng)?;
@@ -33,7 +37,9 @@ pub(crate) async fn migrate(args: MigrateArgs, json: bool) -> Result<()> {
     } else if pending.is_empty() {
         crate::print_line("nothing to do: the database is up to date");
     } else {
-        pending.iter().for_each(|migration| crate::print_line(&format!("{verb} {migration}")));
+        pending
+            .iter()
+            .for_each(|migration| crate::print_line(&format!("{verb} {migration}")));
     }
     if let Some(server) = private {
         server.stop().await?;

@@ -5,7 +5,7 @@ use host_types::{Clock, SystemClock};
 use sqlx::Connection;
 
 use crate::support::{
-    Fixture, claim, execute, first_append, fixture, new_id, next_append, output, run, sqlstate, start, started,
+    Fixture, claim, execute, first_append, fixture, new_id, next_append, output, refusal, run, start, started,
 };
 
 async fn items(fixture: &Fixture) -> i64 {
@@ -72,16 +72,16 @@ async fn of_two_writers_of_one_index_the_second_fails_with_its_rows() {
         let expected = if isolation == "SERIALIZABLE" {
             "40001"
         } else {
-            host_store::SQLSTATE_FENCED
+            "journal_entry_pkey"
         };
-        assert_eq!(sqlstate(refused), expected);
+        assert_eq!(refusal(refused), expected);
         execute(&mut second, "COMMIT").await.unwrap();
         assert_eq!(items(&fixture).await, 1);
 
         execute(&mut second, &format!("BEGIN ISOLATION LEVEL {isolation}"))
             .await
             .unwrap();
-        assert_eq!(sqlstate(run(&mut second, &append).await), host_store::SQLSTATE_FENCED);
+        assert_eq!(refusal(run(&mut second, &append).await), "journal_entry_pkey");
     }
 }
 
@@ -92,7 +92,7 @@ async fn an_id_starts_once() {
     let store = &fixture.store;
     let start = store.append_statements(&first_append(store, new_id())).remove(0);
     run(&mut session, &start).await.unwrap();
-    assert_eq!(sqlstate(run(&mut session, &start).await), host_store::SQLSTATE_FENCED);
+    assert_eq!(refusal(run(&mut session, &start).await), "invocation_pkey");
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn a_key_is_taken_once_until_it_expires() {
         {}
         execute(&mut first, "COMMIT").await.unwrap();
     });
-    assert_eq!(sqlstate(refused), host_store::SQLSTATE_KEY_TAKEN);
+    assert_eq!(refusal(refused), "idempotency_key_pkey");
     assert_eq!(store.find_key(&[9; 32]).await.unwrap().unwrap().invocation, one);
 
     fixture

@@ -3,7 +3,7 @@
 use host_journal::{AppendJournal, HostParameter};
 use sqlx::Connection;
 
-use crate::support::{execute, first_append, fixture, new_id, run, sqlstate};
+use crate::support::{execute, first_append, fixture, new_id, refusal, run};
 
 const DENIED: &str = "42501";
 
@@ -36,12 +36,12 @@ async fn a_module_reaches_its_own_rows_and_nothing_else() {
         "SELECT host.forget_stragglers(now())",
         "SELECT host.check_node(gen_random_uuid(), '')",
     ] {
-        assert_eq!(sqlstate(execute(&mut session, statement).await), DENIED, "{statement}");
+        assert_eq!(refusal(execute(&mut session, statement).await), DENIED, "{statement}");
     }
     let become_another = format!("SET ROLE \"{}\"", other.role);
-    assert_eq!(sqlstate(execute(&mut session, &become_another).await), DENIED);
+    assert_eq!(refusal(execute(&mut session, &become_another).await), DENIED);
     let become_owner = format!("SET ROLE \"{}_order_owner\"", fixture.database.name());
-    assert_eq!(sqlstate(execute(&mut session, &become_owner).await), DENIED);
+    assert_eq!(refusal(execute(&mut session, &become_owner).await), DENIED);
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn a_module_calls_no_function_that_reaches_beyond_its_transaction() {
         "ts_stat('SELECT null::tsvector')",
     ] {
         assert_eq!(
-            sqlstate(execute(&mut session, &format!("SELECT {call}")).await),
+            refusal(execute(&mut session, &format!("SELECT {call}")).await),
             DENIED,
             "{call}"
         );
@@ -90,7 +90,7 @@ async fn an_append_needs_the_token_of_a_node() {
     for mut statement in forged {
         statement.parameters[1] = HostParameter::Bytes(Some(vec![0; 32]));
         assert_eq!(
-            sqlstate(run(&mut session, &statement).await),
+            refusal(run(&mut session, &statement).await),
             host_store::SQLSTATE_WRONG_TOKEN,
             "{}",
             statement.sql
@@ -129,7 +129,7 @@ async fn a_module_cannot_lead_the_hosts_functions_astray() {
     run(&mut session, &statement).await.unwrap();
     statement.parameters[1] = HostParameter::Bytes(Some(vec![0; 32]));
     assert_eq!(
-        sqlstate(run(&mut session, &statement).await),
+        refusal(run(&mut session, &statement).await),
         host_store::SQLSTATE_WRONG_TOKEN
     );
     session.close().await.unwrap();

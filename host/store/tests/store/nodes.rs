@@ -6,7 +6,7 @@ use host_journal::{AppendError, AppendJournal, Body, FenceReason};
 use host_store::{Error, GoneBecause, Store, StoreOptions};
 use host_types::{Clock, SystemClock};
 
-use crate::support::{begun, execute, first_append, fixture, new_id, next_append, node, options, run, sqlstate};
+use crate::support::{begun, execute, first_append, fixture, new_id, next_append, node, options, refusal, run};
 
 #[tokio::test]
 async fn takeover_ends_the_dead_nodes_connections_before_it_fences() {
@@ -77,7 +77,10 @@ async fn takeover_ends_the_dead_nodes_connections_before_it_fences() {
     assert_eq!(outcome, Err(AppendError::Fenced));
     let mut again = fixture.session(&dead.provision_module("order").await.unwrap()).await;
     let statement = dead.append_statements(&first_append(dead, new_id())).remove(0);
-    assert_eq!(sqlstate(run(&mut again, &statement).await), host_store::SQLSTATE_FENCED);
+    assert_eq!(
+        refusal(run(&mut again, &statement).await),
+        host_store::SQLSTATE_NODE_GONE
+    );
 }
 
 #[tokio::test]

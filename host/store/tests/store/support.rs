@@ -109,13 +109,17 @@ pub(crate) async fn run(session: &mut PgConnection, statement: &HostStatement) -
     query.execute(session).await.map(drop)
 }
 
-/// The SQLSTATE of a failure.
-pub(crate) fn sqlstate<T: std::fmt::Debug>(result: Result<T, sqlx::Error>) -> String {
+/// The name of the violated constraint, else the SQLSTATE of a failure.
+pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, sqlx::Error>) -> String {
     let error = result.unwrap_err();
-    error
-        .as_database_error()
-        .and_then(|answer| answer.code())
-        .map_or_else(|| error.to_string(), String::from)
+    let answer = error.as_database_error();
+    let said = answer.and_then(|answer| {
+        answer
+            .constraint()
+            .map(str::to_owned)
+            .or(answer.code().map(String::from))
+    });
+    said.unwrap_or_else(|| error.to_string())
 }
 
 pub(crate) fn new_id() -> InvocationId {
