@@ -1,5 +1,6 @@
 //! The process is killed before and after everything that becomes durable; the client asks again under the same key.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -11,10 +12,13 @@ const POINTS: u32 = 60;
 /// How long a restarted host may take to finish what the last one left.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The body of the request, once what it needs is there.
+type Prepared = Pin<Box<dyn Future<Output = Result<Value>> + Send>>;
+
 /// A request under test: what it needs, and what it sends.
 struct Scenario {
     path: &'static str,
-    prepare: fn(Shop) -> std::pin::Pin<Box<dyn Future<Output = Result<Value>> + Send>>,
+    prepare: fn(Shop) -> Prepared,
     by_seller: bool,
 }
 

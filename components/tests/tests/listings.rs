@@ -246,7 +246,7 @@ async fn lists_come_in_pages_without_what_is_not_for_everybody() -> Result<()> {
     nobody
         .get(&format!("/api/v1/catalog/category/{NOBODYS}"))
         .await?
-        .failed(404, "entity_not_found");
+        .failed(404, "category_not_found");
     nobody.get(&format!("{CARD}/not-a-uuid")).await?.names("id");
     nobody.get(&format!("{CARD}?price_min=-1")).await?.names("price_min");
     let left = seller.client.get(&format!("{SPU}?my_products=true")).await?;

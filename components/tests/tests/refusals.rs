@@ -72,7 +72,7 @@ async fn what_cannot_be_bought_is_refused_and_changes_nothing() -> Result<()> {
 async fn bodies_that_are_none(shop: &Shop) -> Result<()> {
     let buyer = &shop.buyer.client;
     let whole = shop.checkout(1);
-    for broken in ["{", "[]", "{} {}", "not json", "\u{1}"] {
+    for broken in ["{", "[]", "[false, \"x\"]", "{} {}", "not json", "\u{1}"] {
         let sent = buyer
             .send_raw(Method::POST, CHECKOUT, Some("application/json"), Bytes::from(broken))
             .await?;

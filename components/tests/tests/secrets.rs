@@ -1,5 +1,7 @@
 //! The host's own tables and its log, searched for what only the people concerned may know.
 
+use std::collections::{BTreeSet, HashMap};
+
 use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -60,9 +62,27 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
 }
 
+/// The names of what is in there, in one pass over it.
 fn found(haystack: &[u8], needles: &[Needle]) -> Vec<String> {
-    let hits = needles.iter().filter(|needle| contains(haystack, &needle.text));
-    hits.map(|needle| needle.name.clone()).collect()
+    const BEGIN: usize = 8;
+    let mut by_beginning: HashMap<&[u8], Vec<&Needle>> = HashMap::new();
+    for needle in needles {
+        assert!(
+            needle.text.len() >= BEGIN,
+            "{} is so short that anything could hold it",
+            needle.name
+        );
+        by_beginning.entry(&needle.text[..BEGIN]).or_default().push(needle);
+    }
+    let mut found = BTreeSet::new();
+    for (at, window) in haystack.windows(BEGIN).enumerate() {
+        for needle in by_beginning.get(window).into_iter().flatten() {
+            if haystack[at..].starts_with(&needle.text) {
+                found.insert(needle.name.clone());
+            }
+        }
+    }
+    found.into_iter().collect()
 }
 
 #[test]

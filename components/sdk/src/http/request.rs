@@ -181,6 +181,10 @@ fn is_json(content_type: &str) -> bool {
 }
 
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    // A derived reader would take a list for the fields in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Error::invalid("body", "must be a JSON object"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
