@@ -123,6 +123,16 @@ pub(crate) struct Start {
     pub(crate) requests: usize,
 }
 
+/// More than the kernel's own work takes, in processors.
+const DISTURBING_LOAD: f64 = 0.3;
+
+impl Comparison {
+    /// Something else ran, and took from the servers unequally: the figures may be wrong either way.
+    fn is_disturbed(&self) -> bool {
+        self.other_load > DISTURBING_LOAD
+    }
+}
+
 impl Report {
     /// Compares what was found with what was to be reached.
     pub(crate) fn judge(&mut self) {

@@ -79,9 +79,6 @@ fn conditions(out: &mut String, report: &Report) -> fmt::Result {
     )
 }
 
-/// More than the kernel's interrupts can be.
-const DISTURBING_LOAD: f64 = 0.5;
-
 fn compared(out: &mut String, comparison: &Comparison) -> fmt::Result {
     let clients = if comparison.clients == 1 {
         "1 client".to_owned()
@@ -130,13 +127,16 @@ fn compared(out: &mut String, comparison: &Comparison) -> fmt::Result {
             figures.wal_bytes_per_request
         )?;
     }
-    if comparison.other_load > DISTURBING_LOAD {
-        writeln!(
-            out,
-            "  DISTURBED: something else kept {:.1} cores busy meanwhile",
-            comparison.other_load
-        )?;
-    }
+    let disturbed = if comparison.is_disturbed() {
+        ": DISTURBED, measure again on an idle machine"
+    } else {
+        ""
+    };
+    writeln!(
+        out,
+        "  cores kept busy by anything else meanwhile: {:.1}{disturbed}",
+        comparison.other_load
+    )?;
     Ok(())
 }
 
@@ -171,7 +171,12 @@ fn verdicts(out: &mut String, report: &Report) -> fmt::Result {
             Reach::AtLeast(bound) => ('≥', bound),
             Reach::AtMost(bound) => ('≤', bound),
         };
-        let outcome = if verdict.is_reached { "reached" } else { "NOT REACHED" };
+        let outcome = match (verdict.is_reached, verdict.is_disturbed) {
+            (true, false) => "reached",
+            (false, false) => "NOT REACHED",
+            (true, true) => "reached, but disturbed",
+            (false, true) => "NOT REACHED, but disturbed",
+        };
         writeln!(
             out,
             "  {:<width$} {:>8.2} {sign} {bound:<6} {outcome}",

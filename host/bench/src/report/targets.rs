@@ -11,6 +11,8 @@ pub(crate) struct Verdict {
     pub(crate) measured: f64,
     pub(crate) reach: Reach,
     pub(crate) is_reached: bool,
+    /// Something else kept the machine busy, as far as that was watched.
+    pub(crate) is_disturbed: bool,
 }
 
 /// What a figure should be.
@@ -36,6 +38,7 @@ fn verdict(what: String, measured: f64, reach: Reach) -> Verdict {
         measured,
         reach,
         is_reached: reach.is_reached_by(measured),
+        is_disturbed: false,
     }
 }
 
@@ -59,7 +62,11 @@ pub(super) fn verdicts(report: &Report) -> Vec<Verdict> {
                 Peer::TokioPostgres | Peer::Nexus => "the same driver",
             };
             let what = format!("{kind}, {} client(s): ÷ native with {driver}", comparison.clients);
-            verdicts.push(verdict(what, ratio.throughput, reach));
+            let is_disturbed = comparison.is_disturbed();
+            verdicts.push(Verdict {
+                is_disturbed,
+                ..verdict(what, ratio.throughput, reach)
+            });
         }
     }
     if let Some(calls) = &report.calls {
