@@ -1,16 +1,17 @@
 //! An HTTP call: how its caller waits, leaves, or joins an earlier call of the same key.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use host_journal::{Claim, Header, InvocationStatus, Seed};
 use host_types::{Fault, HttpCall, HttpOutcome, Identity, InvocationClient, InvocationId};
-use tokio::sync::oneshot;
 
 use crate::claims::Entered;
-use crate::invoker::{Inner, Invoker};
+use crate::invoker::{Inner, Invoker, Running};
 use crate::run::{Ended, HTTP_FUNCTION, Output, Progress, Run, encode};
 
 /// How long a call that found its key in use waits for the first one's answer.
@@ -86,21 +87,19 @@ async fn run(inner: &Arc<Inner>, call: HttpCall, claim: Option<Claim>) -> HttpOu
     };
     let salt = call.sensitive.then(|| inner.rng.bytes());
     let run = Run::fresh(Arc::clone(inner), invocation, deployment, header, salt, claim.clone());
-    let caller = Caller {
-        progress: run.progress(),
+    let progress = run.progress();
+    let mut caller = Caller {
+        inner,
+        running: inner.enter(run),
+        progress,
     };
-    let (sender, receiver) = oneshot::channel();
-    inner.spawn(run, move |ended| {
-        // The caller may be gone; nobody else needs to know.
-        let _ = sender.send(ended);
-    });
-    let ended = tokio::time::timeout(wait, receiver).await;
+    let ended = tokio::time::timeout(wait, caller.wait()).await;
     let pending = HttpOutcome::Pending {
         invocation,
         retry_after_s: 1,
     };
     match ended {
-        Ok(Ok(Ended::Output(Output::Http(response)))) => {
+        Ok(Some(Ended::Output(Output::Http(response)))) => {
             // Nothing of a refusal is stored under its key. But the key may be taken, and what was refused was only a
             // second look at what the first request did.
             if let Some(claim) = &claim
@@ -115,32 +114,49 @@ async fn run(inner: &Arc<Inner>, call: HttpCall, claim: Option<Claim>) -> HttpOu
                 replayed: false,
             }
         }
-        Ok(Ok(Ended::KeyTaken)) => match &claim {
+        Ok(Some(Ended::KeyTaken)) => match &claim {
             Some(claim) => join(inner, claim)
                 .await
                 .unwrap_or(HttpOutcome::Overloaded { retry_after_s: 1 }),
             None => HttpOutcome::Failed { invocation },
         },
-        Ok(Ok(Ended::Failed(Fault::Overloaded(_) | Fault::Transient(_) | Fault::RepeatTransaction(_)))) => {
+        Ok(Some(Ended::Failed(Fault::Overloaded(_) | Fault::Transient(_) | Fault::RepeatTransaction(_)))) => {
             HttpOutcome::Overloaded { retry_after_s: 1 }
         }
-        Ok(Ok(Ended::Failed(_) | Ended::Abandoned)) => HttpOutcome::Failed { invocation },
-        Ok(Ok(Ended::Open)) => elsewhere(inner, invocation, wait).await.unwrap_or(pending),
-        // A panic of ours in the task: whatever is durable is taken over.
-        Ok(Ok(Ended::Output(Output::Scheduled(_))) | Err(_)) => HttpOutcome::Failed { invocation },
+        Ok(Some(Ended::Failed(_))) => HttpOutcome::Failed { invocation },
+        Ok(Some(Ended::Open)) => elsewhere(inner, invocation, wait).await.unwrap_or(pending),
+        Ok(Some(Ended::Output(Output::Scheduled(_))) | None) => HttpOutcome::Failed { invocation },
         Err(_) if caller.progress.is_durable() => pending,
         Err(_) => HttpOutcome::Overloaded { retry_after_s: 1 },
     }
 }
 
+/// A caller and what it waits for, which runs on the caller's own task: a task for each call would cost it two hand-overs.
+///
 /// Dropped with the caller's future: a client that disconnects ends what is not durable, and changes nothing else.
-struct Caller {
+struct Caller<'a> {
+    inner: &'a Inner,
+    running: Option<Running>,
     progress: Arc<Progress>,
 }
 
-impl Drop for Caller {
+impl Caller<'_> {
+    /// `None` after a panic of ours: whatever is durable is taken over.
+    async fn wait(&mut self) -> Option<Ended> {
+        let running = self.running.as_mut()?;
+        let ended = AssertUnwindSafe(running).catch_unwind().await;
+        self.running = None;
+        ended.ok()
+    }
+}
+
+impl Drop for Caller<'_> {
     fn drop(&mut self) {
-        self.progress.caller_left();
+        if let Some(running) = self.running.take()
+            && self.progress.is_durable()
+        {
+            self.inner.spawn(running);
+        }
     }
 }
 

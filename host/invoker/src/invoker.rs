@@ -1,6 +1,8 @@
 //! What is shared by all runs of this node.
 
 use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -51,7 +53,7 @@ pub(crate) struct Inner {
     /// Deployments that open invocations are pinned to.
     pinned: Mutex<HashMap<DeploymentNumber, Arc<Deployment>>>,
     capacity: Arc<Semaphore>,
-    /// Invocations this node has a task for.
+    /// Invocations at work on this node.
     pub(crate) here: Mutex<HashSet<InvocationId>>,
     tasks: Mutex<JoinSet<()>>,
     draining: watch::Sender<bool>,
@@ -60,6 +62,9 @@ pub(crate) struct Inner {
     /// Something became due, or ended: the scheduler and those who wait for an outcome look again.
     pub(crate) changed: Notify,
 }
+
+/// An invocation at work. Dropped, it stops where it is.
+pub(crate) type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 /// How long an attempt waits for its turn.
 const CAPACITY_WAIT: Duration = Duration::from_secs(1);
@@ -173,32 +178,39 @@ impl Inner {
         self.current().retry_policy(component)
     }
 
-    /// Runs the invocation in a task of its own; `then` gets how it ended.
-    pub(crate) fn spawn(self: &Arc<Self>, run: Run, then: impl FnOnce(Ended) + Send + 'static) {
-        let inner = Arc::clone(self);
+    /// The invocation's work, to be polled by whoever waits for it. `None` while this node has it already.
+    pub(crate) fn enter(self: &Arc<Self>, run: Run) -> Option<Running> {
         let invocation = run.invocation();
-        if !inner.here.lock().insert(invocation) {
-            return;
+        if !self.here.lock().insert(invocation) {
+            return None;
         }
+        // Removed on every way out, a panic included.
+        let here = Here {
+            inner: Arc::clone(self),
+            invocation,
+        };
+        Some(Box::pin(async move {
+            let _here = here;
+            run.drive().await
+        }))
+    }
+
+    /// Gives work nobody waits for a task of its own.
+    pub(crate) fn spawn(&self, running: Running) {
         let mut tasks = self.tasks.lock();
         while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
-            // Removed on every way out, a panic included.
-            let _here = Here {
-                inner: &inner,
-                invocation,
-            };
-            then(run.drive().await);
+            running.await;
         });
     }
 }
 
-struct Here<'a> {
-    inner: &'a Inner,
+struct Here {
+    inner: Arc<Inner>,
     invocation: InvocationId,
 }
 
-impl Drop for Here<'_> {
+impl Drop for Here {
     fn drop(&mut self) {
         self.inner.here.lock().remove(&self.invocation);
         self.inner.changed.notify_waiters();

@@ -288,10 +288,10 @@ async fn begin(inner: &Arc<Inner>, recovered: Recovered) -> bool {
     let number = recovered.machine.header().deployment;
     match inner.pinned(number).await {
         Ok(deployment) => {
-            inner.spawn(
-                crate::run::Run::continued(Arc::clone(inner), deployment, recovered),
-                |_| (),
-            );
+            let run = crate::run::Run::continued(Arc::clone(inner), deployment, recovered);
+            if let Some(running) = inner.enter(run) {
+                inner.spawn(running);
+            }
             true
         }
         Err(error) => {

@@ -11,7 +11,6 @@ use host_runtime::Deployment;
 use host_types::{Fault, HttpRequest, HttpResponse, InvocationId};
 use minicbor::{Decode, Encode};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use crate::invoker::Inner;
 use crate::recovery::Recovered;
@@ -40,16 +39,20 @@ pub(crate) enum Ended {
     KeyTaken,
     /// Durable; another node, another attempt or a person goes on with it.
     Open,
-    /// Its caller left before anything was durable.
-    Abandoned,
 }
 
-/// What a caller can see and do while an invocation runs.
+/// What a caller can see while its invocation runs.
 #[derive(Default)]
-pub(crate) struct Progress {
-    attempt: Mutex<Option<Arc<Attempt>>>,
-    caller_left: Mutex<bool>,
-    left: Notify,
+pub(crate) struct Progress(Mutex<Seen>);
+
+#[derive(Default)]
+enum Seen {
+    /// Nothing of it is in the database.
+    #[default]
+    Nothing,
+    Attempt(Arc<Attempt>),
+    /// Between attempts, and in the database, as far as anybody knows.
+    Durable,
 }
 
 /// One invocation under way on this node.
@@ -69,32 +72,17 @@ pub(crate) struct Run {
 const TRANSACTION_REPEATS: u32 = 10;
 
 impl Progress {
-    /// The caller does not wait any longer. What is not durable ends.
-    pub(crate) fn caller_left(&self) {
-        *self.caller_left.lock() = true;
-        self.left.notify_waiters();
-    }
-
+    /// Something is in the database, or on its way there: the invocation goes on without its caller.
     pub(crate) fn is_durable(&self) -> bool {
-        self.attempt
-            .lock()
-            .as_ref()
-            .is_some_and(|attempt| attempt.may_be_durable())
+        match &*self.0.lock() {
+            Seen::Nothing => false,
+            Seen::Attempt(attempt) => attempt.may_be_durable(),
+            Seen::Durable => true,
+        }
     }
 
-    async fn abandoned(&self, attempt: &Attempt) {
-        loop {
-            let left = self.left.notified();
-            tokio::pin!(left);
-            left.as_mut().enable();
-            if *self.caller_left.lock() {
-                if attempt.may_be_durable() {
-                    return std::future::pending().await;
-                }
-                return;
-            }
-            left.await;
-        }
+    fn set(&self, seen: Seen) {
+        *self.0.lock() = seen;
     }
 }
 
@@ -172,8 +160,7 @@ impl Run {
             let (result, cause) = self.attempt().await;
             let fault = match result {
                 Ok(output) => return Ended::Output(output),
-                Err(None) => return Ended::Abandoned,
-                Err(Some(fault)) => fault,
+                Err(fault) => fault,
             };
             match &fault {
                 Fault::RepeatTransaction(_) if repeats < TRANSACTION_REPEATS => {
@@ -207,8 +194,7 @@ impl Run {
         }
     }
 
-    /// One attempt. `Err(None)`: the caller left and nothing is durable.
-    async fn attempt(&mut self) -> (Result<Output, Option<Fault>>, Cause) {
+    async fn attempt(&mut self) -> (Result<Output, Fault>, Cause) {
         let header = self.machine.header().clone();
         let seal = host_journal::AppendJournal::seal(&*self.inner.store, self.invocation, self.salt);
         let attempt = Attempt::new(AttemptOptions {
@@ -221,33 +207,26 @@ impl Run {
             seal,
             clock: Arc::clone(&self.inner.clock),
         });
-        *self.progress.attempt.lock() = Some(Arc::clone(&attempt));
-        let result = tokio::select! {
-            biased;
-            result = call(&self.deployment, &attempt, &header) => result.map_err(Some),
-            () = self.progress.abandoned(&attempt) => Err(None),
-        };
-        let result = match result {
+        self.progress.set(Seen::Attempt(Arc::clone(&attempt)));
+        let result = match call(&self.deployment, &attempt, &header).await {
             Ok(output) => {
                 let keep = !matches!(&output, Output::Http(response) if response.status >= 400);
-                attempt
-                    .finish(encode(&output), keep)
-                    .await
-                    .map(|()| output)
-                    .map_err(Some)
+                attempt.finish(encode(&output), keep).await.map(|()| output)
             }
-            Err(Some(fault)) => Err(Some(attempt.fail(fault))),
-            Err(None) => Err(None),
+            Err(fault) => Err(attempt.fail(fault)),
         };
         let cause = Cause {
             position: attempt.last_position(),
             text: match &result {
-                Err(Some(fault)) => fault.to_string(),
-                Ok(_) | Err(None) => String::new(),
+                Err(fault) => fault.to_string(),
+                Ok(_) => String::new(),
             },
-            trap: matches!(&result, Err(Some(Fault::Trap(_)))),
+            trap: matches!(&result, Err(Fault::Trap(_))),
         };
-        *self.progress.attempt.lock() = None;
+        self.progress.set(match attempt.may_be_durable() {
+            true => Seen::Durable,
+            false => Seen::Nothing,
+        });
         match attempt.into_machine() {
             Some((mut machine, start, claim)) => {
                 machine.rewind();
@@ -256,10 +235,7 @@ impl Run {
             }
             // Something of the instance outlives it (a connection being rolled back): what it noted is out of reach, so
             // only what is durable counts.
-            None => {
-                let result = result.map_err(|fault| fault.map(|fault| Fault::CommitUnknown(fault.to_string())));
-                (result, cause)
-            }
+            None => (result.map_err(|fault| Fault::CommitUnknown(fault.to_string())), cause),
         }
     }
 

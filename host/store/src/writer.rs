@@ -23,6 +23,8 @@ const WRITERS: usize = 2;
 const QUEUE: usize = 4_096;
 const MAX_BATCH: usize = 256;
 const MAX_BATCH_BYTES: usize = 8 << 20;
+/// How long appends that nobody waits for are kept back, to share a commit: with each other, or with one that is waited for.
+const LAZY_WAIT: Duration = Duration::from_millis(100);
 /// A connection idle for longer may have been closed from the other side: it is asked before it is used.
 const TRUSTED_IDLE_NS: u64 = 1_000_000_000;
 
@@ -54,8 +56,16 @@ pub(crate) struct Writer {
     queue: mpsc::Sender<Job>,
     /// Appends accepted and not finished.
     open: Arc<watch::Sender<usize>>,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     dropped: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Open,
+    /// What is accepted is written without delay.
+    Closing,
+    Closed,
 }
 
 /// What both tasks share.
@@ -65,7 +75,7 @@ struct Shared {
     node: NodeIdentity,
     clock: Arc<dyn Clock>,
     open: Arc<watch::Sender<usize>>,
-    stop: watch::Receiver<bool>,
+    phase: watch::Receiver<Phase>,
     /// A commit that takes longer than a lease says nothing to anybody.
     patience: Duration,
 }
@@ -75,14 +85,14 @@ impl Writer {
     pub(crate) fn spawn(pool: PgPool, node: NodeIdentity, clock: Arc<dyn Clock>, patience_ms: u64) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let open = Arc::new(watch::Sender::new(0));
-        let stop = watch::Sender::new(false);
+        let phase = watch::Sender::new(Phase::Open);
         let shared = Arc::new(Shared {
             queue: Mutex::new(receiver),
             pool,
             node,
             clock,
             open: open.clone(),
-            stop: stop.subscribe(),
+            phase: phase.subscribe(),
             patience: Duration::from_millis(patience_ms),
         });
         for _ in 0..WRITERS {
@@ -98,7 +108,7 @@ impl Writer {
         Self {
             queue,
             open,
-            stop,
+            phase,
             dropped: AtomicU64::new(0),
         }
     }
@@ -137,9 +147,10 @@ impl Writer {
 
     /// Ends the writers, once everything accepted is finished.
     pub(crate) async fn close(&self) {
+        self.phase.send_replace(Phase::Closing);
         // The senders are ours, so the channels are open.
         let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
-        self.stop.send_replace(true);
+        self.phase.send_replace(Phase::Closed);
     }
 }
 
@@ -167,10 +178,26 @@ impl WriterTask {
 
     /// Waits for appends; false when there will be none.
     async fn receive(&self, jobs: &mut Vec<Job>) -> bool {
-        let mut stop = self.shared.stop.clone();
+        let mut phase = self.shared.phase.clone();
         tokio::select! {
-            received = async { self.shared.queue.lock().await.recv_many(jobs, MAX_BATCH).await } => received > 0,
-            _ = stop.wait_for(|stop| *stop) => false,
+            () = self.collect(jobs) => !jobs.is_empty(),
+            _ = phase.wait_for(|phase| *phase == Phase::Closed) => false,
+        }
+    }
+
+    /// What is in the queue, and what comes until one of it is waited for. Meanwhile the other writer waits for its turn.
+    async fn collect(&self, jobs: &mut Vec<Job>) {
+        let mut queue = self.shared.queue.lock().await;
+        queue.recv_many(jobs, MAX_BATCH).await;
+        let mut phase = self.shared.phase.clone();
+        let patience = tokio::time::sleep(LAZY_WAIT);
+        tokio::pin!(patience);
+        while jobs.len() < MAX_BATCH && jobs.iter().all(|job| job.done.is_none()) {
+            tokio::select! {
+                received = queue.recv_many(jobs, MAX_BATCH - jobs.len()) => if received == 0 { return },
+                () = &mut patience => return,
+                _ = phase.wait_for(|phase| *phase >= Phase::Closing) => return,
+            }
         }
     }
 

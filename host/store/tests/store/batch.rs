@@ -199,6 +199,49 @@ async fn a_lazy_output_is_written_before_the_store_closes() {
 }
 
 #[tokio::test]
+async fn lazy_outputs_share_commits() {
+    const COUNT: usize = 20;
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let mut invocations = Vec::new();
+    for _ in 0..COUNT {
+        invocations.push(begun(store).await);
+    }
+    for invocation in &invocations {
+        store.append_lazily(Append {
+            status: Some(InvocationStatus::Completed),
+            ..next_append(store, *invocation, 1)
+        });
+        // A round trip each: time enough to write every one of them alone.
+        store.load(*invocation).await.unwrap();
+    }
+    store.close().await;
+
+    let mut superuser = fixture.superuser().await;
+    let (ended, commits): (i64, i64) =
+        sqlx::query_as("SELECT count(*), count(DISTINCT xmin::text) FROM host.invocation WHERE status = 'completed'")
+            .fetch_one(&mut superuser)
+            .await
+            .unwrap();
+    assert_eq!(ended, COUNT as i64);
+    assert!(commits <= COUNT as i64 / 2, "{commits} commits for {COUNT} outputs");
+}
+
+#[tokio::test]
+async fn an_append_that_is_waited_for_takes_the_lazy_ones_along() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let ended = begun(store).await;
+    store.append_lazily(Append {
+        status: Some(InvocationStatus::Completed),
+        ..next_append(store, ended, 1)
+    });
+    begun(store).await;
+    let row = store.load(ended).await.unwrap().unwrap().row;
+    assert_eq!(row.status, InvocationStatus::Completed);
+}
+
+#[tokio::test]
 async fn a_writer_survives_the_end_of_its_connection() {
     let fixture = fixture().await;
     let store = &fixture.store;
