@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use host_basic::{MasterKey, PasswordOptions, Passwords, Services, TokenKeys};
 use host_engine::{CompileCache, Engine, EngineOptions};
 use host_http::{Check, Readiness};
-use host_invoker::{Invoker, InvokerOptions, Lease, Scheduler};
+use host_invoker::{Invoker, InvokerOptions, Lease, Scheduler, Strays};
 use host_runtime::{Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, Pools};
 use host_store::{GoneBecause, Store, StoreOptions};
@@ -151,12 +151,14 @@ impl Host {
         links?;
         let store = store?;
 
-        let registration = store.register_node(&node_name(data_dir, &*rng)?).await?;
+        let pool_options = host_sql::Options::default();
+        let sessions = u32::try_from(pool_options.budget).unwrap_or(u32::MAX);
+        let registration = store.register_node(&node_name(data_dir, &*rng)?, sessions).await?;
         let open = store.restrict_public().await?;
         if !open.is_empty() {
             tracing::warn!(functions = ?open, "this database user may not revoke these from PUBLIC; see `nexus doctor`");
         }
-        let pools = Pools::new(host_sql::Options::default());
+        let pools = Pools::new(pool_options);
         let mut module_pools = HashMap::new();
         for component in application.app.components.values() {
             if let Some(schema) = &component.schema {
@@ -202,6 +204,8 @@ impl Host {
             max_attempts: MAX_ATTEMPTS,
         });
 
+        // Nothing has asked for a connection in the name of a client yet: from here on, whoever waits for one is let go soon.
+        store.serve().await;
         let lease = Lease::new(invoker.clone(), LEASE);
         // The data directory's lock says that its earlier processes are dead: no need to wait until their leases run out.
         for predecessor in registration.predecessors {
@@ -214,6 +218,7 @@ impl Host {
                 lost.send_replace(true);
             }),
             tokio::spawn(Scheduler::new(invoker.clone()).run()),
+            tokio::spawn(Strays::new(invoker.clone()).run()),
             tokio::spawn(upkeep(Arc::clone(&store))),
         ];
         let (ready, readiness) = watch::channel(Readiness::default());

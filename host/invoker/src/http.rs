@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use host_journal::{Claim, Header, InvocationStatus, Seed};
-use host_types::{Fault, HttpCall, HttpOutcome, Identity, InvocationClient, InvocationId};
+use host_types::{Fault, HttpCall, HttpOutcome, HttpResponse, Identity, InvocationClient, InvocationId};
 
 use crate::claims::Entered;
 use crate::invoker::{Inner, Invoker, Running};
@@ -51,7 +51,7 @@ async fn handle(inner: &Arc<Inner>, call: HttpCall) -> HttpOutcome {
                 },
                 Ok(Some(outcome)) => outcome,
                 // The first caller left; what it began may go on.
-                Ok(None) => join(inner, &claim).await.unwrap_or(HttpOutcome::KeyInProgress {
+                Ok(None) => join(inner, &claim, None).await.unwrap_or(HttpOutcome::KeyInProgress {
                     invocation,
                     paused: false,
                     retry_after_s: 1,
@@ -104,7 +104,7 @@ async fn run(inner: &Arc<Inner>, call: HttpCall, claim: Option<Claim>) -> HttpOu
             // second look at what the first request did.
             if let Some(claim) = &claim
                 && response.status >= 400
-                && let Some(outcome) = join(inner, claim).await
+                && let Some(outcome) = join(inner, claim, Some(invocation)).await
             {
                 return outcome;
             }
@@ -115,7 +115,7 @@ async fn run(inner: &Arc<Inner>, call: HttpCall, claim: Option<Claim>) -> HttpOu
             }
         }
         Ok(Some(Ended::KeyTaken)) => match &claim {
-            Some(claim) => join(inner, claim)
+            Some(claim) => join(inner, claim, None)
                 .await
                 .unwrap_or(HttpOutcome::Overloaded { retry_after_s: 1 }),
             None => HttpOutcome::Failed { invocation },
@@ -160,8 +160,8 @@ impl Drop for Caller<'_> {
     }
 }
 
-/// The answer of the invocation that owns the key, if one does.
-async fn join(inner: &Arc<Inner>, claim: &Claim) -> Option<HttpOutcome> {
+/// The answer of the invocation that owns the key, if one other than `own` does.
+async fn join(inner: &Arc<Inner>, claim: &Claim, own: Option<InvocationId>) -> Option<HttpOutcome> {
     let patience = tokio::time::sleep(JOIN_WAIT);
     tokio::pin!(patience);
     loop {
@@ -172,27 +172,35 @@ async fn join(inner: &Arc<Inner>, claim: &Claim) -> Option<HttpOutcome> {
                 return Some(HttpOutcome::Overloaded { retry_after_s: 1 });
             }
         };
+        let invocation = owner.invocation;
+        if own == Some(invocation) {
+            return None;
+        }
         if owner.fingerprint != claim.fingerprint {
             return Some(HttpOutcome::KeyMismatch);
         }
-        let (response, paused) = stored(inner, owner.invocation).await;
-        if let Some(response) = response {
-            return Some(HttpOutcome::Response {
-                invocation: owner.invocation,
-                response,
-                replayed: true,
-            });
-        }
-        let in_progress = HttpOutcome::KeyInProgress {
-            invocation: owner.invocation,
+        let in_progress = |paused| HttpOutcome::KeyInProgress {
+            invocation,
             paused,
             retry_after_s: 1,
         };
-        if paused {
-            return Some(in_progress);
+        match stored(inner, invocation).await {
+            Stored::Answer(response) => {
+                return Some(HttpOutcome::Response {
+                    invocation,
+                    response,
+                    replayed: true,
+                });
+            }
+            Stored::Ended(status) => {
+                let ended = status.as_str();
+                return Some(HttpOutcome::KeySpent { invocation, ended });
+            }
+            Stored::Paused => return Some(in_progress(true)),
+            Stored::Open => {}
         }
         tokio::select! {
-            () = &mut patience => return Some(in_progress),
+            () = &mut patience => return Some(in_progress(false)),
             () = tokio::time::sleep(JOIN_POLL) => {}
         }
     }
@@ -202,36 +210,51 @@ async fn join(inner: &Arc<Inner>, claim: &Claim) -> Option<HttpOutcome> {
 async fn elsewhere(inner: &Arc<Inner>, invocation: InvocationId, wait: Duration) -> Option<HttpOutcome> {
     let answer = async {
         loop {
-            let (response, paused) = stored(inner, invocation).await;
-            if let Some(response) = response {
-                return Some(HttpOutcome::Response {
-                    invocation,
-                    response,
-                    replayed: false,
-                });
+            match stored(inner, invocation).await {
+                Stored::Answer(response) => {
+                    return Some(HttpOutcome::Response {
+                        invocation,
+                        response,
+                        replayed: false,
+                    });
+                }
+                Stored::Paused | Stored::Ended(_) => return None,
+                Stored::Open => tokio::time::sleep(JOIN_POLL).await,
             }
-            if paused {
-                return None;
-            }
-            tokio::time::sleep(JOIN_POLL).await;
         }
     };
     tokio::time::timeout(wait, answer).await.ok().flatten()
 }
 
-async fn stored(inner: &Arc<Inner>, invocation: InvocationId) -> (Option<host_types::HttpResponse>, bool) {
-    match inner.store.load(invocation).await {
-        Ok(Some(loaded)) => {
-            let response = match crate::recovery::output(&loaded.entries) {
-                Some(Output::Http(response)) => Some(response),
-                Some(Output::Scheduled(_)) | None => None,
-            };
-            (response, loaded.row.status == InvocationStatus::Paused)
-        }
-        Ok(None) => (None, false),
+/// What the database says of an invocation's answer.
+enum Stored {
+    Answer(HttpResponse),
+    /// It has not ended, or the database does not answer.
+    Open,
+    /// A person has to move it on.
+    Paused,
+    /// It ended like this, and there is no answer to read: it failed, or its payloads were erased at its end.
+    Ended(InvocationStatus),
+}
+
+async fn stored(inner: &Arc<Inner>, invocation: InvocationId) -> Stored {
+    let (status, entries) = match inner.store.load(invocation).await {
+        Ok(Some(loaded)) => (loaded.row.status, loaded.entries),
+        Ok(None) => return Stored::Open,
+        // What a sensitive route answered is nobody's to read any more; its row says how it ended.
+        Err(error) if error.is_erased() => match inner.store.row(invocation).await {
+            Ok(Some(row)) => (row.status, Vec::new()),
+            Ok(None) | Err(_) => return Stored::Open,
+        },
         Err(error) => {
             tracing::warn!(invocation.id = %invocation, %error, "an invocation cannot be loaded");
-            (None, false)
+            return Stored::Open;
         }
+    };
+    match (crate::recovery::output(&entries), status) {
+        (Some(Output::Http(response)), _) => Stored::Answer(response),
+        (_, InvocationStatus::Paused) => Stored::Paused,
+        (_, status) if status.is_final() => Stored::Ended(status),
+        _ => Stored::Open,
     }
 }

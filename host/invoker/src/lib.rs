@@ -11,8 +11,10 @@ mod operate;
 mod recovery;
 mod run;
 mod scheduler;
+mod strays;
 
 pub use invoker::{Invoker, InvokerOptions};
 pub use lease::Lease;
 pub use operate::OperateError;
 pub use scheduler::Scheduler;
+pub use strays::Strays;

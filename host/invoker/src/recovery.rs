@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use host_journal::{
     Append, AppendError, AppendJournal, Body, Cause, Claim, Entry, FenceReason, Header, InvocationStatus, Machine,
-    Start, encode,
+    Start, decode, encode,
 };
 use host_store::{Fence, Loaded};
 use host_types::InvocationId;
@@ -36,17 +36,26 @@ pub(crate) enum Outcome {
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Inner {
-    /// Finds out, by fencing, what an invocation of this node has done. Tries until the database answers.
+    /// Finds out, by fencing, what an invocation of this node has done. Tries until the database answers. `machine` is what
+    /// its attempt knew, with what that had handed over to be appended.
     pub(crate) async fn recover(
         &self,
         invocation: InvocationId,
-        header: &Header,
+        machine: &Machine,
         salt: Option<[u8; 32]>,
         claim: Option<Claim>,
     ) -> Outcome {
         loop {
             let loaded = match self.store.load(invocation).await {
                 Ok(loaded) => loaded,
+                Err(error) if error.is_erased() => match self.recover_erased(invocation, machine).await {
+                    Ok(outcome) => return outcome,
+                    Err(error) => {
+                        tracing::warn!(invocation.id = %invocation, %error, "the database does not answer; trying again");
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    }
+                },
                 Err(error) => {
                     tracing::warn!(invocation.id = %invocation, %error, "the database does not answer; trying again");
                     tokio::time::sleep(PAUSE).await;
@@ -55,7 +64,10 @@ impl Inner {
             };
             let Some(loaded) = loaded else {
                 // No row: its own start is the fence. Of this and the append whose fate is unknown only one can succeed.
-                match self.start_as_fence(invocation, header, salt, claim.clone()).await {
+                match self
+                    .start_as_fence(invocation, machine.header(), salt, claim.clone())
+                    .await
+                {
                     Ok(()) | Err(AppendError::Fenced) => continue,
                     Err(AppendError::KeyTaken) => return Outcome::KeyTaken,
                     Err(AppendError::Unknown(_)) => {
@@ -82,6 +94,28 @@ impl Inner {
                 Err(AppendError::KeyTaken | AppendError::Unknown(_)) => tokio::time::sleep(PAUSE).await,
             }
         }
+    }
+
+    /// The commit that ended an invocation of a sensitive route erased its payloads. Its output is known all the same when
+    /// that commit was ours: when nobody has fenced our attempt.
+    async fn recover_erased(&self, invocation: InvocationId, machine: &Machine) -> host_store::Result<Outcome> {
+        let ended = self.store.row(invocation).await?;
+        let is_completed = ended.is_some_and(|row| row.status == InvocationStatus::Completed);
+        let first_pending = machine.pending().first().map_or(0, |entry| entry.index);
+        // A fence has no payload: it can be read although the others cannot.
+        let seal = self.store.seal(invocation, None);
+        let bodies = self.store.bodies(invocation).await?;
+        let is_fenced = bodies.iter().any(|(index, body)| {
+            let read = || decode(*index, body, &*seal).map(|entry| entry.body);
+            *index >= first_pending && matches!(read(), Ok(Body::Fence { .. }))
+        });
+        let output = machine
+            .recorded_output()
+            .and_then(|output| minicbor::decode(output).ok());
+        Ok(match output {
+            Some(output) if is_completed && !is_fenced => Outcome::Ended(output),
+            _ => Outcome::Elsewhere,
+        })
     }
 
     /// Appends a fence to an invocation this node owns. `None`: it does not own it any more.

@@ -271,7 +271,7 @@ impl Run {
     async fn recover(&mut self) -> Option<Ended> {
         match self
             .inner
-            .recover(self.invocation, self.machine.header(), self.salt, self.claim.take())
+            .recover(self.invocation, &self.machine, self.salt, self.claim.take())
             .await
         {
             crate::recovery::Outcome::Ours(recovered) => {

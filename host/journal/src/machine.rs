@@ -164,6 +164,12 @@ impl Machine {
         self.durable > 0
     }
 
+    /// The guest is told what is recorded: more of its scope's record lies ahead. What it says to the log it has said before.
+    pub fn is_replaying(&self, scope: &Scope) -> bool {
+        let cursor = self.cursors.get(scope);
+        cursor.is_some_and(|cursor| cursor.next < cursor.recorded_until)
+    }
+
     /// The last command this attempt issued.
     pub fn last_position(&self) -> Option<&Position> {
         self.last_position.as_ref()
@@ -747,6 +753,28 @@ mod tests {
             .unwrap();
         assert_eq!(guest.world, 2);
         assert_eq!(guest.machine.pending().len(), 2, "start, and the transaction once");
+    }
+
+    #[test]
+    fn a_scope_is_replayed_until_its_own_record_ends() {
+        let mut first = Guest::new(Machine::start(header()));
+        assert!(!first.machine.is_replaying(&Scope::root()));
+        first.observe("a").unwrap();
+        first.machine.derive(&Scope::root(), &mut [0; 4]).unwrap();
+        first.observe("b").unwrap();
+        assert!(!first.machine.is_replaying(&Scope::root()));
+
+        let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
+        assert!(second.machine.is_replaying(&Scope::root()));
+        assert!(!second.machine.is_replaying(&Scope::root().child(2)));
+        second.observe("a").unwrap();
+        assert!(second.machine.is_replaying(&Scope::root()));
+        second.machine.derive(&Scope::root(), &mut [0; 4]).unwrap();
+        assert!(second.machine.is_replaying(&Scope::root()));
+        second.observe("b").unwrap();
+        assert!(!second.machine.is_replaying(&Scope::root()));
+        second.machine.rewind();
+        assert!(second.machine.is_replaying(&Scope::root()));
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) messages: Vec<Message>,
     start: Option<Start>,
     claim: Option<Claim>,
+    /// A transaction is answered from its record, which was written at its end.
+    pub(crate) replays_transaction: bool,
     /// The first fault; what the guest makes of it afterwards does not count.
     fault: Option<Fault>,
 }
@@ -71,6 +73,7 @@ impl Attempt {
             messages: Vec::new(),
             start,
             claim,
+            replays_transaction: false,
             fault: None,
         });
         Arc::new(Self {

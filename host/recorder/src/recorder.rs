@@ -88,6 +88,13 @@ impl Recorder {
         self.scope.depth()
     }
 
+    /// This instance does again what an earlier attempt did: it is past neither its scope's record nor the end of a recorded
+    /// transaction. What it says to the log has been said.
+    pub fn is_replaying(&self) -> bool {
+        let state = self.attempt.state.lock();
+        state.replays_transaction || state.machine.is_replaying(&self.scope)
+    }
+
     fn step(&self, kind: CommandKind, target: &str, arguments: &[u8]) -> Result<(Step, ArgumentHash), Fault> {
         let mut state = self.attempt.state.lock();
         if let Some(fault) = state.fault() {

@@ -38,7 +38,10 @@ impl Recorder {
             .machine
             .command(&self.scope, CommandKind::Transaction, TARGET, arguments)
         {
-            Ok(Step::Recorded(record)) => Ok(TransactionStep::Recorded(record)),
+            Ok(Step::Recorded(record)) => {
+                state.replays_transaction = true;
+                Ok(TransactionStep::Recorded(record))
+            }
             Ok(Step::Perform(position) | Step::InDoubt(position)) => {
                 state.machine.open_transaction(&position);
                 drop(state);
@@ -50,6 +53,11 @@ impl Recorder {
             }
             Err(fault) => Err(state.fail(fault)),
         }
+    }
+
+    /// The guest has ended a transaction that was answered from its record.
+    pub fn transaction_replayed(&self) {
+        self.attempt.state.lock().replays_transaction = false;
     }
 
     /// A statement of a recorded transaction is not the one that was recorded.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use host_journal::{AppendError, DecodeError};
+use host_journal::{AppendError, DecodeError, SealError};
 use host_types::NodeId;
 
 /// What this crate's functions return.
@@ -24,6 +24,28 @@ pub enum Error {
     /// All connections are in use.
     #[error("no database connection came free in time")]
     Busy,
+    /// A start waited long enough.
+    #[error(
+        "the database gave no session within {waited_s} s: the server or this machine is overloaded, or all its connections \
+         are in use"
+    )]
+    Overloaded {
+        /// How long was waited, seconds.
+        waited_s: u64,
+    },
+    /// One node more than the server has connections for.
+    #[error(
+        "{nodes} nodes with {connections} connections each would need {needed} of the {allowed} that the server allows: \
+         raise its max_connections, or stop a node", needed = u64::from(*nodes) * u64::from(*connections)
+    )]
+    TooManyNodes {
+        /// Live nodes, this one included.
+        nodes: u32,
+        /// What each may open.
+        connections: u32,
+        /// What the server, or the limit of the database, leaves to all of them.
+        allowed: u32,
+    },
     /// The database answered with an error.
     #[error("the database refused a statement")]
     Database(#[source] sqlx::Error),
@@ -120,6 +142,17 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Busy | Self::BackendsRemain { .. })
     }
+
+    /// Whether a payload was asked for that was made unreadable for good.
+    pub fn is_erased(&self) -> bool {
+        matches!(
+            self,
+            Self::Decode(DecodeError::Sealed {
+                source: SealError::Erased,
+                ..
+            })
+        )
+    }
 }
 
 impl From<sqlx::Error> for Error {
@@ -144,6 +177,13 @@ impl From<sqlx::Error> for Error {
 }
 
 const TOO_MANY_CONNECTIONS: &str = "53300";
+const CANNOT_CONNECT_NOW: &str = "57P03";
+
+/// The server is there and gives no session now.
+pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
+    let sqlstate = error.as_database_error().and_then(|answer| answer.code());
+    sqlstate.is_some_and(|sqlstate| sqlstate == TOO_MANY_CONNECTIONS || sqlstate == CANNOT_CONNECT_NOW)
+}
 
 /// Connection exceptions, shutdown, recovery, and the end of a backend: the last words of a connection, which may come after
 /// a commit as well as before.

@@ -176,6 +176,18 @@ impl Store {
         Ok(ids.into_iter().map(InvocationId).collect())
     }
 
+    /// The running invocations of this node whose time has come, in no order.
+    pub async fn owned(&self) -> Result<Vec<InvocationId>> {
+        let ids = sqlx::query_scalar(
+            "SELECT id FROM host.invocation WHERE node_id = $1 AND status = 'running'
+                 AND (due_at IS NULL OR due_at <= clock_timestamp())",
+        )
+        .bind(self.node().0)
+        .fetch_all(self.pool())
+        .await?;
+        Ok(ids.into_iter().map(InvocationId).collect())
+    }
+
     /// How long until the next one is due, milliseconds by the database's clock; 0 when one is.
     pub async fn next_due(&self) -> Result<Option<u64>> {
         let wait_ms: Option<i64> = sqlx::query_scalar(

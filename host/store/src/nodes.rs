@@ -2,7 +2,7 @@
 
 use host_types::NodeId;
 use ring::digest::{SHA256, digest};
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::{Error, Result, Store};
 
@@ -68,12 +68,23 @@ pub enum GoneBecause {
 }
 
 impl Store {
-    /// Makes this process known as a node. From here on it may write.
-    pub async fn register_node(&self, name: &str) -> Result<Registration> {
+    /// Makes this process known as a node. From here on it may write. `module_sessions` is what this node opens at most besides
+    /// the store's own connections; [`Error::TooManyNodes`] when all live nodes together would then want more than there are.
+    pub async fn register_node(&self, name: &str, module_sessions: u32) -> Result<Registration> {
         let inner = &self.inner;
         let token_hash = digest(&SHA256, &inner.node.token);
         let asked = self.asked();
         let mut transaction = self.pool().begin().await?;
+        // Of two that start at once the second counts the first. Heartbeats do not wait for this lock.
+        sqlx::query("LOCK TABLE host.node IN SHARE UPDATE EXCLUSIVE MODE")
+            .execute(&mut *transaction)
+            .await?;
+        self.check_room(
+            &mut transaction,
+            name,
+            self.connections().saturating_add(module_sessions),
+        )
+        .await?;
         let predecessors =
             sqlx::query_scalar("SELECT id FROM host.node WHERE name = $1 AND gone_at IS NULL ORDER BY id")
                 .bind(name)
@@ -96,6 +107,32 @@ impl Store {
             node: inner.node.id,
             predecessors,
             heartbeat,
+        })
+    }
+
+    /// Refuses when the live nodes and this one, each with so many connections, need more than the server allows. Nodes of this
+    /// name are predecessors, and dead.
+    async fn check_room(&self, session: &mut PgConnection, name: &str, connections: u32) -> Result<()> {
+        let (others, allowed): (i64, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM host.node WHERE gone_at IS NULL AND name <> $1
+                         AND heartbeat_at >= clock_timestamp() - lease_ms * interval '1 millisecond'),
+                 least(current_setting('max_connections')::bigint
+                         - current_setting('superuser_reserved_connections')::bigint
+                         - coalesce(current_setting('reserved_connections', true)::bigint, 0),
+                     (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()))",
+        )
+        .bind(name)
+        .fetch_one(session)
+        .await?;
+        let nodes = u32::try_from(others + 1).unwrap_or(u32::MAX);
+        let allowed = u32::try_from(allowed.max(0)).unwrap_or(u32::MAX);
+        if u64::from(nodes) * u64::from(connections) <= u64::from(allowed) {
+            return Ok(());
+        }
+        Err(Error::TooManyNodes {
+            nodes,
+            connections,
+            allowed,
         })
     }
 

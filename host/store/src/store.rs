@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use host_types::{Clock, NodeId, Rng};
@@ -11,12 +11,17 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::data_keys::KeyRing;
+use crate::error::is_busy;
 use crate::wake::Notifier;
 use crate::writer::Writer;
 use crate::{Error, Result, application_name};
 
 /// After this long a waiting request is better off with a 503.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A start has nobody who waits for an answer: on a starved machine it takes its time.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two tries to begin the first session, where the server has no room yet.
+const START_PAUSE: Duration = Duration::from_millis(200);
 /// For connections in use to come back when the store closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Two writers, the lease, the listener, the notifier: they never wait behind requests.
@@ -64,7 +69,11 @@ pub(crate) struct Inner {
     pub(crate) lease_ms: u32,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) database: String,
-    pub(crate) pool: PgPool,
+    /// Used until [`Store::serve`].
+    starting: PgPool,
+    /// Used from then on.
+    serving: OnceLock<PgPool>,
+    max_connections: u32,
     pub(crate) reserved: PgPool,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) login_key: hmac::Key,
@@ -100,7 +109,10 @@ impl Store {
             .application_name(&application_name(node.id))
             .disable_statement_logging();
 
-        let mut first = PgConnection::connect_with(&session).await?;
+        let waited_s = START_TIMEOUT.as_secs();
+        let mut first = tokio::time::timeout(START_TIMEOUT, first_session(&session))
+            .await
+            .map_err(|_| Error::Overloaded { waited_s })??;
         let (version, found, database): (i32, String, String) = sqlx::query_as(
             "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), current_database()",
         )
@@ -111,10 +123,8 @@ impl Store {
             return Err(Error::ServerTooOld { found });
         }
 
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections.max(1))
-            .acquire_timeout(ACQUIRE_TIMEOUT);
-        let pool = pool.connect_lazy_with(session.clone());
+        let max_connections = max_connections.max(1);
+        let starting = request_pool(&session, max_connections, START_TIMEOUT);
         // A writer must not stand behind somebody's open transaction: the one append that does fails alone.
         let reserved = PgPoolOptions::new()
             .max_connections(RESERVED_CONNECTIONS)
@@ -128,7 +138,9 @@ impl Store {
             lease_ms,
             clock,
             database,
-            pool,
+            starting,
+            serving: OnceLock::new(),
+            max_connections,
             reserved,
             keys: Arc::new(KeyRing::new(&master_key, rng)),
             login_key: derived_key(&master_key, b"module logins"),
@@ -149,18 +161,33 @@ impl Store {
         &self.inner.database
     }
 
+    /// The start is over: from here on a wait for a connection ends after 1 s instead of 30 s. For a node that serves; nothing
+    /// else may be using the store meanwhile.
+    pub async fn serve(&self) {
+        let inner = &self.inner;
+        inner
+            .serving
+            .get_or_init(|| request_pool(&inner.session, inner.max_connections, ACQUIRE_TIMEOUT));
+        inner.starting.close().await;
+    }
+
     /// Waits until every append handed over is written, then closes the connections. For a process that ends.
     pub async fn close(&self) {
         self.inner.writer.close().await;
         // Somebody may still listen, or hold a connection: the end of the process closes that one.
-        let closed = async { tokio::join!(self.inner.pool.close(), self.inner.reserved.close()) };
+        let closed = async { tokio::join!(self.pool().close(), self.inner.reserved.close()) };
         if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
             tracing::debug!("connections are still in use");
         }
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
-        &self.inner.pool
+        self.inner.serving.get().unwrap_or(&self.inner.starting)
+    }
+
+    /// Sessions this store may have at once: its two pools, and the one that changes schemas.
+    pub(crate) fn connections(&self) -> u32 {
+        self.inner.max_connections + RESERVED_CONNECTIONS + 1
     }
 
     /// A connection of its own that holds the lock under which this database's roles and schemas change: one node at a time.
@@ -174,6 +201,24 @@ impl Store {
             .execute(&mut session)
             .await?;
         Ok(session)
+    }
+}
+
+fn request_pool(session: &PgConnectOptions, max_connections: u32, acquire_timeout: Duration) -> PgPool {
+    let pool = PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(acquire_timeout);
+    pool.connect_lazy_with(session.clone())
+}
+
+/// Waits where the server is there and has no room; whatever else is wrong would be wrong the next time.
+async fn first_session(session: &PgConnectOptions) -> Result<PgConnection> {
+    loop {
+        match PgConnection::connect_with(session).await {
+            Ok(first) => return Ok(first),
+            Err(error) if is_busy(&error) => tokio::time::sleep(START_PAUSE).await,
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

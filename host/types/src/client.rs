@@ -65,6 +65,13 @@ pub enum HttpOutcome {
         /// Seconds.
         retry_after_s: u32,
     },
+    /// The key's invocation has ended, and its answer is not kept (a sensitive route) or never was. A 409 for good.
+    KeySpent {
+        /// Who holds the key.
+        invocation: InvocationId,
+        /// How it ended: `completed`, `failed` or `cancelled`.
+        ended: &'static str,
+    },
     /// No capacity. A 503.
     Overloaded {
         /// Seconds.

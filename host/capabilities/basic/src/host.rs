@@ -58,6 +58,9 @@ impl providers::Host for BasicView<'_> {
 
 impl log::Host for BasicView<'_> {
     fn write(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
+        if self.0.recorder.is_replaying() {
+            return Ok(());
+        }
         crate::log::write(
             &self.0.component,
             self.0.recorder.invocation(),

@@ -10,6 +10,7 @@ mod migrate;
 mod nodes;
 mod payloads;
 mod provision;
+mod starting;
 mod support;
 mod upkeep;
 mod wake;

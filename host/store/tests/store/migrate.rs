@@ -5,7 +5,7 @@ use std::path::Path;
 
 use host_store::{Error, PendingMigration, Store};
 
-use crate::support::{fixture, node, options};
+use crate::support::{MODULE_SESSIONS, fixture, node, options};
 
 fn write(folder: &Path, file: &str, sql: &str) {
     fs::write(folder.join(file), sql).unwrap();
@@ -108,5 +108,8 @@ async fn an_empty_database_says_what_is_pending_and_that_it_is_empty() {
     let store = Store::connect(database.url(), options()).await.unwrap();
     let pending = store.pending_host().await.unwrap();
     assert_eq!(pending.first().map(|it| it.file.as_str()), Some("0001_nodes.sql"));
-    assert!(matches!(store.register_node("one").await, Err(Error::NotMigrated)));
+    assert!(matches!(
+        store.register_node("one", MODULE_SESSIONS).await,
+        Err(Error::NotMigrated)
+    ));
 }

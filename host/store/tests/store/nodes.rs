@@ -6,7 +6,9 @@ use host_journal::{AppendError, AppendJournal, Body, FenceReason};
 use host_store::{Error, GoneBecause, Store, StoreOptions};
 use host_types::{Clock, SystemClock};
 
-use crate::support::{begun, execute, first_append, fixture, new_id, next_append, node, options, refusal, run};
+use crate::support::{
+    MODULE_SESSIONS, begun, execute, first_append, fixture, new_id, next_append, node, options, refusal, run,
+};
 
 #[tokio::test]
 async fn takeover_ends_the_dead_nodes_connections_before_it_fences() {
@@ -108,7 +110,7 @@ async fn a_successor_in_the_same_data_directory_knows_its_predecessors() {
     let fixture = fixture().await;
     let successor = Store::connect(fixture.database.url(), options()).await.unwrap();
     successor.migrate_host().await.unwrap();
-    let registration = successor.register_node("one").await.unwrap();
+    let registration = successor.register_node("one", MODULE_SESSIONS).await.unwrap();
     assert_eq!(registration.predecessors, [fixture.store.node()]);
     assert_eq!(registration.node, successor.node());
     assert!(registration.heartbeat.may_work);
@@ -147,7 +149,14 @@ async fn a_node_whose_clock_is_off_takes_no_work() {
         ..options()
     };
     let store = Store::connect(fixture.database.url(), options).await.unwrap();
-    assert!(!store.register_node("off").await.unwrap().heartbeat.may_work);
+    assert!(
+        !store
+            .register_node("off", MODULE_SESSIONS)
+            .await
+            .unwrap()
+            .heartbeat
+            .may_work
+    );
     let heartbeat = store.heartbeat().await.unwrap();
     assert!(!heartbeat.may_work);
     assert!((-6_000..-4_000).contains(&heartbeat.clock_offset_ms), "{heartbeat:?}");

@@ -2,11 +2,12 @@
 
 use host_journal::{Append, AppendJournal, DecodeError, InvocationStatus, SealError, encode};
 use host_store::{Error, Store};
+use host_types::InvocationId;
 use sqlx::AssertSqlSafe;
 
 use crate::support::{
-    Fixture, SECRET, begun, claim, execute, first_append, fixture, new_id, next_append, node, options, output, start,
-    started,
+    Fixture, SECRET, begun, claim, execute, first_append, fixture, new_id, next_append, node, options, output, run,
+    start, started,
 };
 
 /// Every column of every row of the schema, as text; bytes in hexadecimal.
@@ -65,37 +66,77 @@ async fn an_erased_invocation_is_unreadable_and_its_metadata_is_not() {
     let store = &fixture.store;
     let (invocation, salt) = (new_id(), Some([5; 32]));
     let seal = store.seal(invocation, salt);
-    let append = Append {
-        start: Some(host_journal::Start {
-            erasure_salt: salt,
-            ..start()
-        }),
-        bodies: vec![encode(&started(0), &*seal), encode(&output(1), &*seal)],
-        status: Some(InvocationStatus::Completed),
+    let begins = Append {
+        start: Some(salted(salt)),
+        bodies: vec![encode(&started(0), &*seal)],
         ..first_append(store, invocation)
     };
-    store.append(append).await.unwrap();
-    assert_eq!(
-        store.load(invocation).await.unwrap().unwrap().entries,
-        [started(0), output(1)]
-    );
+    store.append(begins).await.unwrap();
+    assert_eq!(store.load(invocation).await.unwrap().unwrap().entries, [started(0)]);
 
+    let ends = Append {
+        bodies: vec![encode(&output(1), &*seal)],
+        status: Some(InvocationStatus::Completed),
+        ..next_append(store, invocation, 1)
+    };
+    store.append(ends).await.unwrap();
+    is_erased(store, invocation, InvocationStatus::Completed).await;
+}
+
+#[tokio::test]
+async fn one_that_ends_in_the_append_that_begins_it_is_never_readable() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    // By the group writer, and by the statement that rides a module's transaction.
+    let (_, mut session) = fixture.module("account").await;
+    for rides in [false, true] {
+        let (invocation, salt) = (new_id(), Some([5; 32]));
+        let seal = store.seal(invocation, salt);
+        let append = Append {
+            start: Some(salted(salt)),
+            bodies: vec![encode(&started(0), &*seal), encode(&output(1), &*seal)],
+            status: Some(InvocationStatus::Completed),
+            ..first_append(store, invocation)
+        };
+        if rides {
+            run(&mut session, &store.append_statements(&append)[0]).await.unwrap();
+        } else {
+            store.append(append).await.unwrap();
+        }
+        is_erased(store, invocation, InvocationStatus::Completed).await;
+    }
+}
+
+#[tokio::test]
+async fn a_payload_can_be_erased_before_the_end() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let (invocation, salt) = (new_id(), Some([5; 32]));
+    let begins = Append {
+        start: Some(salted(salt)),
+        bodies: vec![
+            encode(&started(0), &*store.seal(invocation, salt)),
+            encode(&output(1), &*store.seal(invocation, salt)),
+        ],
+        ..first_append(store, invocation)
+    };
+    store.append(begins).await.unwrap();
     store.erase(invocation).await.unwrap();
+    is_erased(store, invocation, InvocationStatus::Running).await;
+}
+
+fn salted(erasure_salt: Option<[u8; 32]>) -> host_journal::Start {
+    host_journal::Start {
+        erasure_salt,
+        ..start()
+    }
+}
+
+/// Its payloads cannot be read; how it stands and how many entries it has, can.
+async fn is_erased(store: &Store, invocation: InvocationId, status: InvocationStatus) {
     let erased = store.load(invocation).await.unwrap_err();
-    assert!(
-        matches!(
-            erased,
-            Error::Decode(DecodeError::Sealed {
-                source: SealError::Erased,
-                ..
-            })
-        ),
-        "{erased:?}"
-    );
-    assert_eq!(
-        store.row(invocation).await.unwrap().unwrap().status,
-        InvocationStatus::Completed
-    );
+    assert!(erased.is_erased(), "{erased:?}");
+    assert_eq!(store.row(invocation).await.unwrap().unwrap().status, status);
     assert_eq!(store.bodies(invocation).await.unwrap().len(), 2);
 }
 

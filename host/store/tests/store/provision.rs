@@ -8,7 +8,7 @@ use host_store::{Error, Store};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
-use crate::support::{begun, execute, first_append, fixture, new_id, node, options, run};
+use crate::support::{MODULE_SESSIONS, begun, execute, first_append, fixture, new_id, node, options, run};
 
 #[tokio::test]
 async fn provisioning_again_and_at_once_gives_the_same_login() {
@@ -83,7 +83,7 @@ async fn a_user_who_owns_the_database_and_makes_roles_is_enough() {
 
     let store = Store::connect(&url, options()).await.unwrap();
     store.migrate_host().await.unwrap();
-    store.register_node("one").await.unwrap();
+    store.register_node("one", MODULE_SESSIONS).await.unwrap();
     let remaining = store.restrict_public().await.unwrap();
     assert!(
         remaining.iter().any(|function| function.starts_with("set_config")),
@@ -116,7 +116,7 @@ async fn a_user_who_owns_the_database_and_makes_roles_is_enough() {
     let running = begun(&store).await;
     let other = Store::connect(&url, crate::support::options()).await.unwrap();
     other.migrate_host().await.unwrap();
-    other.register_node("two").await.unwrap();
+    other.register_node("two", MODULE_SESSIONS).await.unwrap();
     assert!(
         other
             .mark_gone(store.node(), host_store::GoneBecause::ProcessEnded)

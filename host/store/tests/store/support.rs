@@ -13,6 +13,8 @@ use sqlx::postgres::{PgConnectOptions, PgQueryResult};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 pub(crate) const MASTER_KEY: [u8; 32] = [7; 32];
+/// What a node opens for its modules, at most.
+pub(crate) const MODULE_SESSIONS: u32 = 4;
 /// What must never be found in the database.
 pub(crate) const SECRET: &str = "correct horse battery staple";
 
@@ -42,7 +44,7 @@ pub(crate) async fn fixture() -> Fixture {
 pub(crate) async fn node(database: &TestDatabase, name: &str) -> Store {
     let store = Store::connect(database.url(), options()).await.unwrap();
     store.migrate_host().await.unwrap();
-    store.register_node(name).await.unwrap();
+    store.register_node(name, MODULE_SESSIONS).await.unwrap();
     store
 }
 

@@ -41,6 +41,14 @@ pub(crate) enum Error {
         is_paused: bool,
         retry_after_s: u32,
     },
+    #[error(
+        "the first request with this Idempotency-Key, invocation {invocation}, has {ended}, and its answer is not kept: \
+         it cannot be repeated; use a new key for another request"
+    )]
+    KeySpent {
+        invocation: InvocationId,
+        ended: &'static str,
+    },
     #[error("something went wrong")]
     Failed { invocation: InvocationId },
 }
@@ -81,6 +89,7 @@ impl Error {
             }
             Self::KeyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_mismatch"),
             Self::KeyInUse { .. } => (StatusCode::CONFLICT, "idempotency_key_in_use"),
+            Self::KeySpent { .. } => (StatusCode::CONFLICT, "idempotency_key_spent"),
             Self::Failed { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
@@ -88,9 +97,10 @@ impl Error {
     /// Which invocation the answer is about, when it is not the one this request would have begun.
     pub(crate) fn invocation(&self) -> Option<InvocationId> {
         match self {
-            Self::Pending { invocation, .. } | Self::KeyInUse { invocation, .. } | Self::Failed { invocation } => {
-                Some(*invocation)
-            }
+            Self::Pending { invocation, .. }
+            | Self::KeyInUse { invocation, .. }
+            | Self::KeySpent { invocation, .. }
+            | Self::Failed { invocation } => Some(*invocation),
             _ => None,
         }
     }

@@ -67,6 +67,7 @@ impl Answer {
                 is_paused: paused,
                 retry_after_s,
             },
+            HttpOutcome::KeySpent { invocation, ended } => Error::KeySpent { invocation, ended },
             HttpOutcome::Overloaded { retry_after_s } => Error::Overloaded { retry_after_s },
         };
         Self::error(error, own)

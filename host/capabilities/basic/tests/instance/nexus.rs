@@ -247,3 +247,30 @@ fn a_line_carries_who_wrote_it() {
     assert_eq!(line.matches(r#""component.id":"#).count(), 1, "{line}");
     assert!(written.next().unwrap().len() < 16 << 10);
 }
+
+#[tokio::test]
+async fn a_line_is_not_written_again_by_a_replay() {
+    let (node, lines) = (Node::new(), Lines::default());
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let say = |context: &mut BasicContext, text: &str| {
+        log::Host::write(&mut view(context), log::Level::Info, text.into(), vec![]).unwrap();
+    };
+    let mut first = node.attempt();
+    say(&mut first, "begun");
+    invocation::Host::now_ms(&mut view(&mut first)).unwrap();
+    say(&mut first, "looked at the clock");
+    node.flush(&first).await;
+
+    let mut second = node.attempt();
+    say(&mut second, "begun");
+    invocation::Host::now_ms(&mut view(&mut second)).unwrap();
+    say(&mut second, "looked at the clock");
+    drop(second.recorder.external("test.flush", b"").await.unwrap());
+    say(&mut second, "gone on");
+    let written = String::from_utf8(lines.0.lock().clone()).unwrap();
+    for line in ["begun", "looked at the clock", "gone on"] {
+        assert_eq!(written.matches(line).count(), 1, "{line}: {written}");
+    }
+}

@@ -70,8 +70,14 @@ impl RecordedTransaction {
             return Err(self.mismatch(Some(&step), "commit".into()));
         }
         match self.end.take() {
-            Some(End::Committed) => Ok(Ok(())),
-            Some(End::Refused(error)) => Ok(Err(error)),
+            Some(End::Committed) => {
+                self.recorder.transaction_replayed();
+                Ok(Ok(()))
+            }
+            Some(End::Refused(error)) => {
+                self.recorder.transaction_replayed();
+                Ok(Err(error))
+            }
             _ => Err(self.recorder.statement_mismatch("rollback".into(), "commit".into())),
         }
     }
@@ -84,7 +90,10 @@ impl RecordedTransaction {
             return Err(self.mismatch(Some(&step), "rollback".into()));
         }
         match self.end.take() {
-            Some(End::RolledBack) => Ok(()),
+            Some(End::RolledBack) => {
+                self.recorder.transaction_replayed();
+                Ok(())
+            }
             _ => Err(self.recorder.statement_mismatch("commit".into(), "rollback".into())),
         }
     }

@@ -265,7 +265,7 @@ impl AppendJournal for TableJournal {
 
 /// One instance of a component.
 pub(crate) struct Guest {
-    context: SqlContext,
+    pub(crate) context: SqlContext,
     pub(crate) attempt: Arc<Attempt>,
     table: ResourceTable,
 }

@@ -46,6 +46,25 @@ async fn a_commit_carries_the_append_and_a_replay_does_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_recorded_transaction_is_replayed_until_its_end() {
+    let database = Database::new().await;
+    // Whether a line for the log would be one that was written before: within the transaction, and after it.
+    let run = async |guest: &mut crate::support::Guest| {
+        let tx = guest.begin().await;
+        guest.run(&tx, INSERT, &item(1, 100)).await.unwrap().unwrap();
+        let within = guest.context.recorder.is_replaying();
+        guest.commit(&tx).await.unwrap().unwrap();
+        let after = guest.context.recorder.is_replaying();
+        guest.drop_transaction(tx).await.unwrap();
+        (within, after)
+    };
+    let mut first = database.guest();
+    assert_eq!(run(&mut first).await, (false, false));
+    let mut second = database.replay(first.invocation()).await;
+    assert_eq!(run(&mut second).await, (true, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_taken_over_invocation_writes_no_business_rows() {
     let database = Database::new().await;
     let mut guest = database.guest();

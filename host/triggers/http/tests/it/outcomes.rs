@@ -70,6 +70,22 @@ async fn a_failure_is_a_500_that_names_its_invocation_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_key_whose_answer_is_gone_is_a_409_that_asks_nobody_to_come_back() {
+    let answer = answer_to(HttpOutcome::KeySpent {
+        invocation: other_id(),
+        ended: "completed",
+    })
+    .await;
+    let text = format!(
+        "the first request with this Idempotency-Key, invocation {}, has completed, and its answer is not kept: it cannot be \
+         repeated; use a new key for another request",
+        other_id()
+    );
+    answer.is_error(409, "idempotency_key_spent", &text, other_id());
+    assert_eq!(answer.header("retry-after"), None);
+}
+
+#[tokio::test]
 async fn an_invocation_that_goes_on_is_a_503_that_says_which() {
     let answer = answer_to(HttpOutcome::Pending {
         invocation: other_id(),

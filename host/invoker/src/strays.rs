@@ -1,0 +1,72 @@
+//! What this node owns and nobody here works on: an output handed over lazily whose commit failed, a run that panicked, one
+//! that was due and could not be fenced. Without this it would stay open for as long as the node lives.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use host_journal::FenceReason;
+use host_types::InvocationId;
+
+use crate::invoker::Invoker;
+use crate::recovery::run_here;
+
+/// Finds strays and runs them again: what is recorded of them is replayed, the rest is done.
+pub struct Strays {
+    invoker: Invoker,
+}
+
+/// Between two looks. What ends meanwhile is no stray, so it is longer than an append takes.
+const LOOK: Duration = Duration::from_secs(2);
+
+impl Strays {
+    /// For this invoker's node.
+    pub fn new(invoker: Invoker) -> Self {
+        Self { invoker }
+    }
+
+    /// Runs until dropped.
+    pub async fn run(self) {
+        let mut before = HashSet::new();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let found = self.look().await;
+            // An output may be on its way to the database: only who is found twice is a stray.
+            for invocation in found.intersection(&before) {
+                self.bring_back(*invocation).await;
+            }
+            before = found;
+        }
+    }
+
+    async fn look(&self) -> HashSet<InvocationId> {
+        let inner = &self.invoker.inner;
+        if inner.is_draining() {
+            return HashSet::new();
+        }
+        match inner.store.owned().await {
+            Ok(owned) => {
+                let here = inner.here.lock();
+                owned.into_iter().filter(|id| !here.contains(id)).collect()
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what this node owns cannot be listed");
+                HashSet::new()
+            }
+        }
+    }
+
+    async fn bring_back(&self, invocation: InvocationId) {
+        let inner = &self.invoker.inner;
+        let Ok(Some(row)) = inner.store.row(invocation).await else {
+            return;
+        };
+        // Before the fence: one that cannot be run must not gather a fence with every look.
+        if let Err(error) = inner.pinned(row.deployment).await {
+            tracing::error!(invocation.id = %invocation, %error, "the deployment of an open invocation cannot be loaded");
+            return;
+        }
+        if run_here(inner, invocation, FenceReason::TakeOver).await {
+            tracing::info!(invocation.id = %invocation, "an open invocation nobody worked on is run again");
+        }
+    }
+}

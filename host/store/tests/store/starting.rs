@@ -1,0 +1,91 @@
+//! A start where there is little to start on.
+
+use std::time::Duration;
+
+use host_postgres::test_support::{TestDatabase, fresh_database};
+use host_store::{Error, Store};
+use sqlx::postgres::PgConnectOptions;
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+
+use crate::support::{MODULE_SESSIONS, execute, fixture, node, options};
+
+/// Longer than a request waits for a connection.
+const SLOW: Duration = Duration::from_millis(1_500);
+
+/// The database's URL through a proxy that takes its time with every new connection, as a starved machine does.
+async fn slowly(database: &TestDatabase) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server: PgConnectOptions = database.url().parse().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = server.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(SLOW).await;
+                // Either side may close at any time.
+                let _ = forward(client, &server).await;
+            });
+        }
+    });
+    let (login, rest) = database.url().rsplit_once('@').unwrap();
+    let (_, path) = rest.split_once('/').unwrap();
+    format!("{login}@{address}/{path}")
+}
+
+async fn forward(mut client: TcpStream, server: &PgConnectOptions) -> std::io::Result<()> {
+    let port = server.get_port();
+    let socket = server
+        .get_socket()
+        .map(|folder| folder.join(format!(".s.PGSQL.{port}")));
+    match socket {
+        Some(socket) => tokio::io::copy_bidirectional(&mut client, &mut UnixStream::connect(socket).await?).await?,
+        None => {
+            let mut server = TcpStream::connect((server.get_host(), port)).await?;
+            tokio::io::copy_bidirectional(&mut client, &mut server).await?
+        }
+    };
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_start_waits_for_a_connection_longer_than_a_request_does() {
+    let database = fresh_database("slow").await.unwrap();
+    let url = slowly(&database).await;
+    let store = Store::connect(&url, options()).await.unwrap();
+    store.migrate_host().await.unwrap();
+    let registered = store.register_node("slow", MODULE_SESSIONS).await.unwrap();
+    assert_eq!(registered.predecessors, []);
+
+    store.serve().await;
+    let refused = store.nodes().await.unwrap_err();
+    assert!(matches!(refused, Error::Busy), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_node_too_many_for_the_server_does_not_start() {
+    let fixture = fixture().await;
+    let mut superuser = fixture.superuser().await;
+    // Two nodes of 8 + 5 + 1 for the store and 4 for modules have room in 36, three do not.
+    let limit = format!("ALTER DATABASE \"{}\" CONNECTION LIMIT 36", fixture.database.name());
+    execute(&mut superuser, &limit).await.unwrap();
+    let second = node(&fixture.database, "two").await;
+
+    let third = Store::connect(fixture.database.url(), options()).await.unwrap();
+    let refused = third.register_node("three", MODULE_SESSIONS).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "3 nodes with 18 connections each would need 54 of the 36 that the server allows: raise its max_connections, or stop \
+         a node"
+    );
+    assert_eq!(third.nodes().await.unwrap().len(), 2, "it left nothing behind");
+
+    // A predecessor in the same data directory is dead, and so is one whose lease ran out.
+    let successor = Store::connect(fixture.database.url(), options()).await.unwrap();
+    successor.register_node("two", MODULE_SESSIONS).await.unwrap();
+    let silent = format!(
+        "UPDATE host.node SET heartbeat_at = now() - interval '6 s' WHERE id = '{}' OR name = 'one'",
+        second.node()
+    );
+    execute(&mut superuser, &silent).await.unwrap();
+    third.register_node("three", MODULE_SESSIONS).await.unwrap();
+}
