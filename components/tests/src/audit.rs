@@ -1,5 +1,7 @@
 //! The books, kept by looking at the database from outside: what must hold after any fault.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, ensure};
 use tokio_postgres::{Client, NoTls, types::Type};
 
@@ -145,6 +147,32 @@ impl Audit {
             ensure!(broken.is_empty(), "{rule}: broken by {broken:?}");
         }
         Ok(())
+    }
+
+    /// How many rows every table of the modules has, and how many units there are: what changes by as much whenever the same
+    /// thing happens once more.
+    pub async fn tally(&self) -> Result<BTreeMap<String, i64>> {
+        let tables = self
+            .texts(
+                "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
+                 WHERE table_schema NOT IN ('host', 'public', 'pg_catalog', 'information_schema')
+                     AND table_type = 'BASE TABLE' AND table_name <> '_sqlx_migrations'",
+            )
+            .await?;
+        let mut tally = BTreeMap::new();
+        for table in tables {
+            let rows = self.count(&format!("SELECT count(*) FROM {table}")).await?;
+            tally.insert(table, rows);
+        }
+        for column in ["stock", "taken"] {
+            let units = self
+                .count(&format!(
+                    "SELECT coalesce(sum({column}), 0)::bigint FROM inventory.stock"
+                ))
+                .await?;
+            tally.insert(format!("units: {column}"), units);
+        }
+        Ok(tally)
     }
 
     /// The business rows that a flow leaves, in a form that is the same whatever ids and times were drawn.

@@ -55,6 +55,15 @@ impl Client {
         }
     }
 
+    /// The same client as nobody.
+    #[must_use]
+    pub fn signed_out(&self) -> Self {
+        Self {
+            token: None,
+            ..self.clone()
+        }
+    }
+
     /// The same client at another address: the host was started again.
     #[must_use]
     pub fn at(&self, url: &str) -> Self {

@@ -3,9 +3,15 @@
 mod audit;
 mod client;
 mod nexus;
+mod proxy;
+mod revision;
 mod shop;
+mod wire;
 
 pub use audit::Audit;
 pub use client::{Answer, Client};
 pub use nexus::{Nexus, NexusOptions, Node};
+pub use proxy::{Fault, Proxy};
+pub use revision::Guests;
 pub use shop::{ADDRESS, Listing, Person, Shop};
+pub use wire::Commit;

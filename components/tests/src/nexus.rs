@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::Client;
+use crate::{Client, Proxy};
 
 /// How a host is started.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +22,8 @@ pub struct NexusOptions {
 /// A database, a data directory, and the host that runs on them now.
 pub struct Nexus {
     database: TestDatabase,
+    /// The way to the database, when it is not the direct one.
+    proxy: Option<Proxy>,
     data_dir: TempDir,
     process: Option<Process>,
 }
@@ -43,8 +45,20 @@ impl Nexus {
     /// A fresh marketplace, serving, with these options.
     pub async fn start_with(options: NexusOptions) -> Result<Self> {
         let database = fresh_database("shop").await?;
+        Self::start_on(database, None, options).await
+    }
+
+    /// A fresh marketplace whose host reaches its database through a proxy.
+    pub async fn start_behind_proxy() -> Result<Self> {
+        let database = fresh_database("shop").await?;
+        let proxy = Proxy::start(database.url()).await?;
+        Self::start_on(database, Some(proxy), NexusOptions::default()).await
+    }
+
+    async fn start_on(database: TestDatabase, proxy: Option<Proxy>, options: NexusOptions) -> Result<Self> {
         let mut nexus = Self {
             database,
+            proxy,
             data_dir: TempDir::new()?,
             process: None,
         };
@@ -74,8 +88,28 @@ impl Nexus {
     /// Starts the host again on what the last one left.
     pub async fn restart(&mut self, options: NexusOptions) -> Result<()> {
         self.process = None;
-        self.process = Some(launch(self.database.url(), self.data_dir.path(), &options).await?);
+        let url = self.proxy.as_ref().map_or(self.database.url(), Proxy::url);
+        self.process = Some(launch(url, self.data_dir.path(), &options).await?);
         Ok(())
+    }
+
+    /// What stands between the host and its database.
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("the marketplace was started behind a proxy")
+    }
+
+    /// What another `nexus`, called with these arguments on the same data directory, prints.
+    pub fn run(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new(binary()?)
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.data_dir.path())
+            .stdin(Stdio::null())
+            .output()?;
+        if !output.status.success() {
+            bail!("nexus {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     fn process(&self) -> &Process {
@@ -295,7 +329,7 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
