@@ -50,6 +50,8 @@ struct Plan {
     armed: Option<(Fault, u32)>,
     /// What it was done to.
     hit: Option<Commit>,
+    /// Commits since it was armed or disarmed.
+    commits: u32,
 }
 
 /// SSLRequest and GSSENCRequest: whether the connection may be encrypted. The server is reached without.
@@ -86,13 +88,18 @@ impl Proxy {
     pub fn arm(&self, fault: Fault, nth: u32) {
         *self.shared.plan() = Plan {
             armed: Some((fault, nth)),
-            hit: None,
+            ..Plan::default()
         };
     }
 
     /// Does nothing any more. Says to what it has done something since it was armed.
     pub fn disarm(&self) -> Option<Commit> {
         std::mem::take(&mut *self.shared.plan()).hit
+    }
+
+    /// How many commits have come by since this was armed or disarmed.
+    pub fn commits(&self) -> u32 {
+        self.shared.plan().commits
     }
 
     /// Waits until something has been done to a commit.
@@ -123,15 +130,13 @@ impl Shared {
     /// A commit is about to be sent.
     fn reached(&self, commit: Commit) -> Option<Fault> {
         let mut plan = self.plan();
+        plan.commits += 1;
         let (fault, nth) = plan.armed?;
-        if nth > 1 {
-            plan.armed = Some((fault, nth - 1));
+        if plan.commits < nth {
             return None;
         }
-        *plan = Plan {
-            armed: None,
-            hit: Some(commit),
-        };
+        plan.armed = None;
+        plan.hit = Some(commit);
         self.happened.notify_waiters();
         Some(fault)
     }

@@ -143,6 +143,7 @@ async fn a_key_is_kept_by_what_happened_and_by_nothing_else() -> Result<()> {
     let undone = shop.buyer.client.keyed("too-many");
     let first = undone.post(CHECKOUT, shop.checkout(12)).await?;
     first.failed(409, "out_of_stock");
+    assert!(!first.headers.contains_key("idempotency-replayed"), "its own answer");
     shop.import(10).await?;
     let again = undone.post(CHECKOUT, shop.checkout(12)).await?;
     assert_eq!((again.status, &again.bytes), (first.status, &first.bytes));
@@ -191,5 +192,40 @@ async fn a_key_is_kept_by_what_happened_and_by_nothing_else() -> Result<()> {
         "not `item_already_cancelled`"
     );
     audit.settled().await?;
+    audit.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_answer_is_given_once_and_its_request_done_once() -> Result<()> {
+    const REGISTER: &str = "/api/v1/account/auth/register/basic";
+    let mut nexus = Nexus::start().await?;
+    let audit = Audit::open(nexus.database_url()).await?;
+    let body = json!({ "username": "linh", "password": "correct-horse", "country": "VN" });
+    let once = nexus.client().keyed("sign-up");
+    let first = once.post(REGISTER, body.clone()).await?;
+    first.data(201);
+    audit.settled().await?;
+
+    let spent = async |once: &component_tests::Client| {
+        let again = once.post(REGISTER, body.clone()).await?;
+        let message = again.failed(409, "idempotency_key_spent")["message"].to_string();
+        assert!(message.contains("has completed"), "{message}");
+        assert_eq!(again.headers["x-invocation-id"], first.headers["x-invocation-id"]);
+        assert!(
+            !again.headers.contains_key("retry-after"),
+            "there is nothing to wait for"
+        );
+        Ok::<_, anyhow::Error>(())
+    };
+    spent(&once).await?;
+    nexus.kill()?;
+    nexus.restart(component_tests::NexusOptions::default()).await?;
+    spent(&once.at(nexus.url())).await?;
+    let other = json!({ "username": "mai", "password": "correct-horse", "country": "VN" });
+    once.at(nexus.url())
+        .post(REGISTER, other)
+        .await?
+        .failed(422, "idempotency_key_mismatch");
+    assert_eq!(audit.count("SELECT count(*) FROM account.account").await?, 1);
     audit.books_hold().await
 }

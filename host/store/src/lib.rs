@@ -1,7 +1,7 @@
 //! All of the host's SQL: invocations, journals, leases, idempotency keys and deployments in PostgreSQL.
 //!
 //! The order at start is [`Store::connect`], [`Store::migrate_host`], [`Store::provision_module`] and
-//! [`Store::migrate_module`] per schema, [`Store::register_node`]. From then on the node may write.
+//! [`Store::migrate_module`] per schema, [`Store::register_node`]. From then on the node may write; [`Store::serve`] ends the start.
 
 mod batch;
 mod data_keys;
