@@ -1,10 +1,13 @@
 //! The same invocation, run by one process and then by another from its journal: the same bytes. And by another build of its
 //! component, which asks for something else than was recorded: a mismatch that names both sides.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
 use component_tests::{Answer, Audit, Client, Commit, Fault, Guests, Nexus, NexusOptions, Shop};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 const CHECKOUT: &str = "/api/v1/order/buyer/checkout";
@@ -14,15 +17,25 @@ const CONFIRM: &str = "/api/v1/order/seller/pending/confirm";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Everything of an answer that the component gave: not when it was sent, nor that it was stored meanwhile.
-fn given(answer: &Answer) -> (u16, Vec<(String, Vec<u8>)>, Vec<u8>) {
-    let mut headers: Vec<_> = answer
+#[derive(Debug, PartialEq, Eq)]
+struct Given {
+    status: StatusCode,
+    headers: BTreeSet<(String, Vec<u8>)>,
+    body: Bytes,
+}
+
+fn given(answer: &Answer) -> Given {
+    let headers = answer
         .headers
         .iter()
-        .filter(|(name, _)| *name != "date" && *name != "idempotency-replayed")
-        .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-        .collect();
-    headers.sort();
-    (answer.status.as_u16(), headers, answer.bytes.to_vec())
+        .filter(|(name, _)| *name != "date" && *name != "idempotency-replayed");
+    Given {
+        status: answer.status,
+        headers: headers
+            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+            .collect(),
+        body: answer.bytes.clone(),
+    }
 }
 
 fn invocation_of(answer: &Answer) -> Result<String> {
