@@ -13,6 +13,6 @@ mod run;
 mod scheduler;
 
 pub use invoker::{Invoker, InvokerOptions};
-pub use lease::Lease;
+pub use lease::{Lease, LeaseTerm};
 pub use operate::OperateError;
 pub use scheduler::Scheduler;
