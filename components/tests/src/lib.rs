@@ -7,5 +7,5 @@ mod shop;
 
 pub use audit::Audit;
 pub use client::{Answer, Client};
-pub use nexus::{Nexus, NexusOptions, Node};
+pub use nexus::{Nexus, NexusOptions, Node, check_application, guest};
 pub use shop::{ADDRESS, Listing, Person, Shop};

@@ -1,7 +1,7 @@
 //! A host process: started, killed, frozen, started again, on a database of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -23,6 +23,7 @@ pub struct NexusOptions {
 pub struct Nexus {
     database: TestDatabase,
     data_dir: TempDir,
+    manifest: PathBuf,
     process: Option<Process>,
 }
 
@@ -42,10 +43,16 @@ impl Nexus {
 
     /// A fresh marketplace, serving, with these options.
     pub async fn start_with(options: NexusOptions) -> Result<Self> {
+        Self::start_application(&workspace().join("spin.toml"), options).await
+    }
+
+    /// The application of another manifest than the marketplace's, serving. Its components must be built.
+    pub async fn start_application(manifest: &Path, options: NexusOptions) -> Result<Self> {
         let database = fresh_database("shop").await?;
         let mut nexus = Self {
             database,
             data_dir: TempDir::new()?,
+            manifest: manifest.to_owned(),
             process: None,
         };
         nexus.restart(options).await?;
@@ -64,7 +71,7 @@ impl Nexus {
             &self.data_dir.path().join("compiled"),
             &data_dir.path().join("compiled"),
         )?;
-        let process = launch(self.database.url(), data_dir.path(), &options).await?;
+        let process = launch(&self.manifest, self.database.url(), data_dir.path(), &options).await?;
         Ok(Node {
             _data_dir: data_dir,
             process,
@@ -74,7 +81,7 @@ impl Nexus {
     /// Starts the host again on what the last one left.
     pub async fn restart(&mut self, options: NexusOptions) -> Result<()> {
         self.process = None;
-        self.process = Some(launch(self.database.url(), self.data_dir.path(), &options).await?);
+        self.process = Some(launch(&self.manifest, self.database.url(), self.data_dir.path(), &options).await?);
         Ok(())
     }
 
@@ -217,7 +224,32 @@ fn signal(child: &Child, signal: Signal) -> Result<()> {
     Ok(kill_process(pid, signal)?)
 }
 
-async fn launch(database_url: &str, data_dir: &Path, options: &NexusOptions) -> Result<Process> {
+/// What `nexus check` prints about a manifest, and how it ends.
+pub fn check_application(manifest: &Path, options: &NexusOptions) -> Result<Output> {
+    let data_dir = TempDir::new()?;
+    let mut command = Command::new(binary()?);
+    command.args(["check", "--manifest"]).arg(manifest);
+    command.arg("--data-dir").arg(data_dir.path());
+    for (name, value) in &options.environment {
+        command.env(name, value);
+    }
+    Ok(command.stdin(Stdio::null()).output()?)
+}
+
+/// The bytes of a guest: from `NEXUS_COMPONENTS_DIR`, or from where cargo builds it.
+pub fn guest(name: &str) -> Result<PathBuf> {
+    let folder = match std::env::var_os("NEXUS_COMPONENTS_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => target_dir().join("wasm32-wasip2/guest"),
+    };
+    let path = folder.join(format!("{}.wasm", name.replace('-', "_")));
+    if !path.exists() {
+        bail!("{} is missing: run `cargo xtask guests`", path.display());
+    }
+    Ok(path)
+}
+
+async fn launch(manifest: &Path, database_url: &str, data_dir: &Path, options: &NexusOptions) -> Result<Process> {
     let ready_file = data_dir.join("test-ready.json");
     let _ = std::fs::remove_file(&ready_file);
     let log = std::fs::File::options()
@@ -236,13 +268,9 @@ async fn launch(database_url: &str, data_dir: &Path, options: &NexusOptions) -> 
             "--data-dir",
         ])
         .arg(data_dir)
-        .args([
-            "--manifest",
-            "spin.toml",
-            "--database-url",
-            database_url,
-            "--ready-file",
-        ])
+        .arg("--manifest")
+        .arg(manifest)
+        .args(["--database-url", database_url, "--ready-file"])
         .arg(&ready_file)
         .current_dir(workspace())
         .stdin(Stdio::null())
@@ -299,13 +327,16 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
 /// The binary under test: built with its crash points by `cargo xtask test`.
 fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("NEXUS_BINARY") {
         return Ok(path.into());
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    let binary = target.join("debug/nexus");
+    let binary = target_dir().join("debug/nexus");
     if !binary.exists() {
         bail!(
             "{} is missing: run `cargo xtask test`, or build it with `cargo build -p host-cli --features crash-points`",
