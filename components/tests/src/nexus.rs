@@ -1,7 +1,9 @@
 //! A host process: started, killed, frozen, started again, on a database of its own.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -25,6 +27,7 @@ pub struct Nexus {
     /// The way to the database, when it is not the direct one.
     proxy: Option<Proxy>,
     data_dir: TempDir,
+    manifest: PathBuf,
     process: Option<Process>,
 }
 
@@ -44,22 +47,33 @@ impl Nexus {
 
     /// A fresh marketplace, serving, with these options.
     pub async fn start_with(options: NexusOptions) -> Result<Self> {
+        Self::start_application(&marketplace(), options).await
+    }
+
+    /// The application of another manifest than the marketplace's, serving. Its components must be built.
+    pub async fn start_application(manifest: &Path, options: NexusOptions) -> Result<Self> {
         let database = fresh_database("shop").await?;
-        Self::start_on(database, None, options).await
+        Self::start_on(manifest, database, None, options).await
     }
 
     /// A fresh marketplace whose host reaches its database through a proxy.
     pub async fn start_behind_proxy() -> Result<Self> {
         let database = fresh_database("shop").await?;
         let proxy = Proxy::start(database.url()).await?;
-        Self::start_on(database, Some(proxy), NexusOptions::default()).await
+        Self::start_on(&marketplace(), database, Some(proxy), NexusOptions::default()).await
     }
 
-    async fn start_on(database: TestDatabase, proxy: Option<Proxy>, options: NexusOptions) -> Result<Self> {
+    async fn start_on(
+        manifest: &Path,
+        database: TestDatabase,
+        proxy: Option<Proxy>,
+        options: NexusOptions,
+    ) -> Result<Self> {
         let mut nexus = Self {
             database,
             proxy,
-            data_dir: TempDir::new()?,
+            data_dir: data_dir()?,
+            manifest: manifest.to_owned(),
             process: None,
         };
         nexus.restart(options).await?;
@@ -68,17 +82,12 @@ impl Nexus {
 
     /// A second host on the same database, with the same keys, in a data directory of its own.
     pub async fn second_node(&self, options: NexusOptions) -> Result<Node> {
-        let data_dir = TempDir::new()?;
+        let data_dir = data_dir()?;
         std::fs::copy(
             self.data_dir.path().join("master.key"),
             data_dir.path().join("master.key"),
         )?;
-        // What one node compiled the other need not compile again.
-        copy_folder(
-            &self.data_dir.path().join("compiled"),
-            &data_dir.path().join("compiled"),
-        )?;
-        let process = launch(self.database.url(), data_dir.path(), &options).await?;
+        let process = launch(&self.manifest, self.database.url(), data_dir.path(), &options).await?;
         Ok(Node {
             _data_dir: data_dir,
             process,
@@ -89,7 +98,7 @@ impl Nexus {
     pub async fn restart(&mut self, options: NexusOptions) -> Result<()> {
         self.process = None;
         let url = self.proxy.as_ref().map_or(self.database.url(), Proxy::url);
-        self.process = Some(launch(url, self.data_dir.path(), &options).await?);
+        self.process = Some(launch(&self.manifest, url, self.data_dir.path(), &options).await?);
         Ok(())
     }
 
@@ -251,7 +260,32 @@ fn signal(child: &Child, signal: Signal) -> Result<()> {
     Ok(kill_process(pid, signal)?)
 }
 
-async fn launch(database_url: &str, data_dir: &Path, options: &NexusOptions) -> Result<Process> {
+/// What `nexus check` prints about a manifest, and how it ends.
+pub fn check_application(manifest: &Path, options: &NexusOptions) -> Result<Output> {
+    let data_dir = TempDir::new()?;
+    let mut command = Command::new(binary()?);
+    command.args(["check", "--manifest"]).arg(manifest);
+    command.arg("--data-dir").arg(data_dir.path());
+    for (name, value) in &options.environment {
+        command.env(name, value);
+    }
+    Ok(command.stdin(Stdio::null()).output()?)
+}
+
+/// The bytes of a guest: from `NEXUS_COMPONENTS_DIR`, or from where cargo builds it.
+pub fn guest(name: &str) -> Result<PathBuf> {
+    let folder = match std::env::var_os("NEXUS_COMPONENTS_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => target_dir().join("wasm32-wasip2/guest"),
+    };
+    let path = folder.join(format!("{}.wasm", name.replace('-', "_")));
+    if !path.exists() {
+        bail!("{} is missing: run `cargo xtask guests`", path.display());
+    }
+    Ok(path)
+}
+
+async fn launch(manifest: &Path, database_url: &str, data_dir: &Path, options: &NexusOptions) -> Result<Process> {
     let ready_file = data_dir.join("test-ready.json");
     let _ = std::fs::remove_file(&ready_file);
     let log = std::fs::File::options()
@@ -270,13 +304,9 @@ async fn launch(database_url: &str, data_dir: &Path, options: &NexusOptions) -> 
             "--data-dir",
         ])
         .arg(data_dir)
-        .args([
-            "--manifest",
-            "spin.toml",
-            "--database-url",
-            database_url,
-            "--ready-file",
-        ])
+        .arg("--manifest")
+        .arg(manifest)
+        .args(["--database-url", database_url, "--ready-file"])
         .arg(&ready_file)
         .current_dir(workspace())
         .stdin(Stdio::null())
@@ -312,25 +342,27 @@ async fn launch(database_url: &str, data_dir: &Path, options: &NexusOptions) -> 
     }
 }
 
-/// Files keep their modes, and folders are for their owner alone, as the compile cache demands.
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
+/// A data directory whose compile cache is that of all tests: what one host compiled no other need compile again.
+fn data_dir() -> Result<TempDir> {
+    let cache = target_dir().join("compiled-in-tests");
+    // Closed to others, as the host demands.
+    DirBuilder::new().recursive(true).mode(0o700).create(&cache)?;
+    let data_dir = TempDir::new()?;
+    std::os::unix::fs::symlink(std::path::absolute(cache)?, data_dir.path().join("compiled"))?;
+    Ok(data_dir)
+}
 
-    std::fs::DirBuilder::new().mode(0o700).create(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
+/// The manifest of the marketplace.
+fn marketplace() -> PathBuf {
+    workspace().join("spin.toml")
 }
 
 pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
 /// The binary under test: built with its crash points by `cargo xtask test`.
@@ -338,8 +370,7 @@ fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("NEXUS_BINARY") {
         return Ok(path.into());
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    let binary = target.join("debug/nexus");
+    let binary = target_dir().join("debug/nexus");
     if !binary.exists() {
         bail!(
             "{} is missing: run `cargo xtask test`, or build it with `cargo build -p host-cli --features crash-points`",

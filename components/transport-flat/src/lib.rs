@@ -8,12 +8,17 @@ mod bindings {
 
 use bindings::exports::shop::transport::carrier::{Error, Guest, OptionInfo, Quotation, QuoteRequest, Target};
 use bindings::shop::common::types::Money;
-use rate::{Load, Service};
+use bindings::wasi::config::store;
+use rate::{Load, Service, Tariff};
 
 struct Component;
 
 impl Guest for Component {
     fn options(_target: Target) -> Vec<OptionInfo> {
+        // An option nobody can price is not offered.
+        if tariff().is_err() {
+            return Vec::new();
+        }
         Service::ALL
             .into_iter()
             .map(|service| OptionInfo {
@@ -36,16 +41,32 @@ impl Guest for Component {
             quantity: p.quantity,
             weight_grams: p.weight_grams,
         });
-        let amount_minor =
-            rate::cost_vnd(service, loads).ok_or_else(|| Error::Other("the parcels are too heavy".to_owned()))?;
+        let tariff = tariff().map_err(Error::Unavailable)?;
+        let amount_minor = tariff
+            .cost_minor(service, loads)
+            .ok_or_else(|| Error::Other("the parcels are too heavy".to_owned()))?;
         Ok(Quotation {
             cost: Money {
                 amount_minor,
-                currency: "VND".to_owned(),
+                currency: tariff.currency,
             },
             eta_hours: service.eta_hours(),
         })
     }
+}
+
+fn tariff() -> Result<Tariff, String> {
+    Tariff::read(
+        &variable("currency")?,
+        &variable("base_minor")?,
+        &variable("step_minor")?,
+    )
+}
+
+/// Empty when it is not set.
+fn variable(name: &str) -> Result<String, String> {
+    let value = store::get(name).map_err(|error| format!("{name}: {error:?}"))?;
+    Ok(value.unwrap_or_default())
 }
 
 #[expect(unsafe_code, reason = "the component's entry points are generated")]

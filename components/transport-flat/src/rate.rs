@@ -3,8 +3,9 @@
 /// The name clients know this carrier by.
 pub const PROVIDER: &str = "flat";
 
-const BASE_VND: i64 = 15_000;
-const STEP_VND: i64 = 2_000;
+const DONG: &str = "VND";
+const BASE_DONG: i64 = 15_000;
+const STEP_DONG: i64 = 2_000;
 const STEP_GRAMS: i64 = 1_000;
 const DEFAULT_UNIT_GRAMS: i64 = 500;
 
@@ -64,6 +65,60 @@ impl Service {
     }
 }
 
+/// What carrying costs, before the factor of the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tariff {
+    /// ISO 4217.
+    pub currency: String,
+    /// Up to the first kilogram, in minor units.
+    pub base_minor: i64,
+    /// Each further full kilogram, in minor units.
+    pub step_minor: i64,
+}
+
+impl Tariff {
+    /// From the variables `currency`, `base_minor` and `step_minor`, each empty when it is not set. Only dong has rates of its own:
+    /// the same numbers in another currency would be prices nobody has set.
+    ///
+    /// # Errors
+    /// What is wrong with the variables, for an operator.
+    pub fn read(currency: &str, base_minor: &str, step_minor: &str) -> Result<Self, String> {
+        let currency = match currency.trim() {
+            "" => DONG.to_owned(),
+            text if text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) => text.to_ascii_uppercase(),
+            text => return Err(format!("currency: {text:?} is not the three letters of a currency")),
+        };
+        let is_dong = currency == DONG;
+        Ok(Self {
+            base_minor: minor("base_minor", base_minor, is_dong.then_some(BASE_DONG), &currency)?,
+            step_minor: minor("step_minor", step_minor, is_dong.then_some(STEP_DONG), &currency)?,
+            currency,
+        })
+    }
+
+    /// The price of carrying all loads together, in minor units; `None` when their weight or price exceeds 64 bits or a quantity is
+    /// negative.
+    pub fn cost_minor(&self, service: Service, loads: impl IntoIterator<Item = Load>) -> Option<i64> {
+        let steps = (weight_grams(loads)? - STEP_GRAMS).max(0) / STEP_GRAMS;
+        let (numerator, denominator) = service.factor();
+        let cost = self.base_minor.checked_add(steps.checked_mul(self.step_minor)?)?;
+        Some(cost.checked_mul(numerator)? / denominator)
+    }
+}
+
+fn minor(name: &str, text: &str, default: Option<i64>, currency: &str) -> Result<i64, String> {
+    match (text.trim(), default) {
+        ("", Some(default)) => Ok(default),
+        ("", None) => Err(format!(
+            "{name}: not set, and there is no rate for {currency} without it"
+        )),
+        (text, _) => {
+            let amount = text.parse().ok().filter(|amount| *amount >= 0);
+            amount.ok_or_else(|| format!("{name}: {text:?} is not an amount in minor units"))
+        }
+    }
+}
+
 /// Some units of one thing.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
@@ -73,8 +128,7 @@ pub struct Load {
     pub weight_grams: u32,
 }
 
-/// The price of carrying all loads together, in VND; `None` when their weight or price exceeds 64 bits or a quantity is negative.
-pub fn cost_vnd(service: Service, loads: impl IntoIterator<Item = Load>) -> Option<i64> {
+fn weight_grams(loads: impl IntoIterator<Item = Load>) -> Option<i64> {
     let mut weight: i64 = 0;
     for load in loads {
         let unit = if load.weight_grams == 0 {
@@ -87,14 +141,7 @@ pub fn cost_vnd(service: Service, loads: impl IntoIterator<Item = Load>) -> Opti
         }
         weight = weight.checked_add(unit.checked_mul(load.quantity)?)?;
     }
-    let steps = (weight - STEP_GRAMS).max(0) / STEP_GRAMS;
-    let (numerator, denominator) = service.factor();
-    Some(
-        BASE_VND
-            .checked_add(steps.checked_mul(STEP_VND)?)?
-            .checked_mul(numerator)?
-            / denominator,
-    )
+    Some(weight)
 }
 
 #[cfg(test)]
@@ -102,12 +149,40 @@ mod tests {
     use super::*;
 
     fn cost(service: Service, loads: &[(i64, u32)]) -> Option<i64> {
-        cost_vnd(
-            service,
-            loads
-                .iter()
-                .map(|&(quantity, weight_grams)| Load { quantity, weight_grams }),
-        )
+        let loads = loads
+            .iter()
+            .map(|&(quantity, weight_grams)| Load { quantity, weight_grams });
+        Tariff::read("", "", "")
+            .expect("dong has rates")
+            .cost_minor(service, loads)
+    }
+
+    #[test]
+    fn the_currency_is_the_configured_one_and_has_rates_of_its_own() {
+        assert_eq!(Tariff::read("VND", "", ""), Tariff::read("", "", ""));
+        let dollars = Tariff::read("usd", "450", "75").expect("complete");
+        assert_eq!(dollars.currency, "USD");
+        let load = Load {
+            quantity: 1,
+            weight_grams: 3_400,
+        };
+        assert_eq!(dollars.cost_minor(Service::Standard, [load]), Some(600));
+        let cheaper = Tariff::read("VND", "10000", "").expect("the rest has a default");
+        assert_eq!((cheaper.base_minor, cheaper.step_minor), (10_000, 2_000));
+    }
+
+    #[test]
+    fn a_currency_without_rates_has_no_price() {
+        for (currency, base, step, reason) in [
+            ("USD", "", "75", "base_minor"),
+            ("USD", "450", "", "step_minor"),
+            ("VND", "-1", "", "base_minor"),
+            ("VND", "", "1.5", "step_minor"),
+            ("dollars", "1", "1", "currency"),
+        ] {
+            let refused = Tariff::read(currency, base, step).expect_err(reason);
+            assert!(refused.starts_with(reason), "{refused}");
+        }
     }
 
     #[test]

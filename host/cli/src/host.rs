@@ -10,8 +10,9 @@ use anyhow::{Context, Result};
 use host_basic::{MasterKey, PasswordOptions, Passwords, Services, TokenKeys};
 use host_engine::{CompileCache, Engine, EngineOptions};
 use host_http::{Check, Readiness};
-use host_invoker::{Invoker, InvokerOptions, Lease, Scheduler, Strays};
-use host_runtime::{Runtime, RuntimeOptions};
+use host_http_client::{Connector, SystemResolver};
+use host_invoker::{Invoker, InvokerOptions, Lease, LeaseTerm, Scheduler, Strays};
+use host_runtime::{Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, Pools};
 use host_store::{GoneBecause, Store, StoreOptions};
 use host_types::{Clock, Rng, SystemClock, SystemRng};
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::application::Application;
+use crate::key_values::DatabaseBackend;
 use crate::keys::InstallationKey;
 use crate::operate::Operator;
 
@@ -47,6 +49,8 @@ pub(crate) struct Host {
 
 /// How long a node counts as alive after its last heartbeat.
 const LEASE: Duration = Duration::from_secs(5);
+/// How long an effect outside of the database may take: less than what is left of the lease whenever the heartbeat is on time.
+const EFFECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a stopping host waits for what it has begun.
 const DRAIN: Duration = Duration::from_secs(30);
 /// How long the journal of an ended invocation is kept.
@@ -185,12 +189,23 @@ impl Host {
             .map(|(id, digest, wasm)| (id.clone(), *digest, wasm.as_slice()))
             .collect();
         let number = store.register_deployment(&registered).await?;
+        let lease_term = Arc::new(LeaseTerm::new(Arc::clone(&clock), registration.heartbeat));
+        let outside = Outside {
+            connector: Arc::new(Connector::new(Arc::new(SystemResolver), Vec::new())?),
+            key_values: Arc::new(DatabaseBackend(Arc::clone(&store))),
+            lease_left: {
+                let lease_term = Arc::clone(&lease_term);
+                Arc::new(move || lease_term.left())
+            },
+            effect_timeout: EFFECT_TIMEOUT,
+        };
         let runtime = Arc::new(Runtime::new(RuntimeOptions {
             engine,
             cache,
             app: Arc::clone(&application.app),
             pools: module_pools,
             services: Arc::clone(&services),
+            outside,
             master_key: MasterKey::new(&key.derive("config")),
         }));
         let deployment = Arc::new(runtime.deploy(number, revisions).await?);
@@ -202,6 +217,7 @@ impl Host {
             rng: Arc::clone(&rng),
             claim_secret: key.derive("idempotency keys"),
             max_attempts: MAX_ATTEMPTS,
+            lease_term,
         });
 
         // Nothing has asked for a connection in the name of a client yet: from here on, whoever waits for one is let go soon.

@@ -4,6 +4,7 @@ mod application;
 mod args;
 mod build;
 mod host;
+mod key_values;
 mod keys;
 mod operate;
 mod up;

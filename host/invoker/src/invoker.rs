@@ -17,6 +17,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::claims::Claims;
+use crate::lease::LeaseTerm;
 use crate::run::{Ended, Run};
 
 /// What an invoker needs.
@@ -35,6 +36,8 @@ pub struct InvokerOptions {
     pub claim_secret: [u8; 32],
     /// Attempts at once.
     pub max_attempts: usize,
+    /// Told of every heartbeat.
+    pub lease_term: Arc<LeaseTerm>,
 }
 
 /// Runs invocations to their end.
@@ -59,6 +62,7 @@ pub(crate) struct Inner {
     draining: watch::Sender<bool>,
     /// Whether the last heartbeat allowed this node to take work.
     may_work: AtomicBool,
+    pub(crate) lease_term: Arc<LeaseTerm>,
     /// Something became due, or ended: the scheduler and those who wait for an outcome look again.
     pub(crate) changed: Notify,
 }
@@ -80,6 +84,7 @@ impl Invoker {
             rng,
             claim_secret,
             max_attempts,
+            lease_term,
         } = options;
         let inner = Inner {
             store,
@@ -94,6 +99,7 @@ impl Invoker {
             tasks: Mutex::default(),
             draining: watch::Sender::new(false),
             may_work: AtomicBool::new(true),
+            lease_term,
             changed: Notify::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -130,6 +136,7 @@ impl Inner {
 
     /// Takes note of a heartbeat.
     pub(crate) fn hold_lease(&self, heartbeat: Heartbeat) {
+        self.lease_term.renew(heartbeat);
         if self.may_work.swap(heartbeat.may_work, Ordering::Relaxed) && !heartbeat.may_work {
             tracing::error!(
                 clock_offset_ms = heartbeat.clock_offset_ms,

@@ -1,12 +1,43 @@
 //! The node's heartbeat, and taking over what a dead node left open.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use host_store::{Error, GoneBecause};
-use host_types::NodeId;
+use host_store::{Error, GoneBecause, Heartbeat};
+use host_types::{Clock, NodeId};
 
 use crate::invoker::Invoker;
 use crate::recovery::run_fenced;
+
+/// Until when this node owns its invocations for certain. Whatever is not undone by a fence asks before it begins.
+pub struct LeaseTerm {
+    clock: Arc<dyn Clock>,
+    /// By [`Clock::boot_ns`], so that a process that was frozen finds it over.
+    until_ns: AtomicU64,
+}
+
+impl LeaseTerm {
+    /// As long as the heartbeat says with which the node registered.
+    pub fn new(clock: Arc<dyn Clock>, first: Heartbeat) -> Self {
+        let until_ns = AtomicU64::new(first.lease_until_ns);
+        Self { clock, until_ns }
+    }
+
+    /// How much of the lease is left.
+    pub fn left(&self) -> Duration {
+        let until_ns = self.until_ns.load(Ordering::Acquire);
+        Duration::from_nanos(until_ns.saturating_sub(self.clock.boot_ns()))
+    }
+
+    pub(crate) fn renew(&self, heartbeat: Heartbeat) {
+        self.until_ns.store(heartbeat.lease_until_ns, Ordering::Release);
+    }
+
+    fn end(&self) {
+        self.until_ns.store(0, Ordering::Release);
+    }
+}
 
 /// Keeps this node alive in the eyes of the others, and looks after those that are not.
 pub struct Lease {
@@ -14,6 +45,8 @@ pub struct Lease {
     lease: Duration,
 }
 
+/// Heartbeats in one lease.
+const BEATS: u32 = 5;
 /// Invocations fenced at once.
 const BATCH: u32 = 500;
 
@@ -30,20 +63,35 @@ impl Lease {
 
     /// Runs until others have declared this node gone: then everything it began is theirs, and the process must end.
     pub async fn keep(self) {
-        let mut beat = tokio::time::interval(self.lease / 3);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let store = &self.invoker.inner.store;
+        // Apart, since a takeover may take longer than a lease holds.
+        tokio::select! {
+            () = self.beat() => {}
+            () = self.look_after_others() => {}
+        }
+    }
+
+    async fn beat(&self) {
+        let inner = &self.invoker.inner;
+        let mut beat = self.interval();
         loop {
             beat.tick().await;
-            match store.heartbeat().await {
-                Ok(heartbeat) => self.invoker.inner.hold_lease(heartbeat),
-                Err(Error::NodeGone) => return,
-                Err(error) => {
-                    tracing::error!(%error, "the heartbeat failed");
-                    continue;
+            match inner.store.heartbeat().await {
+                Ok(heartbeat) => inner.hold_lease(heartbeat),
+                Err(Error::NodeGone) => {
+                    inner.lease_term.end();
+                    return;
                 }
+                Err(error) => tracing::error!(%error, "the heartbeat failed"),
             }
-            match store.dead_nodes().await {
+        }
+    }
+
+    /// Does not end by itself.
+    async fn look_after_others(&self) {
+        let mut look = self.interval();
+        loop {
+            look.tick().await;
+            match self.invoker.inner.store.dead_nodes().await {
                 Ok(nodes) => {
                     for node in nodes {
                         self.take_over(node, GoneBecause::LeaseExpired).await;
@@ -52,6 +100,13 @@ impl Lease {
                 Err(error) => tracing::warn!(%error, "dead nodes cannot be listed"),
             }
         }
+    }
+
+    /// Often enough that most of the lease is always left for an effect to begin in.
+    fn interval(&self) -> tokio::time::Interval {
+        let mut interval = tokio::time::interval(self.lease / BEATS);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        interval
     }
 
     /// Nothing under a gone node's token is accepted any more; its backends end before its invocations are fenced.
@@ -83,5 +138,43 @@ impl Lease {
             }
         }
         tracing::info!(node.id = %node, taken, "took over from a dead node");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Hand(AtomicU64);
+
+    impl Clock for Hand {
+        fn unix_ms(&self) -> u64 {
+            0
+        }
+
+        fn boot_ns(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    fn until(lease_until_ns: u64) -> Heartbeat {
+        Heartbeat {
+            clock_offset_ms: 0,
+            may_work: true,
+            lease_until_ns,
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_lease_shrinks_until_the_next_heartbeat_and_is_never_negative() {
+        let clock = Arc::new(Hand(AtomicU64::new(10)));
+        let term = LeaseTerm::new(clock.clone(), until(40));
+        assert_eq!(term.left(), Duration::from_nanos(30));
+        clock.0.store(50, Ordering::Relaxed);
+        assert_eq!(term.left(), Duration::ZERO);
+        term.renew(until(90));
+        assert_eq!(term.left(), Duration::from_nanos(40));
+        term.end();
+        assert_eq!(term.left(), Duration::ZERO, "a node that is gone owns nothing");
     }
 }

@@ -14,7 +14,7 @@ mod scheduler;
 mod strays;
 
 pub use invoker::{Invoker, InvokerOptions};
-pub use lease::Lease;
+pub use lease::{Lease, LeaseTerm};
 pub use operate::OperateError;
 pub use scheduler::Scheduler;
 pub use strays::Strays;

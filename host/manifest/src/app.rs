@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::{
-    ComponentId, ConfigValue, InterfaceName, KeyName, Location, OutboundHost, RoutePattern, SchemaName, StoreName,
+    ComponentId, ConfigValue, EffectRule, InterfaceName, KeyName, Location, OutboundHost, RoutePattern, SchemaName,
+    StoreName,
 };
 
 /// What `spin.toml` describes.
@@ -57,6 +58,8 @@ pub struct Component {
     pub build: Option<Build>,
     /// Where it may send HTTP requests; empty: nowhere.
     pub allowed_outbound_hosts: Vec<OutboundHost>,
+    /// What the manifest says of effects at some of these hosts; at the others the default rule holds.
+    pub effect_rules: BTreeMap<OutboundHost, EffectRule>,
     /// The key-value stores it may open.
     pub key_value_stores: Vec<StoreName>,
     /// Its configuration, templates resolved.
@@ -149,8 +152,14 @@ pub struct Limits {
     pub time_limit_ms: u64,
     /// How long an HTTP caller waits for the answer, milliseconds; the invocation goes on after it.
     pub request_timeout_ms: u64,
-    /// The largest request body, bytes.
+    /// The largest request body, bytes; at most [`Limits::MAX_BODY_BYTES`].
     pub body_limit_bytes: u64,
+}
+
+impl Limits {
+    /// What any component may allow. A request is the first entry of its invocation's journal, and an entry holds a mebibyte: the
+    /// rest is left to the path, the headers and the caller's claims.
+    pub const MAX_BODY_BYTES: u64 = (1 << 20) - (64 << 10);
 }
 
 impl Default for Limits {
@@ -159,7 +168,7 @@ impl Default for Limits {
             memory_limit_bytes: 64 << 20,
             time_limit_ms: 5_000,
             request_timeout_ms: 30_000,
-            body_limit_bytes: 1 << 20,
+            body_limit_bytes: Self::MAX_BODY_BYTES,
         }
     }
 }
@@ -235,6 +244,11 @@ impl Component {
             }),
             None => listed().map(|providers| Answer::Providers(&providers.components)),
         }
+    }
+
+    /// How requests that change something are treated at this host, one of `allowed_outbound_hosts`.
+    pub fn effect_rule(&self, host: &OutboundHost) -> EffectRule {
+        self.effect_rules.get(host).copied().unwrap_or_default()
     }
 
     /// Whether the payloads of this request (method in upper case, path percent-encoded) are erased when its invocation ends.

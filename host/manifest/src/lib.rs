@@ -24,6 +24,6 @@ pub use host_types::ComponentId;
 pub use interface::{InterfaceName, InvalidInterfaceName};
 pub use links::Interfaces;
 pub use names::{KeyName, SchemaName, StoreName};
-pub use outbound::{HostPattern, OutboundHost, Scheme};
+pub use outbound::{EffectRule, HostPattern, OutboundHost, Scheme, Unknown};
 pub use route::{RoutePattern, Segment};
 pub use variable::ConfigValue;

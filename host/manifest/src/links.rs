@@ -23,7 +23,7 @@ struct Grant {
     line: fn(&ComponentId) -> String,
 }
 
-const GRANTS: [Grant; 5] = [
+static GRANTS: [Grant; 5] = [
     Grant {
         interface: "nexus:sql",
         is_given: |component| component.schema.is_some(),
@@ -37,7 +37,7 @@ const GRANTS: [Grant; 5] = [
         line: |_| "keys = [\"access\"]".into(),
     },
     Grant {
-        interface: "wasi:http/outgoing-handler",
+        interface: "wasi:http",
         is_given: |component| !component.allowed_outbound_hosts.is_empty(),
         table: "",
         line: |_| "allowed_outbound_hosts = [\"https://api.example.com\"]".into(),
@@ -119,6 +119,7 @@ struct Links<'a> {
 impl Links<'_> {
     fn check(&self, component: &Component, interfaces: &Interfaces, problems: &mut Vec<Problem>) {
         let mut broken = |at: Location, error: Error| problems.push(Problem { at, error });
+        let mut reported = Vec::new();
         for text in &interfaces.imports {
             let Ok(import) = InterfaceName::parse(text) else {
                 let error = Error::NotOffered {
@@ -130,7 +131,13 @@ impl Links<'_> {
                 continue;
             };
             if self.platform.iter().any(|offered| offered.covers(&import)) {
-                missing_grants(component, &import).for_each(|error| broken(component.at, error));
+                for grant in missing_grants(component, &import) {
+                    // One line grants all interfaces of a package: what is missing is said once.
+                    if !reported.contains(&grant.interface) {
+                        reported.push(grant.interface);
+                        broken(component.at, missing_grant(component, &import, grant));
+                    }
+                }
             } else if self
                 .platform
                 .iter()
@@ -217,16 +224,19 @@ fn line_of(component: &Component, import: &InterfaceName) -> Location {
         .map_or(component.at, |(_, at)| at)
 }
 
-fn missing_grants(component: &Component, import: &InterfaceName) -> impl Iterator<Item = Error> {
-    let missing = GRANTS
+fn missing_grants(component: &Component, import: &InterfaceName) -> impl Iterator<Item = &'static Grant> {
+    GRANTS
         .iter()
-        .filter(|grant| is(import, grant.interface) && !(grant.is_given)(component));
-    missing.map(|grant| Error::MissingGrant {
+        .filter(|grant| is(import, grant.interface) && !(grant.is_given)(component))
+}
+
+fn missing_grant(component: &Component, import: &InterfaceName, grant: &Grant) -> Error {
+    Error::MissingGrant {
         component: component.id.clone(),
         import: import.to_string(),
         table: format!("[component.{}{}]", component.id, grant.table),
         line: (grant.line)(&component.id),
-    })
+    }
 }
 
 fn missing_export(component: &Component, export: &'static str, because: &'static str) -> Error {

@@ -5,6 +5,7 @@ mod check;
 mod component;
 mod dependencies;
 mod nexus;
+mod outbound;
 mod trigger;
 mod variables;
 
@@ -15,8 +16,8 @@ use crate::document::{Item, Report, Section};
 use crate::error::{Error, Errors};
 use crate::names::is_words;
 use crate::suggest::nearest;
-use crate::variable::Variables;
-use crate::{Component, ComponentId};
+use crate::variable::{TemplateError, Variables};
+use crate::{Component, ComponentId, ConfigValue};
 
 /// What the tables of components refer to.
 struct Names {
@@ -97,5 +98,29 @@ impl Names {
         }
         // A name that breaks the rules for names has been reported where it is declared.
         is_words(id, '-').then(|| ComponentId::from(id))
+    }
+    /// `text`, the item's value or its key, with its templates replaced.
+    fn resolve(&self, item: &Item<'_, '_>, text: &str, report: &mut Report<'_>) -> Option<ConfigValue> {
+        match self.variables.resolve(text) {
+            Ok(value) => value,
+            Err(TemplateError::Unclosed) => {
+                item.invalid(
+                    "opens `{{` without `}}`",
+                    "close the template, as in `{{ api_host }}`",
+                    report,
+                );
+                None
+            }
+            Err(TemplateError::Unknown(name)) => {
+                let error = Error::UnknownVariable {
+                    place: item.place().to_owned(),
+                    template: text.to_owned(),
+                    nearest: nearest(&name, self.variables.names()),
+                    name,
+                };
+                report.add(item.key_span, error);
+                None
+            }
+        }
     }
 }

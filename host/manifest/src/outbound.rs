@@ -14,6 +14,26 @@ pub struct OutboundHost {
     pub port: u16,
 }
 
+/// How requests that change something are treated at a granted host: `outbound` of `[component.<id>.tool.nexus]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EffectRule {
+    /// What a replay does about a request that was begun and whose outcome was not recorded.
+    pub unknown: Unknown,
+    /// Whether the effect's key is sent as `Idempotency-Key`.
+    pub sends_key: bool,
+}
+
+/// What a replay does about a request in doubt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Unknown {
+    /// `"report"`: tells the guest, which asks the peer what became of it.
+    #[default]
+    Report,
+    /// `"repeat"`: sends it again; the peer recognises a repetition.
+    Repeat,
+}
+
 /// The protocol of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scheme {

@@ -165,7 +165,7 @@ fn its_grants_are_these() {
             "inventory: schema inventory",
             "order: schema order, variable session_seconds, provider payment-cod, provider transport-flat",
             "payment-cod: variable cod_currencies, variable cod_enabled",
-            "transport-flat: variable currency",
+            "transport-flat: variable base_minor, variable currency, variable step_minor",
         ]
     );
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use host_manifest::{App, ComponentId, Interfaces};
 
-const PLATFORM: [&str; 9] = [
+const PLATFORM: [&str; 10] = [
     "nexus:sql/sql@0.1.0",
     "nexus:crypto/tokens@0.1.0",
     "nexus:crypto/passwords@0.1.0",
     "nexus:durable/timer@0.1.0",
     "nexus:log/log@0.1.0",
     "wasi:io/streams@0.2.6",
+    "wasi:http/types@0.2.6",
     "wasi:http/outgoing-handler@0.2.6",
     "wasi:keyvalue/store@0.2.0-draft2",
     "wasi:config/store@0.2.0-rc.1",
@@ -187,6 +188,7 @@ fn each_capability_needs_its_grant() {
         "nexus:sql/sql@0.1.0",
         "nexus:crypto/passwords@0.1.0",
         "nexus:crypto/tokens@0.1.0",
+        "wasi:http/types@0.2.3",
         "wasi:http/outgoing-handler@0.2.3",
         "wasi:keyvalue/store@0.2.0-draft2",
     ];
@@ -200,7 +202,7 @@ spin.toml:7:12: `cart` imports `nexus:sql/sql@0.1.0` without the grant for it
 spin.toml:7:12: `cart` imports `nexus:crypto/tokens@0.1.0` without the grant for it
     add to [component.cart.tool.nexus]:
     keys = ["access"]
-spin.toml:7:12: `cart` imports `wasi:http/outgoing-handler@0.2.3` without the grant for it
+spin.toml:7:12: `cart` imports `wasi:http/types@0.2.3` without the grant for it
     add to [component.cart]:
     allowed_outbound_hosts = ["https://api.example.com"]
 spin.toml:7:12: `cart` imports `wasi:keyvalue/store@0.2.0-draft2` without the grant for it

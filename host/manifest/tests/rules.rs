@@ -186,8 +186,8 @@ spin.toml:11:1: `time_limit_ms` in [component.cart.tool.nexus] is 0, outside 1 t
     choose a value from 1 to 600000
 spin.toml:12:1: `request_timeout_ms` in [component.cart.tool.nexus] is -1, outside 1 to 3600000
     choose a value from 1 to 3600000
-spin.toml:13:1: `body_limit_bytes` in [component.cart.tool.nexus] is 1000000000, outside 1024 to 16777216
-    choose a value from 1024 to 16777216
+spin.toml:13:1: `body_limit_bytes` in [component.cart.tool.nexus] is 1000000000, outside 1024 to 983040
+    choose a value from 1024 to 983040
 spin.toml:14:11: `attempts` in [component.cart.tool.nexus.retry] is 0, outside 1 to 1000
     choose a value from 1 to 1000
 spin.toml:14:25: `factor` in [component.cart.tool.nexus.retry] is 0.5, outside 1 to 100
@@ -283,6 +283,29 @@ spin.toml:9:28: `*` (allowed_outbound_hosts in [component.cart]) has no scheme
 spin.toml:9:33: `example.com` (allowed_outbound_hosts in [component.cart]) has no scheme
     write `https://host`, `https://*.host` or `http://host:port`
 spin.toml:9:48: `redis://cache` (allowed_outbound_hosts in [component.cart]) has a scheme other than http and https
+    write `https://host`, `https://*.host` or `http://host:port`"#,
+    );
+}
+
+#[test]
+fn a_rule_for_effects_belongs_to_a_granted_host() {
+    refused(
+        r#"allowed_outbound_hosts = ["https://api.example.com"]
+[component.cart.tool.nexus.outbound]
+"https://api.example.com" = { unknown = "retry", idempotency_key = "yes", key = true }
+"https://api.example.org" = { unknown = "repeat" }
+"api.example.com" = {}
+"#,
+        r#"
+spin.toml:11:42: `retry` (unknown in [component.cart.tool.nexus.outbound] "https://api.example.com") is neither `repeat` nor `report`
+    write "repeat" if the host recognises a repeated request, else "report"
+spin.toml:11:50: `idempotency_key` in [component.cart.tool.nexus.outbound] "https://api.example.com" must be true or false, not a string
+    write `idempotency_key = true`
+spin.toml:11:75: unknown key `key` in [component.cart.tool.nexus.outbound] "https://api.example.com"
+    remove it; known here: unknown, idempotency_key
+spin.toml:12:2: `https://api.example.org` (host in [component.cart.tool.nexus.outbound]) is not among `allowed_outbound_hosts`
+    write it as a line of that list, or add the line
+spin.toml:13:2: `api.example.com` (host in [component.cart.tool.nexus.outbound]) has no scheme
     write `https://host`, `https://*.host` or `http://host:port`"#,
     );
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use host_manifest::{Answer, App, InterfaceName, Limits, RetryPolicy};
+use host_manifest::{Answer, App, InterfaceName, Limits, RetryPolicy, Unknown};
 
 /// A valid manifest; what a test adds continues `[component.cart]`.
 const VALID: &str = r#"spin_manifest_version = 2
@@ -38,7 +38,7 @@ fn a_component_has_bounds_and_no_grants_by_default() {
         (cart.limits.time_limit_ms, cart.limits.request_timeout_ms),
         (5_000, 30_000)
     );
-    assert_eq!(cart.limits.body_limit_bytes, 1_048_576);
+    assert_eq!(cart.limits.body_limit_bytes, 983_040);
     assert_eq!(cart.retry, RetryPolicy::default());
     assert!(cart.schema.is_none() && cart.keys.is_empty() && cart.identity.is_none());
     assert!(cart.allowed_outbound_hosts.is_empty() && cart.key_value_stores.is_empty());
@@ -95,6 +95,30 @@ retry = { attempts = 3, initial_ms = 10, factor = 3, max_ms = 20 }
         (3, 10, 20)
     );
     assert!((cart.retry.factor - 3.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn effects_at_a_host_follow_its_line_and_else_the_default() {
+    let app = app(
+        r#"allowed_outbound_hosts = ["https://{{ gateway }}", "https://api.example.com:443", "https://mail.example.com"]
+[component.cart.tool.nexus.outbound]
+"https://{{ gateway }}" = { unknown = "repeat", idempotency_key = true }
+"https://API.example.com" = { idempotency_key = true }
+[variables]
+gateway = { default = "pay.example.com" }
+"#,
+    );
+    let cart = &app.components["cart"];
+    let rules = cart.allowed_outbound_hosts.iter().map(|host| {
+        let rule = cart.effect_rule(host);
+        (rule.unknown, rule.sends_key)
+    });
+    let expected = [
+        (Unknown::Repeat, true),
+        (Unknown::Report, true),
+        (Unknown::Report, false),
+    ];
+    assert_eq!(rules.collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -20,8 +20,12 @@ pub enum Point {
 #[cfg(feature = "crash-points")]
 mod armed {
     use std::sync::Mutex;
+    use std::time::Duration;
 
     use super::{Point, What};
+
+    /// Longer than it takes until every thread has stopped; over by the time the process goes on.
+    const STOPPING: Duration = Duration::from_millis(100);
 
     static ARMED: Mutex<Option<(What, u32)>> = Mutex::new(None);
 
@@ -30,6 +34,10 @@ mod armed {
         *ARMED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((what, n));
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "no event tells a process that it is about to be stopped"
+    )]
     pub(super) fn reached(point: Point) {
         let mut armed = ARMED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let Some((what, n)) = *armed else { return };
@@ -47,6 +55,8 @@ mod armed {
         };
         // A process may always signal itself.
         let _ = rustix::process::kill_process(pid, signal);
+        // It is the process that stops, and any thread may be the one that learns of it: this one must not run on until then.
+        std::thread::sleep(STOPPING);
     }
 }
 

@@ -3,6 +3,8 @@
 mod attempt;
 pub mod crash;
 mod recorder;
+#[cfg(feature = "test-support")]
+pub mod test_support;
 mod transaction;
 
 pub use attempt::{Attempt, AttemptOptions};

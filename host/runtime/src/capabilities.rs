@@ -1,6 +1,8 @@
 //! The only list of capabilities: what a component can be granted, and how a grant becomes part of an instance.
 
 use host_basic::{BasicContext, BasicView};
+use host_http_client::{HttpClientContext, HttpClientHost, HttpClientView};
+use host_keyvalue::{KeyValueContext, KeyValueView};
 use host_recorder::Recorder;
 use host_sql::{SqlContext, SqlView};
 use host_types::ComponentId;
@@ -36,9 +38,12 @@ pub const PLATFORM: &[&str] = &[
     "wasi:config/store@0.2.0-rc.1",
     "wasi:filesystem/preopens@0.2.12",
     "wasi:filesystem/types@0.2.12",
+    "wasi:http/outgoing-handler@0.2.12",
+    "wasi:http/types@0.2.12",
     "wasi:io/error@0.2.12",
     "wasi:io/poll@0.2.12",
     "wasi:io/streams@0.2.12",
+    "wasi:keyvalue/store@0.2.0-draft",
     "wasi:random/insecure-seed@0.2.12",
     "wasi:random/insecure@0.2.12",
     "wasi:random/random@0.2.12",
@@ -48,6 +53,8 @@ pub const PLATFORM: &[&str] = &[
 pub(crate) struct Capabilities {
     pub(crate) basic: BasicContext,
     pub(crate) sql: Option<SqlContext>,
+    pub(crate) http: Option<HttpClientContext>,
+    pub(crate) key_values: Option<KeyValueContext>,
 }
 
 impl Capabilities {
@@ -63,6 +70,14 @@ impl Capabilities {
                 .sql
                 .as_ref()
                 .map(|pool| SqlContext::new(pool.clone(), recorder.clone())),
+            http: grants
+                .http
+                .as_ref()
+                .map(|client| HttpClientContext::new(client.clone(), recorder.clone(), grants.lease_left.clone())),
+            key_values: grants
+                .key_values
+                .as_ref()
+                .map(|stores| KeyValueContext::new(stores.clone(), recorder.clone(), grants.lease_left.clone())),
         }
     }
 }
@@ -74,6 +89,12 @@ pub(crate) fn link(linker: &mut Linker<InstanceState>, grants: &Grants) -> wasmt
     host_basic::add_to_linker(linker, basic)?;
     if grants.sql.is_some() {
         host_sql::add_to_linker(linker, sql)?;
+    }
+    if grants.http.is_some() {
+        host_http_client::add_to_linker(linker)?;
+    }
+    if grants.key_values.is_some() {
+        host_keyvalue::add_to_linker(linker, key_values)?;
     }
     Ok(())
 }
@@ -91,5 +112,31 @@ fn sql(state: &mut InstanceState) -> SqlView<'_> {
     SqlView {
         context,
         table: &mut state.table,
+    }
+}
+
+fn key_values(state: &mut InstanceState) -> KeyValueView<'_> {
+    let context = state
+        .capabilities
+        .key_values
+        .as_mut()
+        .expect("linked only where a store is granted");
+    KeyValueView {
+        context,
+        table: &mut state.table,
+    }
+}
+
+impl HttpClientHost for InstanceState {
+    fn http_client(&mut self) -> HttpClientView<'_> {
+        let context = self
+            .capabilities
+            .http
+            .as_mut()
+            .expect("linked only where a host is granted");
+        HttpClientView {
+            context,
+            table: &mut self.table,
+        }
     }
 }

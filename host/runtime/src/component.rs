@@ -7,6 +7,8 @@ use host_basic::Services;
 use host_bindings::exports::nexus::durable::scheduled;
 use host_bindings::exports::nexus::http::handler;
 use host_engine::{Engine, Limits};
+use host_http_client::{HttpClient, LeaseLeft};
+use host_keyvalue::KeyValueGrants;
 use host_link::Signature;
 use host_sql::ModulePool;
 use host_types::{ComponentId, Digest};
@@ -21,6 +23,9 @@ pub(crate) struct Grants {
     pub(crate) basic: Arc<host_basic::Grants>,
     pub(crate) services: Arc<Services>,
     pub(crate) sql: Option<Arc<ModulePool>>,
+    pub(crate) http: Option<Arc<HttpClient>>,
+    pub(crate) key_values: Option<Arc<KeyValueGrants>>,
+    pub(crate) lease_left: LeaseLeft,
 }
 
 /// A function a component exports to others.

@@ -11,4 +11,4 @@ mod runtime;
 pub use capabilities::PLATFORM;
 pub use deployment::Deployment;
 pub use error::Error;
-pub use runtime::{Revision, Runtime, RuntimeOptions};
+pub use runtime::{Outside, Revision, Runtime, RuntimeOptions};

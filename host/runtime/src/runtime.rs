@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use host_basic::{ConfigValue, MasterKey, Services};
 use host_engine::{CompileCache, Engine, Limits};
+use host_http_client::{Connector, Grant, HttpClient, LeaseLeft};
+use host_keyvalue::{Backend, KeyValueGrants};
 use host_manifest::App;
 use host_sql::ModulePool;
 use host_types::{ComponentId, DeploymentNumber, Digest};
@@ -29,8 +32,24 @@ pub struct RuntimeOptions {
     pub pools: HashMap<ComponentId, Arc<ModulePool>>,
     /// What the node holds once for all instances.
     pub services: Arc<Services>,
+    /// What effects outside of an invocation's own transactions need.
+    pub outside: Outside,
     /// Versions secrets.
     pub master_key: MasterKey,
+}
+
+/// What effects outside of an invocation's own transactions need.
+#[derive(Clone)]
+pub struct Outside {
+    /// How connections to other hosts are made.
+    pub connector: Arc<Connector>,
+    /// Where the pairs of key-value stores are kept.
+    pub key_values: Arc<dyn Backend>,
+    /// How long this node still owns its invocations for certain.
+    pub lease_left: LeaseLeft,
+    /// How long one effect may take. It must be shorter than what is left of the lease right before a heartbeat renews it; else no
+    /// effect ever begins.
+    pub effect_timeout: Duration,
 }
 
 /// Makes deployments.
@@ -115,10 +134,46 @@ impl Runtime {
             providers: providers.collect(),
             token_keys: granted.keys.iter().map(ToString::to_string).collect(),
         };
+        let outside = &self.options.outside;
         Grants {
             basic: Arc::new(basic),
             services: Arc::clone(&self.options.services),
             sql: self.options.pools.get(&granted.id).cloned(),
+            http: outside.http_client(granted),
+            key_values: outside.key_values(granted),
+            lease_left: Arc::clone(&outside.lease_left),
         }
+    }
+}
+
+impl Outside {
+    /// None: the component is granted no host.
+    fn http_client(&self, granted: &host_manifest::Component) -> Option<Arc<HttpClient>> {
+        let hosts = &granted.allowed_outbound_hosts;
+        if hosts.is_empty() {
+            return None;
+        }
+        let grants = hosts
+            .iter()
+            .map(|host| Grant::new(host.clone(), granted.effect_rule(host)));
+        let limits = host_http_client::Limits {
+            effect_total: self.effect_timeout,
+            ..host_http_client::Limits::default()
+        };
+        let connector = Arc::clone(&self.connector);
+        let client = HttpClient::new(granted.id.clone(), grants.collect(), limits, connector);
+        Some(Arc::new(client))
+    }
+
+    /// None: the component is granted no store.
+    fn key_values(&self, granted: &host_manifest::Component) -> Option<Arc<KeyValueGrants>> {
+        if granted.key_value_stores.is_empty() {
+            return None;
+        }
+        Some(Arc::new(KeyValueGrants {
+            stores: granted.key_value_stores.iter().map(ToString::to_string).collect(),
+            backend: Arc::clone(&self.key_values),
+            timeout: self.effect_timeout,
+        }))
     }
 }

@@ -11,6 +11,7 @@ mod fence;
 mod idempotency;
 mod invocations;
 mod journal;
+mod key_values;
 mod migrate;
 mod names;
 mod nodes;
@@ -28,6 +29,7 @@ pub use error::{Error, Result, SQLSTATE_NODE_GONE, SQLSTATE_WRONG_TOKEN, append_
 pub use fence::{Abandoned, Fence};
 pub use idempotency::HeldKey;
 pub use invocations::{Filter, InvocationRow, Loaded, Page};
+pub use key_values::KeyPage;
 pub use migrate::PendingMigration;
 pub use nodes::{GoneBecause, Heartbeat, NodeRow, Registration, application_name};
 pub use provision::ModuleLogin;

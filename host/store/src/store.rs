@@ -24,8 +24,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 const START_PAUSE: Duration = Duration::from_millis(200);
 /// For connections in use to come back when the store closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Two writers, the lease, the listener, the notifier: they never wait behind requests.
-const RESERVED_CONNECTIONS: u32 = 5;
+/// Two writers, the lease, takeovers, the listener, the notifier: they never wait behind requests, nor for each other.
+const RESERVED_CONNECTIONS: u32 = 6;
 const OLDEST_SERVER: i32 = 15_00_00;
 
 /// What a store needs besides the database.
@@ -35,7 +35,7 @@ pub struct StoreOptions {
     pub master_key: [u8; 32],
     /// How long this node may be silent before others take over, milliseconds.
     pub lease_ms: u32,
-    /// Connections for everything but the journal's writers, the lease and notifications, which have 5 of their own.
+    /// Connections for everything but the journal's writers, the lease and notifications, which have 6 of their own.
     pub max_connections: u32,
     /// Time.
     pub clock: Arc<dyn Clock>,

@@ -43,7 +43,7 @@ impl Default for Limits {
             connect: Duration::from_secs(3),
             first_byte: Duration::from_secs(10),
             total: Duration::from_secs(10),
-            // Two thirds of a lease of 5 s, that is after a heartbeat in every third, are a little more.
+            // Of a lease of 5 s with a heartbeat every second there are always about 4 s left.
             effect_total: Duration::from_secs(3),
             open: Duration::from_secs(30),
             request_bytes: 1 << 20,

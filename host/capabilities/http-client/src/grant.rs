@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use host_manifest::{HostPattern, OutboundHost};
+use host_manifest::{EffectRule, HostPattern, OutboundHost, Unknown};
 
 use crate::address::is_public;
 use crate::request::Origin;
@@ -18,28 +18,24 @@ pub struct Grant {
     pub sends_key: bool,
 }
 
-/// What a replay does about a request in doubt.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Unknown {
-    /// Tells the guest, which asks the peer what became of it.
-    #[default]
-    Report,
-    /// Sends it again: the peer recognises the key.
-    Repeat,
-}
-
 impl From<OutboundHost> for Grant {
     /// The grant of a plain `allowed_outbound_hosts` line.
     fn from(host: OutboundHost) -> Self {
-        Self {
-            host,
-            unknown: Unknown::Report,
-            sends_key: false,
-        }
+        Self::new(host, EffectRule::default())
     }
 }
 
 impl Grant {
+    /// The grant of an `allowed_outbound_hosts` line, with what the manifest says of effects there.
+    pub fn new(host: OutboundHost, effects: EffectRule) -> Self {
+        let EffectRule { unknown, sends_key, .. } = effects;
+        Self {
+            host,
+            unknown,
+            sends_key,
+        }
+    }
+
     /// Whether a connection for this grant may go to this address. An address that is not public must be the grant itself:
     /// neither a name nor a wildcard leads there, whatever DNS says.
     pub(crate) fn admits(&self, address: IpAddr) -> bool {

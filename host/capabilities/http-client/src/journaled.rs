@@ -1,9 +1,9 @@
 //! What a request is to the record: an observation, or an external effect.
 
+use host_manifest::Unknown;
 use host_recorder::{ExternalEffect, ExternalStep, Recorder};
 use host_types::Fault;
 
-use crate::grant::Unknown;
 use crate::record::{self, Outcome};
 use crate::request::OutgoingRequest;
 use crate::{Failure, Grant, HttpClient, LeaseLeft};

@@ -22,7 +22,7 @@ use wasmtime_wasi_http::WasiHttpCtx;
 pub use client::{HttpClient, Limits};
 pub use connect::{Addresses, Connector, Resolve, SystemResolver};
 pub use failure::Failure;
-pub use grant::{Grant, Unknown};
+pub use grant::Grant;
 
 use crate::bodies::Bodies;
 use crate::host::Hooks;

@@ -1,8 +1,5 @@
 //! `wasi:keyvalue/store` over the memory backend.
 
-#[path = "support/journal.rs"]
-mod journal;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +10,11 @@ use host_keyvalue::{
     Answer, Backend, BackendError, KeyValueContext, KeyValueGrants, KeyValueView, LeaseLeft, MAX_KEY_BYTES,
     MAX_VALUE_BYTES, MemoryBackend, PAGE_KEYS, Page,
 };
+use host_recorder::test_support::MemoryJournal;
 use host_recorder::{Attempt, TransactionStep};
 use host_types::Fault;
 use parking_lot::Mutex;
 use wasmtime::component::{Resource, ResourceTable};
-
-use journal::MemoryJournal;
 
 /// What a backend does with the next write.
 #[derive(Clone, Copy, PartialEq)]

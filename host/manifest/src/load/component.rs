@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::document::{Item, Report, Section};
-use crate::error::Error;
-use crate::load::{Names, dependencies, nexus};
+use crate::load::{Names, dependencies, nexus, outbound};
 use crate::names::is_words;
-use crate::suggest::nearest;
-use crate::variable::TemplateError;
-use crate::{Build, Component, ComponentId, ConfigValue, OutboundHost, StoreName};
+use crate::{Build, Component, ComponentId, ConfigValue, StoreName};
 
 /// Keys of Spin's that mean nothing here, and what to do instead.
 const UNSUPPORTED: [(&str, &str); 8] = [
@@ -49,11 +46,10 @@ pub(super) fn read(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) 
     let source = table.require("source", report);
     let source_at = report.locate(source.as_ref().map_or(table.at, |item| item.key_span));
     let source = source.and_then(|item| read_source(&item, report)).unwrap_or_default();
-    let hosts = table.strings("allowed_outbound_hosts", report);
-    let hosts = hosts.iter().filter_map(|item| read_host(item, names, report)).collect();
+    let hosts = outbound::read_hosts(&mut table, names, report);
     let stores = table.strings("key_value_stores", report);
     let stores = stores.iter().filter_map(|item| read_store(item, report)).collect();
-    let nexus = nexus::read(&mut table, id, names, report);
+    let nexus = nexus::read(&mut table, id, &hosts, names, report);
     let component = Component {
         id: ComponentId::from(id),
         at: report.locate(table.at),
@@ -64,6 +60,7 @@ pub(super) fn read(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) 
             .section("build", &format!("[component.{id}.build]"), report)
             .map(|table| read_build(table, report)),
         allowed_outbound_hosts: hosts,
+        effect_rules: nexus.effect_rules,
         key_value_stores: stores,
         variables: read_variables(&mut table, id, names, report),
         environment: read_environment(&mut table, id, report),
@@ -113,21 +110,6 @@ fn read_build(mut table: Section<'_, '_>, report: &mut Report<'_>) -> Build {
     build
 }
 
-fn read_host(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) -> Option<OutboundHost> {
-    let value = resolve(item, names, report)?;
-    match OutboundHost::parse(value.expose()) {
-        Ok(host) => Some(host),
-        Err(reason) => {
-            let way_out = match item.text() {
-                "*" => "write `https://*` to grant every host, or better the hosts it needs",
-                _ => "write `https://host`, `https://*.host` or `http://host:port`",
-            };
-            item.invalid(reason, way_out, report);
-            None
-        }
-    }
-}
-
 fn read_store(item: &Item<'_, '_>, report: &mut Report<'_>) -> Option<StoreName> {
     match StoreName::parse(item.text()) {
         Ok(store) => Some(store),
@@ -156,7 +138,7 @@ fn read_variables(
             );
         }
         if item.string(report).is_some()
-            && let Some(value) = resolve(&item, names, report)
+            && let Some(value) = names.resolve(&item, item.text(), report)
         {
             values.insert(item.key.to_owned(), value);
         }
@@ -170,29 +152,4 @@ fn read_environment(table: &mut Section<'_, '_>, id: &str, report: &mut Report<'
     entries
         .filter_map(|item| Some((item.key.to_owned(), item.string(report)?.to_owned())))
         .collect()
-}
-
-/// The item's text with its templates replaced.
-fn resolve(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) -> Option<ConfigValue> {
-    match names.variables.resolve(item.text()) {
-        Ok(value) => value,
-        Err(TemplateError::Unclosed) => {
-            item.invalid(
-                "opens `{{` without `}}`",
-                "close the template, as in `{{ api_host }}`",
-                report,
-            );
-            None
-        }
-        Err(TemplateError::Unknown(name)) => {
-            let error = Error::UnknownVariable {
-                place: item.place().to_owned(),
-                template: item.text().to_owned(),
-                nearest: nearest(&name, names.variables.names()),
-                name,
-            };
-            report.add(item.key_span, error);
-            None
-        }
-    }
 }

@@ -1,13 +1,19 @@
 //! `[component.<id>.tool.nexus]`: what Spin has no word for.
 
+use std::collections::BTreeMap;
+
 use crate::document::{Item, Report, Section};
-use crate::load::{Names, dependencies};
-use crate::{IdentityRule, KeyName, Limits, Providers, RetryPolicy, RoutePattern, SchemaName, SensitiveRoute};
+use crate::load::{Names, dependencies, outbound};
+use crate::{
+    EffectRule, IdentityRule, KeyName, Limits, OutboundHost, Providers, RetryPolicy, RoutePattern, SchemaName,
+    SensitiveRoute,
+};
 
 /// The table's content; its default is that of a component without one.
 #[derive(Default)]
 pub(super) struct Nexus {
     pub(super) schema: Option<SchemaName>,
+    pub(super) effect_rules: BTreeMap<OutboundHost, EffectRule>,
     pub(super) providers: Vec<Providers>,
     pub(super) keys: Vec<KeyName>,
     pub(super) identity: Option<IdentityRule>,
@@ -24,7 +30,14 @@ const MIB: u64 = 1 << 20;
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 
-pub(super) fn read(component: &mut Section<'_, '_>, id: &str, names: &Names, report: &mut Report<'_>) -> Nexus {
+/// `hosts` are the component's `allowed_outbound_hosts`.
+pub(super) fn read(
+    component: &mut Section<'_, '_>,
+    id: &str,
+    hosts: &[OutboundHost],
+    names: &Names,
+    report: &mut Report<'_>,
+) -> Nexus {
     // Tables of other tools beside ours are theirs.
     let Some(mut tools) = component.section("tool", &format!("[component.{id}.tool]"), report) else {
         return Nexus::default();
@@ -37,6 +50,7 @@ pub(super) fn read(component: &mut Section<'_, '_>, id: &str, names: &Names, rep
     let sensitive = table.strings("sensitive", report);
     let nexus = Nexus {
         schema: table.get("schema").and_then(|item| read_schema(&item, report)),
+        effect_rules: outbound::read_rules(&mut table, id, hosts, names, report),
         providers: read_providers(&mut table, id, names, report),
         keys: keys.iter().filter_map(|item| read_key(item, report)).collect(),
         identity: read_identity(&mut table, id, report),
@@ -169,8 +183,12 @@ fn read_limits(table: &mut Section<'_, '_>, report: &mut Report<'_>) -> Limits {
         ),
         time_limit_ms: table.integer("time_limit_ms", 1..=10 * MINUTE_MS, default.time_limit_ms, report),
         request_timeout_ms: table.integer("request_timeout_ms", 1..=HOUR_MS, default.request_timeout_ms, report),
-        // No invocation's journal may grow beyond the upper bound, and the body is in it.
-        body_limit_bytes: table.integer("body_limit_bytes", KIB..=16 * MIB, default.body_limit_bytes, report),
+        body_limit_bytes: table.integer(
+            "body_limit_bytes",
+            KIB..=Limits::MAX_BODY_BYTES,
+            default.body_limit_bytes,
+            report,
+        ),
     }
 }
 

@@ -6,6 +6,7 @@ mod deployments;
 mod fence;
 mod invocations;
 mod isolation;
+mod key_values;
 mod migrate;
 mod nodes;
 mod payloads;

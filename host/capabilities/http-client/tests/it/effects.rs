@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use host_http_client::{Grant, Limits, Unknown};
-use host_manifest::Scheme;
+use host_http_client::{Grant, Limits};
+use host_manifest::{Scheme, Unknown};
 use host_recorder::TransactionStep;
 use host_types::Fault;
 

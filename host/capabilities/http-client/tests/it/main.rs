@@ -2,7 +2,6 @@
 
 mod bodies;
 mod effects;
-mod journal;
 mod network;
 mod server;
 mod world;

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::journal::MemoryJournal;
+use host_recorder::test_support::MemoryJournal;
 
 /// A request that arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]

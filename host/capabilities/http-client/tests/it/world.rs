@@ -18,7 +18,7 @@ use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::journal::MemoryJournal;
+use host_recorder::test_support::MemoryJournal;
 
 pub(crate) const GET: u32 = 0;
 pub(crate) const HEAD: u32 = 1;

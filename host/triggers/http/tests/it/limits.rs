@@ -147,7 +147,8 @@ async fn bodies_share_a_bounded_memory_that_comes_back_with_the_answer() {
     let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     let opened = gate.clone();
-    // The largest body a component accepts is 1 MiB, so there is room for one of those.
+    // There is room for one of the largest bodies that a component accepts.
+    let largest = host_manifest::Limits::MAX_BODY_BYTES as usize;
     let host = Host::start(limits(|limits| limits.body_memory_bytes = 0), move |call| {
         let (started, gate) = (started.clone(), gate.clone());
         Box::pin(async move {
@@ -157,7 +158,7 @@ async fn bodies_share_a_bounded_memory_that_comes_back_with_the_answer() {
         })
     })
     .await;
-    let body = head("POST", "/api/x", &format!("content-length: {}", 1 << 20)) + &"m".repeat(1 << 20);
+    let body = head("POST", "/api/x", &format!("content-length: {largest}")) + &"m".repeat(largest);
     let mut first = host.connect().await;
     first.write(&body).await;
     starts.recv().await.unwrap();

@@ -1,4 +1,5 @@
-//! An invocation whose journal is in memory, and can be ended and begun again.
+//! An invocation whose journal is in memory, and can be ended and begun again. For the tests of capabilities, under the feature
+//! `test-support`.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,9 +9,10 @@ use host_journal::{
     Append, AppendError, AppendJournal, Body, Claim, CommandKind, Entry, Header, HostStatement, Machine, Payload, Seal,
     SealError, Seed, decode,
 };
-use host_recorder::{Attempt, AttemptOptions};
 use host_types::{Clock, ComponentId, DeploymentNumber, InvocationId, NodeId};
 use parking_lot::Mutex;
+
+use crate::{Attempt, AttemptOptions};
 
 struct Plain;
 
@@ -38,13 +40,13 @@ impl Clock for Noon {
 
 /// One invocation's entries, as a store would hold them.
 #[derive(Default)]
-pub(crate) struct MemoryJournal {
+pub struct MemoryJournal {
     entries: Mutex<Vec<Vec<u8>>>,
 }
 
 impl MemoryJournal {
     /// The durable entries.
-    pub(crate) fn history(&self) -> Vec<Entry> {
+    pub fn history(&self) -> Vec<Entry> {
         let entries = self.entries.lock();
         let decoded = entries
             .iter()
@@ -54,7 +56,7 @@ impl MemoryJournal {
     }
 
     /// What the guest did, in order: a letter per durable entry.
-    pub(crate) fn shape(&self) -> String {
+    pub fn shape(&self) -> String {
         let shape = |entry: &Entry| match &entry.body {
             Body::Started(_) => 'S',
             Body::Command {
@@ -75,12 +77,12 @@ impl MemoryJournal {
     }
 
     /// Forgets everything after the first `count` entries: a process that ended there.
-    pub(crate) fn cut(&self, count: usize) {
+    pub fn cut(&self, count: usize) {
         self.entries.lock().truncate(count);
     }
 
     /// Begins an attempt on what is durable.
-    pub(crate) fn attempt(self: &Arc<Self>) -> Arc<Attempt> {
+    pub fn attempt(self: &Arc<Self>) -> Arc<Attempt> {
         let history = self.history();
         let machine = match history.is_empty() {
             true => Machine::start(Header {

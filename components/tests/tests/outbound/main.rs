@@ -1,0 +1,7 @@
+//! What a component may reach outside of the database, and what becomes of it when the host dies on the way.
+
+mod doubt;
+mod grants;
+mod key_values;
+mod peer;
+mod world;

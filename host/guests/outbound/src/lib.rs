@@ -1,0 +1,126 @@
+//! Sends the requests and keeps the pairs that a test asks it for, and says what came of it.
+
+mod send;
+
+#[allow(
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    unused_qualifications,
+    dead_code,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
+mod bindings {
+    sdk::wit_bindgen::generate!({
+        world: "test:outbound/outbound@0.1.0",
+        path: ["../../../wit", "wit"],
+        runtime_path: "::sdk::wit_bindgen::rt",
+        generate_all,
+        with: {
+            "nexus:http/types@0.1.0": ::sdk::bindings::nexus::http::types,
+        },
+    });
+}
+
+use bindings::exports::nexus::http::handler;
+use bindings::wasi::keyvalue::store;
+use sdk::http::{Error, Request, Response, Router};
+use sdk::{Checks, Input, routes};
+use serde::{Deserialize, Serialize};
+
+const ROUTER: Router = Router::new(&routes![
+    POST "/:component/send" => send,
+    POST "/:component/set" => set,
+    POST "/:component/get" => get,
+]);
+
+struct Outbound;
+
+// Symbols of components have names that only wasm has: a native build has nobody who would call them.
+#[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "generated: the component's entry points")]
+mod entry {
+    use super::{Outbound, bindings};
+
+    bindings::export!(Outbound with_types_in bindings);
+}
+
+// Names the type, so that what it implements is not dead code where nothing is exported.
+const _: Option<Outbound> = None;
+
+impl handler::Guest for Outbound {
+    fn handle(request: handler::Request) -> handler::Response {
+        ROUTER.handle(request)
+    }
+}
+
+/// A request to send: `http` alone, as the tests' servers speak it.
+#[derive(Deserialize)]
+struct Send {
+    method: String,
+    /// Host and port.
+    authority: String,
+    path: String,
+    body: String,
+}
+
+#[derive(Deserialize)]
+struct Pair {
+    store: String,
+    key: String,
+    #[serde(default)]
+    value: String,
+}
+
+impl Input for Send {
+    fn check(&self, _: &mut Checks) {}
+}
+
+impl Input for Pair {
+    fn check(&self, _: &mut Checks) {}
+}
+
+/// What the host answered this component: an error of its interface is what the tests want to see, not a failure of this request.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Told {
+    Response { status: u16, body: String },
+    Value(Option<String>),
+    Error(String),
+}
+
+fn send(request: &Request) -> Result<Response, Error> {
+    let Send {
+        method,
+        authority,
+        path,
+        body,
+    } = request.json()?;
+    Response::data(&match send::send(&method, &authority, &path, body.as_bytes()) {
+        Ok((status, body)) => Told::Response {
+            status,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        },
+        Err(error) => Told::Error(format!("{error:?}")),
+    })
+}
+
+fn set(request: &Request) -> Result<Response, Error> {
+    let Pair { store, key, value } = request.json()?;
+    let set = store::open(&store).and_then(|bucket| bucket.set(&key, value.as_bytes()));
+    Response::data(&match set {
+        Ok(()) => Told::Value(Some(value)),
+        Err(error) => Told::Error(format!("{error:?}")),
+    })
+}
+
+fn get(request: &Request) -> Result<Response, Error> {
+    let Pair { store, key, .. } = request.json()?;
+    let got = store::open(&store).and_then(|bucket| bucket.get(&key));
+    Response::data(&match got {
+        Ok(value) => Told::Value(value.map(|value| String::from_utf8_lossy(&value).into_owned())),
+        Err(error) => Told::Error(format!("{error:?}")),
+    })
+}
