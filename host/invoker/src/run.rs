@@ -6,7 +6,7 @@ use std::time::Duration;
 use host_journal::{
     Body, Cause, Claim, Decision, Entry, FenceReason, Header, InvocationStatus, Machine, Payload, Start, decide,
 };
-use host_recorder::{Attempt, AttemptOptions, SCHEDULED_FUNCTION, ScheduledInput};
+use host_recorder::{Attempt, AttemptOptions, SCHEDULED_FUNCTION, ScheduledInput, Unwritten};
 use host_runtime::Deployment;
 use host_types::{Fault, HttpRequest, HttpResponse, InvocationId};
 use minicbor::{Decode, Encode};
@@ -61,8 +61,7 @@ pub(crate) struct Run {
     invocation: InvocationId,
     deployment: Arc<Deployment>,
     machine: Machine,
-    start: Option<Start>,
-    claim: Option<Claim>,
+    unwritten: Unwritten,
     salt: Option<[u8; 32]>,
     attempts: u32,
     progress: Arc<Progress>,
@@ -104,17 +103,20 @@ impl Run {
             parent: None,
         };
         let machine = Machine::start(header);
-        let (start, progress) = (Some(start), Arc::default());
+        let unwritten = Unwritten {
+            start: Some(start),
+            claim,
+            messages: Vec::new(),
+        };
         Self {
             inner,
             invocation,
             deployment,
             machine,
-            start,
-            claim,
+            unwritten,
             salt,
             attempts: 0,
-            progress,
+            progress: Arc::default(),
         }
     }
 
@@ -131,8 +133,7 @@ impl Run {
             invocation,
             deployment,
             machine,
-            start: None,
-            claim: None,
+            unwritten: Unwritten::default(),
             salt,
             attempts,
             progress: Arc::default(),
@@ -201,8 +202,7 @@ impl Run {
             invocation: self.invocation,
             node: self.inner.store.node(),
             machine: std::mem::replace(&mut self.machine, Machine::start(header.clone())),
-            start: self.start.take(),
-            claim: self.claim.take(),
+            unwritten: std::mem::take(&mut self.unwritten),
             journal: Arc::clone(&self.inner.store) as _,
             seal,
             clock: Arc::clone(&self.inner.clock),
@@ -228,9 +228,9 @@ impl Run {
             false => Seen::Nothing,
         });
         match attempt.into_machine() {
-            Some((mut machine, start, claim)) => {
+            Some((mut machine, unwritten)) => {
                 machine.rewind();
-                (self.machine, self.start, self.claim) = (machine, start, claim);
+                (self.machine, self.unwritten) = (machine, unwritten);
                 (result, cause)
             }
             // Something of the instance outlives it (a connection being rolled back): what it noted is out of reach, so
@@ -271,7 +271,7 @@ impl Run {
     async fn recover(&mut self) -> Option<Ended> {
         match self
             .inner
-            .recover(self.invocation, &self.machine, self.salt, self.claim.take())
+            .recover(self.invocation, &self.machine, self.salt, self.unwritten.claim.take())
             .await
         {
             crate::recovery::Outcome::Ours(recovered) => {
@@ -287,8 +287,7 @@ impl Run {
     fn take(&mut self, recovered: Recovered) {
         self.machine = recovered.machine;
         self.attempts = recovered.attempts;
-        self.start = None;
-        self.claim = None;
+        self.unwritten = Unwritten::default();
     }
 }
 

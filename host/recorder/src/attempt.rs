@@ -20,16 +20,25 @@ pub struct AttemptOptions {
     pub node: NodeId,
     /// Its record so far.
     pub machine: Machine,
-    /// For an invocation without a row: what its row will say.
-    pub start: Option<Start>,
-    /// For a request with a key: the claim that goes with the first append.
-    pub claim: Option<Claim>,
+    /// What the next append takes along.
+    pub unwritten: Unwritten,
     /// Where appends go.
     pub journal: Arc<dyn AppendJournal>,
     /// Seals this invocation's payloads.
     pub seal: Arc<dyn Seal>,
     /// What `now` observes.
     pub clock: Arc<dyn Clock>,
+}
+
+/// What is written beside the entries of the next append. An attempt that ends before it leaves this to the one that follows.
+#[derive(Debug, Clone, Default)]
+pub struct Unwritten {
+    /// For an invocation without a row: what its row will say.
+    pub start: Option<Start>,
+    /// For a request with a key: the claim that goes with the first append.
+    pub claim: Option<Claim>,
+    /// Invocations to begin. Their commands are noted, so that nothing but this remembers to write them.
+    pub messages: Vec<Message>,
 }
 
 /// One physical run. Shared by every instance of the call tree.
@@ -46,9 +55,7 @@ pub struct Attempt {
 
 pub(crate) struct State {
     pub(crate) machine: Machine,
-    pub(crate) messages: Vec<Message>,
-    start: Option<Start>,
-    claim: Option<Claim>,
+    pub(crate) unwritten: Unwritten,
     /// A transaction is answered from its record, which was written at its end.
     pub(crate) replays_transaction: bool,
     /// The first fault; what the guest makes of it afterwards does not count.
@@ -62,17 +69,14 @@ impl Attempt {
             invocation,
             node,
             machine,
-            start,
-            claim,
+            unwritten,
             journal,
             seal,
             clock,
         } = options;
         let state = Mutex::new(State {
             machine,
-            messages: Vec::new(),
-            start,
-            claim,
+            unwritten,
             replays_transaction: false,
             fault: None,
         });
@@ -130,9 +134,9 @@ impl Attempt {
     /// Takes the machine back for another attempt in this process. What the attempt noted is in it.
     ///
     /// `None` while an instance of this attempt is still alive.
-    pub fn into_machine(self: Arc<Self>) -> Option<(Machine, Option<Start>, Option<Claim>)> {
+    pub fn into_machine(self: Arc<Self>) -> Option<(Machine, Unwritten)> {
         let state = Arc::into_inner(self)?.state.into_inner();
-        Some((state.machine, state.start, state.claim))
+        Some((state.machine, state.unwritten))
     }
 
     /// The handler returned. `keep` says that the output must be found again (a request with a key, below 400).
@@ -142,7 +146,7 @@ impl Attempt {
             if let Some(fault) = &state.fault {
                 return Err(fault.clone());
             }
-            let keep = keep && state.claim.is_some();
+            let keep = keep && state.unwritten.claim.is_some();
             state
                 .machine
                 .finish(output, keep)
@@ -185,9 +189,7 @@ impl Attempt {
             Ok(()) => {
                 let mut state = self.state.lock();
                 state.machine.appended();
-                state.start = None;
-                state.claim = None;
-                state.messages.clear();
+                state.unwritten = Unwritten::default();
                 Ok(())
             }
             Err(AppendError::Fenced) => Err(self.fail(Fault::Fenced)),
@@ -203,20 +205,21 @@ impl State {
         let pending = self.machine.pending();
         let first_index = pending.first().map_or(0, |entry| entry.index);
         let bodies = pending.iter().map(|entry| encode(entry, &*attempt.seal)).collect();
+        let unwritten = self.unwritten.clone();
         Append {
             invocation: attempt.invocation,
             first_index,
             bodies,
-            start: self.start.clone(),
-            claim: self.claim.clone(),
-            messages: self.messages.clone(),
+            start: unwritten.start,
+            claim: unwritten.claim,
+            messages: unwritten.messages,
             status,
         }
     }
 
     /// The claim that must be the first statement of the first append's transaction.
     pub(crate) fn claim(&self) -> Option<&Claim> {
-        self.claim.as_ref()
+        self.unwritten.claim.as_ref()
     }
 
     pub(crate) fn fault(&self) -> Option<&Fault> {

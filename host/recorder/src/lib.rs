@@ -3,10 +3,10 @@
 mod attempt;
 pub mod crash;
 mod recorder;
-#[cfg(feature = "test-support")]
+#[cfg(any(test, feature = "test-support"))]
 pub mod test_support;
 mod transaction;
 
-pub use attempt::{Attempt, AttemptOptions};
+pub use attempt::{Attempt, AttemptOptions, Unwritten};
 pub use recorder::{CallStep, Entered, ExternalEffect, ExternalStep, Recorder, SCHEDULED_FUNCTION, ScheduledInput};
 pub use transaction::{Transaction, TransactionStep};

@@ -264,7 +264,7 @@ impl Recorder {
                 let due_ms = header.started_ms;
                 let seal = self.attempt.journal.seal(invocation, None);
                 let started = started(header, &*seal);
-                state.messages.push(Message {
+                state.unwritten.messages.push(Message {
                     invocation,
                     started,
                     start,

@@ -12,7 +12,7 @@ use host_journal::{
 use host_types::{Clock, ComponentId, DeploymentNumber, InvocationId, NodeId};
 use parking_lot::Mutex;
 
-use crate::{Attempt, AttemptOptions};
+use crate::{Attempt, AttemptOptions, Unwritten};
 
 struct Plain;
 
@@ -102,8 +102,22 @@ impl MemoryJournal {
             invocation: InvocationId::new(1, [1; 10]),
             node: NodeId::new(1, [2; 10]),
             machine,
-            start: None,
-            claim: None,
+            unwritten: Unwritten::default(),
+            journal: self.clone(),
+            seal: Arc::new(Plain),
+            clock: Arc::new(Noon),
+        })
+    }
+
+    /// Begins another attempt, in the same process, on what the last one noted.
+    pub fn attempt_again(self: &Arc<Self>, ended: Arc<Attempt>) -> Arc<Attempt> {
+        let (mut machine, unwritten) = ended.into_machine().expect("the instance is gone");
+        machine.rewind();
+        Attempt::new(AttemptOptions {
+            invocation: InvocationId::new(1, [1; 10]),
+            node: NodeId::new(1, [2; 10]),
+            machine,
+            unwritten,
             journal: self.clone(),
             seal: Arc::new(Plain),
             clock: Arc::new(Noon),

@@ -24,6 +24,8 @@ pub struct Transaction {
     recorder: Recorder,
     position: Position,
     arguments: ArgumentHash,
+    /// How many messages were unwritten when it began: those after them are its own, and go with its commit alone.
+    messages_before: usize,
 }
 
 impl Recorder {
@@ -44,11 +46,13 @@ impl Recorder {
             }
             Ok(Step::Perform(position) | Step::InDoubt(position)) => {
                 state.machine.open_transaction(&position);
+                let messages_before = state.unwritten.messages.len();
                 drop(state);
                 Ok(TransactionStep::Perform(Transaction {
                     recorder: self.clone(),
                     position,
                     arguments,
+                    messages_before,
                 }))
             }
             Err(fault) => Err(state.fail(fault)),
@@ -118,19 +122,78 @@ impl Transaction {
 
     /// The guest rolled back: an observation, noted with the statements' results.
     pub fn rolled_back(self, record: Payload) -> Result<(), Fault> {
-        self.recorder.attempt.state.lock().machine.close_transaction();
+        {
+            let mut state = self.recorder.attempt.state.lock();
+            state.machine.close_transaction();
+            state.unwritten.messages.truncate(self.messages_before);
+        }
         self.note(record)
     }
 
     /// The database wants the whole transaction again, or it never began: ends the attempt without a trace of it.
     pub fn abandoned(self, fault: Fault) -> Fault {
         let mut state = self.recorder.attempt.state.lock();
-        state.machine.forget_last(&self.position);
+        state.machine.abandon_transaction();
+        state.unwritten.messages.truncate(self.messages_before);
         state.fail(fault)
     }
 
     fn note(&self, record: Payload) -> Result<(), Fault> {
         self.recorder
             .complete(&self.position, CommandKind::Transaction, TARGET, self.arguments, record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::Attempt;
+    use crate::test_support::MemoryJournal;
+
+    fn begin(attempt: &Arc<Attempt>) -> Transaction {
+        match attempt.recorder().transaction(b"read committed").unwrap() {
+            TransactionStep::Perform(transaction) => transaction,
+            TransactionStep::Recorded(_) => panic!("nothing was committed"),
+        }
+    }
+
+    fn schedule(attempt: &Arc<Attempt>, name: &str) {
+        attempt.recorder().schedule(name.into(), Vec::new(), 60_000).unwrap();
+    }
+
+    /// How many invocations the next append would begin.
+    fn unwritten(attempt: &Attempt) -> usize {
+        attempt.state.lock().unwritten.messages.len()
+    }
+
+    #[test]
+    fn what_was_scheduled_in_a_transaction_goes_with_it() {
+        let attempt = Arc::new(MemoryJournal::default()).attempt();
+        schedule(&attempt, "before");
+        let transaction = begin(&attempt);
+        schedule(&attempt, "within");
+        assert_eq!(unwritten(&attempt), 2);
+        transaction.rolled_back(Payload::new()).unwrap();
+        assert_eq!(unwritten(&attempt), 1);
+    }
+
+    #[test]
+    fn what_was_scheduled_is_not_forgotten_by_the_next_attempt() {
+        let journal = Arc::new(MemoryJournal::default());
+        let first = journal.attempt();
+        schedule(&first, "before");
+        let transaction = begin(&first);
+        schedule(&first, "within");
+        drop(transaction.abandoned(Fault::RepeatTransaction("a deadlock".into())));
+
+        let second = journal.attempt_again(first);
+        assert_eq!(unwritten(&second), 1);
+        schedule(&second, "before");
+        assert_eq!(unwritten(&second), 1, "it was noted");
+        let _open = begin(&second);
+        schedule(&second, "within");
+        assert_eq!(unwritten(&second), 2);
     }
 }

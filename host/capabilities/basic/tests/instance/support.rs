@@ -12,7 +12,7 @@ use host_journal::{
     Append, AppendError, AppendJournal, Claim, Header, HostStatement, Machine, Message, Payload, Seal, SealError, Seed,
     Start, decode,
 };
-use host_recorder::{Attempt, AttemptOptions};
+use host_recorder::{Attempt, AttemptOptions, Unwritten};
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, NodeId, Rng};
 use parking_lot::Mutex;
 
@@ -147,8 +147,10 @@ impl Node {
             } else {
                 Machine::replay(entries).unwrap()
             },
-            start: fresh.then_some(start),
-            claim: None,
+            unwritten: Unwritten {
+                start: fresh.then_some(start),
+                ..Unwritten::default()
+            },
             journal: self.journal.clone(),
             seal: Arc::new(Plain),
             clock: self.clock.clone(),

@@ -12,7 +12,7 @@ use host_journal::{
     Seed, Start, decode,
 };
 use host_postgres::test_support::{TestDatabase, fresh_database};
-use host_recorder::{Attempt, AttemptOptions};
+use host_recorder::{Attempt, AttemptOptions, Unwritten};
 use host_sql::{ModuleConnection, ModulePool, Options, Pools, SqlContext, SqlView};
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, NodeId};
 use tokio_postgres::{Client, NoTls};
@@ -118,7 +118,7 @@ impl Database {
         } = guest;
         let invocation = attempt.invocation();
         drop((context, table));
-        let (mut machine, _, claim) = attempt.into_machine().expect("the instance is gone");
+        let (mut machine, Unwritten { claim, .. }) = attempt.into_machine().expect("the instance is gone");
         machine.rewind();
         self.attempt(invocation, machine, claim)
     }
@@ -140,9 +140,12 @@ impl Database {
         let attempt = Attempt::new(AttemptOptions {
             invocation,
             node: NodeId::new(1, [0; 10]),
-            start: (!machine.is_durable()).then_some(start),
+            unwritten: Unwritten {
+                start: (!machine.is_durable()).then_some(start),
+                claim,
+                ..Unwritten::default()
+            },
             machine,
-            claim,
             journal: self.journal.clone(),
             seal: Arc::new(Plain),
             clock: Arc::new(Noon),
