@@ -23,6 +23,8 @@ pub struct NexusOptions {
 pub struct Nexus {
     database: TestDatabase,
     data_dir: TempDir,
+    /// Relative to the workspace.
+    manifest: &'static str,
     process: Option<Process>,
 }
 
@@ -31,6 +33,7 @@ struct Process {
     ready: Value,
 }
 
+const MARKETPLACE: &str = "spin.toml";
 /// A start compiles nothing when the cache is warm; a cold one compiles every component on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -42,10 +45,16 @@ impl Nexus {
 
     /// A fresh marketplace, serving, with these options.
     pub async fn start_with(options: NexusOptions) -> Result<Self> {
+        Self::serve(MARKETPLACE, options).await
+    }
+
+    /// Another application, serving; the manifest's path is relative to the workspace.
+    pub async fn serve(manifest: &'static str, options: NexusOptions) -> Result<Self> {
         let database = fresh_database("shop").await?;
         let mut nexus = Self {
             database,
             data_dir: TempDir::new()?,
+            manifest,
             process: None,
         };
         nexus.restart(options).await?;
@@ -64,7 +73,7 @@ impl Nexus {
             &self.data_dir.path().join("compiled"),
             &data_dir.path().join("compiled"),
         )?;
-        let process = launch(self.database.url(), data_dir.path(), &options).await?;
+        let process = launch(self.manifest, self.database.url(), data_dir.path(), &options).await?;
         Ok(Node {
             _data_dir: data_dir,
             process,
@@ -74,7 +83,8 @@ impl Nexus {
     /// Starts the host again on what the last one left.
     pub async fn restart(&mut self, options: NexusOptions) -> Result<()> {
         self.process = None;
-        self.process = Some(launch(self.database.url(), self.data_dir.path(), &options).await?);
+        let url = self.database.url();
+        self.process = Some(launch(self.manifest, url, self.data_dir.path(), &options).await?);
         Ok(())
     }
 
@@ -85,6 +95,11 @@ impl Nexus {
     /// Where clients come in.
     pub fn url(&self) -> &str {
         self.process().ready["url"].as_str().unwrap_or_default()
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.process().child.id()
     }
 
     /// A client that is nobody yet.
@@ -217,7 +232,7 @@ fn signal(child: &Child, signal: Signal) -> Result<()> {
     Ok(kill_process(pid, signal)?)
 }
 
-async fn launch(database_url: &str, data_dir: &Path, options: &NexusOptions) -> Result<Process> {
+async fn launch(manifest: &str, database_url: &str, data_dir: &Path, options: &NexusOptions) -> Result<Process> {
     let ready_file = data_dir.join("test-ready.json");
     let _ = std::fs::remove_file(&ready_file);
     let log = std::fs::File::options()
@@ -236,15 +251,11 @@ async fn launch(database_url: &str, data_dir: &Path, options: &NexusOptions) -> 
             "--data-dir",
         ])
         .arg(data_dir)
-        .args([
-            "--manifest",
-            "spin.toml",
-            "--database-url",
-            database_url,
-            "--ready-file",
-        ])
+        .args(["--manifest", manifest, "--database-url", database_url, "--ready-file"])
         .arg(&ready_file)
         .current_dir(workspace())
+        // Below it lie the components, whatever folder the manifest is in.
+        .env("CARGO_TARGET_DIR", target_dir())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log);
@@ -299,13 +310,17 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// Where cargo builds to.
+fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
 /// The binary under test: built with its crash points by `cargo xtask test`.
 fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("NEXUS_BINARY") {
         return Ok(path.into());
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    let binary = target.join("debug/nexus");
+    let binary = target_dir().join("debug/nexus");
     if !binary.exists() {
         bail!(
             "{} is missing: run `cargo xtask test`, or build it with `cargo build -p host-cli --features crash-points`",

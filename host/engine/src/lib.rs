@@ -5,6 +5,7 @@ mod component_type;
 mod engine;
 mod error;
 mod limits;
+mod pace;
 
 pub use cache::{CacheOutcome, CompileCache, Loaded};
 pub use component_type::{Interfaces, exported_functions, imported_functions, interfaces};

@@ -47,6 +47,8 @@ pub struct Attempt {
 pub(crate) struct State {
     pub(crate) machine: Machine,
     pub(crate) messages: Vec<Message>,
+    /// Of all of them together.
+    pub(crate) message_bytes: usize,
     start: Option<Start>,
     claim: Option<Claim>,
     /// The first fault; what the guest makes of it afterwards does not count.
@@ -69,6 +71,7 @@ impl Attempt {
         let state = Mutex::new(State {
             machine,
             messages: Vec::new(),
+            message_bytes: 0,
             start,
             claim,
             fault: None,
@@ -185,6 +188,7 @@ impl Attempt {
                 state.start = None;
                 state.claim = None;
                 state.messages.clear();
+                state.message_bytes = 0;
                 Ok(())
             }
             Err(AppendError::Fenced) => Err(self.fail(Fault::Fenced)),

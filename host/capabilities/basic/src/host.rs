@@ -58,13 +58,16 @@ impl providers::Host for BasicView<'_> {
 
 impl log::Host for BasicView<'_> {
     fn write(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
-        crate::log::write(
-            &self.0.component,
-            self.0.recorder.invocation(),
-            level,
-            &message,
-            &fields,
-        );
+        let BasicContext {
+            component,
+            recorder,
+            lines,
+            ..
+        } = &mut *self.0;
+        let invocation = recorder.invocation();
+        if lines.one_more(component, invocation) {
+            crate::log::write(component, invocation, level, &message, &fields);
+        }
         Ok(())
     }
 }

@@ -158,6 +158,7 @@ impl Node {
             recorder: attempt.recorder(),
             grants: Arc::clone(&self.grants.lock()),
             services: Arc::clone(&self.services),
+            lines: host_basic::Lines::default(),
         }
     }
 
