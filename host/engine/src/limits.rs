@@ -1,10 +1,7 @@
 //! What one store may use: memory, and time in guest code.
 
-use std::time::Duration;
-
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
-use crate::pace::LongRunner;
 use crate::{LimitExceeded, TICK_MS};
 
 /// The bounds of one store.
@@ -34,9 +31,6 @@ const TABLE_ELEMENTS: usize = 100_000;
 /// A component is a handful of core instances.
 const CORE_INSTANCES: usize = 32;
 
-/// Who has run for so many ticks shares the processors with others like it, and leaves some to those who are done sooner.
-const LONG_TICKS: u64 = 5;
-
 /// What a store has used of its [`Limits`]. It lives in the store's data; [`apply_limits`] puts it to work.
 #[derive(Debug)]
 pub struct StoreLimits {
@@ -45,8 +39,6 @@ pub struct StoreLimits {
     /// The last growth that was permitted, to take back if it then fails for another reason.
     growth_bytes: usize,
     ticks: u64,
-    /// From the tick on at which it is one.
-    long_runner: Option<LongRunner>,
     exceeded: Option<LimitExceeded>,
 }
 
@@ -58,7 +50,6 @@ impl StoreLimits {
             memory_bytes: 0,
             growth_bytes: 0,
             ticks: 0,
-            long_runner: None,
             exceeded: None,
         }
     }
@@ -90,14 +81,6 @@ impl StoreLimits {
         };
         self.exceeded = Some(exceeded);
         Err(exceeded)
-    }
-
-    /// How long the guest waits now before it goes on.
-    fn pause(&mut self) -> Option<Duration> {
-        if self.ticks < LONG_TICKS {
-            return None;
-        }
-        self.long_runner.get_or_insert_with(LongRunner::new).pause()
     }
 
     fn refuse_memory(&mut self) {
@@ -158,11 +141,7 @@ pub fn apply_limits<T: 'static>(
     store.limiter(move |data| access(data));
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |mut context| {
-        let limits = access(context.data_mut());
-        limits.tick()?;
-        Ok(match limits.pause() {
-            None => UpdateDeadline::Yield(1),
-            Some(pause) => UpdateDeadline::YieldCustom(1, Box::pin(tokio::time::sleep(pause))),
-        })
+        access(context.data_mut()).tick()?;
+        Ok(UpdateDeadline::Yield(1))
     });
 }

@@ -177,12 +177,37 @@ impl Machine {
         })
     }
 
-    /// Begins another attempt in the same process: what was noted is kept and answers the new attempt.
+    /// Begins another attempt in the same process: what was noted is kept and answers the new attempt. Messages are not, nor what
+    /// was noted after one: what they carry was the last attempt's, so the new one must be told to send them.
     pub fn rewind(&mut self) {
+        let is_message = |entry: &Entry| {
+            let Body::Command { kind, .. } = &entry.body else {
+                return false;
+            };
+            *kind == CommandKind::Message
+        };
+        if let Some(unsent) = self.pending().iter().position(is_message) {
+            self.forget_from(self.durable + unsent);
+        }
         self.cursors.values_mut().for_each(|cursor| cursor.next = 0);
         self.transaction = None;
         self.last_position = None;
         self.last_now_ms = self.header.started_ms;
+    }
+
+    /// The entries from here on never were.
+    fn forget_from(&mut self, at: usize) {
+        let mut kept = std::mem::take(&mut self.log);
+        kept.truncate(at);
+        self.records.clear();
+        self.cursors.clear();
+        self.payload_bytes = 0;
+        for (at, entry) in kept.iter().enumerate() {
+            let indexed = self.index(entry, at);
+            indexed.expect("what was indexed once can be indexed again");
+        }
+        self.log = kept;
+        self.must_append = false;
     }
 
     /// The guest asks for something.
@@ -747,6 +772,26 @@ mod tests {
             .unwrap();
         assert_eq!(guest.world, 2);
         assert_eq!(guest.machine.pending().len(), 2, "start, and the transaction once");
+    }
+
+    #[test]
+    fn a_message_of_an_abandoned_attempt_is_sent_by_the_next() {
+        let run = |guest: &mut Guest| {
+            guest.observe("a").unwrap();
+            guest
+                .ask(&Scope::root(), CommandKind::Message, "timer.schedule", "later")
+                .unwrap();
+            guest.observe("b").unwrap();
+        };
+        let mut guest = Guest::new(Machine::start(header()));
+        run(&mut guest);
+        guest.machine.rewind();
+        run(&mut guest);
+        assert_eq!(guest.world, 5, "only what stands before the message was kept");
+        guest.machine.appended();
+        guest.machine.rewind();
+        run(&mut guest);
+        assert_eq!(guest.world, 5, "what is durable is answered from the record");
     }
 
     #[test]
