@@ -12,3 +12,4 @@ pub use component_type::{Interfaces, exported_functions, imported_functions, int
 pub use engine::{Allocation, Engine, EngineOptions, TICK_MS};
 pub use error::{Error, LimitExceeded};
 pub use limits::{Limits, StoreLimits, apply_limits};
+pub use pace::Pace;

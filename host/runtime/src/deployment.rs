@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use host_bindings::exports::nexus::http::handler as wit_handler;
 use host_bindings::nexus::http::types as wit_http;
-use host_engine::apply_limits;
+use host_engine::{Pace, apply_limits};
 use host_journal::RetryPolicy;
 use host_manifest::App;
 use host_recorder::{Recorder, ScheduledInput};
@@ -22,14 +22,21 @@ pub struct Deployment {
     number: DeploymentNumber,
     app: Arc<App>,
     components: BTreeMap<ComponentId, Arc<Loaded>>,
+    pace: Pace,
 }
 
 impl Deployment {
-    pub(crate) fn new(number: DeploymentNumber, app: Arc<App>, components: BTreeMap<ComponentId, Arc<Loaded>>) -> Self {
+    pub(crate) fn new(
+        number: DeploymentNumber,
+        app: Arc<App>,
+        components: BTreeMap<ComponentId, Arc<Loaded>>,
+        pace: Pace,
+    ) -> Self {
         Self {
             number,
             app,
             components,
+            pace,
         }
     }
 
@@ -105,7 +112,7 @@ impl Deployment {
             let guest = indices.load(&mut store, &instance)?;
             guest.call_handle(&mut store, &to_wit(request)).await
         };
-        match called.await {
+        match self.pace.keep(called).await {
             Ok(response) => from_wit(component, response),
             Err(error) => Err(fault(&error, &store.data().limits)),
         }
@@ -126,7 +133,8 @@ impl Deployment {
             let guest = indices.load(&mut store, &instance)?;
             guest.call_run(&mut store, &input.name, &input.argument).await
         };
-        called.await.map_err(|error| fault(&error, &store.data().limits))
+        let called = self.pace.keep(called).await;
+        called.map_err(|error| fault(&error, &store.data().limits))
     }
 
     /// Calls what a component exports to others. Parameters and result are encoded.

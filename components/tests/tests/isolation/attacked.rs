@@ -67,9 +67,13 @@ impl Attacked {
 
     /// What the host has logged about the invocation that an answer names.
     pub(crate) fn logged(&self, answer: &Answer) -> Result<String> {
-        let invocation = invocation(answer)?;
+        self.logged_of(&invocation(answer)?)
+    }
+
+    /// The lines of the host's log that hold this text.
+    pub(crate) fn logged_of(&self, text: &str) -> Result<String> {
         let log = self.nexus.log()?;
-        let lines: Vec<&str> = log.lines().filter(|line| line.contains(&invocation)).collect();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(text)).collect();
         Ok(lines.join("\n"))
     }
 

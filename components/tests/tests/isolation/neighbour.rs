@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use component_tests::{Audit, Client};
+use anyhow::{Context, Result, ensure};
+use component_tests::Client;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+
+use crate::attacked::Attacked;
 
 /// Of each item, as the migration stocks it.
 const STOCK: i64 = 1_000_000_000;
@@ -38,9 +40,11 @@ impl Neighbour {
     }
 
     /// Every request was answered, in time and rightly; and what the answers said is what the database holds.
-    pub(crate) async fn noticed_nothing(self, audit: &Audit) -> Result<()> {
+    pub(crate) async fn noticed_nothing(self, attacked: &Attacked) -> Result<()> {
         self.stop.send_replace(true);
-        let books = self.task.await??;
+        let log = || attacked.logged_of("shop").unwrap_or_default();
+        let books = self.task.await?.with_context(log)?;
+        let audit = &attacked.audit;
         ensure!(books.orders >= 10, "only {} orders: nothing was shown", books.orders);
         ensure!(books.slowest < PATIENCE, "an answer took {:?}", books.slowest);
         eprintln!(

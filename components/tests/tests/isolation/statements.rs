@@ -373,7 +373,7 @@ async fn no_statement_leaves_the_modules_schema_or_touches_the_journal() -> Resu
         .audit
         .becomes("SELECT least(count(*), 10) FROM bench.purchase", 10)
         .await?;
-    victim.noticed_nothing(&attacked.audit).await?;
+    victim.noticed_nothing(&attacked).await?;
     attacked.audit.change("ANALYZE").await?;
     attacked.audit.settled().await?;
     let before = everything(&attacked).await?;
