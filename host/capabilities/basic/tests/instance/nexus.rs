@@ -82,7 +82,13 @@ async fn a_scheduled_call_is_sent_with_the_append_and_once() {
 #[tokio::test]
 async fn messages_that_wait_for_their_append_are_bounded() {
     let schedule = |context: &mut BasicContext, size: usize| {
-        timer::Host::schedule(&mut view(context), "expire".into(), vec![0; size], 60_000)
+        // What does not compress, since it is what is held that counts.
+        let mut state = 1_u32;
+        let noise = (0..size).map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        });
+        timer::Host::schedule(&mut view(context), "expire".into(), noise.collect(), 60_000)
     };
     let node = Node::new();
     let large = schedule(&mut node.attempt(), 1 << 20).unwrap_err();
