@@ -130,6 +130,11 @@ impl Nexus {
         self.process().ready["url"].as_str().unwrap_or_default()
     }
 
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.process().child.id()
+    }
+
     /// A client that is nobody yet.
     pub fn client(&self) -> Client {
         Client::new(self.url())
@@ -309,6 +314,8 @@ async fn launch(manifest: &Path, database_url: &str, data_dir: &Path, options: &
         .args(["--database-url", database_url, "--ready-file"])
         .arg(&ready_file)
         .current_dir(workspace())
+        // Below it lie the components, whatever folder the manifest is in.
+        .env("CARGO_TARGET_DIR", target_dir())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::Error;
+use crate::{Error, Pace};
 
 /// The epoch's length, milliseconds: how often a running guest yields, and the grain of time limits.
 pub const TICK_MS: u64 = 10;
@@ -49,6 +49,7 @@ pub enum Allocation {
 pub struct Engine {
     inner: wasmtime::Engine,
     allocation: Allocation,
+    pace: Pace,
 }
 
 impl Engine {
@@ -67,8 +68,13 @@ impl Engine {
                 (Self::on_demand(options)?, Allocation::OnDemand)
             }
         };
-        start_ticker(&inner)?;
-        Ok(Self { inner, allocation })
+        let pace = Pace::new();
+        start_ticker(&inner, pace.clone())?;
+        Ok(Self {
+            inner,
+            allocation,
+            pace,
+        })
     }
 
     fn on_demand(options: &EngineOptions) -> Result<wasmtime::Engine, Error> {
@@ -78,6 +84,11 @@ impl Engine {
     /// The engine itself, for linkers and stores.
     pub fn wasmtime(&self) -> &wasmtime::Engine {
         &self.inner
+    }
+
+    /// The turns of its guests.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// Whether the pool could be reserved.
@@ -142,7 +153,7 @@ fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
 }
 
 /// Advances the epoch until the engine is gone. A thread, since guests may keep every executor thread busy.
-fn start_ticker(engine: &wasmtime::Engine) -> Result<(), Error> {
+fn start_ticker(engine: &wasmtime::Engine, pace: Pace) -> Result<(), Error> {
     let engine = engine.weak();
     #[expect(
         clippy::disallowed_methods,
@@ -152,6 +163,7 @@ fn start_ticker(engine: &wasmtime::Engine) -> Result<(), Error> {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
+            pace.tick();
             thread::sleep(Duration::from_millis(TICK_MS));
         }
     };

@@ -5,9 +5,11 @@ mod component_type;
 mod engine;
 mod error;
 mod limits;
+mod pace;
 
 pub use cache::{CacheOutcome, CompileCache, Loaded};
 pub use component_type::{Interfaces, exported_functions, imported_functions, interfaces};
 pub use engine::{Allocation, Engine, EngineOptions, TICK_MS};
 pub use error::{Error, LimitExceeded};
 pub use limits::{Limits, StoreLimits, apply_limits};
+pub use pace::Pace;

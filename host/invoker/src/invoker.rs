@@ -56,6 +56,9 @@ pub(crate) struct Inner {
     /// Deployments that open invocations are pinned to.
     pinned: Mutex<HashMap<DeploymentNumber, Arc<Deployment>>>,
     capacity: Arc<Semaphore>,
+    /// What of it each component may take.
+    shares: Mutex<HashMap<ComponentId, Arc<Semaphore>>>,
+    share: usize,
     /// Invocations at work on this node.
     pub(crate) here: Mutex<HashSet<InvocationId>>,
     tasks: Mutex<JoinSet<()>>,
@@ -95,6 +98,8 @@ impl Invoker {
             pinned: Mutex::new(HashMap::from([(deployment.number(), Arc::clone(&deployment))])),
             current: ArcSwap::new(deployment),
             capacity: Arc::new(Semaphore::new(max_attempts)),
+            shares: Mutex::default(),
+            share: (max_attempts / 2).max(1),
             here: Mutex::default(),
             tasks: Mutex::default(),
             draining: watch::Sender::new(false),
@@ -173,12 +178,20 @@ impl Inner {
         Ok(Arc::clone(self.pinned.lock().entry(number).or_insert(deployment)))
     }
 
-    pub(crate) async fn capacity(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        let permit = tokio::time::timeout(CAPACITY_WAIT, Arc::clone(&self.capacity).acquire_owned()).await;
-        match permit {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Fault::Overloaded("too many requests are under way".into())),
-        }
+    /// Waits for the component's turn. One component takes half of all turns at most, so that others have theirs.
+    pub(crate) async fn capacity(&self, component: &ComponentId) -> Result<Turn, Fault> {
+        let share = {
+            let mut shares = self.shares.lock();
+            let share = shares.entry(component.clone());
+            Arc::clone(share.or_insert_with(|| Arc::new(Semaphore::new(self.share))))
+        };
+        let turn = async {
+            let _share = share.acquire_owned().await.ok()?;
+            let _all = Arc::clone(&self.capacity).acquire_owned().await.ok()?;
+            Some(Turn { _share, _all })
+        };
+        let turn = tokio::time::timeout(CAPACITY_WAIT, turn).await.ok().flatten();
+        turn.ok_or_else(|| Fault::Overloaded("too many requests are under way".into()))
     }
 
     pub(crate) fn retry_policy(&self, component: &ComponentId) -> RetryPolicy {
@@ -210,6 +223,12 @@ impl Inner {
             running.await;
         });
     }
+}
+
+/// The right to make attempts, given back when dropped.
+pub(crate) struct Turn {
+    _share: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
 }
 
 struct Here {

@@ -103,11 +103,7 @@ impl Run {
             parent: None,
         };
         let machine = Machine::start(header);
-        let unwritten = Unwritten {
-            start: Some(start),
-            claim,
-            messages: Vec::new(),
-        };
+        let unwritten = Unwritten::new(Some(start), claim);
         Self {
             inner,
             invocation,
@@ -150,7 +146,7 @@ impl Run {
 
     /// Attempt after attempt.
     pub(crate) async fn drive(mut self) -> Ended {
-        let permit = match self.inner.capacity().await {
+        let permit = match self.inner.capacity(&self.machine.header().component).await {
             Ok(permit) => permit,
             Err(fault) if !self.machine.is_durable() => return Ended::Failed(fault),
             // It is durable and due: the scheduler of a node with room takes it.

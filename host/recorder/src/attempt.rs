@@ -38,7 +38,31 @@ pub struct Unwritten {
     /// For a request with a key: the claim that goes with the first append.
     pub claim: Option<Claim>,
     /// Invocations to begin. Their commands are noted, so that nothing but this remembers to write them.
-    pub messages: Vec<Message>,
+    pub(crate) messages: Vec<Message>,
+    /// Of all messages together.
+    pub(crate) message_bytes: usize,
+}
+
+impl Unwritten {
+    /// No message yet.
+    pub fn new(start: Option<Start>, claim: Option<Claim>) -> Self {
+        Self {
+            start,
+            claim,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn push(&mut self, message: Message) {
+        self.message_bytes += message.started.len();
+        self.messages.push(message);
+    }
+
+    /// Gives up all messages but the first `count`.
+    pub(crate) fn truncate_messages(&mut self, count: usize) {
+        self.messages.truncate(count);
+        self.message_bytes = self.messages.iter().map(|message| message.started.len()).sum();
+    }
 }
 
 /// One physical run. Shared by every instance of the call tree.

@@ -5,7 +5,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use host_journal::{ArgumentHash, CommandKind, Header, Message, Payload, Seed, Start, Step};
+use host_journal::{
+    ArgumentHash, CommandKind, Header, MAX_ENTRY_BYTES, MAX_INVOCATION_BYTES, Message, Payload, Seed, Start, Step,
+};
 use host_types::{Fault, InvocationId, Position, Scope};
 use minicbor::{Decode, Encode};
 use uuid::Uuid;
@@ -231,6 +233,12 @@ impl Recorder {
     /// A new invocation of this component's `scheduled.run`, begun `delay_ms` after now, once this one's effects are durable.
     pub fn schedule(&self, name: String, argument: Vec<u8>, delay_ms: u64) -> Result<InvocationId, Fault> {
         const TARGET: &str = "nexus:durable/timer.schedule";
+        let size = name.len() + argument.len();
+        if size > MAX_ENTRY_BYTES {
+            let text =
+                format!("a message of {size} bytes: one holds at most {MAX_ENTRY_BYTES}; send a reference instead");
+            return Err(self.attempt.fail(Fault::LimitExceeded(text)));
+        }
         let input = encode_scheduled(ScheduledInput { name, argument });
         let arguments = [&delay_ms.to_be_bytes(), input.as_ref()].concat();
         match self.step(CommandKind::Message, TARGET, &arguments)? {
@@ -264,7 +272,14 @@ impl Recorder {
                 let due_ms = header.started_ms;
                 let seal = self.attempt.journal.seal(invocation, None);
                 let started = started(header, &*seal);
-                state.unwritten.messages.push(Message {
+                // They wait in memory for the append that carries them.
+                let waiting = state.unwritten.message_bytes + started.len();
+                if waiting > MAX_INVOCATION_BYTES {
+                    let text =
+                        format!("messages of more than {MAX_INVOCATION_BYTES} bytes in one append: commit in between");
+                    return Err(state.fail(Fault::LimitExceeded(text)));
+                }
+                state.unwritten.push(Message {
                     invocation,
                     started,
                     start,

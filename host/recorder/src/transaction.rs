@@ -125,7 +125,7 @@ impl Transaction {
         {
             let mut state = self.recorder.attempt.state.lock();
             state.machine.close_transaction();
-            state.unwritten.messages.truncate(self.messages_before);
+            state.unwritten.truncate_messages(self.messages_before);
         }
         self.note(record)
     }
@@ -134,7 +134,7 @@ impl Transaction {
     pub fn abandoned(self, fault: Fault) -> Fault {
         let mut state = self.recorder.attempt.state.lock();
         state.machine.abandon_transaction();
-        state.unwritten.messages.truncate(self.messages_before);
+        state.unwritten.truncate_messages(self.messages_before);
         state.fail(fault)
     }
 

@@ -65,6 +65,7 @@ impl Capabilities {
                 recorder: recorder.clone(),
                 grants: grants.basic.clone(),
                 services: grants.services.clone(),
+                lines: host_basic::Lines::default(),
             },
             sql: grants
                 .sql

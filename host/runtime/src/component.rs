@@ -12,6 +12,7 @@ use host_keyvalue::KeyValueGrants;
 use host_link::Signature;
 use host_sql::ModulePool;
 use host_types::{ComponentId, Digest};
+use tokio::sync::Semaphore;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use crate::Error;
@@ -28,6 +29,9 @@ pub(crate) struct Grants {
     pub(crate) lease_left: LeaseLeft,
 }
 
+/// Instances of one component at once, a quarter of all: calls of one that nest or gather leave others theirs.
+const MAX_INSTANCES: usize = 500;
+
 /// A function a component exports to others.
 pub(crate) struct Export {
     pub(crate) index: ComponentExportIndex,
@@ -43,6 +47,8 @@ pub(crate) struct Loaded {
     pub(crate) pre: InstancePre<InstanceState>,
     pub(crate) http: Option<handler::GuestIndices>,
     pub(crate) scheduled: Option<scheduled::GuestIndices>,
+    /// One permit an instance.
+    pub(crate) slots: Arc<Semaphore>,
     exports: HashMap<String, HashMap<String, Export>>,
 }
 
@@ -65,6 +71,7 @@ impl Loaded {
             pre,
             http,
             scheduled,
+            slots: Arc::new(Semaphore::new(MAX_INSTANCES)),
             exports,
         }
     }

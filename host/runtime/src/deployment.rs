@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use host_bindings::exports::nexus::http::handler as wit_handler;
 use host_bindings::nexus::http::types as wit_http;
-use host_engine::apply_limits;
+use host_engine::{Pace, apply_limits};
 use host_journal::RetryPolicy;
 use host_manifest::App;
 use host_recorder::{Recorder, ScheduledInput};
@@ -22,14 +22,21 @@ pub struct Deployment {
     number: DeploymentNumber,
     app: Arc<App>,
     components: BTreeMap<ComponentId, Arc<Loaded>>,
+    pace: Pace,
 }
 
 impl Deployment {
-    pub(crate) fn new(number: DeploymentNumber, app: Arc<App>, components: BTreeMap<ComponentId, Arc<Loaded>>) -> Self {
+    pub(crate) fn new(
+        number: DeploymentNumber,
+        app: Arc<App>,
+        components: BTreeMap<ComponentId, Arc<Loaded>>,
+        pace: Pace,
+    ) -> Self {
         Self {
             number,
             app,
             components,
+            pace,
         }
     }
 
@@ -105,7 +112,7 @@ impl Deployment {
             let guest = indices.load(&mut store, &instance)?;
             guest.call_handle(&mut store, &to_wit(request)).await
         };
-        match called.await {
+        match self.pace.keep(called).await {
             Ok(response) => from_wit(component, response),
             Err(error) => Err(fault(&error, &store.data().limits)),
         }
@@ -126,7 +133,8 @@ impl Deployment {
             let guest = indices.load(&mut store, &instance)?;
             guest.call_run(&mut store, &input.name, &input.argument).await
         };
-        called.await.map_err(|error| fault(&error, &store.data().limits))
+        let called = self.pace.keep(called).await;
+        called.map_err(|error| fault(&error, &store.data().limits))
     }
 
     /// Calls what a component exports to others. Parameters and result are encoded.
@@ -160,7 +168,11 @@ impl Deployment {
         loaded: &Loaded,
         recorder: Recorder,
     ) -> Result<(Store<InstanceState>, Instance), Fault> {
-        let state = InstanceState::new(Arc::clone(self), loaded, recorder);
+        let Ok(slot) = Arc::clone(&loaded.slots).try_acquire_owned() else {
+            let text = format!("{} has as many instances as one component may have", loaded.id);
+            return Err(Fault::Overloaded(text));
+        };
+        let state = InstanceState::new(Arc::clone(self), loaded, recorder, slot);
         let mut store = Store::new(loaded.pre.engine(), state);
         apply_limits(&mut store, |state: &mut InstanceState| &mut state.limits);
         match loaded.pre.instantiate_async(&mut store).await {
@@ -202,6 +214,13 @@ fn to_wit(request: HttpRequest) -> wit_handler::Request {
     }
 }
 
+/// Headers of a response: more would be more than clients and proxies take.
+const MAX_HEADERS: usize = 256;
+/// Their names and values together, bytes.
+const MAX_HEADER_BYTES: usize = 64 << 10;
+/// Of a name that is none, so much is told.
+const TOLD_BYTES: usize = 64;
+
 /// A response that is none would be sent to a client: it is the guest's fault, as a trap would be.
 fn from_wit(component: &ComponentId, response: wit_handler::Response) -> Result<HttpResponse, Fault> {
     let wit_handler::Response { status, headers, body } = response;
@@ -221,7 +240,15 @@ fn from_wit(component: &ComponentId, response: wit_handler::Response) -> Result<
             "{component} answered with the status {status}, which is none"
         )));
     }
+    let size: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if headers.len() > MAX_HEADERS || size > MAX_HEADER_BYTES {
+        let count = headers.len();
+        return Err(Fault::Trap(format!(
+            "{component} answered with {count} headers of {size} bytes; at most {MAX_HEADERS} of {MAX_HEADER_BYTES} are sent",
+        )));
+    }
     if let Some((name, _)) = headers.iter().find(|(name, value)| !named(name) || !valued(value)) {
+        let name = &name[..name.floor_char_boundary(TOLD_BYTES)];
         return Err(Fault::Trap(format!(
             "{component} answered with the header {name:?}, which is none"
         )));

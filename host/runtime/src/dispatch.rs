@@ -180,6 +180,8 @@ async fn call(
                 .unwrap_or_default();
             let component = granted.iter().find(|component| component.as_str() == named);
             let component = component.ok_or_else(|| {
+                // Any text at all, as long as the guest likes.
+                let named = &named[..named.floor_char_boundary(64)];
                 Fault::Guest(format!(
                     "{interface}.{function} was sent to {named:?}, which is not among the granted providers"
                 ))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use host_engine::StoreLimits;
 use host_recorder::Recorder;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -18,10 +19,17 @@ pub(crate) struct InstanceState {
     pub(crate) capabilities: Capabilities,
     pub(crate) table: ResourceTable,
     wasi: WasiCtx,
+    /// Held as long as the instance is there.
+    _slot: OwnedSemaphorePermit,
 }
 
 impl InstanceState {
-    pub(crate) fn new(deployment: Arc<Deployment>, component: &Loaded, recorder: Recorder) -> Self {
+    pub(crate) fn new(
+        deployment: Arc<Deployment>,
+        component: &Loaded,
+        recorder: Recorder,
+        slot: OwnedSemaphorePermit,
+    ) -> Self {
         Self {
             deployment,
             limits: StoreLimits::new(component.limits),
@@ -30,6 +38,7 @@ impl InstanceState {
             table: ResourceTable::new(),
             // No directory, no address, no environment, and nowhere to write: what a component may reach it is granted.
             wasi: WasiCtx::builder().build(),
+            _slot: slot,
         }
     }
 }

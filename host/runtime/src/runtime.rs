@@ -110,7 +110,7 @@ impl Runtime {
             );
             compiled.push((granted, loading.component));
         }
-        let deployment = Deployment::new(number, Arc::clone(app), loaded);
+        let deployment = Deployment::new(number, Arc::clone(app), loaded, engine.pace().clone());
         for (granted, component) in &compiled {
             dispatch::check(engine, granted, component, &deployment)?;
         }

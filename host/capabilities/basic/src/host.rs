@@ -61,13 +61,16 @@ impl log::Host for BasicView<'_> {
         if self.0.recorder.is_replaying() {
             return Ok(());
         }
-        crate::log::write(
-            &self.0.component,
-            self.0.recorder.invocation(),
-            level,
-            &message,
-            &fields,
-        );
+        let BasicContext {
+            component,
+            recorder,
+            lines,
+            ..
+        } = &mut *self.0;
+        let invocation = recorder.invocation();
+        if lines.one_more(component, invocation) {
+            crate::log::write(component, invocation, level, &message, &fields);
+        }
         Ok(())
     }
 }

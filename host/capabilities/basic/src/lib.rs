@@ -19,6 +19,7 @@ use wasmtime::component::{HasData, Linker};
 
 pub use config::{Config, ConfigValue};
 pub use keys::MasterKey;
+pub use log::Lines;
 pub use passwords::{PasswordOptions, Passwords, Verdict};
 pub use providers::Providers;
 pub use tokens::{TokenError, TokenKeys, Verified};
@@ -53,6 +54,8 @@ pub struct BasicContext {
     pub grants: Arc<Grants>,
     /// The node's services.
     pub services: Arc<Services>,
+    /// What it has logged.
+    pub lines: Lines,
 }
 
 impl BasicContext {

@@ -1,14 +1,33 @@
-//! A guest's line as an event of the host, bounded so that a guest cannot flood the log with one call.
+//! A guest's line as an event of the host: one line, however it is written, and only so many of an instance.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 use host_bindings::nexus::log::log::Level;
 use host_types::{ComponentId, InvocationId};
 
+/// An instance lives for one call: who has more to say about it is out of control.
+const LINES: u32 = 1_000;
 const MESSAGE_BYTES: usize = 8 << 10;
 const FIELDS: usize = 32;
 const FIELD_NAME_BYTES: usize = 64;
 const FIELD_VALUE_BYTES: usize = 1 << 10;
+
+/// The lines an instance has written.
+#[derive(Debug, Default)]
+pub struct Lines(u32);
+
+impl Lines {
+    /// Whether one more may be written; says once that no more are.
+    pub(crate) fn one_more(&mut self, component: &ComponentId, invocation: InvocationId) -> bool {
+        if self.0 == LINES {
+            self.0 += 1;
+            tracing::warn!(component.id = %component, invocation.id = %invocation, "more than {LINES} lines: the rest is left out");
+        }
+        self.0 = (self.0 + 1).min(LINES + 1);
+        self.0 <= LINES
+    }
+}
 
 /// Writes the line. The guest's fields stand together as a JSON object: the host's own cannot be overwritten by them.
 pub(crate) fn write(
@@ -19,6 +38,7 @@ pub(crate) fn write(
     fields: &[(String, String)],
 ) {
     let message = cut(message, MESSAGE_BYTES);
+    let message = on_one_line(&message);
     let fields: serde_json::Map<String, serde_json::Value> = fields
         .iter()
         .take(FIELDS)
@@ -61,9 +81,46 @@ fn cut(text: &str, bytes: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}… ({} bytes)", &text[..end], text.len()))
 }
 
+/// Without line breaks and escape sequences, by which a message could pass for lines of the host.
+fn on_one_line(text: &str) -> Cow<'_, str> {
+    // The separators of lines and paragraphs are no control characters.
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if !text.contains(breaks) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match breaks(c) {
+            // Into a string: it cannot fail.
+            true => drop(write!(line, "{}", c.escape_default())),
+            false => line.push(c),
+        }
+    }
+    Cow::Owned(line)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_stays_on_its_line() {
+        assert_eq!(on_one_line("đường 5"), "đường 5");
+        assert_eq!(
+            on_one_line("a\nERROR b\r\x1b[2J\u{85}\u{2028}c"),
+            "a\\nERROR b\\r\\u{1b}[2J\\u{85}\\u{2028}c"
+        );
+    }
+
+    #[test]
+    fn an_instance_writes_only_so_many_lines() {
+        let (component, invocation) = (ComponentId::from("chat"), InvocationId::new(0, [0; 10]));
+        let mut lines = Lines::default();
+        let written = (0..3 * LINES)
+            .filter(|_| lines.one_more(&component, invocation))
+            .count();
+        assert_eq!(written, LINES as usize);
+    }
 
     #[test]
     fn a_long_text_is_cut_between_characters() {

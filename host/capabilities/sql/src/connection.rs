@@ -10,9 +10,10 @@ use host_journal::{HostParameter, HostStatement};
 use postgres_types::{ToSql, Type};
 use tokio::task::AbortHandle;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, Socket, Statement};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, Statement};
 
 use crate::error::{Failure, classify, describe};
+use crate::socket::{Address, Socket};
 use crate::statement::{StatementCache, check_columns};
 
 /// A session with the server.
@@ -22,6 +23,8 @@ pub(crate) struct Connection {
     closer: Closer,
     /// The server warned that a transaction stood otherwise than the host believes.
     astray: Arc<AtomicBool>,
+    /// The server began a message that is too long to be read.
+    flooded: Arc<AtomicBool>,
     statements: StatementCache,
     /// The host's own, by text: a handful, never evicted.
     host_statements: HashMap<&'static str, Statement>,
@@ -32,21 +35,25 @@ pub(crate) struct Connection {
 pub(crate) struct Closer {
     task: AbortHandle,
     cancel: CancelToken,
+    address: Address,
 }
 
 impl Closer {
     /// Closes the socket, and tells the server, which notices a closed socket only when it next writes.
     pub(crate) fn close(&self) {
         self.task.abort();
-        let cancel = self.cancel.clone();
+        let (cancel, address) = (self.cancel.clone(), self.address.clone());
         // Without a runtime the process is ending, and all its sockets with it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if let Err(error) = cancel.cancel_query(NoTls).await {
-                    tracing::debug!(
-                        error = describe(&error),
-                        "a statement of a closed session could not be cancelled"
-                    );
+                let cancelled = async {
+                    let socket = Socket::open(&address, Arc::default()).await;
+                    let socket = socket.map_err(|error| error.to_string())?;
+                    let asked = cancel.cancel_query_raw(socket, NoTls).await;
+                    asked.map_err(|error| describe(&error))
+                };
+                if let Err(error) = cancelled.await {
+                    tracing::debug!(error, "a statement of a closed session could not be cancelled");
                 }
             });
         }
@@ -56,20 +63,22 @@ impl Closer {
 impl Connection {
     /// Opens a session; gives up after `patience`.
     pub(crate) async fn open(config: &Config, patience: Duration) -> Result<Self, String> {
-        let connecting = tokio::time::timeout(patience, config.connect(NoTls)).await;
+        let (astray, flooded) = (Arc::default(), Arc::default());
+        let connecting = tokio::time::timeout(patience, connect(config, &flooded)).await;
         let connected = connecting.map_err(|_| format!("no answer within {} ms", patience.as_millis()))?;
-        let (client, connection) = connected.map_err(|error| describe(&error))?;
-        let astray = Arc::new(AtomicBool::new(false));
+        let (client, connection, address) = connected?;
         let task = tokio::spawn(drive(connection, Arc::clone(&astray))).abort_handle();
         let closer = Closer {
             task,
             cancel: client.cancel_token(),
+            address,
         };
         let (statements, host_statements) = (StatementCache::default(), HashMap::new());
         Ok(Self {
             client: Arc::new(client),
             closer,
             astray,
+            flooded,
             statements,
             host_statements,
         })
@@ -90,6 +99,11 @@ impl Connection {
     /// A session that lost count of its transaction must not be used again.
     pub(crate) fn is_astray(&self) -> bool {
         self.astray.load(Ordering::Acquire)
+    }
+
+    /// A session that was ended because of the length of what the server was about to say.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.flooded.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_usable(&self) -> bool {
@@ -161,11 +175,29 @@ fn host_parameter(parameter: &HostParameter) -> &(dyn ToSql + Sync) {
     }
 }
 
+type Driver = tokio_postgres::Connection<Socket, tokio_postgres::tls::NoTlsStream>;
+
+/// Logs in at the first address that lets it.
+async fn connect(config: &Config, flooded: &Arc<AtomicBool>) -> Result<(Client, Driver, Address), String> {
+    let mut failure = "the database URL names no host".to_owned();
+    for address in Address::all(config) {
+        let connected = match Socket::open(&address, Arc::clone(flooded)).await {
+            Ok(socket) => config
+                .connect_raw(socket, NoTls)
+                .await
+                .map_err(|error| describe(&error)),
+            Err(error) => Err(error.to_string()),
+        };
+        match connected {
+            Ok((client, connection)) => return Ok((client, connection, address)),
+            Err(reason) => failure = reason,
+        }
+    }
+    Err(failure)
+}
+
 /// Reads and writes the socket until it is closed.
-async fn drive(
-    mut connection: tokio_postgres::Connection<Socket, tokio_postgres::tls::NoTlsStream>,
-    astray: Arc<AtomicBool>,
-) {
+async fn drive(mut connection: Driver, astray: Arc<AtomicBool>) {
     while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
         match message {
             // The driver hides the status the server reports after each request. These two warnings, which arrive before the

@@ -55,6 +55,14 @@ pub(crate) fn not_supported(message: String) -> sql::Error {
     })
 }
 
+/// The value for a statement the host does not pass on because of its length.
+pub(crate) fn too_long(message: String) -> sql::Error {
+    sql::Error::Other(sql::DatabaseError {
+        code: SqlState::PROGRAM_LIMIT_EXCEEDED.code().to_owned(),
+        message,
+    })
+}
+
 /// What a failure of the driver means before COMMIT was sent.
 pub(crate) fn classify(error: &tokio_postgres::Error) -> Failure {
     let Some(db) = error.as_db_error() else {

@@ -57,15 +57,15 @@ impl HostTransaction for SqlView<'_> {
     }
 
     async fn savepoint(&mut self, this: Resource<SqlTransaction>) -> wasmtime::Result<()> {
-        Ok(self.transaction(&this)?.savepoint()?)
+        Ok(self.transaction(&this)?.savepoint().await?)
     }
 
     async fn release(&mut self, this: Resource<SqlTransaction>) -> wasmtime::Result<()> {
-        Ok(self.transaction(&this)?.release()?)
+        Ok(self.transaction(&this)?.release().await?)
     }
 
     async fn rollback_to(&mut self, this: Resource<SqlTransaction>) -> wasmtime::Result<()> {
-        Ok(self.transaction(&this)?.roll_back_to()?)
+        Ok(self.transaction(&this)?.roll_back_to().await?)
     }
 
     async fn commit(&mut self, this: Resource<SqlTransaction>) -> wasmtime::Result<Result<(), Error>> {

@@ -6,6 +6,7 @@ mod host;
 mod pool;
 mod query;
 mod record;
+mod socket;
 mod statement;
 mod transaction;
 mod value;

@@ -40,6 +40,9 @@ async fn read(pool: &Arc<ModulePool>, text: &str, parameters: &[Value]) -> Resul
         if lease.is_astray() {
             return Err(Fault::Guest("a query changed the state of its session".into()));
         }
+        if lease.is_flooded() {
+            return Err(Fault::LimitExceeded(statement::too_large()));
+        }
         let failure = match read {
             Ok(rows) => {
                 lease.settled();

@@ -9,13 +9,22 @@ use host_bindings::nexus::sql::sql;
 use host_journal::MAX_ENTRY_BYTES;
 use tokio_postgres::{Client, Statement};
 
-use crate::error::{Failure, classify, not_supported};
+use crate::error::{Failure, classify, not_supported, too_long};
 use crate::value::{self, Column, Parameter};
 
 const ALLOWED: [&str; 7] = ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES"];
 
+/// The longest statement. What is long are its values, and those are parameters.
+const MAX_STATEMENT_BYTES: usize = 64 << 10;
+
 /// Refuses what is not one data statement. That it is only one, the extended protocol sees to.
 pub(crate) fn check(text: &str) -> Result<(), sql::Error> {
+    if text.len() > MAX_STATEMENT_BYTES {
+        let length = text.len();
+        return Err(too_long(format!(
+            "a statement of {length} bytes: one has at most {MAX_STATEMENT_BYTES}; give values as parameters"
+        )));
+    }
     if text.contains('\0') {
         return Err(not_supported("a statement with a zero byte".into()));
     }
@@ -108,11 +117,10 @@ pub(crate) async fn fetch(
     let mut stream = pin!(stream);
     let (mut rows, mut size_bytes) = (Vec::new(), 0);
     while let Some(row) = stream.try_next().await.map_err(|error| classify(&error))? {
-        size_bytes += row.raw_size_bytes() + row.len();
+        // A row counts also when it has no columns, or there would be no end of them.
+        size_bytes += row.raw_size_bytes() + row.len() + 1;
         if size_bytes > MAX_ENTRY_BYTES {
-            return Err(Failure::TooLarge(format!(
-                "a statement returned more than {MAX_ENTRY_BYTES} bytes, the most one entry holds: read less at once",
-            )));
+            return Err(Failure::TooLarge(too_large()));
         }
         let values = (0..row.len()).map(|index| match row.try_get::<_, Column>(index) {
             Ok(Column(value)) => value,
@@ -136,10 +144,17 @@ pub(crate) async fn fetch(
     })
 }
 
+/// What is said about a result that cannot be recorded.
+pub(crate) fn too_large() -> String {
+    format!("a statement returned more than {MAX_ENTRY_BYTES} bytes, the most one entry holds: read less at once")
+}
+
 /// A session's prepared statements, by text. Dropping one closes it on the server.
 #[derive(Default)]
 pub(crate) struct StatementCache {
     by_text: HashMap<Arc<str>, Entry>,
+    /// Of all texts together, bytes.
+    text_bytes: usize,
     clock: u64,
 }
 
@@ -150,6 +165,8 @@ struct Entry {
 
 impl StatementCache {
     const CAPACITY: usize = 256;
+    /// The server's plan of a statement is a multiple of its text: with this, also that is bounded.
+    const CAPACITY_BYTES: usize = 1 << 20;
 
     pub(crate) fn get(&mut self, text: &str) -> Option<Statement> {
         self.clock += 1;
@@ -159,25 +176,34 @@ impl StatementCache {
     }
 
     pub(crate) fn insert(&mut self, text: &str, statement: Statement) {
-        if self.by_text.len() >= Self::CAPACITY {
-            let oldest = self
-                .by_text
-                .iter()
-                .min_by_key(|(_, entry)| entry.last_use)
-                .map(|(text, _)| Arc::clone(text));
-            oldest.and_then(|text| self.by_text.remove(&text));
+        let is_full = |cache: &Self| {
+            cache.by_text.len() >= Self::CAPACITY || cache.text_bytes + text.len() > Self::CAPACITY_BYTES
+        };
+        while is_full(self) && self.forget_oldest() {}
+        let last_use = self.clock;
+        if self
+            .by_text
+            .insert(text.into(), Entry { statement, last_use })
+            .is_none()
+        {
+            self.text_bytes += text.len();
         }
-        self.by_text.insert(
-            text.into(),
-            Entry {
-                statement,
-                last_use: self.clock,
-            },
-        );
+    }
+
+    /// False when there is none.
+    fn forget_oldest(&mut self) -> bool {
+        let oldest = self.by_text.iter().min_by_key(|(_, entry)| entry.last_use);
+        let Some(text) = oldest.map(|(text, _)| Arc::clone(text)) else {
+            return false;
+        };
+        self.by_text.remove(&text);
+        self.text_bytes -= text.len();
+        true
     }
 
     pub(crate) fn clear(&mut self) {
         self.by_text.clear();
+        self.text_bytes = 0;
     }
 }
 
@@ -236,6 +262,17 @@ mod tests {
         ] {
             assert!(check(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_long_statement_is_refused_and_a_shorter_one_is_not() {
+        let of = |length: usize| format!("SELECT 1 /*{}*/", "x".repeat(length));
+        assert!(check(&of(MAX_STATEMENT_BYTES - 13)).is_ok());
+        let Err(sql::Error::Other(error)) = check(&of(MAX_STATEMENT_BYTES)) else {
+            panic!("refused")
+        };
+        assert_eq!(error.code, "54000");
+        assert!(error.message.contains("65549 bytes"), "{}", error.message);
     }
 
     #[test]

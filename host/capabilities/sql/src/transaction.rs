@@ -52,23 +52,23 @@ impl Transaction {
         }
     }
 
-    pub(crate) fn savepoint(&mut self) -> Result<(), Fault> {
+    pub(crate) async fn savepoint(&mut self) -> Result<(), Fault> {
         match self {
-            Self::Open(open) => open.savepoint(),
+            Self::Open(open) => open.savepoint().await,
             Self::Recorded(recorded) => recorded.savepoint(),
         }
     }
 
-    pub(crate) fn release(&mut self) -> Result<(), Fault> {
+    pub(crate) async fn release(&mut self) -> Result<(), Fault> {
         match self {
-            Self::Open(open) => open.release(),
+            Self::Open(open) => open.release().await,
             Self::Recorded(recorded) => recorded.release(),
         }
     }
 
-    pub(crate) fn roll_back_to(&mut self) -> Result<(), Fault> {
+    pub(crate) async fn roll_back_to(&mut self) -> Result<(), Fault> {
         match self {
-            Self::Open(open) => open.roll_back_to(),
+            Self::Open(open) => open.roll_back_to().await,
             Self::Recorded(recorded) => recorded.roll_back_to(),
         }
     }
@@ -92,6 +92,14 @@ impl Transaction {
 /// The guest used a transaction after its end.
 fn ended() -> Fault {
     Fault::Guest("a transaction was used after it had been committed or rolled back".into())
+}
+
+/// The guest opened savepoints without end.
+fn too_deep() -> Fault {
+    let limit = savepoints::MAX_DEPTH;
+    Fault::LimitExceeded(format!(
+        "savepoints are nested deeper than {limit}: release or roll back some first"
+    ))
 }
 
 /// The guest closed a savepoint it had not opened.

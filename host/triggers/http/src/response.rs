@@ -74,7 +74,7 @@ impl Answer {
     }
 }
 
-/// The component's response as it gave it; none when its status is not one of a final response.
+/// The component's response as it gave it; none when its status is not one of a final response, or its headers are too many.
 fn rendered(given: HttpResponse, invocation: InvocationId) -> Option<Response<Full<Bytes>>> {
     let status = StatusCode::from_u16(given.status)
         .ok()
@@ -93,7 +93,11 @@ fn rendered(given: HttpResponse, invocation: InvocationId) -> Option<Response<Fu
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.reserve(given.headers.len() + 4);
+    // The map holds 32768; a component must not be able to make it panic.
+    if headers.try_reserve(given.headers.len() + 4).is_err() {
+        tracing::error!(invocation.id = %invocation, count = given.headers.len(), "a component answered with too many headers");
+        return None;
+    }
     for (name, value) in given.headers {
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::try_from(value)) {
             (Ok(name), _) if is_the_hosts(&name) => {}

@@ -80,6 +80,34 @@ async fn a_scheduled_call_is_sent_with_the_append_and_once() {
 }
 
 #[tokio::test]
+async fn messages_that_wait_for_their_append_are_bounded() {
+    let schedule = |context: &mut BasicContext, size: usize| {
+        // What does not compress, since it is what is held that counts.
+        let mut state = 1_u32;
+        let noise = (0..size).map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        });
+        timer::Host::schedule(&mut view(context), "expire".into(), noise.collect(), 60_000)
+    };
+    let node = Node::new();
+    let large = schedule(&mut node.attempt(), 1 << 20).unwrap_err();
+    assert!(
+        matches!(fault(&large), Fault::LimitExceeded(text) if text.contains("1048582 bytes")),
+        "{large}"
+    );
+    let mut context = node.attempt();
+    let sent = (0..100)
+        .take_while(|_| schedule(&mut context, 1_000_000).is_ok())
+        .count();
+    assert_eq!(sent, 16, "sixteen mebibytes");
+    assert!(
+        matches!(context.recorder.attempt().fault(), Some(Fault::LimitExceeded(_))),
+        "the attempt knows it too"
+    );
+}
+
+#[tokio::test]
 async fn providers_are_those_of_the_manifest() {
     let node = Node::new();
     let mut context = node.attempt();

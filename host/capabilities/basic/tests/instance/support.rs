@@ -147,10 +147,7 @@ impl Node {
             } else {
                 Machine::replay(entries).unwrap()
             },
-            unwritten: Unwritten {
-                start: fresh.then_some(start),
-                ..Unwritten::default()
-            },
+            unwritten: Unwritten::new(fresh.then_some(start), None),
             journal: self.journal.clone(),
             seal: Arc::new(Plain),
             clock: self.clock.clone(),
@@ -160,6 +157,7 @@ impl Node {
             recorder: attempt.recorder(),
             grants: Arc::clone(&self.grants.lock()),
             services: Arc::clone(&self.services),
+            lines: host_basic::Lines::default(),
         }
     }
 

@@ -18,7 +18,7 @@ use tokio_postgres::Statement;
 
 use super::commit::{Outcome, commit};
 use super::savepoints::Savepoints;
-use super::{ended, no_savepoint};
+use super::{ended, no_savepoint, too_deep};
 use crate::connection::{Closer, Connection};
 use crate::error::{Failure, classify, describe};
 use crate::pool::{Lease, ModulePool};
@@ -87,13 +87,7 @@ impl OpenTransaction {
             }
         };
         let step = Step::Statement { hash, answer };
-        self.recording.push(&step);
-        if self.recording.len() > MAX_ENTRY_BYTES {
-            let text = format!(
-                "the statements of one transaction returned more than {MAX_ENTRY_BYTES} bytes: read less in it"
-            );
-            return Err(self.interrupt(Failure::TooLarge(text).into()).await);
-        }
+        self.note(&step).await?;
         let Step::Statement { answer, .. } = step else {
             unreachable!("the step was made a statement above")
         };
@@ -161,28 +155,37 @@ impl OpenTransaction {
         Ok(rows?)
     }
 
-    pub(crate) fn savepoint(&mut self) -> Result<(), Fault> {
+    pub(crate) async fn savepoint(&mut self) -> Result<(), Fault> {
         self.check_open()?;
-        self.savepoints.open();
-        self.recording.push(&Step::Savepoint);
-        Ok(())
+        if !self.savepoints.open() {
+            return Err(self.recorder.attempt().fail(too_deep()));
+        }
+        self.note(&Step::Savepoint).await
     }
 
-    pub(crate) fn release(&mut self) -> Result<(), Fault> {
+    pub(crate) async fn release(&mut self) -> Result<(), Fault> {
         self.check_open()?;
         if !self.savepoints.release() {
             return Err(self.recorder.attempt().fail(no_savepoint()));
         }
-        self.recording.push(&Step::Release);
-        Ok(())
+        self.note(&Step::Release).await
     }
 
-    pub(crate) fn roll_back_to(&mut self) -> Result<(), Fault> {
+    pub(crate) async fn roll_back_to(&mut self) -> Result<(), Fault> {
         self.check_open()?;
         if !self.savepoints.roll_back() {
             return Err(self.recorder.attempt().fail(no_savepoint()));
         }
-        self.recording.push(&Step::RollbackTo);
+        self.note(&Step::RollbackTo).await
+    }
+
+    /// Records a step, as long as the record fits into an entry.
+    async fn note(&mut self, step: &Step) -> Result<(), Fault> {
+        self.recording.push(step);
+        if self.recording.len() > MAX_ENTRY_BYTES {
+            let text = format!("the record of one transaction has more than {MAX_ENTRY_BYTES} bytes: do less in it");
+            return Err(self.interrupt(Failure::TooLarge(text).into()).await);
+        }
         Ok(())
     }
 
@@ -312,6 +315,7 @@ impl OpenTransaction {
             .session
             .as_ref()
             .is_some_and(|session| session.watchdog.has_expired());
+        let flooded = self.session.as_ref().is_some_and(|session| session.lease.is_flooded());
         let astray = self.session.as_ref().is_some_and(|session| session.lease.is_astray());
         match &interruption {
             // The session is fine: it takes a ROLLBACK and goes back.
@@ -339,6 +343,7 @@ impl OpenTransaction {
             Interruption::Failure(failure) => failure,
         };
         entry.abandoned(match failure {
+            Failure::Lost(_) if flooded => Fault::LimitExceeded(statement::too_large()),
             Failure::Lost(_) if expired => {
                 Fault::Transient(format!("a transaction took longer than {} ms", limit.as_millis()))
             }

@@ -11,6 +11,9 @@ pub(crate) struct Savepoints {
     unsent: String,
 }
 
+/// How deep savepoints nest. Beyond 64 subtransactions the server keeps track of a session's in a way that slows down all others.
+pub(crate) const MAX_DEPTH: u32 = 64;
+
 impl Savepoints {
     /// An earlier statement failed, and nothing undid that.
     pub(crate) fn is_failed(&self) -> bool {
@@ -27,11 +30,17 @@ impl Savepoints {
         (!self.unsent.is_empty()).then(|| std::mem::take(&mut self.unsent))
     }
 
-    pub(crate) fn open(&mut self) {
+    /// False when they are nested too deep.
+    #[must_use]
+    pub(crate) fn open(&mut self) -> bool {
+        if self.depth == MAX_DEPTH {
+            return false;
+        }
         self.depth += 1;
         if self.failed_at.is_none() {
             self.unsent.push_str(&format!("SAVEPOINT nexus_{};", self.depth));
         }
+        true
     }
 
     /// False when there is none.
@@ -74,8 +83,8 @@ mod tests {
     fn commands_wait_for_the_next_statement() {
         let mut savepoints = Savepoints::default();
         assert_eq!(savepoints.take_unsent(), None);
-        savepoints.open();
-        savepoints.open();
+        assert!(savepoints.open());
+        assert!(savepoints.open());
         assert!(savepoints.release());
         assert_eq!(
             savepoints.take_unsent().as_deref(),
@@ -87,7 +96,7 @@ mod tests {
     #[test]
     fn rolling_back_the_level_of_a_failure_undoes_it() {
         let mut savepoints = Savepoints::default();
-        savepoints.open();
+        assert!(savepoints.open());
         savepoints.fail();
         assert!(savepoints.is_failed());
         savepoints.take_unsent();
@@ -102,8 +111,8 @@ mod tests {
     #[test]
     fn a_released_failure_belongs_to_the_outer_level() {
         let mut savepoints = Savepoints::default();
-        savepoints.open();
-        savepoints.open();
+        assert!(savepoints.open());
+        assert!(savepoints.open());
         savepoints.fail();
         savepoints.take_unsent();
         assert!(savepoints.release());
@@ -119,10 +128,10 @@ mod tests {
     #[test]
     fn a_savepoint_opened_after_a_failure_cannot_undo_it() {
         let mut savepoints = Savepoints::default();
-        savepoints.open();
+        assert!(savepoints.open());
         savepoints.fail();
         savepoints.take_unsent();
-        savepoints.open();
+        assert!(savepoints.open());
         assert!(savepoints.roll_back());
         assert!(savepoints.is_failed());
         assert_eq!(savepoints.take_unsent(), None);
@@ -131,10 +140,21 @@ mod tests {
     }
 
     #[test]
+    fn they_nest_only_so_deep() {
+        let mut savepoints = Savepoints::default();
+        for _ in 0..MAX_DEPTH {
+            assert!(savepoints.open());
+        }
+        assert!(!savepoints.open());
+        assert!(savepoints.release());
+        assert!(savepoints.open());
+    }
+
+    #[test]
     fn a_failure_outside_stays() {
         let mut savepoints = Savepoints::default();
         savepoints.fail();
-        savepoints.open();
+        assert!(savepoints.open());
         assert!(savepoints.release());
         assert!(savepoints.is_failed());
         assert!(!savepoints.release());

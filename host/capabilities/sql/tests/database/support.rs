@@ -140,11 +140,7 @@ impl Database {
         let attempt = Attempt::new(AttemptOptions {
             invocation,
             node: NodeId::new(1, [0; 10]),
-            unwritten: Unwritten {
-                start: (!machine.is_durable()).then_some(start),
-                claim,
-                ..Unwritten::default()
-            },
+            unwritten: Unwritten::new((!machine.is_durable()).then_some(start), claim),
             machine,
             journal: self.journal.clone(),
             seal: Arc::new(Plain),

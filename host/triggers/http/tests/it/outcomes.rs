@@ -46,6 +46,23 @@ async fn a_response_passes_as_the_component_gave_it() {
 }
 
 #[tokio::test]
+async fn more_headers_than_a_response_holds_are_none() {
+    let response = HttpResponse {
+        status: 200,
+        headers: (0..40_000)
+            .map(|number| (format!("x-{number}"), String::new()))
+            .collect(),
+        body: Vec::new().into(),
+    };
+    let answer = answer_to(HttpOutcome::Response {
+        invocation: other_id(),
+        response,
+        replayed: false,
+    });
+    assert_eq!(answer.await.status, 500);
+}
+
+#[tokio::test]
 async fn a_stored_answer_says_that_it_is_one_and_whose() {
     let stored = HttpResponse {
         status: 409,
