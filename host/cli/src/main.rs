@@ -17,6 +17,10 @@ use anyhow::Result;
 use args::{Cli, Verb};
 use clap::Parser;
 
+/// A request allocates on one thread what another frees: the C library's allocator makes them wait for each other.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log(cli.json);
