@@ -119,8 +119,13 @@ impl Invoker {
     pub async fn drain(&self, patience: Duration) {
         self.inner.draining.send_replace(true);
         let drained = async {
-            while !self.inner.here.lock().is_empty() {
-                self.inner.changed.notified().await;
+            loop {
+                // Before the look: what ends right after it is told to this.
+                let changed = self.inner.changed.notified();
+                if self.inner.here.lock().is_empty() {
+                    return;
+                }
+                changed.await;
             }
         };
         if tokio::time::timeout(patience, drained).await.is_err() {
