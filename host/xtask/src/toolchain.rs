@@ -24,6 +24,9 @@ pub(crate) async fn check(steps: &mut Steps, workspace: &Workspace) -> anyhow::R
         })
 }
 
+/// One that the workspace's Rust builds.
+const NEXTEST_VERSION: &str = "0.9.143";
+
 /// Makes sure that cargo-nextest is there.
 pub(crate) async fn nextest(steps: &mut Steps, workspace: &Workspace) -> anyhow::Result<()> {
     let mut version = workspace.cargo(["nextest", "--version"]);
@@ -34,7 +37,17 @@ pub(crate) async fn nextest(steps: &mut Steps, workspace: &Workspace) -> anyhow:
     if status.success() {
         return Ok(());
     }
-    let install = workspace.cargo(["install", "cargo-nextest", "--locked"]);
+    // Without what it updates itself with, which is half of it to build.
+    let install = workspace.cargo([
+        "install",
+        "cargo-nextest",
+        "--locked",
+        "--version",
+        NEXTEST_VERSION,
+        "--no-default-features",
+        "--features",
+        "default-no-update",
+    ]);
     steps
         .run("installing cargo-nextest (once, some minutes)", install)
         .await
