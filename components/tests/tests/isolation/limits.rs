@@ -13,8 +13,9 @@ use crate::neighbour::Neighbour;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// More memory than one misdeed may cost the host, MiB: the instance's own 64, and what of it is copied on its way.
 const FLOOD_MIB: u64 = 320;
-/// The same for what a statement returns, most of which is not even read.
-const RESULT_MIB: u64 = 32;
+/// The same for what a statement returns, most of which is not even read. A row without columns takes two dozen times what it
+/// counts, and the allocator keeps what was given back for a while; without a bound it was a hundred and more.
+const RESULT_MIB: u64 = 64;
 
 /// Stopped, each with the text that the log names it by.
 const STOPPED: [(&str, &str); 26] = [
