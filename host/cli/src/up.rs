@@ -88,23 +88,17 @@ pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
         admin_token: host.admin_token.clone(),
         pid: std::process::id(),
     };
+    // Before anybody is told that it serves: whoever is told may ask it to stop.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     ready.write(&ready_path)?;
     if let Some(path) = &args.ready_file {
         ready.write(path)?;
     }
-    if args.seed {
-        seed::seed(&ready, json).await?;
-    }
-    announce(&ready, json);
-
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        () = host.lease_lost() => {
-            anyhow::bail!("another node has taken over from this one, which was silent for too long: start it again");
-        }
+        failed = serve(&host, &ready, args.seed, json) => return failed,
     }
     tracing::info!("stopping: no new requests, finishing what has begun");
     let _ = std::fs::remove_file(&ready_path);
@@ -120,6 +114,16 @@ pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
         _ = terminate.recv() => std::process::exit(1),
         _ = interrupt.recv() => std::process::exit(1),
     }
+}
+
+/// Ends only in failure.
+async fn serve(host: &Host, ready: &Ready, seeds: bool, json: bool) -> Result<()> {
+    if seeds {
+        seed::seed(ready, json).await?;
+    }
+    announce(ready, json);
+    host.lease_lost().await;
+    anyhow::bail!("another node has taken over from this one, which was silent for too long: start it again")
 }
 
 pub(crate) async fn start_postgres(data_dir: &DataDir, json: bool) -> Result<Server> {

@@ -65,8 +65,8 @@ async fn a_start_waits_for_a_connection_longer_than_a_request_does() {
 async fn a_node_too_many_for_the_server_does_not_start() {
     let fixture = fixture().await;
     let mut superuser = fixture.superuser().await;
-    // Two nodes of 8 + 5 + 1 for the store and 4 for modules have room in 36, three do not.
-    let limit = format!("ALTER DATABASE \"{}\" CONNECTION LIMIT 36", fixture.database.name());
+    // Two nodes of 8 + 6 + 1 for the store and 4 for modules have room in 38, three do not.
+    let limit = format!("ALTER DATABASE \"{}\" CONNECTION LIMIT 38", fixture.database.name());
     execute(&mut superuser, &limit).await.unwrap();
     let second = node(&fixture.database, "two").await;
 
@@ -74,7 +74,7 @@ async fn a_node_too_many_for_the_server_does_not_start() {
     let refused = third.register_node("three", MODULE_SESSIONS).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "3 nodes with 18 connections each would need 54 of the 36 that the server allows: raise its max_connections, or stop \
+        "3 nodes with 19 connections each would need 57 of the 38 that the server allows: raise its max_connections, or stop \
          a node"
     );
     assert_eq!(third.nodes().await.unwrap().len(), 2, "it left nothing behind");
