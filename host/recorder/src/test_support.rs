@@ -98,21 +98,17 @@ impl MemoryJournal {
             }),
             false => Machine::replay(history).expect("what was appended is a history"),
         };
-        Attempt::new(AttemptOptions {
-            invocation: InvocationId::new(1, [1; 10]),
-            node: NodeId::new(1, [2; 10]),
-            machine,
-            unwritten: Unwritten::default(),
-            journal: self.clone(),
-            seal: Arc::new(Plain),
-            clock: Arc::new(Noon),
-        })
+        self.begin(machine, Unwritten::default())
     }
 
     /// Begins another attempt, in the same process, on what the last one noted.
     pub fn attempt_again(self: &Arc<Self>, ended: Arc<Attempt>) -> Arc<Attempt> {
         let (mut machine, unwritten) = ended.into_machine().expect("the instance is gone");
         machine.rewind();
+        self.begin(machine, unwritten)
+    }
+
+    fn begin(self: &Arc<Self>, machine: Machine, unwritten: Unwritten) -> Arc<Attempt> {
         Attempt::new(AttemptOptions {
             invocation: InvocationId::new(1, [1; 10]),
             node: NodeId::new(1, [2; 10]),
