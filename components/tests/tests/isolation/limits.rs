@@ -181,7 +181,7 @@ async fn a_flood_ends_before_the_memory_or_the_log_is_full() -> Result<()> {
     for (name, text) in FLOODS {
         let before = attacked.forget_peak()?;
         let answer = timeout(PATIENCE, attacked.misdeed(name)).await.context(name)??;
-        let cost = attacked.peak_mib()? - before;
+        let cost = attacked.peak_mib()?.saturating_sub(before);
         let logged = attacked.logged(&answer)?;
         if answer.status != 500 || !text.split('|').any(|text| logged.contains(text)) || cost > FLOOD_MIB {
             let end: String = logged.lines().last().unwrap_or_default().chars().take(300).collect();
@@ -194,7 +194,7 @@ async fn a_flood_ends_before_the_memory_or_the_log_is_full() -> Result<()> {
             let answer = timeout(PATIENCE, attacked.attempt(way, &[statement]))
                 .await
                 .context(statement)??;
-            let cost = attacked.peak_mib()? - before;
+            let cost = attacked.peak_mib()?.saturating_sub(before);
             let logged = attacked.logged(&answer)?;
             if answer.status != 500 || !logged.contains("1048576 bytes") || cost > RESULT_MIB {
                 wrong.push(format!("{way} {statement}: {}, {cost} MiB, {logged}", answer.status));
