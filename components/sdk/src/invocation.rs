@@ -1,5 +1,7 @@
 //! What a component may ask about the invocation it runs in. All of it asks the host.
 
+use std::time::Duration;
+
 use crate::{
     Timestamp, Uuid,
     bindings::nexus::durable::{derived, invocation},
@@ -16,6 +18,11 @@ pub fn id() -> String {
 /// It is recorded, so it may not be asked for while a transaction is open: read it before.
 pub fn now() -> Timestamp {
     Timestamp::from_ms(invocation::now_ms() as i64)
+}
+
+/// Returns after this long. A long sleep costs nothing but rows: the invocation goes on in a fresh instance.
+pub fn sleep(duration: Duration) {
+    invocation::sleep(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
 }
 
 /// A new version 7 UUID, derived from the invocation's seed: a replay draws the same one.

@@ -12,6 +12,7 @@ pub mod json;
 pub mod log;
 pub mod money;
 pub mod page;
+pub mod promise;
 pub mod saga;
 pub mod sql;
 pub mod text_enum;
@@ -25,10 +26,11 @@ pub use wit_bindgen;
 
 pub use crate::{
     id::AccountId,
-    invocation::{new_id, now, random_bytes},
+    invocation::{new_id, now, random_bytes, sleep},
     json::Patch,
     money::{Currency, Money},
     page::{Page, PageRequest},
+    promise::Promise,
     saga::{Undo, saga, trap},
     time::Timestamp,
     uuid::Uuid,

@@ -364,7 +364,8 @@ fn marketplace() -> PathBuf {
     workspace().join("spin.toml")
 }
 
-pub(crate) fn workspace() -> PathBuf {
+/// The folder of the workspace.
+pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 

@@ -8,6 +8,8 @@ wasmtime::component::bindgen!({
     imports: {
         "nexus:sql/sql": async | trappable,
         "nexus:crypto/passwords": async | trappable,
+        "nexus:durable/promises": async | trappable,
+        "nexus:durable/invocation.sleep": async | trappable,
         "wasi:keyvalue/store": async | trappable,
         default: trappable,
     },

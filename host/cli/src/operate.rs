@@ -174,6 +174,8 @@ impl Describe<'_> {
                     FenceReason::Retry(cause) => format!("tried again: {}", cause.text),
                     FenceReason::Pause(cause) => format!("paused: {}", cause.text),
                     FenceReason::Resume => "resumed".into(),
+                    FenceReason::Suspend => "suspended again".into(),
+                    FenceReason::Wake => "woken".into(),
                 });
             }
             Body::Command {

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::claims::Claims;
 use crate::lease::LeaseTerm;
 use crate::run::{Ended, Run};
+use crate::waits::Waits;
 
 /// What an invoker needs.
 pub struct InvokerOptions {
@@ -66,8 +67,10 @@ pub(crate) struct Inner {
     /// Whether the last heartbeat allowed this node to take work.
     may_work: AtomicBool,
     pub(crate) lease_term: Arc<LeaseTerm>,
-    /// Something became due, or ended: the scheduler and those who wait for an outcome look again.
+    /// Something ended here: those who wait for that look again.
     pub(crate) changed: Notify,
+    /// Promises, and who waits for them here.
+    pub(crate) waits: Arc<Waits>,
 }
 
 /// An invocation at work. Dropped, it stops where it is.
@@ -89,6 +92,8 @@ impl Invoker {
             max_attempts,
             lease_term,
         } = options;
+        let draining = watch::Sender::new(false);
+        let waits = Waits::new(Arc::clone(&store), draining.subscribe());
         let inner = Inner {
             store,
             clock,
@@ -102,10 +107,11 @@ impl Invoker {
             share: (max_attempts / 2).max(1),
             here: Mutex::default(),
             tasks: Mutex::default(),
-            draining: watch::Sender::new(false),
+            draining,
             may_work: AtomicBool::new(true),
             lease_term,
             changed: Notify::new(),
+            waits: Arc::new(waits),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -118,16 +124,7 @@ impl Invoker {
     /// Takes no new work, waits for what runs at most `patience`; what is durable and unfinished is left to other nodes.
     pub async fn drain(&self, patience: Duration) {
         self.inner.draining.send_replace(true);
-        let drained = async {
-            loop {
-                // Before the look: what ends right after it is told to this.
-                let changed = self.inner.changed.notified();
-                if self.inner.here.lock().is_empty() {
-                    return;
-                }
-                changed.await;
-            }
-        };
+        let drained = self.inner.until(HashSet::is_empty);
         if tokio::time::timeout(patience, drained).await.is_err() {
             tracing::warn!(
                 open = self.inner.here.lock().len(),
@@ -142,6 +139,22 @@ impl Inner {
     /// No new work: the node is stopping, or its clock is off.
     pub(crate) fn is_draining(&self) -> bool {
         *self.draining.borrow() || !self.may_work.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the invocation is not at work here.
+    pub(crate) async fn left(&self, invocation: InvocationId) {
+        self.until(|here| !here.contains(&invocation)).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&HashSet<InvocationId>) -> bool) {
+        loop {
+            // Before the look: what ends right after it is told to this.
+            let changed = self.changed.notified();
+            if holds(&self.here.lock()) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Takes note of a heartbeat.

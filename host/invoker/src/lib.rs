@@ -12,6 +12,7 @@ mod recovery;
 mod run;
 mod scheduler;
 mod strays;
+mod waits;
 
 pub use invoker::{Invoker, InvokerOptions};
 pub use lease::{Lease, LeaseTerm};

@@ -193,7 +193,7 @@ impl Inner {
         let (failures, cause) = match &reason {
             FenceReason::Retry(cause) | FenceReason::Pause(cause) => (row.failures + 1, Some(cause.text.clone())),
             FenceReason::TakeOver => (row.failures, row.cause),
-            FenceReason::Resume => (0, None),
+            FenceReason::Resume | FenceReason::Suspend | FenceReason::Wake => (0, None),
         };
         let fence = Entry {
             index: entries.len() as u32,
@@ -255,13 +255,9 @@ impl Inner {
         };
         let bodies = vec![encode(&started, &*seal)];
         let append = Append {
-            invocation,
-            first_index: 0,
-            bodies,
             start: Some(start),
             claim,
-            messages: Vec::new(),
-            status: None,
+            ..Append::new(invocation, 0, bodies)
         };
         self.store.append(append).await
     }

@@ -167,6 +167,7 @@ impl Run {
                     continue;
                 }
                 Fault::KeyTaken => return Ended::KeyTaken,
+                Fault::Suspended => return Ended::Open,
                 Fault::CommitUnknown(_) | Fault::Fenced => match self.recover().await {
                     Some(ended) => return ended,
                     None => continue,
@@ -202,6 +203,8 @@ impl Run {
             journal: Arc::clone(&self.inner.store) as _,
             seal,
             clock: Arc::clone(&self.inner.clock),
+            promises: Arc::clone(&self.inner.waits) as _,
+            wait_hold: self.deployment.wait_hold(&header.component),
         });
         self.progress.set(Seen::Attempt(Arc::clone(&attempt)));
         let result = match call(&self.deployment, &attempt, &header).await {

@@ -1,10 +1,13 @@
-//! What is due: scheduled invocations, and retries nobody holds.
+//! What is due: scheduled invocations, retries nobody holds, and suspended ones whose wait is over.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::FenceReason;
+use host_store::{Wake, Wakeups};
+use host_types::InvocationId;
 
-use crate::invoker::Invoker;
+use crate::invoker::{Inner, Invoker};
 use crate::recovery::run_here;
 
 /// Starts what is due.
@@ -26,30 +29,107 @@ impl Scheduler {
     /// Runs until dropped.
     pub async fn run(self) {
         let inner = &self.invoker.inner;
+        let mut wakeups = None;
         loop {
-            let mut begun = 0;
-            if !inner.is_draining() {
-                match inner.store.due(BATCH).await {
-                    Ok(due) => {
-                        for invocation in due {
-                            begun += u32::from(run_here(inner, invocation, FenceReason::TakeOver).await);
-                        }
-                    }
-                    Err(error) => tracing::warn!(%error, "what is due cannot be listed"),
-                }
+            if wakeups.is_none() {
+                wakeups = self.listen().await;
             }
+            let begun = match inner.is_draining() {
+                true => 0,
+                false => self.begin_due().await + self.begin_woken().await,
+            };
             if begun < BATCH {
-                self.wait().await;
+                self.wait(wakeups.as_mut()).await;
             }
         }
     }
 
-    async fn wait(&self) {
+    /// Without notifications there is the slow look.
+    async fn listen(&self) -> Option<Wakeups> {
+        match self.invoker.inner.store.listen().await {
+            Ok(wakeups) => Some(wakeups),
+            Err(error) => {
+                tracing::debug!(%error, "cannot listen for notifications yet");
+                None
+            }
+        }
+    }
+
+    async fn begin_due(&self) -> u32 {
+        let inner = &self.invoker.inner;
+        let due = match inner.store.due(BATCH).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(%error, "what is due cannot be listed");
+                return 0;
+            }
+        };
+        let mut begun = 0;
+        for (invocation, was_suspended) in due {
+            let reason = match was_suspended {
+                true => FenceReason::Wake,
+                false => FenceReason::TakeOver,
+            };
+            begun += u32::from(begin(inner, invocation, reason).await);
+        }
+        begun
+    }
+
+    async fn begin_woken(&self) -> u32 {
+        let inner = &self.invoker.inner;
+        let woken = match inner.store.woken(BATCH).await {
+            Ok(woken) => woken,
+            Err(error) => {
+                tracing::warn!(%error, "what was woken cannot be listed");
+                return 0;
+            }
+        };
+        let mut begun = 0;
+        for invocation in woken {
+            begun += u32::from(begin(inner, invocation, FenceReason::Wake).await);
+        }
+        begun
+    }
+
+    async fn wait(&self, wakeups: Option<&mut Wakeups>) {
         let inner = &self.invoker.inner;
         let until_due = match inner.store.next_due().await {
             Ok(Some(wait_ms)) => Duration::from_millis(wait_ms).min(POLL),
             Ok(None) | Err(_) => POLL,
         };
-        tokio::time::sleep(until_due.max(Duration::from_millis(1))).await;
+        let told = async {
+            match wakeups {
+                Some(wakeups) => loop {
+                    match wakeups.next().await {
+                        Wake::Due => return,
+                        Wake::Progress => inner.waits.look_again(),
+                        Wake::Missed => {
+                            inner.waits.look_again();
+                            return;
+                        }
+                        Wake::Deployment | Wake::Node => {}
+                    }
+                },
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(until_due.max(Duration::from_millis(1))) => {}
+            () = inner.waits.due.notified() => {}
+            () = told => {}
+        }
     }
+}
+
+/// Runs an invocation that was given to this node. One that is just being given up here is run once it is.
+async fn begin(inner: &Arc<Inner>, invocation: InvocationId, reason: FenceReason) -> bool {
+    if !inner.here.lock().contains(&invocation) {
+        return run_here(inner, invocation, reason).await;
+    }
+    let inner = Arc::clone(inner);
+    tokio::spawn(async move {
+        inner.left(invocation).await;
+        run_here(&inner, invocation, reason).await;
+    });
+    true
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use host_types::{ComponentId, DeploymentNumber, InvocationId};
+use host_types::{ComponentId, DeploymentNumber, InvocationId, PromiseId};
 use uuid::Uuid;
 
 use crate::{InvocationStatus, Seal};
@@ -24,8 +24,32 @@ pub struct Append {
     pub claim: Option<Claim>,
     /// New invocations, begun after the commit.
     pub messages: Vec<Message>,
+    /// Promises that come to be with the commit.
+    pub promises: Vec<PromiseId>,
+    /// Promises that are completed by the commit. One that was completed meanwhile fails the append.
+    pub completions: Vec<Completion>,
+    /// What the invocation waits for, when it is given up until then; its status is then [`InvocationStatus::Suspended`].
+    pub suspension: Option<Suspension>,
     /// Where the invocation stands after this append, when that changes.
     pub status: Option<InvocationStatus>,
+}
+
+impl Append {
+    /// These entries and nothing else.
+    pub fn new(invocation: InvocationId, first_index: u32, bodies: Vec<Vec<u8>>) -> Self {
+        Self {
+            invocation,
+            first_index,
+            bodies,
+            start: None,
+            claim: None,
+            messages: Vec::new(),
+            promises: Vec::new(),
+            completions: Vec::new(),
+            suspension: None,
+            status: None,
+        }
+    }
 }
 
 /// What is known in clear about an invocation.
@@ -65,6 +89,24 @@ pub struct Message {
     pub start: Start,
     /// Not before, milliseconds since 1970-01-01 UTC by the sender's clock.
     pub due_ms: u64,
+}
+
+/// A promise is completed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    /// Which.
+    pub promise: PromiseId,
+    /// With what, sealed under the promise's own id.
+    pub value: Vec<u8>,
+}
+
+/// What wakes an invocation that holds nothing but its rows. Whichever comes first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Suspension {
+    /// The completion of any of these.
+    pub promises: Vec<PromiseId>,
+    /// This moment, milliseconds since 1970-01-01 UTC.
+    pub due_ms: Option<u64>,
 }
 
 /// A statement of the host that rides a module's transaction, with its parameters in order.

@@ -122,6 +122,8 @@ fn write(e: &mut Encoder<Vec<u8>>, entry: &Entry, seal: &dyn Seal) -> Written {
                 FenceReason::Retry(cause) => (1, Some(cause)),
                 FenceReason::Pause(cause) => (2, Some(cause)),
                 FenceReason::Resume => (3, None),
+                FenceReason::Suspend => (10, None),
+                FenceReason::Wake => (11, None),
             };
             e.u8(code)?;
             match cause {
@@ -251,6 +253,8 @@ pub fn decode(index: u32, body: &[u8], seal: &dyn Seal) -> Result<Entry, DecodeE
                 (1, Some(cause)) => FenceReason::Retry(cause),
                 (2, Some(cause)) => FenceReason::Pause(cause),
                 (3, None) => FenceReason::Resume,
+                (10, None) => FenceReason::Suspend,
+                (11, None) => FenceReason::Wake,
                 _ => return Err(reject("fence reason")),
             };
             Body::Fence { attempt, node, reason }
@@ -417,6 +421,16 @@ mod tests {
                 attempt: 3,
                 node,
                 reason: FenceReason::Resume,
+            },
+            Body::Fence {
+                attempt: 3,
+                node,
+                reason: FenceReason::Suspend,
+            },
+            Body::Fence {
+                attempt: 4,
+                node,
+                reason: FenceReason::Wake,
             },
             Body::Command {
                 position: position(),

@@ -125,6 +125,10 @@ pub enum FenceReason {
     Pause(Cause),
     /// A person said so.
     Resume,
+    /// It goes on waiting for what it waited for before: nothing else would stand in the append that gives its instance up.
+    Suspend,
+    /// What it waited for has come.
+    Wake,
 }
 
 /// How an attempt ended.

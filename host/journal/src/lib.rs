@@ -11,7 +11,9 @@ mod entry;
 mod machine;
 mod retry;
 
-pub use append::{Append, AppendError, AppendJournal, Claim, HostParameter, HostStatement, Message, Start};
+pub use append::{
+    Append, AppendError, AppendJournal, Claim, Completion, HostParameter, HostStatement, Message, Start, Suspension,
+};
 pub use codec::{DecodeError, Seal, SealError, decode, encode};
 pub use derive::Seed;
 pub use entry::{

@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 
-use host_types::{Fault, InvocationId, Position, Scope};
+use host_types::{Fault, InvocationId, NodeId, Position, Scope};
 use uuid::Uuid;
 
 use crate::entry::{MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_INVOCATION_BYTES};
-use crate::{ArgumentHash, Body, CommandKind, Entry, Header, Payload};
+use crate::{ArgumentHash, Body, CommandKind, Entry, FenceReason, Header, Payload};
 
 /// What to do about a command.
 #[derive(Debug, Clone, PartialEq)]
@@ -229,8 +229,9 @@ impl Machine {
         }
         self.commands_since_append = true;
         self.must_append |= kind == CommandKind::Message;
-        // Calls and external effects stand in the record before what they lead to; the others are noted with their answer.
-        if matches!(kind, CommandKind::Call | CommandKind::External | CommandKind::Wait) {
+        // Calls and external effects stand in the record before what they lead to; the others are noted with their answer, and a
+        // wait at the latest when it gives its instance up.
+        if matches!(kind, CommandKind::Call | CommandKind::External) {
             let answer = None;
             self.note(Body::Command {
                 position: position.clone(),
@@ -395,6 +396,40 @@ impl Machine {
         };
         self.last_position = Some(position.clone());
         Ok((position, recorded_until))
+    }
+
+    /// The instance that waits here is given up: notes what must be durable before. `node` owns the attempt that ends.
+    pub fn suspend(
+        &mut self,
+        position: &Position,
+        target: &str,
+        arguments: ArgumentHash,
+        node: NodeId,
+    ) -> Result<(), Fault> {
+        if !self.records.contains_key(position) {
+            return self.note(Body::Command {
+                position: position.clone(),
+                kind: CommandKind::Wait,
+                target: target.to_owned(),
+                arguments,
+                answer: None,
+            });
+        }
+        if self.pending().is_empty() {
+            let attempt = self.attempt();
+            let reason = FenceReason::Suspend;
+            return self.note(Body::Fence { attempt, node, reason });
+        }
+        Ok(())
+    }
+
+    /// The number of the attempt under way: that of the last fence.
+    fn attempt(&self) -> u32 {
+        let fences = self.log.iter().rev().find_map(|entry| match entry.body {
+            Body::Fence { attempt, .. } => Some(attempt),
+            _ => None,
+        });
+        fences.unwrap_or_default()
     }
 
     /// A transaction was begun at this position; until it is closed, the guest may use nothing else.

@@ -152,6 +152,8 @@ pub struct Limits {
     pub time_limit_ms: u64,
     /// How long an HTTP caller waits for the answer, milliseconds; the invocation goes on after it.
     pub request_timeout_ms: u64,
+    /// How long an instance is kept while it waits for a moment or a promise, milliseconds; then the invocation is suspended.
+    pub wait_hold_ms: u64,
     /// The largest request body, bytes; at most [`Limits::MAX_BODY_BYTES`].
     pub body_limit_bytes: u64,
 }
@@ -168,6 +170,7 @@ impl Default for Limits {
             memory_limit_bytes: 64 << 20,
             time_limit_ms: 5_000,
             request_timeout_ms: 30_000,
+            wait_hold_ms: 5_000,
             body_limit_bytes: Self::MAX_BODY_BYTES,
         }
     }

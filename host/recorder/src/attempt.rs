@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use host_journal::{
-    Append, AppendError, AppendJournal, Body, Claim, Entry, Finish, InvocationStatus, Machine, Message, Payload, Seal,
-    Start, encode,
+    Append, AppendError, AppendJournal, Body, Claim, Completion, Entry, Finish, InvocationStatus, Machine, Message,
+    Payload, Seal, Start, Suspension, encode,
 };
-use host_types::{Clock, Fault, InvocationId, NodeId, Position, Scope};
+use host_types::{Clock, Fault, InvocationId, NodeId, Position, PromiseId, Scope};
 use parking_lot::Mutex;
 
-use crate::{Recorder, crash};
+use crate::{Promises, Recorder, crash};
 
 /// What an attempt needs.
 pub struct AttemptOptions {
@@ -28,6 +29,10 @@ pub struct AttemptOptions {
     pub seal: Arc<dyn Seal>,
     /// What `now` observes.
     pub clock: Arc<dyn Clock>,
+    /// Promises of all invocations.
+    pub promises: Arc<dyn Promises>,
+    /// How long a wait keeps its instance.
+    pub wait_hold: Duration,
 }
 
 /// What is written beside the entries of the next append. An attempt that ends before it leaves this to the one that follows.
@@ -41,6 +46,18 @@ pub struct Unwritten {
     pub(crate) messages: Vec<Message>,
     /// Of all messages together.
     pub(crate) message_bytes: usize,
+    /// Promises to come.
+    pub(crate) promises: Vec<PromiseId>,
+    /// Promises of anybody's to be completed.
+    pub(crate) completions: Vec<Completion>,
+}
+
+/// How much was unwritten at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnwrittenMark {
+    messages: usize,
+    promises: usize,
+    completions: usize,
 }
 
 impl Unwritten {
@@ -58,10 +75,24 @@ impl Unwritten {
         self.messages.push(message);
     }
 
-    /// Gives up all messages but the first `count`.
-    pub(crate) fn truncate_messages(&mut self, count: usize) {
-        self.messages.truncate(count);
+    pub(crate) fn has_promises(&self) -> bool {
+        !self.promises.is_empty() || !self.completions.is_empty()
+    }
+
+    pub(crate) fn mark(&self) -> UnwrittenMark {
+        UnwrittenMark {
+            messages: self.messages.len(),
+            promises: self.promises.len(),
+            completions: self.completions.len(),
+        }
+    }
+
+    /// Gives up what came after the mark.
+    pub(crate) fn truncate(&mut self, mark: UnwrittenMark) {
+        self.messages.truncate(mark.messages);
         self.message_bytes = self.messages.iter().map(|message| message.started.len()).sum();
+        self.promises.truncate(mark.promises);
+        self.completions.truncate(mark.completions);
     }
 }
 
@@ -70,6 +101,8 @@ pub struct Attempt {
     pub(crate) invocation: InvocationId,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) journal: Arc<dyn AppendJournal>,
+    pub(crate) promises: Arc<dyn Promises>,
+    pub(crate) wait_hold: Duration,
     node: NodeId,
     seal: Arc<dyn Seal>,
     /// A first append was handed over; whether it is durable is for its answer to say.
@@ -97,6 +130,8 @@ impl Attempt {
             journal,
             seal,
             clock,
+            promises,
+            wait_hold,
         } = options;
         let state = Mutex::new(State {
             machine,
@@ -108,6 +143,8 @@ impl Attempt {
             invocation,
             clock,
             journal,
+            promises,
+            wait_hold,
             node,
             seal,
             writing: AtomicBool::new(false),
@@ -200,10 +237,16 @@ impl Attempt {
             }
             state.pending_append(self, status)
         };
-        self.writing.store(true, Ordering::SeqCst);
         crash::reached(crash::Point::BeforeAppend);
-        let written = self.journal.append(append).await;
+        let written = self.write(append).await;
         crash::reached(crash::Point::AfterAppend);
+        written
+    }
+
+    /// Writes an append in a commit of its own.
+    pub(crate) async fn write(&self, append: Append) -> Result<(), Fault> {
+        self.writing.store(true, Ordering::SeqCst);
+        let written = self.journal.append(append).await;
         self.settle(written)
     }
 
@@ -211,9 +254,15 @@ impl Attempt {
     pub(crate) fn settle(&self, written: Result<(), AppendError>) -> Result<(), Fault> {
         match written {
             Ok(()) => {
-                let mut state = self.state.lock();
-                state.machine.appended();
-                state.unwritten = Unwritten::default();
+                let written = {
+                    let mut state = self.state.lock();
+                    state.machine.appended();
+                    std::mem::take(&mut state.unwritten)
+                };
+                if !written.completions.is_empty() || !written.messages.is_empty() {
+                    let completed: Vec<_> = written.completions.iter().map(|it| it.promise).collect();
+                    self.promises.announce(&completed, !written.messages.is_empty());
+                }
                 Ok(())
             }
             Err(AppendError::Fenced) => Err(self.fail(Fault::Fenced)),
@@ -231,13 +280,21 @@ impl State {
         let bodies = pending.iter().map(|entry| encode(entry, &*attempt.seal)).collect();
         let unwritten = self.unwritten.clone();
         Append {
-            invocation: attempt.invocation,
-            first_index,
-            bodies,
             start: unwritten.start,
             claim: unwritten.claim,
             messages: unwritten.messages,
+            promises: unwritten.promises,
+            completions: unwritten.completions,
             status,
+            ..Append::new(attempt.invocation, first_index, bodies)
+        }
+    }
+
+    /// Everything noted, with what will wake the invocation.
+    pub(crate) fn suspending_append(&self, attempt: &Attempt, suspension: Suspension) -> Append {
+        Append {
+            suspension: Some(suspension),
+            ..self.pending_append(attempt, Some(InvocationStatus::Suspended))
         }
     }
 

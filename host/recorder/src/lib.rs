@@ -6,7 +6,9 @@ mod recorder;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;
 mod transaction;
+mod waiting;
 
 pub use attempt::{Attempt, AttemptOptions, Unwritten};
 pub use recorder::{CallStep, Entered, ExternalEffect, ExternalStep, Recorder, SCHEDULED_FUNCTION, ScheduledInput};
 pub use transaction::{Transaction, TransactionStep};
+pub use waiting::{Answer, Completed, Hold, MAX_PROMISE_BYTES, PromiseState, Promises, Waited, promise_seal};

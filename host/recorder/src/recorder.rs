@@ -97,7 +97,12 @@ impl Recorder {
         state.replays_transaction || state.machine.is_replaying(&self.scope)
     }
 
-    fn step(&self, kind: CommandKind, target: &str, arguments: &[u8]) -> Result<(Step, ArgumentHash), Fault> {
+    pub(crate) fn step(
+        &self,
+        kind: CommandKind,
+        target: &str,
+        arguments: &[u8],
+    ) -> Result<(Step, ArgumentHash), Fault> {
         let mut state = self.attempt.state.lock();
         if let Some(fault) = state.fault() {
             return Err(fault.clone());

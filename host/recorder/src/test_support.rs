@@ -1,18 +1,20 @@
 //! An invocation whose journal is in memory, and can be ended and begun again. For the tests of capabilities, under the feature
 //! `test-support`.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use host_journal::{
     Append, AppendError, AppendJournal, Body, Claim, CommandKind, Entry, Header, HostStatement, Machine, Payload, Seal,
-    SealError, Seed, decode,
+    SealError, Seed, Suspension, decode,
 };
-use host_types::{Clock, ComponentId, DeploymentNumber, InvocationId, NodeId};
+use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, NodeId, PromiseId};
 use parking_lot::Mutex;
 
-use crate::{Attempt, AttemptOptions, Unwritten};
+use crate::{Answer, Attempt, AttemptOptions, Hold, PromiseState, Promises, Unwritten};
 
 struct Plain;
 
@@ -42,6 +44,9 @@ impl Clock for Noon {
 #[derive(Default)]
 pub struct MemoryJournal {
     entries: Mutex<Vec<Vec<u8>>>,
+    promises: Mutex<HashMap<PromiseId, Option<Vec<u8>>>>,
+    /// What the last append said would wake the invocation.
+    suspension: Mutex<Option<Suspension>>,
 }
 
 impl MemoryJournal {
@@ -81,6 +86,16 @@ impl MemoryJournal {
         self.entries.lock().truncate(count);
     }
 
+    /// What the invocation waits for, when it is suspended.
+    pub fn suspension(&self) -> Option<Suspension> {
+        self.suspension.lock().clone()
+    }
+
+    /// Completes a promise, or makes one that is completed.
+    pub fn complete(&self, promise: PromiseId, value: &[u8]) {
+        self.promises.lock().insert(promise, Some(value.to_vec()));
+    }
+
     /// Begins an attempt on what is durable.
     pub fn attempt(self: &Arc<Self>) -> Arc<Attempt> {
         let history = self.history();
@@ -117,6 +132,8 @@ impl MemoryJournal {
             journal: self.clone(),
             seal: Arc::new(Plain),
             clock: Arc::new(Noon),
+            promises: self.clone(),
+            wait_hold: Duration::ZERO,
         })
     }
 }
@@ -141,6 +158,14 @@ impl AppendJournal for MemoryJournal {
                 return Err(AppendError::Fenced);
             }
             entries.extend(append.bodies);
+            let mut promises = self.promises.lock();
+            append
+                .promises
+                .into_iter()
+                .for_each(|promise| drop(promises.insert(promise, None)));
+            let completed = append.completions.into_iter().map(|it| (it.promise, Some(it.value)));
+            promises.extend(completed);
+            *self.suspension.lock() = append.suspension;
             Ok(())
         })
     }
@@ -148,4 +173,30 @@ impl AppendJournal for MemoryJournal {
     fn append_lazily(&self, append: Append) {
         self.entries.lock().extend(append.bodies);
     }
+}
+
+/// No instance is kept: every wait that is not over suspends.
+impl Promises for MemoryJournal {
+    fn look(&self, promise: PromiseId) -> Answer<'_, Result<PromiseState, Fault>> {
+        let state = match self.promises.lock().get(&promise) {
+            None => PromiseState::Unknown,
+            Some(None) => PromiseState::Open,
+            Some(Some(value)) => PromiseState::Completed(value.clone().into()),
+        };
+        Box::pin(std::future::ready(Ok(state)))
+    }
+
+    fn changed(&self, _: Option<PromiseId>) -> Answer<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn hold(&self) -> Option<Hold> {
+        None
+    }
+
+    fn is_stopping(&self) -> bool {
+        false
+    }
+
+    fn announce(&self, _: &[PromiseId], _: bool) {}
 }

@@ -7,6 +7,7 @@ use host_journal::{AppendError, ArgumentHash, CommandKind, HostStatement, Payloa
 use host_types::{Fault, Position};
 
 use crate::Recorder;
+use crate::attempt::UnwrittenMark;
 
 const TARGET: &str = "nexus:sql/sql.transaction";
 
@@ -24,8 +25,8 @@ pub struct Transaction {
     recorder: Recorder,
     position: Position,
     arguments: ArgumentHash,
-    /// How many messages were unwritten when it began: those after them are its own, and go with its commit alone.
-    messages_before: usize,
+    /// What was unwritten when it began: what came after is its own, and goes with its commit alone.
+    before: UnwrittenMark,
 }
 
 impl Recorder {
@@ -46,13 +47,13 @@ impl Recorder {
             }
             Ok(Step::Perform(position) | Step::InDoubt(position)) => {
                 state.machine.open_transaction(&position);
-                let messages_before = state.unwritten.messages.len();
+                let before = state.unwritten.mark();
                 drop(state);
                 Ok(TransactionStep::Perform(Transaction {
                     recorder: self.clone(),
                     position,
                     arguments,
-                    messages_before,
+                    before,
                 }))
             }
             Err(fault) => Err(state.fail(fault)),
@@ -125,7 +126,7 @@ impl Transaction {
         {
             let mut state = self.recorder.attempt.state.lock();
             state.machine.close_transaction();
-            state.unwritten.truncate_messages(self.messages_before);
+            state.unwritten.truncate(self.before);
         }
         self.note(record)
     }
@@ -134,7 +135,7 @@ impl Transaction {
     pub fn abandoned(self, fault: Fault) -> Fault {
         let mut state = self.recorder.attempt.state.lock();
         state.machine.abandon_transaction();
-        state.unwritten.truncate_messages(self.messages_before);
+        state.unwritten.truncate(self.before);
         state.fail(fault)
     }
 

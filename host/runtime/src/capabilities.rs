@@ -17,6 +17,7 @@ pub const PLATFORM: &[&str] = &[
     "nexus:crypto/tokens@0.1.0",
     "nexus:durable/derived@0.1.0",
     "nexus:durable/invocation@0.1.0",
+    "nexus:durable/promises@0.1.0",
     "nexus:durable/timer@0.1.0",
     "nexus:http/types@0.1.0",
     "nexus:link/providers@0.1.0",

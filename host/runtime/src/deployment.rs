@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use host_bindings::exports::nexus::http::handler as wit_handler;
 use host_bindings::nexus::http::types as wit_http;
@@ -61,6 +62,12 @@ impl Deployment {
             .components
             .get(component)
             .map_or(0, |component| component.limits.memory_limit_bytes)
+    }
+
+    /// How long an instance is kept while an invocation of the component waits.
+    pub fn wait_hold(&self, component: &ComponentId) -> Duration {
+        let granted = self.app.components.get(component);
+        Duration::from_millis(granted.map_or(0, |component| component.limits.wait_hold_ms))
     }
 
     /// What follows when an attempt of the component fails.

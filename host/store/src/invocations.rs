@@ -154,26 +154,30 @@ impl Store {
         Ok(Page { rows, next })
     }
 
-    /// Up to `limit` invocations that nobody owns and whose time has come, given to this node, the longest due first. Several
-    /// nodes that ask at once get different ones. What this node does not get to, its successor finds among its own.
-    pub async fn due(&self, limit: u32) -> Result<Vec<InvocationId>> {
-        let ids = sqlx::query_scalar(
+    /// Up to `limit` invocations that nobody owns and whose time has come, given to this node, the longest due first; whether each
+    /// was suspended. Several nodes that ask at once get different ones. What this node does not get to, its successor finds among
+    /// its own.
+    pub async fn due(&self, limit: u32) -> Result<Vec<(InvocationId, bool)>> {
+        let rows: Vec<(Uuid, bool)> = sqlx::query_as(
             "WITH due AS (
-                 SELECT id, due_at FROM host.invocation
+                 SELECT id, due_at, status = 'suspended' AS suspended FROM host.invocation
                  WHERE due_at <= clock_timestamp() AND node_id IS NULL
                      AND EXISTS (SELECT FROM host.node WHERE id = $1 AND gone_at IS NULL)
                  ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
              ), taken AS (
                  UPDATE host.invocation SET node_id = $1, status = 'running', due_at = NULL, updated_at = now()
                  FROM due WHERE invocation.id = due.id RETURNING invocation.id
+             ), forgotten AS (
+                 DELETE FROM host.promise_waiter WHERE invocation_id IN (SELECT id FROM due WHERE suspended)
              )
-             SELECT id FROM due JOIN taken USING (id) ORDER BY due.due_at, id",
+             SELECT id, suspended FROM due JOIN taken USING (id) ORDER BY due.due_at, id",
         )
         .bind(self.node().0)
         .bind(i64::from(limit))
         .fetch_all(self.pool())
         .await?;
-        Ok(ids.into_iter().map(InvocationId).collect())
+        let due = |(id, suspended)| (InvocationId(id), suspended);
+        Ok(rows.into_iter().map(due).collect())
     }
 
     /// The running invocations of this node whose time has come, in no order.

@@ -12,6 +12,8 @@ use crate::Store;
 const CLAIM: &str = "SELECT host.claim($1, $2, $3, $4, $5, $6)";
 const APPEND: &str = "SELECT host.append($1, $2, $3, $4, $5, $6)";
 const START: &str = "SELECT host.start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const CREATE_PROMISE: &str = "SELECT host.create_promise($1, $2, $3, $4)";
+const COMPLETE_PROMISE: &str = "SELECT host.complete_promise($1, $2, $3, $4)";
 const SEND: &str = "SELECT host.send($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 /// A `u64` of milliseconds as the database's bigint, which ends 292 million years later.
@@ -96,11 +98,25 @@ impl AppendJournal for Store {
                 ],
             )
         }));
+        statements.extend(append.promises.iter().map(|promise| {
+            let invocation = HostParameter::Uuid(Some(append.invocation.0));
+            self.statement(CREATE_PROMISE, [invocation, HostParameter::Uuid(Some(promise.0))])
+        }));
+        statements.extend(append.completions.iter().map(|completion| {
+            let promise = HostParameter::Uuid(Some(completion.promise.0));
+            let value = HostParameter::Bytes(Some(completion.value.clone()));
+            self.statement(COMPLETE_PROMISE, [promise, value])
+        }));
         statements
     }
 
     fn append(&self, append: Append) -> Pin<Box<dyn Future<Output = Result<(), AppendError>> + Send + '_>> {
-        Box::pin(self.inner.writer.append(append))
+        // A completion may have to wait for another's transaction, and one that loses takes its batch with it.
+        if append.promises.is_empty() && append.completions.is_empty() && append.suspension.is_none() {
+            Box::pin(self.inner.writer.append(append))
+        } else {
+            Box::pin(self.append_alone(append))
+        }
     }
 
     fn append_lazily(&self, append: Append) {

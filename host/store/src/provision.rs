@@ -65,7 +65,8 @@ impl Store {
                 END IF;
             END $$;
             GRANT USAGE ON SCHEMA host TO {runtime};
-            GRANT EXECUTE ON FUNCTION host.append, host.start, host.send, host.claim TO {runtime};
+            GRANT EXECUTE ON FUNCTION host.append, host.start, host.send, host.claim,
+                host.create_promise, host.complete_promise TO {runtime};
         "
             ),
         )

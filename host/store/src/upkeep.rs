@@ -30,11 +30,32 @@ impl Store {
                 None => break,
             }
         }
-        sqlx::query("SELECT host.forget_stragglers(now() - $1::bigint * interval '1 millisecond')")
-            .bind(crate::journal::bigint(retention_ms))
-            .execute(self.pool())
-            .await?;
+        let stragglers: i64 =
+            sqlx::query_scalar("SELECT host.forget_stragglers(now() - $1::bigint * interval '1 millisecond')")
+                .bind(crate::journal::bigint(retention_ms))
+                .fetch_one(self.pool())
+                .await?;
+        if stragglers > 0 || !dropped.is_empty() {
+            self.forget_promises().await?;
+        }
         Ok(dropped)
+    }
+
+    /// Forgets the promises of invocations that are forgotten, and the waits of those that were ended while they waited.
+    async fn forget_promises(&self) -> Result<()> {
+        sqlx::query(
+            "DELETE FROM host.promise
+                 WHERE NOT EXISTS (SELECT FROM host.invocation WHERE id = promise.invocation_id)",
+        )
+        .execute(self.pool())
+        .await?;
+        sqlx::query(
+            "DELETE FROM host.promise_waiter WHERE NOT EXISTS (SELECT FROM host.invocation
+                 WHERE id = promise_waiter.invocation_id AND status IN ('suspended', 'paused'))",
+        )
+        .execute(self.pool())
+        .await?;
+        Ok(())
     }
 
     /// Forgets keys that are past their time. Returns how many.

@@ -51,6 +51,9 @@ pub enum Fault {
     /// No connection, instance or slot came free in time.
     #[error("{0}")]
     Overloaded(String),
+    /// Not a failure: the invocation waits, durably, and its instances are given up.
+    #[error("the invocation is suspended")]
+    Suspended,
 }
 
 impl Fault {
@@ -63,7 +66,8 @@ impl Fault {
             | Self::RepeatTransaction(_)
             | Self::KeyTaken
             | Self::Transient(_)
-            | Self::Overloaded(_) => Blame::Host,
+            | Self::Overloaded(_)
+            | Self::Suspended => Blame::Host,
         }
     }
 

@@ -58,6 +58,11 @@ uuid_id!(
     "an invocation id (a UUID)"
 );
 uuid_id!(
+    /// A value that somebody else will bring. Derived from a secret seed: whoever knows it may complete it, and wait for it.
+    PromiseId,
+    "a promise id (a UUID)"
+);
+uuid_id!(
     /// One running host.
     NodeId,
     "a node id (a UUID)"

@@ -12,6 +12,6 @@ pub use client::{HttpCall, HttpOutcome, IdempotencyKey, InvocationClient};
 pub use clock::{Clock, SystemClock};
 pub use fault::{Blame, Fault};
 pub use http::{Claims, HttpRequest, HttpResponse, Identity};
-pub use ids::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, ParseIdError};
+pub use ids::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, ParseIdError, PromiseId};
 pub use position::{Position, Scope};
 pub use rng::{Rng, SystemRng};

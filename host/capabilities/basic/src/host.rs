@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use host_bindings::nexus::crypto::{passwords, tokens};
-use host_bindings::nexus::durable::{derived, invocation, timer};
+use host_bindings::nexus::durable::{derived, invocation, promises, timer};
 use host_bindings::nexus::link::providers;
 use host_bindings::nexus::log::log;
 use host_bindings::wasi::config::store;
 use host_journal::Payload;
+use host_recorder::{Completed, Waited};
 use host_types::Fault;
 use minicbor::{Decode, Encode};
 
@@ -25,6 +26,10 @@ impl invocation::Host for BasicView<'_> {
 
     fn now_ms(&mut self) -> wasmtime::Result<u64> {
         Ok(self.0.recorder.now_ms()?)
+    }
+
+    async fn sleep(&mut self, duration_ms: u64) -> wasmtime::Result<()> {
+        Ok(self.0.recorder.sleep(duration_ms).await?)
     }
 }
 
@@ -47,6 +52,39 @@ impl derived::Host for BasicView<'_> {
 impl timer::Host for BasicView<'_> {
     fn schedule(&mut self, name: String, argument: Vec<u8>, delay_ms: u64) -> wasmtime::Result<String> {
         Ok(self.0.recorder.schedule(name, argument, delay_ms)?.to_string())
+    }
+}
+
+impl promises::Host for BasicView<'_> {
+    async fn create(&mut self) -> wasmtime::Result<String> {
+        Ok(self.0.recorder.create_promise()?.to_string())
+    }
+
+    async fn complete(&mut self, id: String, value: Vec<u8>) -> wasmtime::Result<promises::Completion> {
+        // What is no id names no promise.
+        let Ok(promise) = id.parse() else {
+            return Ok(promises::Completion::NotFound);
+        };
+        Ok(match self.0.recorder.complete_promise(promise, &value).await? {
+            Completed::Now => promises::Completion::Completed,
+            Completed::Before => promises::Completion::AlreadyCompleted,
+            Completed::Unknown => promises::Completion::NotFound,
+        })
+    }
+
+    async fn wait(
+        &mut self,
+        id: String,
+        timeout_ms: Option<u64>,
+    ) -> wasmtime::Result<Result<Vec<u8>, promises::WaitError>> {
+        let Ok(promise) = id.parse() else {
+            return Ok(Err(promises::WaitError::NotFound));
+        };
+        Ok(match self.0.recorder.wait_for(promise, timeout_ms).await? {
+            Waited::Value(value) => Ok(value),
+            Waited::TimedOut => Err(promises::WaitError::TimedOut),
+            Waited::Unknown => Err(promises::WaitError::NotFound),
+        })
     }
 }
 

@@ -382,7 +382,7 @@ fn fences_do_not_disturb_a_replay() {
         text: "boom".into(),
         trap: true,
     };
-    let node = host_types::NodeId::new(1, [0; 10]);
+    let node = NodeId::new(1, [0; 10]);
     entries.push(Entry {
         index: 2,
         body: Body::Fence {
@@ -396,4 +396,48 @@ fn fences_do_not_disturb_a_replay() {
     assert_eq!(second.world, 0);
     second.observe("b").unwrap();
     assert_eq!(second.machine.pending()[0].index, 3);
+}
+
+#[test]
+fn a_wait_leaves_nothing_until_its_answer_or_its_suspension() {
+    let node = NodeId::new(1, [4; 10]);
+    let mut first = Guest::new(Machine::start(header()));
+    let until = first.hash("until noon");
+    let wait = |guest: &mut Guest| {
+        guest
+            .machine
+            .command(&Scope::root(), CommandKind::Wait, "sleep", until)
+            .unwrap()
+    };
+    let Step::Perform(position) = wait(&mut first) else {
+        panic!("nothing is recorded")
+    };
+    assert_eq!(first.machine.pending().len(), 1, "the start alone");
+    first.machine.suspend(&position, "sleep", until, node).unwrap();
+    assert_eq!(first.machine.pending().len(), 2, "the start and the wait");
+
+    // Woken for nothing: it waits on, and the append that says so has an entry to be fenced by.
+    let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
+    assert_eq!(wait(&mut second), Step::Perform(position.clone()));
+    second.machine.suspend(&position, "sleep", until, node).unwrap();
+    let reason = FenceReason::Suspend;
+    let pending: Vec<_> = second.machine.pending().iter().map(|entry| &entry.body).collect();
+    assert_eq!(
+        pending,
+        [&Body::Fence {
+            attempt: 0,
+            node,
+            reason
+        }]
+    );
+
+    let mut third = Guest::new(Machine::replay(history(&second)).unwrap());
+    third
+        .ask(&Scope::root(), CommandKind::Wait, "sleep", "until noon")
+        .unwrap();
+    let mut fourth = Guest::new(Machine::replay(history(&third)).unwrap());
+    let told = fourth
+        .ask(&Scope::root(), CommandKind::Wait, "sleep", "until noon")
+        .unwrap();
+    assert_eq!((told, fourth.world), (Payload::from(format!("answer {position}")), 0));
 }

@@ -183,6 +183,7 @@ fn read_limits(table: &mut Section<'_, '_>, report: &mut Report<'_>) -> Limits {
         ),
         time_limit_ms: table.integer("time_limit_ms", 1..=10 * MINUTE_MS, default.time_limit_ms, report),
         request_timeout_ms: table.integer("request_timeout_ms", 1..=HOUR_MS, default.request_timeout_ms, report),
+        wait_hold_ms: table.integer("wait_hold_ms", 0..=MINUTE_MS, default.wait_hold_ms, report),
         body_limit_bytes: table.integer(
             "body_limit_bytes",
             KIB..=Limits::MAX_BODY_BYTES,

@@ -180,7 +180,7 @@ async fn a_message_is_a_new_invocation_in_its_senders_commit() {
     assert_eq!(store.due(10).await.unwrap(), []);
     execute(&mut session, "COMMIT").await.unwrap();
 
-    assert_eq!(store.due(10).await.unwrap(), [sent]);
+    assert_eq!(store.due(10).await.unwrap(), [(sent, false)]);
     let loaded = store.load(sent).await.unwrap().unwrap();
     assert_eq!((loaded.row.parent, loaded.row.node), (Some(sender), Some(store.node())));
     assert_eq!(loaded.entries, [started(0)]);

@@ -168,7 +168,8 @@ async fn a_retry_waits_for_its_time_and_goes_to_one_node() {
     assert_eq!(store.next_due().await.unwrap(), Some(0));
 
     let (one, two) = tokio::join!(store.due(15), other.due(15));
-    let mut taken = [one.unwrap(), two.unwrap(), store.due(15).await.unwrap()].concat();
+    let taken = [one.unwrap(), two.unwrap(), store.due(15).await.unwrap()].concat();
+    let mut taken: Vec<_> = taken.into_iter().map(|(invocation, _)| invocation).collect();
     taken.sort();
     retried.sort();
     assert_eq!(taken, retried, "each once, and not the later one");

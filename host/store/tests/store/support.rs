@@ -184,15 +184,8 @@ pub(crate) fn first_append(store: &Store, invocation: InvocationId) -> Append {
 
 /// An append of one output.
 pub(crate) fn next_append(store: &Store, invocation: InvocationId, index: u32) -> Append {
-    Append {
-        invocation,
-        first_index: index,
-        bodies: vec![encode(&output(index), &*store.seal(invocation, None))],
-        start: None,
-        claim: None,
-        messages: Vec::new(),
-        status: None,
-    }
+    let bodies = vec![encode(&output(index), &*store.seal(invocation, None))];
+    Append::new(invocation, index, bodies)
 }
 
 /// An invocation that has begun.

@@ -151,6 +151,8 @@ impl Node {
             journal: self.journal.clone(),
             seal: Arc::new(Plain),
             clock: self.clock.clone(),
+            promises: Arc::new(host_recorder::test_support::MemoryJournal::default()),
+            wait_hold: std::time::Duration::ZERO,
         });
         BasicContext {
             component: ComponentId::from("account"),

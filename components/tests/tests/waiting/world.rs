@@ -1,0 +1,135 @@
+//! A module that waits, in a real host.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use component_tests::{Answer, Audit, Nexus, NexusOptions};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+/// Relative to the workspace.
+const MANIFEST: &str = "components/tests/waiting/spin.toml";
+
+/// How long a host that was started again may take to finish what the last one left.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct World {
+    pub(crate) nexus: Nexus,
+    pub(crate) audit: Audit,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl World {
+    /// With the manifest as it is: an instance is kept for five seconds.
+    pub(crate) async fn start() -> Result<Self> {
+        Self::start_application(Path::new(MANIFEST).to_path_buf(), None).await
+    }
+
+    /// No instance is kept: every wait suspends.
+    pub(crate) async fn start_without_patience() -> Result<Self> {
+        let folder = tempfile::TempDir::new()?;
+        let manifest = component_tests::workspace().join(MANIFEST);
+        let text = std::fs::read_to_string(&manifest)?;
+        let wasm = component_tests::guest("guest-waiter")?;
+        let text = text
+            .replace("request_timeout_ms", "wait_hold_ms = 0\nrequest_timeout_ms")
+            .replace("target/wasm32-wasip2/guest/guest_waiter.wasm", "guest_waiter.wasm");
+        ensure!(text.contains("wait_hold_ms = 0"), "the manifest has another shape");
+        std::fs::copy(wasm, folder.path().join("guest_waiter.wasm"))?;
+        let migrations = manifest.parent().context("a folder")?.join("migrations/waiter");
+        let copied = folder.path().join("migrations/waiter");
+        std::fs::create_dir_all(&copied)?;
+        for file in std::fs::read_dir(migrations)? {
+            let file = file?;
+            std::fs::copy(file.path(), copied.join(file.file_name()))?;
+        }
+        let manifest = folder.path().join("spin.toml");
+        std::fs::write(&manifest, text)?;
+        Self::start_application(manifest, Some(folder)).await
+    }
+
+    async fn start_application(manifest: PathBuf, folder: Option<tempfile::TempDir>) -> Result<Self> {
+        let nexus = Nexus::start_application(&manifest, NexusOptions::default()).await?;
+        let audit = Audit::open(nexus.database_url()).await?;
+        Ok(Self {
+            nexus,
+            audit,
+            _folder: folder,
+        })
+    }
+
+    /// What one request came to.
+    pub(crate) async fn ask(&self, path: &str, body: Value) -> Result<String> {
+        let answer = self.nexus.client().post(&format!("/waiter/{path}"), body).await?;
+        Ok(told(&answer))
+    }
+
+    /// Sends a request whose answer may take its time.
+    pub(crate) fn begin(&self, path: &str, body: Value) -> JoinHandle<Result<Answer>> {
+        let client = self.nexus.client().keyed(&key(path, &body));
+        let path = format!("/waiter/{path}");
+        tokio::spawn(async move { client.post(&path, body).await })
+    }
+
+    /// The same request again, until there is an answer.
+    pub(crate) async fn answered(&self, path: &str, body: &Value) -> Result<String> {
+        let client = self.nexus.client().keyed(&key(path, body));
+        let answer = client
+            .post_until_answered(&format!("/waiter/{path}"), body, PATIENCE)
+            .await?;
+        Ok(told(&answer))
+    }
+
+    /// The promise that was handed out under this name, once it was.
+    pub(crate) async fn promise(&self, ticket: &str) -> Result<String> {
+        let handed_out = format!("SELECT count(*) FROM waiter.ticket WHERE name = '{ticket}'");
+        self.audit.becomes(&handed_out, 1).await?;
+        let promises = format!("SELECT promise FROM waiter.ticket WHERE name = '{ticket}'");
+        self.audit.texts(&promises).await?.pop().context("a promise")
+    }
+
+    pub(crate) async fn complete(&self, promise: &str, value: &str) -> Result<String> {
+        self.ask("complete", json!({ "promise": promise, "value": value }))
+            .await
+    }
+
+    /// Waits until this many invocations are suspended, and nobody owns them.
+    pub(crate) async fn suspended(&self, count: i64) -> Result<()> {
+        let suspended = "SELECT count(*) FROM host.invocation WHERE status = 'suspended' AND node_id IS NULL";
+        self.audit.becomes(suspended, count).await
+    }
+
+    /// What was noted under a name, in the order of the alphabet.
+    pub(crate) async fn notes(&self, ticket: &str) -> Result<Vec<String>> {
+        let notes = format!("SELECT what FROM waiter.note WHERE ticket = '{ticket}' ORDER BY what");
+        self.audit.texts(&notes).await
+    }
+
+    pub(crate) async fn restart(&mut self, further: &[(&str, String)]) -> Result<()> {
+        let environment = further.iter();
+        let environment = environment.map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let options = NexusOptions {
+            environment: environment.collect(),
+        };
+        self.nexus.restart(options).await
+    }
+
+    /// Nothing is left of any wait.
+    pub(crate) async fn nothing_is_left(&self) -> Result<()> {
+        let open = "SELECT count(*) FROM host.invocation WHERE status <> 'completed'";
+        self.audit.becomes(open, 0).await?;
+        let left = "SELECT (SELECT count(*) FROM host.promise_waiter) + (SELECT count(*) FROM host.wakeup)";
+        self.audit.becomes(left, 0).await
+    }
+}
+
+#[track_caller]
+pub(crate) fn told(answer: &Answer) -> String {
+    answer.data(200)["told"].as_str().unwrap_or_default().to_owned()
+}
+
+/// What a request of this ticket is known by.
+fn key(path: &str, body: &Value) -> String {
+    format!("{path}-{}", body["ticket"].as_str().unwrap_or_default())
+}

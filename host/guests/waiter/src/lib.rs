@@ -1,0 +1,231 @@
+//! Sleeps, and waits for promises that somebody else completes. Every step of an invocation leaves a row, so that a test can count how
+//! often it happened.
+
+#[allow(
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    unused_qualifications,
+    dead_code,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
+mod bindings {
+    sdk::wit_bindgen::generate!({
+        world: "test:waiter/waiter@0.1.0",
+        path: ["../../../wit", "wit"],
+        runtime_path: "::sdk::wit_bindgen::rt",
+        generate_all,
+        additional_derives: [PartialEq],
+        with: {
+            "nexus:sql/sql@0.1.0": ::sdk::bindings::nexus::sql::sql,
+            "nexus:durable/invocation@0.1.0": ::sdk::bindings::nexus::durable::invocation,
+            "nexus:durable/promises@0.1.0": ::sdk::bindings::nexus::durable::promises,
+            "nexus:durable/derived@0.1.0": ::sdk::bindings::nexus::durable::derived,
+            "nexus:log/log@0.1.0": ::sdk::bindings::nexus::log::log,
+            "nexus:http/types@0.1.0": ::sdk::bindings::nexus::http::types,
+            "wasi:config/store@0.2.0-rc.1": ::sdk::bindings::wasi::config::store,
+        },
+    });
+}
+
+use std::time::Duration;
+
+use bindings::exports::nexus::http::handler;
+use sdk::http::{Error, Request, Response, Router};
+use sdk::promise::{Completion, WaitError};
+use sdk::sql::{self, Transaction, params};
+use sdk::{Checks, Input, Promise, now, routes, sleep};
+use serde::{Deserialize, Serialize};
+
+const ROUTER: Router = Router::new(&routes![
+    POST "/waiter/sleep" => nap,
+    POST "/waiter/wait" => wait,
+    POST "/waiter/wait-for" => wait_for,
+    POST "/waiter/complete" => complete,
+    POST "/waiter/complete-own" => complete_own,
+    POST "/waiter/wait-in-transaction" => wait_in_transaction,
+]);
+
+struct Waiter;
+
+// Symbols of components have names that only wasm has: a native build has nobody who would call them.
+#[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "generated: the component's entry points")]
+mod entry {
+    use super::{Waiter, bindings};
+
+    bindings::export!(Waiter with_types_in bindings);
+}
+
+// Names the type, so that what it implements is not dead code where nothing is exported.
+const _: Option<Waiter> = None;
+
+impl handler::Guest for Waiter {
+    fn handle(request: handler::Request) -> handler::Response {
+        ROUTER.handle(request)
+    }
+}
+
+#[derive(Deserialize)]
+struct Nap {
+    ticket: String,
+    ms: u64,
+}
+
+#[derive(Deserialize)]
+struct Wait {
+    ticket: String,
+    timeout_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct WaitFor {
+    promise: String,
+    timeout_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Complete {
+    promise: String,
+    value: String,
+    #[serde(default)]
+    roll_back: bool,
+}
+
+#[derive(Deserialize)]
+struct Ticket {
+    ticket: String,
+}
+
+impl Input for Nap {
+    fn check(&self, _: &mut Checks) {}
+}
+
+impl Input for Wait {
+    fn check(&self, _: &mut Checks) {}
+}
+
+impl Input for WaitFor {
+    fn check(&self, _: &mut Checks) {}
+}
+
+impl Input for Complete {
+    fn check(&self, _: &mut Checks) {}
+}
+
+impl Input for Ticket {
+    fn check(&self, _: &mut Checks) {}
+}
+
+#[derive(Serialize)]
+struct Told {
+    told: String,
+}
+
+fn told(told: impl Into<String>) -> Result<Response, Error> {
+    Response::data(&Told { told: told.into() })
+}
+
+fn waited(outcome: Result<String, WaitError>) -> String {
+    match outcome {
+        Ok(value) => format!("value {value}"),
+        Err(WaitError::TimedOut) => "timed out".into(),
+        Err(WaitError::NotFound) => "not found".into(),
+    }
+}
+
+const fn completed(outcome: Completion) -> &'static str {
+    match outcome {
+        Completion::Completed => "completed",
+        Completion::AlreadyCompleted => "already completed",
+        Completion::NotFound => "not found",
+    }
+}
+
+fn note(ticket: &str, what: &str) -> Result<(), sql::Error> {
+    sql::transaction(|tx| note_in(tx, ticket, what))
+}
+
+fn note_in(tx: &Transaction, ticket: &str, what: &str) -> Result<(), sql::Error> {
+    tx.execute("INSERT INTO note (ticket, what) VALUES ($1, $2)", params![ticket, what])?;
+    Ok(())
+}
+
+/// Notes, sleeps, notes; tells how long it slept by its own clock.
+fn nap(request: &Request) -> Result<Response, Error> {
+    let Nap { ticket, ms } = request.json()?;
+    note(&ticket, "before")?;
+    let before = now();
+    sleep(Duration::from_millis(ms));
+    let slept_ms = now().as_ms() - before.as_ms();
+    note(&ticket, "after")?;
+    told(slept_ms.to_string())
+}
+
+/// Hands a promise out under a name, waits for it, and notes what came.
+fn wait(request: &Request) -> Result<Response, Error> {
+    let Wait { ticket, timeout_ms } = request.json()?;
+    let promise = sql::transaction(|tx| {
+        let promise = Promise::<String>::new();
+        tx.execute(
+            "INSERT INTO ticket (name, promise) VALUES ($1, $2)",
+            params![ticket, promise.id()],
+        )?;
+        note_in(tx, &ticket, "before")?;
+        Ok::<_, sql::Error>(promise)
+    })?;
+    let outcome = waited(promise.wait(timeout_ms.map(Duration::from_millis)));
+    note(&ticket, &outcome)?;
+    told(outcome)
+}
+
+/// Waits for somebody else's promise.
+fn wait_for(request: &Request) -> Result<Response, Error> {
+    let WaitFor { promise, timeout_ms } = request.json()?;
+    let outcome = Promise::<String>::with_id(promise).wait(timeout_ms.map(Duration::from_millis));
+    told(waited(outcome))
+}
+
+/// Completes a promise and notes it in one transaction, which may be rolled back.
+fn complete(request: &Request) -> Result<Response, Error> {
+    let Complete {
+        promise,
+        value,
+        roll_back,
+    } = request.json()?;
+    let mut outcome = Completion::NotFound;
+    let committed = sql::transaction(|tx| {
+        outcome = Promise::with_id(&*promise).complete(&value);
+        note_in(tx, &promise, completed(outcome))?;
+        if roll_back { Err(sql::Error::Poisoned) } else { Ok(()) }
+    });
+    match committed {
+        Ok(()) => told(completed(outcome)),
+        Err(_) if roll_back => told("rolled back"),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A promise that is completed before anything of it is written, and by nobody else: twice, and then waited for.
+fn complete_own(request: &Request) -> Result<Response, Error> {
+    let Ticket { ticket } = request.json()?;
+    let promise = Promise::<String>::new();
+    let first = promise.complete(&"own".into());
+    let second = promise.complete(&"again".into());
+    let outcome = waited(promise.wait(None));
+    note(&ticket, &outcome)?;
+    told(format!("{}, {}, {outcome}", completed(first), completed(second)))
+}
+
+/// May not be: nothing waits while a transaction is open.
+fn wait_in_transaction(request: &Request) -> Result<Response, Error> {
+    let Ticket { ticket } = request.json()?;
+    sql::transaction(|tx| {
+        note_in(tx, &ticket, "within")?;
+        sleep(Duration::from_millis(1));
+        Ok::<_, sql::Error>(())
+    })?;
+    told("slept")
+}

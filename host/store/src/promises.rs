@@ -1,0 +1,133 @@
+//! Promises, and the appends that touch them: each in a commit of its own, since it may have to wait for another's.
+
+use host_journal::{Append, AppendError, AppendJournal, HostParameter, HostStatement, Seal};
+use host_types::{InvocationId, PromiseId};
+use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::query::Query;
+
+use crate::error::append_error_from;
+use crate::journal::bigint;
+use crate::{Error, Result, Store};
+
+const SUSPEND: &str = "SELECT host.suspend($1, $2, $3, $4, $5)";
+
+/// A promise as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPromise {
+    /// What it was completed with, if it was.
+    pub value: Option<Vec<u8>>,
+}
+
+impl Store {
+    /// A promise, if there is one of that id.
+    pub async fn promise(&self, promise: PromiseId) -> Result<Option<StoredPromise>> {
+        let sealed: Option<Option<Vec<u8>>> = sqlx::query_scalar("SELECT value FROM host.promise WHERE id = $1")
+            .bind(promise.0)
+            .fetch_optional(self.pool())
+            .await?;
+        let Some(sealed) = sealed else { return Ok(None) };
+        let Some(sealed) = sealed else {
+            return Ok(Some(StoredPromise { value: None }));
+        };
+        let seal = self.invocation_seal(InvocationId(promise.0), None);
+        let opened = match seal.open(0, &sealed) {
+            Err(_) if seal.lacked_key() => {
+                // Perhaps another node sealed it with a key that is newer than what is loaded here.
+                self.inner.keys.load(&mut *self.pool().acquire().await?).await?;
+                seal.open(0, &sealed)
+            }
+            opened => opened,
+        };
+        let value = opened.map_err(|error| Error::Row(format!("promise {promise}: {error}")))?;
+        Ok(Some(StoredPromise { value: Some(value) }))
+    }
+
+    /// Completes a promise in a commit of its own, for somebody who is no invocation. False: it was completed before.
+    pub async fn complete_promise(&self, promise: PromiseId, value: &[u8]) -> Result<bool> {
+        const SERIALIZATION_FAILURE: &str = "40001";
+        let node = &self.inner.node;
+        let sealed = self.invocation_seal(InvocationId(promise.0), None).seal(0, value);
+        let completed = sqlx::query("SELECT host.complete_promise($1, $2, $3, $4)")
+            .bind(node.id.0)
+            .bind(&node.token[..])
+            .bind(promise.0)
+            .bind(sealed)
+            .execute(self.pool())
+            .await;
+        match completed {
+            Ok(_) => Ok(true),
+            Err(error) if sqlstate(&error).as_deref() == Some(SERIALIZATION_FAILURE) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Up to `limit` suspended invocations that a completed promise woke, given to this node.
+    pub async fn woken(&self, limit: u32) -> Result<Vec<InvocationId>> {
+        let ids = sqlx::query_scalar(
+            "WITH woken AS (
+                 DELETE FROM host.wakeup WHERE number IN (
+                     SELECT number FROM host.wakeup
+                     WHERE EXISTS (SELECT FROM host.node WHERE id = $1 AND gone_at IS NULL)
+                     ORDER BY number LIMIT $2 FOR UPDATE SKIP LOCKED
+                 ) RETURNING invocation_id
+             ), taken AS (
+                 UPDATE host.invocation SET node_id = $1, status = 'running', due_at = NULL, updated_at = now()
+                 WHERE id IN (SELECT invocation_id FROM woken) AND status = 'suspended'
+                 RETURNING id
+             ), forgotten AS (
+                 DELETE FROM host.promise_waiter WHERE invocation_id IN (SELECT id FROM taken)
+             )
+             SELECT id FROM taken",
+        )
+        .bind(self.node().0)
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await?;
+        Ok(ids.into_iter().map(InvocationId).collect())
+    }
+
+    /// Writes an append that makes, completes or waits for promises.
+    pub(crate) async fn append_alone(&self, append: Append) -> Result<(), AppendError> {
+        let mut transaction = self.pool().begin().await.map_err(|error| append_error_from(&error))?;
+        let claim = append.claim.as_ref();
+        let claim = claim.map(|claim| self.claim_statement(append.invocation, claim));
+        for statement in claim.into_iter().chain(self.append_statements(&append)) {
+            let executed = bind(&statement).execute(&mut *transaction).await;
+            executed.map_err(|error| append_error_from(&error))?;
+        }
+        if let Some(suspension) = &append.suspension {
+            let node = &self.inner.node;
+            let promises: Vec<_> = suspension.promises.iter().map(|promise| promise.0).collect();
+            sqlx::query(SUSPEND)
+                .bind(node.id.0)
+                .bind(&node.token[..])
+                .bind(append.invocation.0)
+                .bind(promises)
+                .bind(suspension.due_ms.map(bigint))
+                .execute(&mut *transaction)
+                .await
+                .map_err(|error| append_error_from(&error))?;
+        }
+        transaction.commit().await.map_err(|error| append_error_from(&error))
+    }
+}
+
+fn bind(statement: &HostStatement) -> Query<'static, Postgres, PgArguments> {
+    let query = sqlx::query(statement.sql);
+    statement
+        .parameters
+        .iter()
+        .fold(query, |query, parameter| match parameter {
+            HostParameter::Uuid(value) => query.bind(*value),
+            HostParameter::Bytes(value) => query.bind(value.clone()),
+            HostParameter::BytesArray(value) => query.bind(value.clone()),
+            HostParameter::Integer(value) => query.bind(*value),
+            HostParameter::BigInt(value) => query.bind(*value),
+            HostParameter::Text(value) => query.bind(value.clone()),
+        })
+}
+
+fn sqlstate(error: &sqlx::Error) -> Option<String> {
+    let code = error.as_database_error().and_then(|answer| answer.code());
+    code.map(|code| code.into_owned())
+}
