@@ -125,7 +125,7 @@ async fn run(inner: &Arc<Inner>, call: HttpCall, claim: Option<Claim>) -> HttpOu
         }
         Ok(Some(Ended::Failed(_))) => HttpOutcome::Failed { invocation },
         Ok(Some(Ended::Open)) => elsewhere(inner, invocation, wait).await.unwrap_or(pending),
-        Ok(Some(Ended::Output(Output::Scheduled(_))) | None) => HttpOutcome::Failed { invocation },
+        Ok(Some(Ended::Output(Output::Scheduled(_) | Output::Sent(_))) | None) => HttpOutcome::Failed { invocation },
         Err(_) if caller.progress.is_durable() => pending,
         Err(_) => HttpOutcome::Overloaded { retry_after_s: 1 },
     }

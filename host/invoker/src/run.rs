@@ -26,6 +26,9 @@ pub(crate) enum Output {
     /// None: it succeeded. Some: a final error.
     #[n(1)]
     Scheduled(#[n(0)] Option<String>),
+    /// What a function that was sent to returned, encoded: an error of its WIT is a result.
+    #[n(2)]
+    Sent(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
 }
 
 /// How a run ended.
@@ -307,7 +310,21 @@ async fn call(deployment: &Arc<Deployment>, attempt: &Arc<Attempt>, header: &Hea
                 .await?;
             Ok(Output::Scheduled(result.err()))
         }
-        other => Err(Fault::Guest(format!("nothing answers {other}"))),
+        exported => {
+            let (interface, function) = exported
+                .rsplit_once('.')
+                .ok_or_else(|| Fault::Guest(format!("nothing answers {exported}")))?;
+            deployment
+                .call_sent(
+                    attempt.recorder(),
+                    &header.component,
+                    interface,
+                    function,
+                    &header.input,
+                )
+                .await
+                .map(Output::Sent)
+        }
     }
 }
 

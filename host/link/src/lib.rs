@@ -7,6 +7,7 @@ mod error;
 mod json;
 mod schema;
 mod signature;
+mod variant;
 
 pub use call::{Handler, HandlerFuture, call_export, define_import};
 pub use codec::{Value, decode, decode_params, decode_result, encode, encode_params, encode_result};
@@ -14,3 +15,4 @@ pub use error::Error;
 pub use json::to_json;
 pub use schema::Schema;
 pub use signature::Signature;
+pub use variant::{split_delay, text_result};

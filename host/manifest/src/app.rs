@@ -229,17 +229,15 @@ impl App {
 }
 
 impl Component {
-    /// Who answers this import of the component; none when the manifest does not say.
+    /// Who answers this import of the component; none when the manifest does not say. Who answers an interface answers its variants.
     pub fn answer(&self, import: &InterfaceName) -> Option<Answer<'_>> {
+        let (base, _) = import.delivery();
+        let covers = |interface: &InterfaceName| interface.covers(import) || interface.covers(&base);
         let dependency = self
             .dependencies
             .iter()
-            .find(|dependency| dependency.interface.covers(import));
-        let listed = || {
-            self.providers
-                .iter()
-                .find(|providers| providers.interface.covers(import))
-        };
+            .find(|dependency| covers(&dependency.interface));
+        let listed = || self.providers.iter().find(|providers| covers(&providers.interface));
         match dependency {
             Some(Dependency { component, export, .. }) => Some(Answer::Component {
                 component,

@@ -68,6 +68,14 @@ impl InterfaceName {
         self.interface.as_deref()
     }
 
+    /// The same package and version with another interface.
+    pub(crate) fn with_interface(&self, interface: &str) -> Self {
+        Self {
+            interface: Some(interface.to_owned()),
+            ..self.clone()
+        }
+    }
+
     /// The version, when one is given.
     pub fn version(&self) -> Option<&Version> {
         self.version.as_ref()

@@ -5,6 +5,7 @@
 //! exports) is checked afterwards by [`App::check_links`]. Whether the files named as sources exist is for the caller to find out.
 
 mod app;
+mod delivery;
 mod document;
 mod error;
 mod interface;
@@ -19,6 +20,7 @@ mod variable;
 pub use app::{
     Answer, App, Build, Component, Dependency, IdentityRule, Limits, Providers, RetryPolicy, Route, SensitiveRoute,
 };
+pub use delivery::Delivery;
 pub use error::{Error, Errors, Location, Problem};
 pub use host_types::ComponentId;
 pub use interface::{InterfaceName, InvalidInterfaceName};

@@ -159,12 +159,11 @@ impl Links<'_> {
     }
 
     fn check_answer(&self, component: &Component, import: &InterfaceName, broken: &mut impl FnMut(Location, Error)) {
+        let (base, _) = import.delivery();
         let (wanted, answerers) = match component.answer(import) {
-            None => return broken(component.at, self.unresolved(component, import)),
-            Some(Answer::Component { component, export }) => {
-                (export.unwrap_or(import), std::slice::from_ref(component))
-            }
-            Some(Answer::Providers(components)) => (import, components),
+            None => return broken(component.at, self.unresolved(component, &base)),
+            Some(Answer::Component { component, export }) => (export.unwrap_or(&base), std::slice::from_ref(component)),
+            Some(Answer::Providers(components)) => (&base, components),
         };
         for answerer in answerers {
             // One that is not compiled is reported as that.
@@ -220,7 +219,7 @@ fn line_of(component: &Component, import: &InterfaceName) -> Location {
     let providers = component.providers.iter().map(|line| (&line.interface, line.at));
     let mut lines = dependencies.chain(providers);
     lines
-        .find(|(interface, _)| interface.covers(import))
+        .find(|(interface, _)| interface.covers(import) || interface.covers(&import.delivery().0))
         .map_or(component.at, |(_, at)| at)
 }
 

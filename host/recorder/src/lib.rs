@@ -2,6 +2,7 @@
 
 mod attempt;
 pub mod crash;
+mod messages;
 mod recorder;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;
@@ -9,6 +10,7 @@ mod transaction;
 mod waiting;
 
 pub use attempt::{Attempt, AttemptOptions, Unwritten};
-pub use recorder::{CallStep, Entered, ExternalEffect, ExternalStep, Recorder, SCHEDULED_FUNCTION, ScheduledInput};
+pub use messages::{Outgoing, SCHEDULED_FUNCTION, ScheduledInput};
+pub use recorder::{CallStep, Entered, ExternalEffect, ExternalStep, Recorder};
 pub use transaction::{Transaction, TransactionStep};
 pub use waiting::{Answer, Completed, Hold, MAX_PROMISE_BYTES, PromiseState, Promises, Waited, promise_seal};

@@ -4,30 +4,11 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use host_journal::{
-    ArgumentHash, CommandKind, Header, MAX_ENTRY_BYTES, MAX_INVOCATION_BYTES, Message, Payload, Seed, Start, Step,
-};
+use host_journal::{ArgumentHash, CommandKind, Payload, Step};
 use host_types::{Fault, InvocationId, Position, Scope};
-use minicbor::{Decode, Encode};
 use uuid::Uuid;
 
 use crate::Attempt;
-use crate::attempt::started;
-
-/// The function a scheduled invocation calls.
-pub const SCHEDULED_FUNCTION: &str = "nexus:durable/scheduled.run";
-
-/// The input of an invocation begun by `nexus:durable/timer.schedule`.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct ScheduledInput {
-    /// First argument of `scheduled.run`.
-    #[n(0)]
-    pub name: String,
-    /// Second argument.
-    #[cbor(n(1), with = "minicbor::bytes")]
-    pub argument: Vec<u8>,
-}
 
 /// One instance's access to the record. Cheap to clone.
 #[derive(Clone)]
@@ -234,78 +215,6 @@ impl Recorder {
             })),
         }
     }
-
-    /// A new invocation of this component's `scheduled.run`, begun `delay_ms` after now, once this one's effects are durable.
-    pub fn schedule(&self, name: String, argument: Vec<u8>, delay_ms: u64) -> Result<InvocationId, Fault> {
-        const TARGET: &str = "nexus:durable/timer.schedule";
-        let size = name.len() + argument.len();
-        if size > MAX_ENTRY_BYTES {
-            let text =
-                format!("a message of {size} bytes: one holds at most {MAX_ENTRY_BYTES}; send a reference instead");
-            return Err(self.attempt.fail(Fault::LimitExceeded(text)));
-        }
-        let input = encode_scheduled(ScheduledInput { name, argument });
-        let arguments = [&delay_ms.to_be_bytes(), input.as_ref()].concat();
-        match self.step(CommandKind::Message, TARGET, &arguments)? {
-            (Step::Recorded(answer), _) => {
-                let id = answer.as_ref().try_into().map(Uuid::from_bytes);
-                id.map(InvocationId)
-                    .map_err(|_| self.attempt.fail(Fault::Guest("a recorded id is malformed".into())))
-            }
-            (Step::Perform(position) | Step::InDoubt(position), arguments) => {
-                let now_ms = self.attempt.clock.unix_ms();
-                let mut state = self.attempt.state.lock();
-                let sender = state.machine.header();
-                let invocation = InvocationId(sender.seed.uuid(&position, now_ms));
-                let mut seed = [0; 32];
-                sender.seed.fill(&position, &mut seed);
-                let header = Header {
-                    component: sender.component.clone(),
-                    function: SCHEDULED_FUNCTION.into(),
-                    input,
-                    seed: Seed::new(seed),
-                    started_ms: now_ms.saturating_add(delay_ms),
-                    ..sender.clone()
-                };
-                let start = Start {
-                    component: header.component.clone(),
-                    function: header.function.clone(),
-                    deployment: header.deployment,
-                    erasure_salt: None,
-                    parent: Some(self.attempt.invocation),
-                };
-                let due_ms = header.started_ms;
-                let seal = self.attempt.journal.seal(invocation, None);
-                let started = started(header, &*seal);
-                // They wait in memory for the append that carries them.
-                let waiting = state.unwritten.message_bytes + started.len();
-                if waiting > MAX_INVOCATION_BYTES {
-                    let text =
-                        format!("messages of more than {MAX_INVOCATION_BYTES} bytes in one append: commit in between");
-                    return Err(state.fail(Fault::LimitExceeded(text)));
-                }
-                state.unwritten.push(Message {
-                    invocation,
-                    started,
-                    start,
-                    due_ms,
-                });
-                let answer = Bytes::copy_from_slice(invocation.0.as_bytes());
-                let noted = state
-                    .machine
-                    .complete(&position, CommandKind::Message, TARGET, arguments, answer);
-                noted.map_err(|fault| state.fail(fault))?;
-                Ok(invocation)
-            }
-        }
-    }
-}
-
-fn encode_scheduled(input: ScheduledInput) -> Payload {
-    // Two plain fields into a vector: there is nothing that could fail.
-    minicbor::to_vec(input)
-        .expect("a scheduled input has an encoding")
-        .into()
 }
 
 impl Entered {

@@ -144,6 +144,19 @@ impl Deployment {
         called.map_err(|error| fault(&error, &store.data().limits))
     }
 
+    /// Calls what a component exports to others, for an invocation that begins with it.
+    pub async fn call_sent(
+        self: &Arc<Self>,
+        recorder: Recorder,
+        component: &ComponentId,
+        interface: &str,
+        function: &str,
+        params: &[u8],
+    ) -> Result<Vec<u8>, Fault> {
+        let called = self.call_export(recorder, component, interface, function, params);
+        self.pace.keep(called).await
+    }
+
     /// Calls what a component exports to others. Parameters and result are encoded.
     pub(crate) async fn call_export(
         self: &Arc<Self>,

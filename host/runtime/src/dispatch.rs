@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use host_engine::Engine;
 use host_link::{Handler, Signature, define_import};
-use host_manifest::{Answer, Component as Granted, InterfaceName};
-use host_recorder::{CallStep, Recorder};
+use host_manifest::{Answer, Component as Granted, Delivery, InterfaceName};
+use host_recorder::{CallStep, Outgoing, Recorder};
 use host_types::{ComponentId, Fault};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Component, Linker};
@@ -21,10 +21,11 @@ const MAX_DEPTH: usize = 32;
 
 /// Where the calls of one imported function go.
 struct Route {
-    /// Of the import; what the answering component exports.
+    /// What the answering component exports.
     interface: String,
     function: String,
     to: To,
+    delivery: Delivery,
 }
 
 enum To {
@@ -51,6 +52,8 @@ pub(crate) fn link(
             continue;
         }
         let name = InterfaceName::parse(&interface).map_err(|error| refused(error.to_string()))?;
+        let (meant, delivery) = name.delivery();
+        let meant = meant.to_string();
         let answer = granted.answer(&name).ok_or_else(|| {
             refused(format!(
                 "nothing answers its import {interface}: add a line to [component.{}.dependencies]",
@@ -66,16 +69,20 @@ pub(crate) fn link(
             let signature = Arc::new(signature);
             let (exported, to) = match answer {
                 Answer::Component { component, export } => {
-                    let exported = export.map_or_else(|| interface.clone(), ToString::to_string);
+                    let exported = export.map_or_else(|| meant.clone(), ToString::to_string);
                     (
                         exported,
                         To::Component(component.clone(), format!("{component}:{qualified}")),
                     )
                 }
-                Answer::Providers(components) if signature.has_target() => (
-                    interface.clone(),
-                    To::Provider(components.to_vec(), Arc::clone(&signature)),
-                ),
+                Answer::Providers(components) if signature.has_target() && delivery == Delivery::Call => {
+                    (meant.clone(), To::Provider(components.to_vec(), Arc::clone(&signature)))
+                }
+                Answer::Providers(_) if delivery != Delivery::Call => {
+                    return Err(refused(format!(
+                        "{qualified} is answered by providers, which are only called"
+                    )));
+                }
                 Answer::Providers(_) => {
                     return Err(refused(format!(
                         "{qualified} is answered by providers, but its first parameter is no `nexus:link/types.target` to choose one",
@@ -86,6 +93,7 @@ pub(crate) fn link(
                 interface: exported,
                 function: function.clone(),
                 to,
+                delivery,
             });
             let defined = define_import(&mut instance, &function, &signature, handler(route));
             defined.map_err(|error| refused(error.to_string()))?;
@@ -125,12 +133,13 @@ pub(crate) fn check(
         let Ok(name) = InterfaceName::parse(&interface) else {
             continue;
         };
+        let (meant, delivery) = name.delivery();
         let (answering, exported) = match granted.answer(&name) {
             Some(Answer::Component { component, export }) => (
                 std::slice::from_ref(component),
-                export.map_or_else(|| interface.clone(), ToString::to_string),
+                export.map_or_else(|| meant.to_string(), ToString::to_string),
             ),
-            Some(Answer::Providers(components)) => (components, interface.clone()),
+            Some(Answer::Providers(components)) => (components, meant.to_string()),
             None => continue,
         };
         for (function, ty) in host_engine::imported_functions(engine, component, &interface) {
@@ -142,7 +151,7 @@ pub(crate) fn check(
                     .and_then(|callee| callee.export(&exported, &function));
                 match offered {
                     None => return Err(refused(format!("imports {qualified}, which {id} does not export"))),
-                    Some(offered) if offered.signature.hash() != wanted.hash() => {
+                    Some(offered) if !fits(delivery, &wanted, &offered.signature) => {
                         return Err(refused(format!(
                             "imports {qualified} in another shape than {id} exports it"
                         )));
@@ -153,6 +162,14 @@ pub(crate) fn check(
         }
     }
     Ok(())
+}
+
+fn fits(delivery: Delivery, wanted: &Signature, offered: &Signature) -> bool {
+    match delivery {
+        Delivery::Call => offered.hash() == wanted.hash(),
+        Delivery::Send => wanted.sends(offered),
+        Delivery::Schedule => wanted.schedules(offered),
+    }
 }
 
 fn is_platform(interface: &str) -> bool {
@@ -170,6 +187,7 @@ async fn call(
         interface,
         function,
         to,
+        delivery,
     } = route;
     let (callee, target) = match to {
         To::Component(component, target) => (component, std::borrow::Cow::Borrowed(target.as_str())),
@@ -189,6 +207,23 @@ async fn call(
             (component, format!("{component}:{interface}.{function}").into())
         }
     };
+    if *delivery != Delivery::Call {
+        let (delay_ms, params) = match delivery {
+            Delivery::Schedule => host_link::split_delay(&params).map_err(|error| Fault::Trap(error.to_string()))?,
+            Delivery::Call | Delivery::Send => (0, params),
+        };
+        let sent = recorder.send(
+            &target,
+            Outgoing {
+                component: callee.clone(),
+                function: format!("{interface}.{function}"),
+                input: params.into(),
+                memory_limit_bytes: deployment.memory_limit_bytes(callee),
+            },
+            delay_ms,
+        )?;
+        return Ok(host_link::text_result(&sent.to_string()));
+    }
     if recorder.depth() >= MAX_DEPTH {
         return Err(Fault::Guest(format!("{target} would be call {MAX_DEPTH} deep")));
     }

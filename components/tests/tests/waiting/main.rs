@@ -1,12 +1,13 @@
 //! Sleeping, and waiting for promises: in memory for a while, then as rows, over kills and restarts, and each step once.
 
+mod sending;
 mod world;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::world::{PATIENCE, World, told};
 

@@ -33,6 +33,8 @@ mod bindings {
 use std::time::Duration;
 
 use bindings::exports::nexus::http::handler;
+use bindings::exports::test::waiter::jobs;
+use bindings::test::waiter::{jobs_schedule, jobs_send};
 use sdk::http::{Error, Request, Response, Router};
 use sdk::promise::{Completion, WaitError};
 use sdk::sql::{self, Transaction, params};
@@ -46,6 +48,7 @@ const ROUTER: Router = Router::new(&routes![
     POST "/waiter/complete" => complete,
     POST "/waiter/complete-own" => complete_own,
     POST "/waiter/wait-in-transaction" => wait_in_transaction,
+    POST "/waiter/send" => send,
 ]);
 
 struct Waiter;
@@ -65,6 +68,16 @@ const _: Option<Waiter> = None;
 impl handler::Guest for Waiter {
     fn handle(request: handler::Request) -> handler::Response {
         ROUTER.handle(request)
+    }
+}
+
+impl jobs::Guest for Waiter {
+    fn note(ticket: String, what: String) -> Result<u32, String> {
+        if what == "refused" {
+            return Err("it is refused".into());
+        }
+        note(&ticket, &what).map_err(|error| error.to_string())?;
+        Ok(1)
     }
 }
 
@@ -116,6 +129,19 @@ impl Input for Complete {
 }
 
 impl Input for Ticket {
+    fn check(&self, _: &mut Checks) {}
+}
+
+#[derive(Deserialize)]
+struct Send {
+    ticket: String,
+    what: String,
+    delay_ms: Option<u64>,
+    #[serde(default)]
+    roll_back: bool,
+}
+
+impl Input for Send {
     fn check(&self, _: &mut Checks) {}
 }
 
@@ -228,4 +254,28 @@ fn wait_in_transaction(request: &Request) -> Result<Response, Error> {
         Ok::<_, sql::Error>(())
     })?;
     told("slept")
+}
+
+/// Sends to itself in a transaction that may be rolled back; tells the new invocation's id.
+fn send(request: &Request) -> Result<Response, Error> {
+    let Send {
+        ticket,
+        what,
+        delay_ms,
+        roll_back,
+    } = request.json()?;
+    let mut sent = String::new();
+    let committed = sql::transaction(|tx| {
+        note_in(tx, &ticket, "sent")?;
+        sent = match delay_ms {
+            Some(delay_ms) => jobs_schedule::note(delay_ms, &ticket, &what),
+            None => jobs_send::note(&ticket, &what),
+        };
+        if roll_back { Err(sql::Error::Poisoned) } else { Ok(()) }
+    });
+    match committed {
+        Ok(()) => told(sent),
+        Err(_) if roll_back => told("rolled back"),
+        Err(error) => Err(error.into()),
+    }
 }
