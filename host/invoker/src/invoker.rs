@@ -8,17 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use host_journal::RetryPolicy;
+use host_journal::{Header, RetryPolicy};
 use host_runtime::{Deployment, Runtime};
 use host_store::{Heartbeat, Store};
-use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, Rng};
+use host_types::{Clock, ComponentId, DeploymentNumber, Fault, HttpRequest, InvocationId, Rng};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::claims::Claims;
 use crate::lease::LeaseTerm;
-use crate::run::{Ended, Run};
+use crate::run::{Ended, HTTP_FUNCTION, Run};
 
 /// What an invoker needs.
 pub struct InvokerOptions {
@@ -199,8 +199,15 @@ impl Inner {
         turn.ok_or_else(|| Fault::Overloaded("too many requests are under way".into()))
     }
 
-    pub(crate) fn retry_policy(&self, component: &ComponentId) -> RetryPolicy {
-        self.current().retry_policy(component)
+    /// What follows when an attempt of this invocation fails: what the current deployment says of what it began with.
+    pub(crate) fn retry_policy(&self, header: &Header) -> RetryPolicy {
+        let deployment = self.current();
+        match (header.function.as_str(), minicbor::decode::<HttpRequest>(&header.input)) {
+            (HTTP_FUNCTION, Ok(request)) => {
+                deployment.retry_of_request(&header.component, &request.method, &request.path)
+            }
+            (function, _) => deployment.retry_of_function(&header.component, function),
+        }
     }
 
     /// The invocation's work, to be polled by whoever waits for it. `None` while this node has it already.

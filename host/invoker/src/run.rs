@@ -236,18 +236,22 @@ impl Run {
     }
 
     /// A failure after the first effect: another attempt, later, or a person. `None`: go on here.
-    async fn after_failure(&mut self, fault: &Fault, cause: Cause) -> Option<Ended> {
+    async fn after_failure(&mut self, fault: &Fault, mut cause: Cause) -> Option<Ended> {
         let mut failures = failures_in_a_row(&self.machine);
         failures.push(cause.clone());
-        let policy = self.inner.retry_policy(&self.machine.header().component);
-        let decision = if fault.is_transient() {
-            decide(policy, &failures, self.inner.rng.below(u64::MAX))
-        } else {
-            Decision::Pause
-        };
+        let header = self.machine.header();
+        let policy = self.inner.retry_policy(header);
+        let age_ms = self.inner.clock.unix_ms().saturating_sub(header.started_ms);
+        let decision = fault
+            .is_transient()
+            .then(|| decide(policy, &failures, age_ms, self.inner.rng.below(u64::MAX)));
         let (reason, status, delay_ms) = match decision {
-            Decision::Retry { delay_ms } => (FenceReason::Retry(cause), InvocationStatus::Running, delay_ms),
-            Decision::Pause => (FenceReason::Pause(cause), InvocationStatus::Paused, 0),
+            Some(Decision::Retry { delay_ms }) => (FenceReason::Retry(cause), InvocationStatus::Running, delay_ms),
+            Some(Decision::Pause { because }) => {
+                cause.text = format!("{}; {because}", cause.text);
+                (FenceReason::Pause(cause), InvocationStatus::Paused, 0)
+            }
+            None => (FenceReason::Pause(cause), InvocationStatus::Paused, 0),
         };
         tracing::warn!(
             invocation.id = %self.invocation, component.id = %self.machine.header().component, %fault, %status, delay_ms,

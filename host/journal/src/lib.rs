@@ -19,4 +19,4 @@ pub use entry::{
     MAX_INVOCATION_BYTES, Payload,
 };
 pub use machine::{Finish, Machine, Step};
-pub use retry::{Decision, RetryPolicy, decide};
+pub use retry::{Decision, Exhausted, RetryPolicy, decide};

@@ -63,24 +63,20 @@ impl Deployment {
             .map_or(0, |component| component.limits.memory_limit_bytes)
     }
 
-    /// What follows when an attempt of the component fails.
-    pub fn retry_policy(&self, component: &ComponentId) -> RetryPolicy {
-        let Some(granted) = self.app.components.get(component) else {
-            return RetryPolicy::default();
-        };
-        let host_manifest::RetryPolicy {
-            attempts,
-            initial_ms,
-            factor,
-            max_ms,
-            ..
-        } = granted.retry;
-        RetryPolicy {
-            attempts,
-            initial_ms,
-            factor,
-            max_ms,
-        }
+    /// What follows when an attempt of an invocation that began with this request of the component fails.
+    pub fn retry_of_request(&self, component: &ComponentId, method: &str, path: &str) -> RetryPolicy {
+        let granted = self.app.components.get(component);
+        granted.map_or_else(RetryPolicy::default, |granted| {
+            policy(granted.retry_of_request(method, path))
+        })
+    }
+
+    /// What follows when an attempt of an invocation that began with this function of the component fails.
+    pub fn retry_of_function(&self, component: &ComponentId, function: &str) -> RetryPolicy {
+        let granted = self.app.components.get(component);
+        granted.map_or_else(RetryPolicy::default, |granted| {
+            policy(granted.retry_of_function(function))
+        })
     }
 
     /// The recorded answer of a call, as an operator reads it; `target` is the call's name in the journal.
@@ -182,6 +178,24 @@ impl Deployment {
             }
             Err(error) => Err(fault(&error, &store.data().limits)),
         }
+    }
+}
+
+fn policy(given: host_manifest::RetryPolicy) -> RetryPolicy {
+    let host_manifest::RetryPolicy {
+        attempts,
+        initial_ms,
+        factor,
+        max_ms,
+        deadline_ms,
+        ..
+    } = given;
+    RetryPolicy {
+        attempts,
+        initial_ms,
+        factor,
+        max_ms,
+        deadline_ms,
     }
 }
 
