@@ -17,6 +17,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::claims::Claims;
+use crate::halt::Halts;
 use crate::lease::LeaseTerm;
 use crate::run::{Ended, HTTP_FUNCTION, Run};
 
@@ -63,6 +64,8 @@ pub(crate) struct Inner {
     pub(crate) here: Mutex<HashSet<InvocationId>>,
     tasks: Mutex<JoinSet<()>>,
     draining: watch::Sender<bool>,
+    /// How what runs here is stopped.
+    pub(crate) halts: Halts,
     /// Whether the last heartbeat allowed this node to take work.
     may_work: AtomicBool,
     pub(crate) lease_term: Arc<LeaseTerm>,
@@ -103,6 +106,7 @@ impl Invoker {
             here: Mutex::default(),
             tasks: Mutex::default(),
             draining: watch::Sender::new(false),
+            halts: Halts::default(),
             may_work: AtomicBool::new(true),
             lease_term,
             changed: Notify::new(),
@@ -216,6 +220,7 @@ impl Inner {
         if !self.here.lock().insert(invocation) {
             return None;
         }
+        self.halts.enter(invocation, run.halt());
         // Removed on every way out, a panic included.
         let here = Here {
             inner: Arc::clone(self),
@@ -250,6 +255,7 @@ struct Here {
 
 impl Drop for Here {
     fn drop(&mut self) {
+        self.inner.halts.leave(self.invocation);
         self.inner.here.lock().remove(&self.invocation);
         self.inner.changed.notify_waiters();
     }

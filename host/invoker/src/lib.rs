@@ -4,6 +4,8 @@
 //! concludes from a read that a commit did not happen.
 
 mod claims;
+mod compensate;
+mod halt;
 mod http;
 mod invoker;
 mod lease;
@@ -13,8 +15,9 @@ mod run;
 mod scheduler;
 mod strays;
 
+pub use halt::Halting;
 pub use invoker::{Invoker, InvokerOptions};
 pub use lease::{Lease, LeaseTerm};
-pub use operate::OperateError;
+pub use operate::{Asked, OperateError};
 pub use scheduler::Scheduler;
 pub use strays::Strays;

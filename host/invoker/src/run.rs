@@ -12,6 +12,8 @@ use host_types::{Fault, HttpRequest, HttpResponse, InvocationId};
 use minicbor::{Decode, Encode};
 use parking_lot::Mutex;
 
+use crate::compensate;
+use crate::halt::Halt;
 use crate::invoker::Inner;
 use crate::recovery::Recovered;
 
@@ -26,6 +28,9 @@ pub(crate) enum Output {
     /// None: it succeeded. Some: a final error.
     #[n(1)]
     Scheduled(#[n(0)] Option<String>),
+    /// An operator ended it, and what it had to undo is undone.
+    #[n(2)]
+    Cancelled,
 }
 
 /// How a run ended.
@@ -65,6 +70,7 @@ pub(crate) struct Run {
     salt: Option<[u8; 32]>,
     attempts: u32,
     progress: Arc<Progress>,
+    halt: Arc<Halt>,
 }
 
 /// A transaction the database wants again is repeated this often before it counts as a failure.
@@ -113,6 +119,7 @@ impl Run {
             salt,
             attempts: 0,
             progress: Arc::default(),
+            halt: Arc::default(),
         }
     }
 
@@ -133,11 +140,16 @@ impl Run {
             salt,
             attempts,
             progress: Arc::default(),
+            halt: Arc::default(),
         }
     }
 
     pub(crate) fn invocation(&self) -> InvocationId {
         self.invocation
+    }
+
+    pub(crate) fn halt(&self) -> Arc<Halt> {
+        Arc::clone(&self.halt)
     }
 
     pub(crate) fn progress(&self) -> Arc<Progress> {
@@ -192,6 +204,7 @@ impl Run {
     }
 
     async fn attempt(&mut self) -> (Result<Output, Fault>, Cause) {
+        let compensations = self.machine.compensate();
         let header = self.machine.header().clone();
         let seal = host_journal::AppendJournal::seal(&*self.inner.store, self.invocation, self.salt);
         let attempt = Attempt::new(AttemptOptions {
@@ -204,7 +217,22 @@ impl Run {
             clock: Arc::clone(&self.inner.clock),
         });
         self.progress.set(Seen::Attempt(Arc::clone(&attempt)));
-        let result = match call(&self.deployment, &attempt, &header).await {
+        let work = async {
+            match compensations {
+                Ok(None) => call(&self.deployment, &attempt, &header).await,
+                Ok(Some(compensations)) => compensate::run(&self.deployment, &attempt, &compensations)
+                    .await
+                    .map(|()| Output::Cancelled),
+                Err(reason) => Err(Fault::Guest(format!("what is to be undone cannot be told: {reason}"))),
+            }
+        };
+        let ended = tokio::select! {
+            ended = work => ended,
+            // Somebody has appended after us: what this guest does from here on comes to nothing.
+            () = self.halt.asked() => Err(Fault::Fenced),
+        };
+        let result = match ended {
+            Ok(output @ Output::Cancelled) => attempt.finish_cancelled(encode(&output)).await.map(|()| output),
             Ok(output) => {
                 let keep = !matches!(&output, Output::Http(response) if response.status >= 400);
                 attempt.finish(encode(&output), keep).await.map(|()| output)
@@ -260,8 +288,10 @@ impl Run {
         match self.inner.refence(self.invocation, reason, status, delay_ms).await {
             Some(recovered) if status == InvocationStatus::Running => {
                 self.take(recovered);
-                tokio::time::sleep(Duration::from_millis(delay_ms)).await;
-                None
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(delay_ms)) => None,
+                    () = self.halt.asked() => self.recover().await,
+                }
             }
             Some(_) | None => Some(Ended::Open),
         }
@@ -269,6 +299,7 @@ impl Run {
 
     /// An append failed, or nobody knows: fence, reload, replay.
     async fn recover(&mut self) -> Option<Ended> {
+        self.halt.forget();
         match self
             .inner
             .recover(self.invocation, &self.machine, self.salt, self.unwritten.claim.take())

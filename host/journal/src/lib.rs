@@ -6,6 +6,7 @@
 
 mod append;
 mod codec;
+mod compensation;
 mod derive;
 mod entry;
 mod machine;
@@ -13,6 +14,10 @@ mod retry;
 
 pub use append::{Append, AppendError, AppendJournal, Claim, HostParameter, HostStatement, Message, Start};
 pub use codec::{DecodeError, Seal, SealError, decode, encode};
+pub use compensation::{
+    Compensation, Effect, Pushed, Settled, Undone, cancelled, compensating_scope, compensations, standing_effects,
+    target as compensation_target,
+};
 pub use derive::Seed;
 pub use entry::{
     ArgumentHash, Body, Cause, CommandKind, Entry, FenceReason, Header, InvocationStatus, MAX_ENTRIES, MAX_ENTRY_BYTES,

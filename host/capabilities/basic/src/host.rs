@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use host_bindings::nexus::crypto::{passwords, tokens};
-use host_bindings::nexus::durable::{derived, invocation, timer};
+use host_bindings::nexus::durable::{compensation, derived, invocation, timer};
 use host_bindings::nexus::link::providers;
 use host_bindings::nexus::log::log;
 use host_bindings::wasi::config::store;
@@ -47,6 +47,20 @@ impl derived::Host for BasicView<'_> {
 impl timer::Host for BasicView<'_> {
     fn schedule(&mut self, name: String, argument: Vec<u8>, delay_ms: u64) -> wasmtime::Result<String> {
         Ok(self.0.recorder.schedule(name, argument, delay_ms)?.to_string())
+    }
+}
+
+impl compensation::Host for BasicView<'_> {
+    fn push(&mut self, name: String, argument: Vec<u8>) -> wasmtime::Result<()> {
+        Ok(self.0.recorder.push_compensation(name, argument)?)
+    }
+
+    fn undone(&mut self) -> wasmtime::Result<()> {
+        Ok(self.0.recorder.compensation_undone()?)
+    }
+
+    fn settle(&mut self, count: u32) -> wasmtime::Result<()> {
+        Ok(self.0.recorder.settle_compensations(count)?)
     }
 }
 
