@@ -8,10 +8,13 @@ mod peers;
 mod store;
 mod workflow;
 
-sdk::component!("order", timer);
+sdk::component!("order", timer, compensation);
 
 use bindings::exports::{
-    nexus::{durable::scheduled, http::handler},
+    nexus::{
+        durable::{compensate, scheduled},
+        http::handler,
+    },
     shop::order::purchases,
 };
 
@@ -34,5 +37,11 @@ impl purchases::Guest for Order {
 impl scheduled::Guest for Order {
     fn run(name: String, argument: Vec<u8>) -> Result<(), String> {
         exports::run_scheduled(&name, &argument)
+    }
+}
+
+impl compensate::Guest for Order {
+    fn run(name: String, argument: Vec<u8>) -> Result<(), String> {
+        sdk::compensate::<workflow::undo::Undo>(&name, &argument)
     }
 }

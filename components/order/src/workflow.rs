@@ -7,3 +7,4 @@ pub(crate) mod checkout;
 pub(crate) mod confirm;
 pub(crate) mod expire;
 pub(crate) mod quote;
+pub(crate) mod undo;

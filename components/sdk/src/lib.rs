@@ -31,7 +31,7 @@ pub use crate::{
     money::{Currency, Money},
     page::{Page, PageRequest},
     promise::Promise,
-    saga::{Undo, saga, trap},
+    saga::{Compensation, Undo, compensate, saga, trap},
     time::Timestamp,
     uuid::Uuid,
     validate::{Checks, Input},
@@ -40,7 +40,8 @@ pub use crate::{
 /// Generates a private module `bindings` for a world of `wit/worlds.wit`.
 ///
 /// Interfaces this crate binds are mapped to [`bindings`](crate::bindings), so that its helpers and the component share one
-/// type for a request, a row, a transaction. A world with `nexus:durable/timer` maps that too, with `timer` after the name.
+/// type for a request, a row, a transaction. Those that not every world has follow the name: `timer` for `nexus:durable/timer`,
+/// `compensation` for `nexus:durable/compensation`.
 ///
 /// ```ignore
 /// sdk::component!("account");
@@ -49,11 +50,16 @@ pub use crate::{
 /// ```
 #[macro_export]
 macro_rules! component {
-    ($world:tt) => {
-        $crate::component!(@generate $world,);
+    (@with $world:tt [$($with:tt)*] timer $($more:ident)*) => {
+        $crate::component!(@with $world
+            [$($with)* "nexus:durable/timer@0.1.0": ::sdk::bindings::nexus::durable::timer,] $($more)*);
     };
-    ($world:tt, timer) => {
-        $crate::component!(@generate $world, "nexus:durable/timer@0.1.0": ::sdk::bindings::nexus::durable::timer,);
+    (@with $world:tt [$($with:tt)*] compensation $($more:ident)*) => {
+        $crate::component!(@with $world
+            [$($with)* "nexus:durable/compensation@0.1.0": ::sdk::bindings::nexus::durable::compensation,] $($more)*);
+    };
+    (@with $world:tt [$($with:tt)*]) => {
+        $crate::component!(@generate $world, $($with)*);
     };
     (@generate $world:tt, $($more:tt)*) => {
         #[allow(
@@ -81,6 +87,9 @@ macro_rules! component {
 
             pub(crate) use ::sdk::export_on_wasm as export;
         }
+    };
+    ($world:tt $(, $more:ident)*) => {
+        $crate::component!(@with $world [] $($more)*);
     };
 }
 

@@ -7,20 +7,26 @@ use host_types::InvocationId;
 use http::header::{AUTHORIZATION, HOST, HeaderValue};
 use http::uri::{Authority, Scheme};
 use http::{Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
+use crate::audit::{AuditFilter, AuditView};
 use crate::journal::InvocationDetail;
 use crate::operate::Filter;
 use crate::problem::Problem;
 use crate::query;
+use crate::server::OPERATOR;
+use crate::steer::{Bulk, BulkView, Completing, Steering, Verb};
 use crate::view::{ComponentView, ComponentsView, InvocationView, InvocationsView, NodeView, NodesView};
 
 /// A host that has not answered by then is stuck.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// A word to ten thousand invocations is ten thousand commits.
+const LONG_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Why there is no answer. The texts say what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +40,9 @@ pub enum ClientError {
     /// The token cannot be one.
     #[error("the admin token holds characters that a token cannot hold; copy it from the host's ready file again")]
     TokenText,
+    /// The name cannot be sent.
+    #[error("the operator's name holds characters that are not ASCII")]
+    Name,
     /// Nobody listens there.
     #[error(
         "no host answers at http://{address}; start it with `nexus up`, or name its admin address if it is another"
@@ -87,6 +96,7 @@ pub struct AdminClient {
     /// Host and port.
     address: Authority,
     authorization: HeaderValue,
+    operator: Option<HeaderValue>,
 }
 
 impl AdminClient {
@@ -106,6 +116,7 @@ impl AdminClient {
         Ok(Self {
             address: address.ok_or_else(invalid)?,
             authorization,
+            operator: None,
         })
     }
 
@@ -126,15 +137,41 @@ impl AdminClient {
         self.ask(Method::GET, &format!("/v1/invocations/{invocation}")).await
     }
 
-    /// Stops an open invocation until it is resumed.
-    pub async fn pause(&self, invocation: InvocationId) -> Result<InvocationView, ClientError> {
-        self.ask(Method::POST, &format!("/v1/invocations/{invocation}/pause"))
+    /// This client in the name of this person, whom the audit log names.
+    pub fn named(mut self, name: &str) -> Result<Self, ClientError> {
+        self.operator = Some(HeaderValue::try_from(name).map_err(|_| ClientError::Name)?);
+        Ok(self)
+    }
+
+    /// Does it to one invocation. Answers with it as it stands then: of a restart, with the new one.
+    pub async fn steer(
+        &self,
+        verb: Verb,
+        invocation: InvocationId,
+        steering: &Steering,
+    ) -> Result<InvocationView, ClientError> {
+        self.say(&format!("/v1/invocations/{invocation}/{verb}"), steering)
             .await
     }
 
-    /// Sets a paused invocation going again.
-    pub async fn resume(&self, invocation: InvocationId) -> Result<InvocationView, ClientError> {
-        self.ask(Method::POST, &format!("/v1/invocations/{invocation}/resume"))
+    /// Does it to all that the filter chooses, or counts them.
+    pub async fn steer_all(&self, verb: Verb, bulk: &Bulk) -> Result<BulkView, ClientError> {
+        self.say(&format!("/v1/invocations/{verb}"), bulk).await
+    }
+
+    /// Answers a command of a paused invocation.
+    pub async fn complete_entry(
+        &self,
+        invocation: InvocationId,
+        completing: &Completing,
+    ) -> Result<InvocationView, ClientError> {
+        self.say(&format!("/v1/invocations/{invocation}/complete-entry"), completing)
+            .await
+    }
+
+    /// A page of what operators said.
+    pub async fn audit(&self, filter: &AuditFilter) -> Result<AuditView, ClientError> {
+        self.ask(Method::GET, &format!("/v1/audit?{}", query::audit_text(filter)))
             .await
     }
 
@@ -145,7 +182,22 @@ impl AdminClient {
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, ClientError> {
-        let answer = tokio::time::timeout(TIMEOUT, self.exchange(method, path)).await;
+        self.answer(method, path, Bytes::new(), TIMEOUT).await
+    }
+
+    async fn say<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).expect("what an operator says has text keys only");
+        self.answer(Method::POST, path, body.into(), LONG_TIMEOUT).await
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<T, ClientError> {
+        let answer = tokio::time::timeout(timeout, self.exchange(method, path, body)).await;
         let (status, body) = answer.map_err(|_| ClientError::Timeout {
             address: self.address.to_string(),
         })??;
@@ -164,7 +216,7 @@ impl AdminClient {
     }
 
     /// One request on a connection of its own: a command asks once or twice.
-    async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
         let address = || self.address.to_string();
         let broken = |source| ClientError::Broken {
             address: address(),
@@ -179,12 +231,16 @@ impl AdminClient {
                 source,
             })?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, self.address.as_str())
-            .header(AUTHORIZATION, self.authorization.clone())
-            .body(Empty::<Bytes>::new())
+            .header(AUTHORIZATION, self.authorization.clone());
+        if let Some(name) = &self.operator {
+            request = request.header(OPERATOR, name.clone());
+        }
+        let request = request
+            .body(Full::new(body))
             .expect("paths are made of ids and form encodings");
         let exchange = async {
             let response = sender.send_request(request).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use host_types::{NodeId, Position};
+use host_types::{ComponentId, NodeId, Position};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -17,6 +17,22 @@ pub struct InvocationDetail {
     pub tree: Vec<CallView>,
     /// Every entry, in order of arrival.
     pub journal: Vec<EntryView>,
+    /// What a cancellation undoes, or has to undo, newest first.
+    #[serde(default)]
+    pub compensations: Vec<CompensationView>,
+}
+
+/// Something to undo, as its component named it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompensationView {
+    /// Where it was pushed.
+    pub position: PositionView,
+    /// By whom.
+    pub component: ComponentId,
+    /// What it is.
+    pub name: String,
+    /// The host has run it.
+    pub has_run: bool,
 }
 
 /// What kind of entry.
@@ -140,11 +156,12 @@ pub struct CallView {
 
 impl InvocationDetail {
     /// Finds the tree of calls in the journal.
-    pub fn new(invocation: InvocationView, journal: Vec<EntryView>) -> Self {
+    pub fn new(invocation: InvocationView, journal: Vec<EntryView>, compensations: Vec<CompensationView>) -> Self {
         Self {
             invocation,
             tree: tree(&journal),
             journal,
+            compensations,
         }
     }
 }

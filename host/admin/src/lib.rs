@@ -1,20 +1,25 @@
 //! The operators' HTTP: components, invocations, journals, nodes; and a typed client for it.
 
+mod audit;
+mod bulk;
 mod client;
 mod journal;
 mod operate;
 mod problem;
 mod query;
 mod server;
+mod steer;
 mod timestamp;
 mod view;
 
+pub use audit::{AuditFilter, AuditView, SaidView};
 pub use client::{AdminClient, ClientError};
-pub use journal::{CallView, EntryKind, EntryView, InvocationDetail, PayloadView, PositionView};
+pub use journal::{CallView, CompensationView, EntryKind, EntryView, InvocationDetail, PayloadView, PositionView};
 pub use operate::{Filter, Operate, OperateError, Operation};
 pub use problem::{FieldProblem, Problem};
-pub use query::MAX_LIMIT;
+pub use query::{MAX_LIMIT, duration_ms};
 pub use server::Server;
+pub use steer::{Answer, Asked, Bulk, BulkFailure, BulkView, Completing, Steering, Verb};
 pub use timestamp::Timestamp;
 pub use view::{
     ComponentView, ComponentsView, InvocationView, InvocationsView, NodeStatus, NodeView, NodesView, RevisionDigest,

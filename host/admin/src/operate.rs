@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use host_types::{ComponentId, InvocationId};
+use host_types::{ComponentId, InvocationId, Position};
 
+use crate::audit::{AuditFilter, AuditView};
 use crate::journal::InvocationDetail;
+use crate::steer::{Answer, Asked, Verb};
 use crate::view::{ComponentView, InvocationView, InvocationsView, NodeView, Status};
 
 /// Which invocations to list.
@@ -15,6 +17,10 @@ pub struct Filter {
     pub status: Option<Status>,
     /// Only those that began in this component.
     pub component: Option<ComponentId>,
+    /// Only those that began with this function.
+    pub function: Option<String>,
+    /// Only those that began longer ago than this, milliseconds.
+    pub older_than_ms: Option<u64>,
     /// How many at most, 1 to [`MAX_LIMIT`](crate::MAX_LIMIT); the server's default when none.
     pub limit: Option<u32>,
     /// Only those after this one: the `next_cursor` of the page before.
@@ -30,6 +36,9 @@ pub enum OperateError {
     /// It does not stand where it could be done. The text says where it stands.
     #[error("{0}")]
     Conflict(String),
+    /// What came with the word is not right; the text says what would be.
+    #[error("{0}")]
+    Invalid(String),
     /// The database did not answer; another try may succeed.
     #[error("{0}")]
     Unavailable(String),
@@ -49,11 +58,20 @@ pub trait Operate: Send + Sync + 'static {
     /// An invocation with its journal.
     fn show(&self, invocation: InvocationId) -> Operation<'_, InvocationDetail>;
 
-    /// Stops an open invocation until it is resumed; one that is paused stays so. Answers with what came of it.
-    fn pause(&self, invocation: InvocationId) -> Operation<'_, InvocationView>;
+    /// Does it. Said twice it is done once. Answers with the invocation as it stands then: of a restart, the new one.
+    fn steer(&self, verb: Verb, invocation: InvocationId, force: bool, asked: Asked) -> Operation<'_, InvocationView>;
 
-    /// Sets a paused invocation going again; one that is running stays so. Answers with what came of it.
-    fn resume(&self, invocation: InvocationId) -> Operation<'_, InvocationView>;
+    /// Answers a command of a paused invocation, which stays paused.
+    fn complete_entry(
+        &self,
+        invocation: InvocationId,
+        position: Position,
+        answer: Answer,
+        asked: Asked,
+    ) -> Operation<'_, InvocationView>;
+
+    /// What operators said, newest first. `filter.limit` is set and within its bounds.
+    fn audit(&self, filter: AuditFilter) -> Operation<'_, AuditView>;
 
     /// All nodes, also those that left.
     fn nodes(&self) -> Operation<'_, Vec<NodeView>>;

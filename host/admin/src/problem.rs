@@ -41,12 +41,16 @@ pub struct FieldProblem {
 pub(crate) enum Refusal {
     #[error("send the admin token as `Authorization: Bearer <token>`; the host writes it to its ready file")]
     Token,
-    #[error("{path} is not here; there are /v1/components, /v1/invocations, /v1/invocations/{{id}} and /v1/nodes")]
+    #[error(
+        "{path} is not here; there are /v1/components, /v1/invocations, /v1/invocations/{{id}}, /v1/audit and /v1/nodes"
+    )]
     Path { path: String },
     #[error("{method} is not possible here; send {allow}")]
     Method { method: String, allow: &'static str },
     #[error("{name}: {detail}")]
     Parameter { name: String, detail: String },
+    #[error("the body is larger than {limit_bytes} bytes, or broke off")]
+    Body { limit_bytes: usize },
     #[error(transparent)]
     Operate(#[from] OperateError),
 }
@@ -76,6 +80,12 @@ impl Refusal {
                 "conflict",
                 "The invocation is not in a state for that",
             ),
+            Self::Operate(OperateError::Invalid(_)) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid",
+                "What came with the word is not right",
+            ),
+            Self::Body { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body", "The body cannot be read"),
             Self::Operate(OperateError::Unavailable(_)) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
@@ -113,7 +123,7 @@ impl Refusal {
                 parameter: name,
                 detail,
             }),
-            Self::Path { .. } | Self::Operate(_) => {}
+            Self::Path { .. } | Self::Body { .. } | Self::Operate(_) => {}
         }
         let body = serde_json::to_vec(&problem).expect("a record of texts and numbers is JSON");
         *response.body_mut() = Full::new(body.into());

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use crate::audit::AuditFilter;
 use crate::operate::Filter;
 use crate::problem::Refusal;
 
@@ -33,6 +34,14 @@ pub(crate) fn filter(query: &str) -> Result<Filter, Refusal> {
             _ if value.is_empty() => {}
             "status" => filter.status = Some(parsed(&name, &value)?),
             "component" => filter.component = Some(value.into()),
+            "function" => filter.function = Some(value),
+            "older_than" => {
+                let older_than_ms = duration_ms(&value).map_err(|detail| Refusal::Parameter {
+                    name: name.clone(),
+                    detail,
+                });
+                filter.older_than_ms = Some(older_than_ms?);
+            }
             "limit" => filter.limit = Some(limit(&name, &value)?),
             "cursor" => {
                 let detail = "is not a cursor; send the `next_cursor` of the page before, unchanged";
@@ -43,7 +52,7 @@ pub(crate) fn filter(query: &str) -> Result<Filter, Refusal> {
                 })?);
             }
             _ => {
-                let detail = "is not a parameter of this list; there are status, component, limit and cursor";
+                let detail = "is not a parameter of this list; there are status, component, function, older_than, limit and cursor";
                 return Err(Refusal::Parameter {
                     name,
                     detail: detail.to_owned(),
@@ -76,12 +85,16 @@ pub(crate) fn text(filter: &Filter) -> String {
     let Filter {
         status,
         component,
+        function,
+        older_than_ms,
         limit,
         cursor,
     } = filter;
     let pairs = [
         ("status", status.map(|status| status.to_string())),
         ("component", component.as_ref().map(ToString::to_string)),
+        ("function", function.clone()),
+        ("older_than", older_than_ms.map(|ms| format!("{ms}ms"))),
         ("limit", limit.map(|limit| limit.to_string())),
         ("cursor", cursor.map(|cursor| cursor.to_string())),
     ];
@@ -90,4 +103,95 @@ pub(crate) fn text(filter: &Filter) -> String {
         .filter_map(|(name, value)| Some((name, value?)))
         .collect();
     serde_urlencoded::to_string(given).expect("pairs of texts have a form encoding")
+}
+
+/// Reads `30s`, `10m`, `2h`, `7d` or `500ms`.
+pub fn duration_ms(text: &str) -> Result<u64, String> {
+    let invalid = || format!("{text:?} is not a duration; write one as 30s, 10m, 2h or 7d");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(invalid)?;
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(invalid()),
+    };
+    let number: u64 = number.parse().map_err(|_| invalid())?;
+    number.checked_mul(unit_ms).ok_or_else(invalid)
+}
+
+/// The parameters of a list of words.
+pub(crate) fn audit(query: &str) -> Result<AuditFilter, Refusal> {
+    let refused = |name: &str, detail: String| Refusal::Parameter {
+        name: name.to_owned(),
+        detail,
+    };
+    let mut filter = AuditFilter {
+        limit: Some(DEFAULT_LIMIT),
+        ..AuditFilter::default()
+    };
+    let pairs: Vec<(String, String)> =
+        serde_urlencoded::from_str(query).map_err(|error| refused("query", error.to_string()))?;
+    for (name, value) in pairs {
+        match name.as_str() {
+            _ if value.is_empty() => {}
+            "invocation" => filter.invocation = Some(parsed(&name, &value)?),
+            "limit" => filter.limit = Some(limit(&name, &value)?),
+            "cursor" => filter.cursor = Some(parsed(&name, &value)?),
+            _ => {
+                return Err(refused(
+                    &name,
+                    "is unknown; there are invocation, limit and cursor".to_owned(),
+                ));
+            }
+        }
+    }
+    Ok(filter)
+}
+
+/// The query string of a list of words.
+pub(crate) fn audit_text(filter: &AuditFilter) -> String {
+    let pairs = [
+        ("invocation", filter.invocation.map(|id| id.to_string())),
+        ("limit", filter.limit.map(|limit| limit.to_string())),
+        ("cursor", filter.cursor.map(|cursor| cursor.to_string())),
+    ];
+    let given: Vec<_> = pairs
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+    serde_urlencoded::to_string(given).expect("pairs of texts have a form encoding")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_number_and_a_unit() {
+        for (text, ms) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("10m", 600_000),
+            ("2h", 7_200_000),
+            ("7d", 604_800_000),
+        ] {
+            assert_eq!(duration_ms(text), Ok(ms));
+        }
+        for text in [
+            "",
+            "10",
+            "s",
+            "-1s",
+            "1.5h",
+            "10 m",
+            "1w",
+            "99999999999999999999s",
+            "9999999999999999d",
+        ] {
+            assert!(duration_ms(text).is_err(), "{text}");
+        }
+    }
 }

@@ -10,20 +10,28 @@ use host_http::{ConnectionLimits, serve};
 use host_types::InvocationId;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LINK};
 use http::{HeaderMap, Method, Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use serde::Serialize;
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 
+use crate::audit::AuditFilter;
+use crate::bulk;
 use crate::operate::{Filter, Operate};
 use crate::problem::Refusal;
 use crate::query;
+use crate::steer::{self, Bulk, Completing, Steering, Verb};
 use crate::view::{ComponentsView, InvocationsView, NodesView};
 
 /// Operators are few; more than this is a mistake or an attack.
 const MAX_CONNECTIONS: usize = 64;
+
+/// An entry of a mebibyte as base64, and what is around it.
+const MAX_BODY_BYTES: usize = 2 << 20;
+/// Who says it, for the audit log.
+pub(crate) const OPERATOR: &str = "x-operator";
 
 /// The admin HTTP server.
 pub struct Server {
@@ -67,19 +75,22 @@ enum Asked {
     Components,
     List(Filter),
     Show(InvocationId),
-    Pause(InvocationId),
-    Resume(InvocationId),
+    Steer(Verb, InvocationId),
+    Bulk(Verb),
+    CompleteEntry(InvocationId),
+    Audit(AuditFilter),
     Nodes,
 }
 
 impl Shared {
     async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path().to_owned();
         let answer = match self.asked(&request) {
-            Ok(asked) => self.answer(asked).await,
+            Ok(asked) => self.answer(asked, request).await,
             Err(refusal) => Err(refusal),
         };
         let mut response = answer.unwrap_or_else(|refusal| {
-            tracing::debug!(%refusal, path = request.uri().path(), "an operator's request is refused");
+            tracing::debug!(%refusal, path, "an operator's request is refused");
             refusal.into_response()
         });
         // Journals are nothing for a cache on the way.
@@ -99,8 +110,11 @@ impl Shared {
         let rest = path.strip_prefix("/v1/").ok_or_else(unknown)?;
         let segments: Vec<_> = rest.split('/').collect();
         let allow = match segments[..] {
-            ["components" | "invocations" | "nodes"] | ["invocations", _] => "GET",
-            ["invocations", _, "pause" | "resume"] => "POST",
+            ["components" | "invocations" | "nodes" | "audit"] => "GET",
+            ["invocations", verb] if verb.parse::<Verb>().is_ok() => "POST",
+            ["invocations", _] => "GET",
+            ["invocations", _, "complete-entry"] => "POST",
+            ["invocations", _, verb] if verb.parse::<Verb>().is_ok() => "POST",
             _ => return Err(unknown()),
         };
         if request.method() != allow.parse::<Method>().unwrap_or_default() {
@@ -113,9 +127,13 @@ impl Shared {
             ["components"] => Asked::Components,
             ["nodes"] => Asked::Nodes,
             ["invocations"] => Asked::List(query::filter(request.uri().query().unwrap_or_default())?),
-            ["invocations", id] => Asked::Show(invocation(id)?),
-            ["invocations", id, "pause"] => Asked::Pause(invocation(id)?),
-            ["invocations", id, "resume"] => Asked::Resume(invocation(id)?),
+            ["audit"] => Asked::Audit(query::audit(request.uri().query().unwrap_or_default())?),
+            ["invocations", word] => match word.parse() {
+                Ok(verb) => Asked::Bulk(verb),
+                Err(()) => Asked::Show(invocation(word)?),
+            },
+            ["invocations", id, "complete-entry"] => Asked::CompleteEntry(invocation(id)?),
+            ["invocations", id, verb] => Asked::Steer(verb.parse().map_err(|()| unknown())?, invocation(id)?),
             _ => return Err(unknown()),
         })
     }
@@ -129,7 +147,7 @@ impl Shared {
         is_equal && !self.token.is_empty()
     }
 
-    async fn answer(&self, asked: Asked) -> Result<Response<Full<Bytes>>, Refusal> {
+    async fn answer(&self, asked: Asked, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal> {
         let operate = &self.operate;
         Ok(match asked {
             Asked::Components => json(&ComponentsView {
@@ -144,21 +162,57 @@ impl Shared {
                 response
             }
             Asked::Show(invocation) => json(&operate.show(invocation).await?),
-            Asked::Pause(invocation) => {
-                let response = json(&operate.pause(invocation).await?);
-                tracing::info!(invocation.id = %invocation, "an operator paused an invocation");
+            Asked::Steer(verb, invocation) => {
+                let (name, bytes) = said(request).await?;
+                let Steering { reason, force } = steer::body(&bytes)?;
+                let asked = steer::Asked::new(name.as_deref(), reason)?;
+                let response = json(&operate.steer(verb, invocation, force, asked).await?);
+                tracing::info!(invocation.id = %invocation, %verb, "an operator has steered an invocation");
                 response
             }
-            Asked::Resume(invocation) => {
-                let response = json(&operate.resume(invocation).await?);
-                tracing::info!(invocation.id = %invocation, "an operator resumed an invocation");
-                response
+            Asked::Bulk(verb) => {
+                let (name, bytes) = said(request).await?;
+                let bulk: Bulk = steer::body(&bytes)?;
+                let filter = bulk.filter()?;
+                let asked = steer::Asked::new(name.as_deref(), bulk.reason.clone())?;
+                let view = bulk::say(operate, verb, &bulk, filter, &asked).await?;
+                tracing::info!(%verb, matched = view.matched, done = view.done, "an operator has steered invocations");
+                json(&view)
             }
+            Asked::CompleteEntry(invocation) => {
+                let (name, bytes) = said(request).await?;
+                let completing: Completing = steer::body(&bytes)?;
+                let position = completing.at()?;
+                let asked = steer::Asked::new(name.as_deref(), completing.reason)?;
+                let view = operate
+                    .complete_entry(invocation, position, completing.answer, asked)
+                    .await?;
+                tracing::info!(invocation.id = %invocation, "an operator has answered an entry");
+                json(&view)
+            }
+            Asked::Audit(filter) => json(&operate.audit(filter).await?),
             Asked::Nodes => json(&NodesView {
                 nodes: operate.nodes().await?,
             }),
         })
     }
+}
+
+/// Who says it, and what comes with it.
+async fn said(request: Request<Incoming>) -> Result<(Option<String>, Bytes), Refusal> {
+    let (parts, body) = request.into_parts();
+    let name = match parts.headers.get(OPERATOR) {
+        None => None,
+        Some(name) => Some(name.to_str().map_err(|_| Refusal::Parameter {
+            name: OPERATOR.to_owned(),
+            detail: "holds characters that are not ASCII".to_owned(),
+        })?),
+    };
+    let read = Limited::new(body, MAX_BODY_BYTES).collect().await;
+    let body = read.map_err(|_| Refusal::Body {
+        limit_bytes: MAX_BODY_BYTES,
+    })?;
+    Ok((name.map(str::to_owned), body.to_bytes()))
 }
 
 fn invocation(text: &str) -> Result<InvocationId, Refusal> {

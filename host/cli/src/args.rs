@@ -30,8 +30,10 @@ pub(crate) enum Verb {
     Seed(ReachArgs),
     /// List the components a running host serves.
     Components(ReachArgs),
-    /// Look at invocations, and set paused ones going again.
+    /// Look at invocations, and repair what is stuck.
     Invocations(InvocationsArgs),
+    /// List what operators said, newest first.
+    Audit(AuditArgs),
     /// Find out what is wrong with this machine, the data directory or the database.
     Doctor(DoctorArgs),
 }
@@ -107,6 +109,12 @@ pub(crate) enum InvocationsVerb {
         /// Of one component.
         #[arg(long)]
         component: Option<String>,
+        /// That began with this function.
+        #[arg(long)]
+        function: Option<String>,
+        /// That began longer ago than this: 30s, 10m, 2h, 7d.
+        #[arg(long)]
+        older_than: Option<String>,
         /// At most this many, 1 to 100.
         #[arg(long, default_value_t = 20)]
         limit: u32,
@@ -119,16 +127,84 @@ pub(crate) enum InvocationsVerb {
         /// Its id.
         id: String,
     },
-    /// Set a paused one going again.
-    Resume {
+    /// Set paused ones going again: one, or all that the filter chooses.
+    Resume(SteerArgs),
+    /// Stop open ones until they are resumed: one, or all that the filter chooses.
+    Pause(SteerArgs),
+    /// End open ones, and undo what they did as far as that was foreseen: one, or all that the filter chooses.
+    Cancel(SteerArgs),
+    /// Begin ended or paused ones again as new invocations: one, or all that the filter chooses.
+    Restart(SteerArgs),
+    /// Answer a command of a paused one that nobody else can: an effect whose outcome is in doubt, a call that does not return.
+    CompleteEntry {
         /// Its id.
         id: String,
+        /// The command, as `show` lists it: `/#3`, `/0#2`.
+        #[arg(long)]
+        position: String,
+        /// The answer as JSON: of a call its result as `show` shows results, of an HTTP request `{"status", "headers", "body"}`.
+        #[arg(long, conflicts_with = "base64", required_unless_present = "base64")]
+        answer: Option<String>,
+        /// The recorded bytes themselves.
+        #[arg(long)]
+        base64: Option<String>,
+        /// Why: it is kept in the journal and in the audit log.
+        #[arg(long)]
+        reason: String,
+        /// Who says so, for the audit log.
+        #[arg(long = "as", value_name = "NAME")]
+        by: Option<String>,
     },
-    /// Stop an open one at its next step.
-    Pause {
-        /// Its id.
-        id: String,
-    },
+}
+
+/// Which invocations, and who says so.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SteerArgs {
+    /// The id of one; without it, a filter chooses.
+    #[arg(conflicts_with_all = ["status", "component", "function", "older_than"])]
+    pub(crate) id: Option<String>,
+    /// Those that stand here: running, suspended, paused, completed, failed or cancelled.
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    /// Those of one component.
+    #[arg(long)]
+    pub(crate) component: Option<String>,
+    /// Those that began with this function.
+    #[arg(long)]
+    pub(crate) function: Option<String>,
+    /// Those that began longer ago than this: 30s, 10m, 2h, 7d.
+    #[arg(long)]
+    pub(crate) older_than: Option<String>,
+    /// At most this many, 1 to 10000, the newest first.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: u32,
+    /// Do it to all that a filter chooses; without it, `cancel` and `restart` only count them.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Restart also what did something that stands and would be done twice.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Why, for the audit log.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    /// Who says so, for the audit log.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) by: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    /// What was said of this invocation.
+    #[arg(long)]
+    pub(crate) invocation: Option<String>,
+    /// At most this many, 1 to 100.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: u32,
+    /// Go on where the last list ended.
+    #[arg(long)]
+    pub(crate) cursor: Option<i64>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -11,7 +11,7 @@ use host_basic::{MasterKey, PasswordOptions, Passwords, Services, TokenKeys};
 use host_engine::{CompileCache, Engine, EngineOptions};
 use host_http::{Check, Readiness};
 use host_http_client::{Connector, SystemResolver};
-use host_invoker::{Invoker, InvokerOptions, Lease, LeaseTerm, Scheduler, Strays};
+use host_invoker::{Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays};
 use host_runtime::{Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, Pools};
 use host_store::{GoneBecause, Store, StoreOptions};
@@ -235,6 +235,7 @@ impl Host {
             }),
             tokio::spawn(Scheduler::new(invoker.clone()).run()),
             tokio::spawn(Strays::new(invoker.clone()).run()),
+            tokio::spawn(Listener::new(invoker.clone()).run()),
             tokio::spawn(upkeep(Arc::clone(&store))),
         ];
         let (ready, readiness) = watch::channel(Readiness::default());
@@ -344,6 +345,7 @@ async fn upkeep(store: Arc<Store>) {
         let done = async {
             store.create_partitions().await?;
             store.expire_keys().await?;
+            store.expire_audit().await?;
             store.forget_nodes().await?;
             store.drop_finished(RETENTION.as_millis() as u64).await
         };

@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use host_admin::{
-    ComponentView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, NodeStatus,
-    NodeView, Operate, OperateError, Operation, PayloadView, RevisionDigest, Status, Timestamp,
+    Answer, AuditFilter, AuditView, CompensationView, ComponentView, EntryKind, EntryView, Filter, InvocationDetail,
+    InvocationView, InvocationsView, NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView,
+    RevisionDigest, SaidView, Status, Timestamp, Verb,
 };
 use host_invoker::Invoker;
 use host_journal::{Body, CommandKind, Entry, FenceReason, InvocationStatus, Seal, SealError};
@@ -44,6 +47,8 @@ impl Operate for Operator {
             let filter = host_store::Filter {
                 status: filter.status.map(stored_status),
                 component: filter.component,
+                function: filter.function,
+                older_than_ms: filter.older_than_ms,
                 limit: filter.limit.unwrap_or(20),
                 cursor: filter.cursor,
             };
@@ -74,6 +79,8 @@ impl Operate for Operator {
                 None => self.store.load(id).await.ok().flatten(),
                 Some(_) => None,
             };
+            // Of one whose payloads are not shown, what it pushed is not known here.
+            let compensations = loaded.as_ref().map(|loaded| compensations(&loaded.entries));
             let journal: Vec<EntryView> = match loaded {
                 Some(loaded) => loaded.entries.iter().map(|entry| describe.entry(entry)).collect(),
                 None => {
@@ -83,21 +90,75 @@ impl Operate for Operator {
                     entries.map(|entry| redact(describe.entry(&entry))).collect()
                 }
             };
-            Ok(InvocationDetail::new(invocation(&row), journal))
+            Ok(InvocationDetail::new(
+                invocation(&row),
+                journal,
+                compensations.unwrap_or_default(),
+            ))
         })
     }
 
-    fn pause(&self, id: InvocationId) -> Operation<'_, InvocationView> {
+    fn steer(
+        &self,
+        verb: Verb,
+        id: InvocationId,
+        force: bool,
+        asked: host_admin::Asked,
+    ) -> Operation<'_, InvocationView> {
         Box::pin(async move {
-            self.invoker.pause(id).await.map_err(refused)?;
+            let asked = in_words(asked);
+            let invoker = &self.invoker;
+            match verb {
+                Verb::Pause => invoker.pause(id, &asked).await.map_err(refused)?,
+                Verb::Resume => invoker.resume(id, &asked).await.map_err(refused)?,
+                Verb::Cancel => invoker.cancel(id, &asked).await.map_err(refused)?,
+                Verb::Restart => {
+                    let successor = invoker.restart(id, force, &asked).await.map_err(refused)?;
+                    return self.after(successor).await;
+                }
+            }
             self.after(id).await
         })
     }
 
-    fn resume(&self, id: InvocationId) -> Operation<'_, InvocationView> {
+    fn complete_entry(
+        &self,
+        id: InvocationId,
+        position: Position,
+        answer: Answer,
+        asked: host_admin::Asked,
+    ) -> Operation<'_, InvocationView> {
         Box::pin(async move {
-            self.invoker.resume(id).await.map_err(refused)?;
+            let recorded = |deployment: &Deployment, target: &str| match &answer {
+                Answer::Json(value) => deployment.answer_from_json(target, value),
+                Answer::Base64(text) => {
+                    let recorded = STANDARD.decode(text).map_err(|error| format!("not base64: {error}"))?;
+                    deployment.check_answer(target, &recorded).map(|()| recorded)
+                }
+            };
+            let asked = in_words(asked);
+            let completed = self.invoker.complete_entry(id, position, recorded, &asked).await;
+            completed.map_err(refused)?;
             self.after(id).await
+        })
+    }
+
+    fn audit(&self, filter: AuditFilter) -> Operation<'_, AuditView> {
+        Box::pin(async move {
+            let limit = filter.limit.unwrap_or(20);
+            // One more than asked for tells whether there is a next page.
+            let stored = host_store::AuditFilter {
+                invocation: filter.invocation,
+                limit: limit + 1,
+                cursor: filter.cursor,
+            };
+            let mut said = self.store.audit(&stored).await.map_err(unavailable)?;
+            let more = said.len() > limit as usize;
+            said.truncate(limit as usize);
+            Ok(AuditView {
+                next_cursor: said.last().filter(|_| more).map(|said| said.id),
+                audit: said.into_iter().map(said_view).collect(),
+            })
         })
     }
 
@@ -154,6 +215,26 @@ fn redact(entry: EntryView) -> EntryView {
     }
 }
 
+/// What a cancellation undoes. Those that have run are the first, and each has an answer.
+fn compensations(entries: &[Entry]) -> Vec<CompensationView> {
+    let scope = host_journal::compensating_scope();
+    let answered = entries.iter().filter(|entry| match &entry.body {
+        Body::Completion { position, .. } => position.scope == scope,
+        _ => false,
+    });
+    let run = answered.count();
+    let open = host_journal::compensations(entries).unwrap_or_default();
+    open.into_iter()
+        .enumerate()
+        .map(|(number, compensation)| CompensationView {
+            position: (&compensation.position).into(),
+            component: compensation.component,
+            name: compensation.pushed.name,
+            has_run: number < run,
+        })
+        .collect()
+}
+
 /// Turns entries into what an operator reads.
 struct Describe<'a> {
     deployment: &'a Deployment,
@@ -176,6 +257,8 @@ impl Describe<'_> {
                     FenceReason::Resume => "resumed".into(),
                     FenceReason::Suspend => "suspended again".into(),
                     FenceReason::Wake => "woken".into(),
+                    FenceReason::Cancel(text) => format!("cancelled: {text}"),
+                    FenceReason::Answer { position, text } => format!("answered at {position} by an operator: {text}"),
                 });
             }
             Body::Command {
@@ -272,9 +355,32 @@ fn unavailable(error: host_store::Error) -> OperateError {
 }
 
 fn refused(error: host_invoker::OperateError) -> OperateError {
+    use host_invoker::OperateError as Invoker;
     match error {
-        host_invoker::OperateError::NotFound(id) => OperateError::NotFound(id),
-        host_invoker::OperateError::State { .. } => OperateError::Conflict(error.to_string()),
-        host_invoker::OperateError::Store(text) => OperateError::Unavailable(text),
+        Invoker::NotFound(id) => OperateError::NotFound(id),
+        Invoker::State { .. } | Invoker::Repeats(_) | Invoker::Erased | Invoker::Refused(_) => {
+            OperateError::Conflict(error.to_string())
+        }
+        Invoker::Unanswerable { .. } => OperateError::Invalid(error.to_string()),
+        Invoker::Store(text) => OperateError::Unavailable(text),
+    }
+}
+
+fn in_words(asked: host_admin::Asked) -> host_invoker::Asked {
+    let host_admin::Asked { by, reason } = asked;
+    host_invoker::Asked { by, reason }
+}
+
+fn said_view(said: host_store::Said) -> SaidView {
+    SaidView {
+        id: said.id,
+        at: Timestamp::from_unix_ms(said.said_ms),
+        operator: said.operator,
+        verb: said.verb,
+        invocation: said.invocation,
+        entry_index: said.entry_index,
+        successor: said.successor,
+        reason: said.reason,
+        outcome: said.outcome,
     }
 }

@@ -1,8 +1,10 @@
 //! The verbs beside `up` and `build`, a file each.
 
+pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod components;
 pub(crate) mod doctor;
 pub(crate) mod invocations;
 pub(crate) mod migrate;
 pub(crate) mod seed;
+pub(crate) mod steer;

@@ -126,6 +126,7 @@ async fn run(inner: &Arc<Inner>, call: HttpCall, claim: Option<Claim>) -> HttpOu
         Ok(Some(Ended::Failed(_))) => HttpOutcome::Failed { invocation },
         Ok(Some(Ended::Open)) => elsewhere(inner, invocation, wait).await.unwrap_or(pending),
         Ok(Some(Ended::Output(Output::Scheduled(_) | Output::Sent(_))) | None) => HttpOutcome::Failed { invocation },
+        Ok(Some(Ended::Output(Output::Cancelled))) => HttpOutcome::Cancelled { invocation },
         Err(_) if caller.progress.is_durable() => pending,
         Err(_) => HttpOutcome::Overloaded { retry_after_s: 1 },
     }
@@ -218,6 +219,7 @@ async fn elsewhere(inner: &Arc<Inner>, invocation: InvocationId, wait: Duration)
                         replayed: false,
                     });
                 }
+                Stored::Ended(InvocationStatus::Cancelled) => return Some(HttpOutcome::Cancelled { invocation }),
                 Stored::Paused | Stored::Ended(_) => return None,
                 Stored::Open => tokio::time::sleep(JOIN_POLL).await,
             }

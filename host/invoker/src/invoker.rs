@@ -8,17 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use host_journal::RetryPolicy;
+use host_journal::{Header, RetryPolicy};
 use host_runtime::{Deployment, Runtime};
 use host_store::{Heartbeat, Store};
-use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, Rng};
+use host_types::{Clock, ComponentId, DeploymentNumber, Fault, HttpRequest, InvocationId, Rng};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::claims::Claims;
+use crate::halt::Halts;
 use crate::lease::LeaseTerm;
-use crate::run::{Ended, Run};
+use crate::run::{Ended, HTTP_FUNCTION, Run};
 use crate::waits::Waits;
 
 /// What an invoker needs.
@@ -64,6 +65,8 @@ pub(crate) struct Inner {
     pub(crate) here: Mutex<HashSet<InvocationId>>,
     tasks: Mutex<JoinSet<()>>,
     draining: watch::Sender<bool>,
+    /// How what runs here is stopped.
+    pub(crate) halts: Halts,
     /// Whether the last heartbeat allowed this node to take work.
     may_work: AtomicBool,
     pub(crate) lease_term: Arc<LeaseTerm>,
@@ -108,6 +111,7 @@ impl Invoker {
             here: Mutex::default(),
             tasks: Mutex::default(),
             draining,
+            halts: Halts::default(),
             may_work: AtomicBool::new(true),
             lease_term,
             changed: Notify::new(),
@@ -212,8 +216,15 @@ impl Inner {
         turn.ok_or_else(|| Fault::Overloaded("too many requests are under way".into()))
     }
 
-    pub(crate) fn retry_policy(&self, component: &ComponentId) -> RetryPolicy {
-        self.current().retry_policy(component)
+    /// What follows when an attempt of this invocation fails: what the current deployment says of what it began with.
+    pub(crate) fn retry_policy(&self, header: &Header) -> RetryPolicy {
+        let deployment = self.current();
+        match (header.function.as_str(), minicbor::decode::<HttpRequest>(&header.input)) {
+            (HTTP_FUNCTION, Ok(request)) => {
+                deployment.retry_of_request(&header.component, &request.method, &request.path)
+            }
+            (function, _) => deployment.retry_of_function(&header.component, function),
+        }
     }
 
     /// The invocation's work, to be polled by whoever waits for it. `None` while this node has it already.
@@ -222,6 +233,7 @@ impl Inner {
         if !self.here.lock().insert(invocation) {
             return None;
         }
+        self.halts.enter(invocation, run.halt());
         // Removed on every way out, a panic included.
         let here = Here {
             inner: Arc::clone(self),
@@ -256,6 +268,7 @@ struct Here {
 
 impl Drop for Here {
     fn drop(&mut self) {
+        self.inner.halts.leave(self.invocation);
         self.inner.here.lock().remove(&self.invocation);
         self.inner.changed.notify_waiters();
     }

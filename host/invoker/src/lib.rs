@@ -4,9 +4,12 @@
 //! concludes from a read that a commit did not happen.
 
 mod claims;
+mod compensate;
+mod halt;
 mod http;
 mod invoker;
 mod lease;
+mod listener;
 mod operate;
 mod recovery;
 mod run;
@@ -16,6 +19,7 @@ mod waits;
 
 pub use invoker::{Invoker, InvokerOptions};
 pub use lease::{Lease, LeaseTerm};
-pub use operate::OperateError;
+pub use listener::Listener;
+pub use operate::{Asked, OperateError};
 pub use scheduler::Scheduler;
 pub use strays::Strays;

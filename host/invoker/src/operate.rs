@@ -1,10 +1,27 @@
-//! What an operator may do to an invocation. Each word is an entry in its journal, safe at any moment and harmless when repeated.
+//! What an operator may do to an invocation. Each word is a fence in its journal, written in one commit with what the audit log says of
+//! it; safe at any moment and harmless when repeated.
 
-use host_journal::{Cause, FenceReason, InvocationStatus};
-use host_types::InvocationId;
+mod cancel;
+mod complete_entry;
+mod restart;
+mod word;
+
+use host_journal::{Cause, Effect, FenceReason, InvocationStatus};
+use host_store::Loaded;
+use host_types::{InvocationId, Position};
 
 use crate::invoker::Invoker;
-use crate::recovery::run_here;
+use crate::operate::word::Spoken;
+use crate::recovery::begin;
+
+/// Who wants something done, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The name given, or what the name of one without is.
+    pub by: String,
+    /// In that person's words; may be empty.
+    pub reason: String,
+}
 
 /// Why an operator's word had no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,62 +30,124 @@ pub enum OperateError {
     #[error("there is no invocation {0}")]
     NotFound(InvocationId),
     /// It is not in a state for that.
-    #[error("the invocation is {status}; only a {expected} one can be {verb}")]
+    #[error("the invocation is {status}; only {expected} can be {verb}")]
     State {
         /// Where it stands.
         status: InvocationStatus,
         /// Where it should stand.
-        expected: InvocationStatus,
+        expected: &'static str,
         /// What was asked.
         verb: &'static str,
     },
-    /// The database did not answer.
+    /// A restart would do again what stands. In order.
+    #[error("{}", repeats(.0))]
+    Repeats(Vec<Effect>),
+    /// There is nothing at this position that a person could answer.
+    #[error("the command at {position} cannot be answered: {reason}")]
+    Unanswerable {
+        /// Which.
+        position: Position,
+        /// Why not.
+        reason: String,
+    },
+    /// What it began with is gone.
+    #[error(
+        "the payloads of the invocation were erased when it ended: there is nothing to begin again with; the client has to ask again"
+    )]
+    Erased,
+    /// Something else stands in the way; the text says what, and the way out.
+    #[error("{0}")]
+    Refused(String),
+    /// The database did not answer. Whether the word had its effect is for another look to say; it can be said again.
     #[error("{0}")]
     Store(String),
 }
 
+fn repeats(effects: &[Effect]) -> String {
+    let listed = effects
+        .iter()
+        .map(|effect| format!("{} {} at {}", effect.kind, effect.target, effect.position));
+    format!(
+        "a restart would do again what stands: {}; restart with force if it may be done twice",
+        listed.collect::<Vec<_>>().join(", ")
+    )
+}
+
 impl Invoker {
-    /// Sets a paused invocation going again, here. One that runs or has ended is left alone.
-    pub async fn resume(&self, invocation: InvocationId) -> Result<(), OperateError> {
-        match self.status(invocation).await? {
-            InvocationStatus::Paused => {
-                run_here(&self.inner, invocation, FenceReason::Resume).await;
-                Ok(())
+    /// Sets a paused invocation going again, here. One that runs is left alone.
+    pub async fn resume(&self, invocation: InvocationId, asked: &Asked) -> Result<(), OperateError> {
+        loop {
+            let loaded = self.open(invocation, "an open one", "resumed").await?;
+            if loaded.row.status != InvocationStatus::Paused {
+                return Ok(());
             }
-            InvocationStatus::Running | InvocationStatus::Suspended => Ok(()),
-            status => Err(OperateError::State {
-                status,
-                expected: InvocationStatus::Paused,
-                verb: "resumed",
-            }),
+            let spoken = Spoken {
+                verb: "resume",
+                outcome: "running".into(),
+                reason: FenceReason::Resume,
+                more: Vec::new(),
+                status: InvocationStatus::Running,
+            };
+            if let Some(recovered) = self.inner.say(loaded, spoken, asked).await? {
+                if !self.inner.is_draining() {
+                    begin(&self.inner, recovered).await;
+                }
+                return Ok(());
+            }
         }
     }
 
-    /// Stops an open invocation at its next entry, until it is resumed.
-    pub async fn pause(&self, invocation: InvocationId) -> Result<(), OperateError> {
-        match self.status(invocation).await? {
-            InvocationStatus::Running | InvocationStatus::Suspended => {
-                let cause = Cause {
-                    position: None,
-                    text: "paused by an operator".into(),
-                    trap: false,
-                };
-                self.inner.pause(invocation, cause).await.map_err(OperateError::Store)
+    /// Stops an open invocation until it is resumed. What it is doing comes to nothing; what is recorded stays.
+    pub async fn pause(&self, invocation: InvocationId, asked: &Asked) -> Result<(), OperateError> {
+        loop {
+            let loaded = self.open(invocation, "an open one", "paused").await?;
+            if loaded.row.status == InvocationStatus::Paused {
+                return Ok(());
             }
-            InvocationStatus::Paused => Ok(()),
-            status => Err(OperateError::State {
-                status,
-                expected: InvocationStatus::Running,
-                verb: "paused",
-            }),
+            let cause = Cause {
+                position: None,
+                text: word::text("paused by an operator", &asked.reason),
+                trap: false,
+            };
+            let spoken = Spoken {
+                verb: "pause",
+                outcome: "paused".into(),
+                reason: FenceReason::Pause(cause),
+                more: Vec::new(),
+                status: InvocationStatus::Paused,
+            };
+            if self.inner.say(loaded, spoken, asked).await?.is_some() {
+                return Ok(());
+            }
         }
     }
 
-    async fn status(&self, invocation: InvocationId) -> Result<InvocationStatus, OperateError> {
+    /// An invocation that has not ended, with its record.
+    async fn open(
+        &self,
+        invocation: InvocationId,
+        expected: &'static str,
+        verb: &'static str,
+    ) -> Result<Loaded, OperateError> {
+        // The row first: an ended one may have no payloads left to load.
+        let row = self.inner.store.row(invocation).await.map_err(unavailable)?;
+        let status = row.ok_or(OperateError::NotFound(invocation))?.status;
+        if status.is_final() {
+            return Err(OperateError::State { status, expected, verb });
+        }
         match self.inner.store.load(invocation).await {
-            Ok(Some(loaded)) => Ok(loaded.row.status),
+            Ok(Some(loaded)) if !loaded.row.status.is_final() => Ok(loaded),
+            Ok(Some(loaded)) => Err(OperateError::State {
+                status: loaded.row.status,
+                expected,
+                verb,
+            }),
             Ok(None) => Err(OperateError::NotFound(invocation)),
-            Err(error) => Err(OperateError::Store(error.to_string())),
+            Err(error) => Err(unavailable(error)),
         }
     }
+}
+
+fn unavailable(error: host_store::Error) -> OperateError {
+    OperateError::Store(error.to_string())
 }

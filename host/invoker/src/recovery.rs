@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::{
-    Append, AppendError, AppendJournal, Body, Cause, Claim, Entry, FenceReason, Header, InvocationStatus, Machine,
-    Start, decode, encode,
+    Append, AppendError, AppendJournal, Body, Claim, Entry, FenceReason, Header, InvocationStatus, Machine, Start,
+    decode, encode,
 };
 use host_store::{Fence, Loaded};
 use host_types::InvocationId;
@@ -161,24 +161,6 @@ impl Inner {
             .ok()
     }
 
-    /// Pauses an invocation, whoever runs it: that attempt's next append fails.
-    pub(crate) async fn pause(&self, invocation: InvocationId, cause: Cause) -> Result<(), String> {
-        loop {
-            let loaded = self.store.load(invocation).await.map_err(|error| error.to_string())?;
-            let Some(loaded) = loaded.filter(|loaded| !loaded.row.status.is_final()) else {
-                return Ok(());
-            };
-            match self
-                .append_fence(loaded, FenceReason::Pause(cause.clone()), InvocationStatus::Paused, 0)
-                .await
-            {
-                Ok(_) => return Ok(()),
-                Err(AppendError::Fenced) => continue,
-                Err(error) => return Err(error.to_string()),
-            }
-        }
-    }
-
     /// Fences, and gives the record up to and with the fence.
     async fn append_fence(
         &self,
@@ -192,8 +174,9 @@ impl Inner {
         let attempts = row.attempt + 1;
         let (failures, cause) = match &reason {
             FenceReason::Retry(cause) | FenceReason::Pause(cause) => (row.failures + 1, Some(cause.text.clone())),
-            FenceReason::TakeOver => (row.failures, row.cause),
+            FenceReason::TakeOver | FenceReason::Answer { .. } => (row.failures, row.cause),
             FenceReason::Resume | FenceReason::Suspend | FenceReason::Wake => (0, None),
+            FenceReason::Cancel(text) => (0, Some(format!("cancelled: {text}"))),
         };
         let fence = Entry {
             index: entries.len() as u32,
@@ -313,7 +296,8 @@ pub(crate) async fn run_fenced(inner: &Arc<Inner>, invocation: InvocationId) -> 
     }
 }
 
-async fn begin(inner: &Arc<Inner>, recovered: Recovered) -> bool {
+/// Runs what this node owns, unless somebody here does already.
+pub(crate) async fn begin(inner: &Arc<Inner>, recovered: Recovered) -> bool {
     let invocation = recovered.invocation;
     let number = recovered.machine.header().deployment;
     match inner.pinned(number).await {

@@ -12,6 +12,8 @@ use host_types::{Fault, HttpRequest, HttpResponse, InvocationId};
 use minicbor::{Decode, Encode};
 use parking_lot::Mutex;
 
+use crate::compensate;
+use crate::halt::Halt;
 use crate::invoker::Inner;
 use crate::recovery::Recovered;
 
@@ -26,8 +28,11 @@ pub(crate) enum Output {
     /// None: it succeeded. Some: a final error.
     #[n(1)]
     Scheduled(#[n(0)] Option<String>),
-    /// What a function that was sent to returned, encoded: an error of its WIT is a result.
+    /// An operator ended it, and what it had to undo is undone.
     #[n(2)]
+    Cancelled,
+    /// What a function that was sent to returned, encoded: an error of its WIT is a result.
+    #[n(3)]
     Sent(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
 }
 
@@ -68,6 +73,7 @@ pub(crate) struct Run {
     salt: Option<[u8; 32]>,
     attempts: u32,
     progress: Arc<Progress>,
+    halt: Arc<Halt>,
 }
 
 /// A transaction the database wants again is repeated this often before it counts as a failure.
@@ -116,6 +122,7 @@ impl Run {
             salt,
             attempts: 0,
             progress: Arc::default(),
+            halt: Arc::default(),
         }
     }
 
@@ -136,11 +143,16 @@ impl Run {
             salt,
             attempts,
             progress: Arc::default(),
+            halt: Arc::default(),
         }
     }
 
     pub(crate) fn invocation(&self) -> InvocationId {
         self.invocation
+    }
+
+    pub(crate) fn halt(&self) -> Arc<Halt> {
+        Arc::clone(&self.halt)
     }
 
     pub(crate) fn progress(&self) -> Arc<Progress> {
@@ -196,6 +208,7 @@ impl Run {
     }
 
     async fn attempt(&mut self) -> (Result<Output, Fault>, Cause) {
+        let compensations = self.machine.compensate();
         let header = self.machine.header().clone();
         let seal = host_journal::AppendJournal::seal(&*self.inner.store, self.invocation, self.salt);
         let attempt = Attempt::new(AttemptOptions {
@@ -210,7 +223,22 @@ impl Run {
             wait_hold: self.deployment.wait_hold(&header.component),
         });
         self.progress.set(Seen::Attempt(Arc::clone(&attempt)));
-        let result = match call(&self.deployment, &attempt, &header).await {
+        let work = async {
+            match compensations {
+                Ok(None) => call(&self.deployment, &attempt, &header).await,
+                Ok(Some(compensations)) => compensate::run(&self.deployment, &attempt, &compensations)
+                    .await
+                    .map(|()| Output::Cancelled),
+                Err(reason) => Err(Fault::Guest(format!("what is to be undone cannot be told: {reason}"))),
+            }
+        };
+        let ended = tokio::select! {
+            ended = work => ended,
+            // Somebody has appended after us: what this guest does from here on comes to nothing.
+            () = self.halt.asked() => Err(Fault::Fenced),
+        };
+        let result = match ended {
+            Ok(output @ Output::Cancelled) => attempt.finish_cancelled(encode(&output)).await.map(|()| output),
             Ok(output) => {
                 let keep = !matches!(&output, Output::Http(response) if response.status >= 400);
                 attempt.finish(encode(&output), keep).await.map(|()| output)
@@ -242,18 +270,22 @@ impl Run {
     }
 
     /// A failure after the first effect: another attempt, later, or a person. `None`: go on here.
-    async fn after_failure(&mut self, fault: &Fault, cause: Cause) -> Option<Ended> {
+    async fn after_failure(&mut self, fault: &Fault, mut cause: Cause) -> Option<Ended> {
         let mut failures = failures_in_a_row(&self.machine);
         failures.push(cause.clone());
-        let policy = self.inner.retry_policy(&self.machine.header().component);
-        let decision = if fault.is_transient() {
-            decide(policy, &failures, self.inner.rng.below(u64::MAX))
-        } else {
-            Decision::Pause
-        };
+        let header = self.machine.header();
+        let policy = self.inner.retry_policy(header);
+        let age_ms = self.inner.clock.unix_ms().saturating_sub(header.started_ms);
+        let decision = fault
+            .is_transient()
+            .then(|| decide(policy, &failures, age_ms, self.inner.rng.below(u64::MAX)));
         let (reason, status, delay_ms) = match decision {
-            Decision::Retry { delay_ms } => (FenceReason::Retry(cause), InvocationStatus::Running, delay_ms),
-            Decision::Pause => (FenceReason::Pause(cause), InvocationStatus::Paused, 0),
+            Some(Decision::Retry { delay_ms }) => (FenceReason::Retry(cause), InvocationStatus::Running, delay_ms),
+            Some(Decision::Pause { because }) => {
+                cause.text = format!("{}; {because}", cause.text);
+                (FenceReason::Pause(cause), InvocationStatus::Paused, 0)
+            }
+            None => (FenceReason::Pause(cause), InvocationStatus::Paused, 0),
         };
         tracing::warn!(
             invocation.id = %self.invocation, component.id = %self.machine.header().component, %fault, %status, delay_ms,
@@ -262,8 +294,10 @@ impl Run {
         match self.inner.refence(self.invocation, reason, status, delay_ms).await {
             Some(recovered) if status == InvocationStatus::Running => {
                 self.take(recovered);
-                tokio::time::sleep(Duration::from_millis(delay_ms)).await;
-                None
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(delay_ms)) => None,
+                    () = self.halt.asked() => self.recover().await,
+                }
             }
             Some(_) | None => Some(Ended::Open),
         }
@@ -271,6 +305,7 @@ impl Run {
 
     /// An append failed, or nobody knows: fence, reload, replay.
     async fn recover(&mut self) -> Option<Ended> {
+        self.halt.forget();
         match self
             .inner
             .recover(self.invocation, &self.machine, self.salt, self.unwritten.claim.take())

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::FenceReason;
-use host_store::{Wake, Wakeups};
 use host_types::InvocationId;
 
 use crate::invoker::{Inner, Invoker};
@@ -29,28 +28,13 @@ impl Scheduler {
     /// Runs until dropped.
     pub async fn run(self) {
         let inner = &self.invoker.inner;
-        let mut wakeups = None;
         loop {
-            if wakeups.is_none() {
-                wakeups = self.listen().await;
-            }
             let begun = match inner.is_draining() {
                 true => 0,
                 false => self.begin_due().await + self.begin_woken().await,
             };
             if begun < BATCH {
-                self.wait(wakeups.as_mut()).await;
-            }
-        }
-    }
-
-    /// Without notifications there is the slow look.
-    async fn listen(&self) -> Option<Wakeups> {
-        match self.invoker.inner.store.listen().await {
-            Ok(wakeups) => Some(wakeups),
-            Err(error) => {
-                tracing::debug!(%error, "cannot listen for notifications yet");
-                None
+                self.wait().await;
             }
         }
     }
@@ -91,32 +75,15 @@ impl Scheduler {
         begun
     }
 
-    async fn wait(&self, wakeups: Option<&mut Wakeups>) {
+    async fn wait(&self) {
         let inner = &self.invoker.inner;
         let until_due = match inner.store.next_due().await {
             Ok(Some(wait_ms)) => Duration::from_millis(wait_ms).min(POLL),
             Ok(None) | Err(_) => POLL,
         };
-        let told = async {
-            match wakeups {
-                Some(wakeups) => loop {
-                    match wakeups.next().await {
-                        Wake::Due => return,
-                        Wake::Progress => inner.waits.look_again(),
-                        Wake::Missed => {
-                            inner.waits.look_again();
-                            return;
-                        }
-                        Wake::Deployment | Wake::Node => {}
-                    }
-                },
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = tokio::time::sleep(until_due.max(Duration::from_millis(1))) => {}
             () = inner.waits.due.notified() => {}
-            () = told => {}
         }
     }
 }

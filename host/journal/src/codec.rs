@@ -117,23 +117,22 @@ fn write(e: &mut Encoder<Vec<u8>>, entry: &Entry, seal: &dyn Seal) -> Written {
                 .u8(kind::FENCE)?
                 .u32(*attempt)?
                 .bytes(node.0.as_bytes())?;
+            // A reason's text has the place of a cause's, so that all fences have one form.
+            let of_cause = |cause: &'_ Cause| (cause.position.clone(), cause.text.clone(), cause.trap);
             let (code, cause) = match reason {
                 FenceReason::TakeOver => (0, None),
-                FenceReason::Retry(cause) => (1, Some(cause)),
-                FenceReason::Pause(cause) => (2, Some(cause)),
+                FenceReason::Retry(cause) => (1, Some(of_cause(cause))),
+                FenceReason::Pause(cause) => (2, Some(of_cause(cause))),
                 FenceReason::Resume => (3, None),
+                FenceReason::Cancel(text) => (4, Some((None, text.clone(), false))),
+                FenceReason::Answer { position, text } => (5, Some((Some(position.clone()), text.clone(), false))),
                 FenceReason::Suspend => (10, None),
                 FenceReason::Wake => (11, None),
             };
             e.u8(code)?;
             match cause {
                 None => e.null()?.ok(),
-                Some(cause) => e
-                    .array(3)?
-                    .encode(&cause.position)?
-                    .str(&cause.text)?
-                    .bool(cause.trap)?
-                    .ok(),
+                Some((position, text, trap)) => e.array(3)?.encode(&position)?.str(&text)?.bool(trap)?.ok(),
             }?;
         }
         Body::Command {
@@ -253,6 +252,22 @@ pub fn decode(index: u32, body: &[u8], seal: &dyn Seal) -> Result<Entry, DecodeE
                 (1, Some(cause)) => FenceReason::Retry(cause),
                 (2, Some(cause)) => FenceReason::Pause(cause),
                 (3, None) => FenceReason::Resume,
+                (
+                    4,
+                    Some(Cause {
+                        position: None,
+                        text,
+                        trap: false,
+                    }),
+                ) => FenceReason::Cancel(text),
+                (
+                    5,
+                    Some(Cause {
+                        position: Some(position),
+                        text,
+                        trap: false,
+                    }),
+                ) => FenceReason::Answer { position, text },
                 (10, None) => FenceReason::Suspend,
                 (11, None) => FenceReason::Wake,
                 _ => return Err(reject("fence reason")),
@@ -444,6 +459,19 @@ mod tests {
                 answer: Payload::from(vec![7; 10_000]),
             },
             Body::Output(Payload::from_static(b"")),
+            Body::Fence {
+                attempt: 4,
+                node,
+                reason: FenceReason::Cancel("the buyer called".into()),
+            },
+            Body::Fence {
+                attempt: 5,
+                node,
+                reason: FenceReason::Answer {
+                    position: position(),
+                    text: "looked it up".into(),
+                },
+            },
         ];
         bodies
             .into_iter()
@@ -484,6 +512,17 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_for_a_fence_of_a_later_version_is_an_error() {
+        let cancel = &entries()[8];
+        let mut body = encode(cancel, &Marked);
+        // The code stands before the array of the cause.
+        let code = body.iter().rposition(|byte| *byte == 0x83).expect("an array of three") - 1;
+        assert_eq!(body[code], 4);
+        body[code] = 6;
+        assert!(matches!(decode(8, &body, &Marked), Err(DecodeError::Malformed { .. })));
+    }
+
+    #[test]
     fn a_later_format_is_named() {
         let mut body = encode(&entries()[1], &Marked);
         body[1] = 2;
@@ -500,7 +539,7 @@ mod tests {
         }
 
         #[test]
-        fn any_change_to_an_entry_is_an_entry_or_an_error(which in 0..8usize, at: usize, bit in 0..8u32) {
+        fn any_change_to_an_entry_is_an_entry_or_an_error(which in 0..10usize, at: usize, bit in 0..8u32) {
             let entry = &entries()[which];
             let mut body = encode(entry, &Marked);
             let at = at % body.len();

@@ -125,6 +125,15 @@ pub enum FenceReason {
     Pause(Cause),
     /// A person said so.
     Resume,
+    /// A person ended it, for this reason: what it pushed as compensations and did not settle is run, and then it is over.
+    Cancel(String),
+    /// A person answers the command here, which stays without an answer otherwise; the next entry is the completion.
+    Answer {
+        /// Of the command.
+        position: Position,
+        /// Why, in that person's words.
+        text: String,
+    },
     /// It goes on waiting for what it waited for before: nothing else would stand in the append that gives its instance up.
     Suspend,
     /// What it waited for has come.

@@ -6,6 +6,7 @@
 
 mod append;
 mod codec;
+mod compensation;
 mod derive;
 mod entry;
 mod machine;
@@ -15,10 +16,14 @@ pub use append::{
     Append, AppendError, AppendJournal, Claim, Completion, HostParameter, HostStatement, Message, Start, Suspension,
 };
 pub use codec::{DecodeError, Seal, SealError, decode, encode};
+pub use compensation::{
+    Compensation, Effect, Pushed, Settled, Undone, cancelled, compensating_scope, compensations, standing_effects,
+    target as compensation_target,
+};
 pub use derive::Seed;
 pub use entry::{
     ArgumentHash, Body, Cause, CommandKind, Entry, FenceReason, Header, InvocationStatus, MAX_ENTRIES, MAX_ENTRY_BYTES,
     MAX_INVOCATION_BYTES, Payload,
 };
 pub use machine::{Finish, Machine, Step};
-pub use retry::{Decision, RetryPolicy, decide};
+pub use retry::{Decision, Exhausted, RetryPolicy, decide};

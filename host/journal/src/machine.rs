@@ -539,5 +539,6 @@ impl Machine {
 /// The target of `now`, the one observation allowed inside a transaction.
 const NOW: &str = "nexus:durable/invocation.now-ms";
 
+mod cancelled;
 #[cfg(test)]
 mod tests;

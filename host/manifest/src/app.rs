@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::{
-    ComponentId, ConfigValue, EffectRule, InterfaceName, KeyName, Location, OutboundHost, RoutePattern, SchemaName,
-    StoreName,
+    ComponentId, ConfigValue, EffectRule, InterfaceName, KeyName, Location, OutboundHost, RetryPolicy, RetryRule,
+    RoutePattern, SchemaName, StoreName,
 };
 
 /// What `spin.toml` describes.
@@ -82,6 +82,8 @@ pub struct Component {
     pub limits: Limits,
     /// When a failed attempt is tried again.
     pub retry: RetryPolicy,
+    /// The same for some of its requests and functions.
+    pub retry_for: Vec<RetryRule>,
 }
 
 /// How a component is built: `[component.<id>.build]`.
@@ -172,31 +174,6 @@ impl Default for Limits {
             request_timeout_ms: 30_000,
             wait_hold_ms: 5_000,
             body_limit_bytes: Self::MAX_BODY_BYTES,
-        }
-    }
-}
-
-/// When a failed attempt is tried again, before the invocation is paused.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct RetryPolicy {
-    /// All attempts, the first included.
-    pub attempts: u32,
-    /// The wait before the second attempt, milliseconds, before jitter.
-    pub initial_ms: u64,
-    /// What each further wait is multiplied by.
-    pub factor: f64,
-    /// The longest wait, milliseconds.
-    pub max_ms: u64,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            attempts: 8,
-            initial_ms: 100,
-            factor: 2.0,
-            max_ms: 30_000,
         }
     }
 }

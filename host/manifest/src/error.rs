@@ -170,6 +170,8 @@ pub enum Error {
     },
     #[error("`{route}` of {place} is sensitive, but no route leads there")]
     UnreachableSensitive { place: String, route: String },
+    #[error("`{route}` has a policy in {place}, but no route leads there")]
+    UnreachableRetry { place: String, route: String },
 
     #[error("`{component}` has not been compiled, so its imports cannot be checked")]
     NotCompiled { component: ComponentId },
@@ -204,6 +206,12 @@ pub enum Error {
         component: ComponentId,
         export: &'static str,
         because: &'static str,
+    },
+    #[error("`{component}` has a policy for `{function}`, whose interface it does not export")]
+    RetryNotExported {
+        component: ComponentId,
+        function: String,
+        exports: Vec<String>,
     },
 }
 
@@ -250,7 +258,9 @@ impl Error {
             Self::UnknownKeyName { key, .. } => {
                 format!("add \"{key}\" to the `keys` of the component that signs with it")
             }
-            Self::UnreachableSensitive { .. } => "write it as its requests arrive, or add the route".into(),
+            Self::UnreachableSensitive { .. } | Self::UnreachableRetry { .. } => {
+                "write it as its requests arrive, or add the route".into()
+            }
             Self::NotCompiled { .. } => "run `nexus build`".into(),
             Self::NotOffered { offered, .. } if offered.is_empty() => "build the component without it".into(),
             Self::NotOffered { offered, .. } => format!("build it against {}", offered.join(" or ")),
@@ -264,6 +274,10 @@ impl Error {
                 format!("name a component that exports it; this one has {}", exports.join(", "))
             }
             Self::MissingGrant { table, line, .. } => format!("add to {table}:\n{line}"),
+            Self::RetryNotExported { exports, .. } if exports.is_empty() => {
+                "remove the line; it exports nothing".into()
+            }
+            Self::RetryNotExported { exports, .. } => format!("name a function of {}", exports.join(", ")),
             Self::MissingExport { export, .. } => format!("export `{export}` from its world"),
         }
     }

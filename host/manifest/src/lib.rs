@@ -13,13 +13,12 @@ mod links;
 mod load;
 mod names;
 mod outbound;
+mod retry;
 mod route;
 mod suggest;
 mod variable;
 
-pub use app::{
-    Answer, App, Build, Component, Dependency, IdentityRule, Limits, Providers, RetryPolicy, Route, SensitiveRoute,
-};
+pub use app::{Answer, App, Build, Component, Dependency, IdentityRule, Limits, Providers, Route, SensitiveRoute};
 pub use delivery::Delivery;
 pub use error::{Error, Errors, Location, Problem};
 pub use host_types::ComponentId;
@@ -27,5 +26,6 @@ pub use interface::{InterfaceName, InvalidInterfaceName};
 pub use links::Interfaces;
 pub use names::{KeyName, SchemaName, StoreName};
 pub use outbound::{EffectRule, HostPattern, OutboundHost, Scheme, Unknown};
+pub use retry::{Retried, RetryPolicy, RetryRule};
 pub use route::{RoutePattern, Segment};
 pub use variable::ConfigValue;

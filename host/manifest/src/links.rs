@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Errors, Problem};
-use crate::{Answer, App, Component, ComponentId, InterfaceName, Location};
+use crate::{Answer, App, Component, ComponentId, InterfaceName, Location, Retried};
 
 /// The interfaces of a compiled component, by their names in its type: `namespace:package/interface@version`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,6 +69,9 @@ const HANDLER: &str = "nexus:http/handler";
 /// What a component that schedules work imports, and what it then exports.
 const TIMER: &str = "nexus:durable/timer";
 const SCHEDULED: &str = "nexus:durable/scheduled";
+/// What a component that can undo what it did imports, and what it then exports.
+const COMPENSATION: &str = "nexus:durable/compensation";
+const COMPENSATE: &str = "nexus:durable/compensate";
 
 impl App {
     /// Checks the manifest against its compiled components: `components` holds one entry for each, `platform` the interfaces the host
@@ -155,6 +158,25 @@ impl Links<'_> {
         }
         if imports.iter().any(|import| is(import, TIMER)) && !self.exports(&component.id, SCHEDULED) {
             broken(component.at, missing_export(component, SCHEDULED, "schedules work"));
+        }
+        if imports.iter().any(|import| is(import, COMPENSATION)) && !self.exports(&component.id, COMPENSATE) {
+            broken(
+                component.at,
+                missing_export(component, COMPENSATE, "names compensations"),
+            );
+        }
+        for rule in &component.retry_for {
+            if let Retried::Function { interface, .. } = &rule.of {
+                let exports = self.exports.get(&component.id).into_iter().flatten();
+                if !exports.clone().any(|export| interface.covers(export)) {
+                    let error = Error::RetryNotExported {
+                        component: component.id.clone(),
+                        function: rule.of.to_string(),
+                        exports: exports.map(ToString::to_string).collect(),
+                    };
+                    broken(rule.at, error);
+                }
+            }
         }
     }
 

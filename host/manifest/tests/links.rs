@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use host_manifest::{App, ComponentId, Interfaces};
 
-const PLATFORM: [&str; 10] = [
+const PLATFORM: [&str; 11] = [
+    "nexus:durable/compensation@0.1.0",
     "nexus:sql/sql@0.1.0",
     "nexus:crypto/tokens@0.1.0",
     "nexus:crypto/passwords@0.1.0",
@@ -262,6 +263,39 @@ spin.toml:7:12: `cart` schedules work, but does not export `nexus:durable/schedu
         &["nexus:durable/scheduled@0.1.0"],
     );
     assert_eq!(check("", &[STOCK, cart]), Ok(()));
+}
+
+#[test]
+fn whoever_names_compensations_can_be_called_for_them() {
+    refused(
+        "",
+        &[STOCK, ("cart", &["nexus:durable/compensation@0.1.0"], &[])],
+        r#"
+spin.toml:7:12: `cart` names compensations, but does not export `nexus:durable/compensate`
+    export `nexus:durable/compensate` from its world"#,
+    );
+    let cart: Compiled<'_> = (
+        "cart",
+        &["nexus:durable/compensation@0.1.0"],
+        &["nexus:durable/compensate@0.1.0"],
+    );
+    assert_eq!(check("", &[STOCK, cart]), Ok(()));
+}
+
+#[test]
+fn a_policy_is_for_a_function_that_is_exported() {
+    let retried = "[component.cart.tool.nexus.retry_for]\n\"shop:cart/carts.send\" = { attempts = 2 }\n";
+    refused(
+        retried,
+        &[STOCK, ("cart", &[], &["nexus:http/handler@0.1.0"])],
+        r#"
+spin.toml:10:2: `cart` has a policy for `shop:cart/carts.send`, whose interface it does not export
+    name a function of nexus:http/handler@0.1.0"#,
+    );
+    assert_eq!(
+        check(retried, &[STOCK, ("cart", &[], &["shop:cart/carts@0.1.0"])]),
+        Ok(())
+    );
 }
 
 #[test]

@@ -112,6 +112,10 @@ fn every_table_of_ours_refuses_unknown_keys() {
             "[component.cart.tool.nexus.retry]\nx = 1",
             "[component.cart.tool.nexus.retry]",
         ),
+        (
+            "[component.cart.tool.nexus.retry_for]\n\"PUT /cart\" = { x = 1 }",
+            "`PUT /cart` in [component.cart.tool.nexus.retry_for]",
+        ),
         ("[variables.a]\ndefault = \"\"\nx = 1", "[variables.a]"),
         (
             "[[trigger.http]]\nroute = \"/b\"\ncomponent = \"cart\"\nx = 1",
@@ -417,6 +421,32 @@ spin.toml:10:65: `/cart` (sensitive in [component.cart.tool.nexus]) is not a met
     write method and path, as in "POST /api/v1/account/login"
 spin.toml:10:74: `POST cart` (sensitive in [component.cart.tool.nexus]) has a path that does not begin with `/`
     write method and path, as in "POST /api/v1/account/login""#,
+    );
+}
+
+#[test]
+fn a_policy_belongs_to_something_that_can_fail_and_gives_it_a_chance() {
+    refused(
+        "[component.cart.tool.nexus.retry]\ninitial_ms = 50\ndeadline_ms = 5\n[component.cart.tool.nexus.retry_for]\n\
+         \"POST /card/pay\" = { attempts = 0 }\n\"/cart\" = {}\n\"cart.send\" = {}\n\"a:b/c.d\" = 3\n\
+         \"POST /cart/:a\" = {}\n\"POST /cart/:b\" = {}\n\"PUT /cart/a\" = { attemps = 2 }\n",
+        r#"
+spin.toml:11:1: `deadline_ms` in [component.cart.tool.nexus.retry] is 5, outside 50 to 2678400000
+    choose a value from 50 to 2678400000
+spin.toml:13:2: `POST /card/pay` has a policy in [component.cart.tool.nexus.retry_for], but no route leads there
+    write it as its requests arrive, or add the route
+spin.toml:13:22: `attempts` in `POST /card/pay` in [component.cart.tool.nexus.retry_for] is 0, outside 1 to 1000
+    choose a value from 1 to 1000
+spin.toml:14:2: `/cart` (retry_for in [component.cart.tool.nexus.retry_for]) is not a method and a path
+    write a request, as in "POST /api/v1/order/checkout", or a function, as in "shop:order/purchases.has-purchased"
+spin.toml:15:2: `cart.send` (retry_for in [component.cart.tool.nexus.retry_for]) is neither a request nor a function of an interface
+    write a request, as in "POST /api/v1/order/checkout", or a function, as in "shop:order/purchases.has-purchased"
+spin.toml:16:2: `a:b/c.d` in [component.cart.tool.nexus.retry_for] must be a table, not an integer
+    write `"a:b/c.d" = { ... }`
+spin.toml:18:2: `POST /cart/:b` (retry_for in [component.cart.tool.nexus.retry_for]) is there twice
+    keep one of the two lines
+spin.toml:19:19: unknown key `attemps` in `PUT /cart/a` in [component.cart.tool.nexus.retry_for]
+    did you mean `attempts`?"#,
     );
 }
 

@@ -98,6 +98,30 @@ retry = { attempts = 3, initial_ms = 10, factor = 3, max_ms = 20 }
 }
 
 #[test]
+fn a_policy_is_that_of_the_most_specific_line_and_else_the_components() {
+    let app = app(r#"[component.cart.tool.nexus]
+retry = { attempts = 5, deadline_ms = 60000 }
+[component.cart.tool.nexus.retry_for]
+"POST /cart/..." = { attempts = 4 }
+"POST /cart/pay" = { attempts = 2, initial_ms = 10, deadline_ms = 1000 }
+"shop:cart/carts.send" = { attempts = 7 }
+"#);
+    let cart = &app.components["cart"];
+    let of_request = |method, path| {
+        let policy = cart.retry_of_request(method, path);
+        (policy.attempts, policy.initial_ms, policy.deadline_ms)
+    };
+    assert_eq!(of_request("GET", "/cart/pay"), (5, 100, Some(60_000)));
+    assert_eq!(of_request("POST", "/cart/item"), (4, 100, Some(60_000)));
+    assert_eq!(of_request("POST", "/cart/p%61y"), (2, 10, Some(1_000)));
+    let of_function = |name| cart.retry_of_function(name).attempts;
+    assert_eq!(of_function("shop:cart/carts@0.1.0.send"), 7);
+    assert_eq!(of_function("shop:cart/carts.send"), 7);
+    assert_eq!(of_function("shop:cart/carts.other"), 5);
+    assert_eq!(of_function("nexus:durable/scheduled.run"), 5);
+}
+
+#[test]
 fn effects_at_a_host_follow_its_line_and_else_the_default() {
     let app = app(
         r#"allowed_outbound_hosts = ["https://{{ gateway }}", "https://api.example.com:443", "https://mail.example.com"]

@@ -1,6 +1,7 @@
 //! Drives the journal machine of one attempt: the one place that records, replays and orders writes.
 
 mod attempt;
+mod compensation;
 pub mod crash;
 mod messages;
 mod recorder;

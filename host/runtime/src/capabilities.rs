@@ -15,6 +15,7 @@ use crate::instance::InstanceState;
 pub const PLATFORM: &[&str] = &[
     "nexus:crypto/passwords@0.1.0",
     "nexus:crypto/tokens@0.1.0",
+    "nexus:durable/compensation@0.1.0",
     "nexus:durable/derived@0.1.0",
     "nexus:durable/invocation@0.1.0",
     "nexus:durable/promises@0.1.0",

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use host_basic::Services;
-use host_bindings::exports::nexus::durable::scheduled;
+use host_bindings::exports::nexus::durable::{compensate, scheduled};
 use host_bindings::exports::nexus::http::handler;
 use host_engine::{Engine, Limits};
 use host_http_client::{HttpClient, LeaseLeft};
@@ -47,6 +47,7 @@ pub(crate) struct Loaded {
     pub(crate) pre: InstancePre<InstanceState>,
     pub(crate) http: Option<handler::GuestIndices>,
     pub(crate) scheduled: Option<scheduled::GuestIndices>,
+    pub(crate) compensate: Option<compensate::GuestIndices>,
     /// One permit an instance.
     pub(crate) slots: Arc<Semaphore>,
     exports: HashMap<String, HashMap<String, Export>>,
@@ -63,6 +64,7 @@ impl Loaded {
     ) -> Self {
         let http = handler::GuestIndices::new(&pre).ok();
         let scheduled = scheduled::GuestIndices::new(&pre).ok();
+        let compensate = compensate::GuestIndices::new(&pre).ok();
         Self {
             id,
             revision,
@@ -71,6 +73,7 @@ impl Loaded {
             pre,
             http,
             scheduled,
+            compensate,
             slots: Arc::new(Semaphore::new(MAX_INSTANCES)),
             exports,
         }

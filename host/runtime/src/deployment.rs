@@ -14,7 +14,8 @@ use host_types::{ComponentId, DeploymentNumber, Digest, Fault, HttpRequest, Http
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
-use crate::component::Loaded;
+use crate::answer;
+use crate::component::{Export, Loaded};
 use crate::error::fault;
 use crate::instance::InstanceState;
 
@@ -70,24 +71,20 @@ impl Deployment {
         Duration::from_millis(granted.map_or(0, |component| component.limits.wait_hold_ms))
     }
 
-    /// What follows when an attempt of the component fails.
-    pub fn retry_policy(&self, component: &ComponentId) -> RetryPolicy {
-        let Some(granted) = self.app.components.get(component) else {
-            return RetryPolicy::default();
-        };
-        let host_manifest::RetryPolicy {
-            attempts,
-            initial_ms,
-            factor,
-            max_ms,
-            ..
-        } = granted.retry;
-        RetryPolicy {
-            attempts,
-            initial_ms,
-            factor,
-            max_ms,
-        }
+    /// What follows when an attempt of an invocation that began with this request of the component fails.
+    pub fn retry_of_request(&self, component: &ComponentId, method: &str, path: &str) -> RetryPolicy {
+        let granted = self.app.components.get(component);
+        granted.map_or_else(RetryPolicy::default, |granted| {
+            policy(granted.retry_of_request(method, path))
+        })
+    }
+
+    /// What follows when an attempt of an invocation that began with this function of the component fails.
+    pub fn retry_of_function(&self, component: &ComponentId, function: &str) -> RetryPolicy {
+        let granted = self.app.components.get(component);
+        granted.map_or_else(RetryPolicy::default, |granted| {
+            policy(granted.retry_of_function(function))
+        })
     }
 
     /// The recorded answer of a call, as an operator reads it; `target` is the call's name in the journal.
@@ -96,6 +93,32 @@ impl Deployment {
         let (interface, function) = qualified.rsplit_once('.')?;
         let export = self.components.get(component)?.export(interface, function)?;
         export.signature.result_to_json(answer).ok()
+    }
+
+    /// A person's answer to the command of this target, as it is recorded. What it looks like is what `invocations show` shows: of a
+    /// call, the JSON of its result; of an HTTP request, `{"status", "headers", "body"}`; of a key-value write, null.
+    pub fn answer_from_json(&self, target: &str, json: &serde_json::Value) -> Result<Vec<u8>, String> {
+        answer::from_json(target, json).unwrap_or_else(|| self.called(target)?.signature.result_from_json(json))
+    }
+
+    /// Whether these bytes are an answer to the command of this target.
+    pub fn check_answer(&self, target: &str, recorded: &[u8]) -> Result<(), String> {
+        answer::check(target, recorded).unwrap_or_else(|| {
+            let called = self.called(target)?.signature.result_to_json(recorded);
+            called
+                .map(drop)
+                .map_err(|error| format!("these bytes are no result of it: {error}"))
+        })
+    }
+
+    /// What a call's name in the journal stands for.
+    fn called(&self, target: &str) -> Result<&Export, String> {
+        let found = || {
+            let (component, qualified) = target.split_once(':')?;
+            let (interface, function) = qualified.rsplit_once('.')?;
+            self.components.get(component)?.export(interface, function)
+        };
+        found().ok_or_else(|| format!("{target} is none of this deployment's functions"))
     }
 
     pub(crate) fn component(&self, id: &ComponentId) -> Option<&Arc<Loaded>> {
@@ -157,6 +180,27 @@ impl Deployment {
         self.pace.keep(called).await
     }
 
+    /// Calls `nexus:durable/compensate.run`.
+    pub async fn call_compensate(
+        self: &Arc<Self>,
+        recorder: Recorder,
+        component: &ComponentId,
+        name: &str,
+        argument: &[u8],
+    ) -> Result<Result<(), String>, Fault> {
+        let loaded = self.loaded(component)?;
+        let indices = loaded.compensate.as_ref();
+        let indices =
+            indices.ok_or_else(|| Fault::Guest(format!("{component} exports no nexus:durable/compensate")))?;
+        let (mut store, instance) = self.enter(loaded, recorder).await?;
+        let called = async {
+            let guest = indices.load(&mut store, &instance)?;
+            guest.call_run(&mut store, name, argument).await
+        };
+        let called = self.pace.keep(called).await;
+        called.map_err(|error| fault(&error, &store.data().limits))
+    }
+
     /// Calls what a component exports to others. Parameters and result are encoded.
     pub(crate) async fn call_export(
         self: &Arc<Self>,
@@ -202,6 +246,24 @@ impl Deployment {
             }
             Err(error) => Err(fault(&error, &store.data().limits)),
         }
+    }
+}
+
+fn policy(given: host_manifest::RetryPolicy) -> RetryPolicy {
+    let host_manifest::RetryPolicy {
+        attempts,
+        initial_ms,
+        factor,
+        max_ms,
+        deadline_ms,
+        ..
+    } = given;
+    RetryPolicy {
+        attempts,
+        initial_ms,
+        factor,
+        max_ms,
+        deadline_ms,
     }
 }
 

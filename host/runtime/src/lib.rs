@@ -1,5 +1,6 @@
 //! From an application and a component to a running instance.
 
+mod answer;
 mod capabilities;
 mod component;
 mod deployment;
@@ -11,4 +12,6 @@ mod runtime;
 pub use capabilities::PLATFORM;
 pub use deployment::Deployment;
 pub use error::Error;
+/// Of the record of a transaction.
+pub use host_sql::is_committed;
 pub use runtime::{Outside, Revision, Runtime, RuntimeOptions};

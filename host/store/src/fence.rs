@@ -56,7 +56,7 @@ impl Store {
     /// Appends a fence in a commit of its own. [`AppendError::Fenced`] also when the invocation has ended: load it again.
     pub async fn fence(&self, fence: Fence) -> Result<(), AppendError> {
         let lost = self
-            .write_fences(std::slice::from_ref(&fence))
+            .write_fences(self.pool(), std::slice::from_ref(&fence))
             .await
             .map_err(|error| append_error_from(&error))?;
         if lost.is_empty() {
@@ -68,7 +68,7 @@ impl Store {
 
     /// Appends many fences, at most one per invocation, in one commit. Each succeeds or fails alone.
     pub async fn fence_all(&self, fences: &[Fence]) -> Vec<Result<(), AppendError>> {
-        match self.write_fences(fences).await {
+        match self.write_fences(self.pool(), fences).await {
             Ok(lost) => fences
                 .iter()
                 .map(|fence| {
@@ -172,7 +172,11 @@ impl Store {
         }
     }
 
-    async fn write_fences(&self, fences: &[Fence]) -> Result<Vec<Uuid>, sqlx::Error> {
+    pub(crate) async fn write_fences(
+        &self,
+        executor: impl sqlx::PgExecutor<'_>,
+        fences: &[Fence],
+    ) -> Result<Vec<Uuid>, sqlx::Error> {
         let (mut entries, mut starts) = (Entries::default(), Starts::default());
         let (mut statuses, mut owners, mut attempts) = (Vec::new(), Vec::new(), Vec::new());
         let (mut failures, mut dues, mut causes) = (Vec::new(), Vec::new(), Vec::new());
@@ -211,7 +215,7 @@ impl Store {
             .bind(starts.deployments)
             .bind(starts.salts)
             .bind(starts.parents)
-            .fetch_all(self.pool())
+            .fetch_all(executor)
             .await
     }
 }

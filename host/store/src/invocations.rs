@@ -73,6 +73,10 @@ pub struct Filter {
     pub status: Option<InvocationStatus>,
     /// Only those of this component.
     pub component: Option<ComponentId>,
+    /// Only those that began with this function.
+    pub function: Option<String>,
+    /// Only those that began longer ago than this by the database's clock, milliseconds.
+    pub older_than_ms: Option<u64>,
     /// How many at most.
     pub limit: u32,
     /// Only those after this one: [`Page::next`] of the page before.
@@ -139,6 +143,16 @@ impl Store {
         }
         if let Some(component) = &filter.component {
             select.push(" AND component = ").push_bind(component.as_str());
+        }
+        if let Some(function) = &filter.function {
+            select.push(" AND function = ").push_bind(function.as_str());
+        }
+        if let Some(older_than_ms) = filter.older_than_ms {
+            let seconds = older_than_ms as f64 / 1_000.0;
+            select
+                .push(" AND created_at < clock_timestamp() - make_interval(secs => ")
+                .push_bind(seconds)
+                .push(")");
         }
         if let Some(cursor) = filter.cursor {
             select.push(" AND id < ").push_bind(cursor.0);

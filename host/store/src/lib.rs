@@ -3,6 +3,7 @@
 //! The order at start is [`Store::connect`], [`Store::migrate_host`], [`Store::provision_module`] and
 //! [`Store::migrate_module`] per schema, [`Store::register_node`]. From then on the node may write; [`Store::serve`] ends the start.
 
+mod audit;
 mod batch;
 mod data_keys;
 mod deployments;
@@ -25,6 +26,7 @@ mod upkeep;
 mod wake;
 mod writer;
 
+pub use audit::{AuditFilter, Said, Word};
 pub use deployments::Deployment;
 pub use error::{Error, Result, SQLSTATE_NODE_GONE, SQLSTATE_WRONG_TOKEN, append_error};
 pub use fence::{Abandoned, Fence};

@@ -3,10 +3,12 @@
 //! NOTIFY takes a lock that serialises commits, so it never rides a transaction with rows: one task per node sends what has
 //! gathered meanwhile, after.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use host_types::InvocationId;
 use parking_lot::Mutex;
 use sqlx::postgres::{PgListener, PgPool};
 use tokio::sync::Notify;
@@ -28,27 +30,35 @@ pub enum Wake {
     Deployment,
     /// A node came, drains, or went.
     Node,
+    /// An operator has fenced this invocation: whoever runs it need not go on.
+    Halt(InvocationId),
     /// Everything: hints may have been missed.
     Missed,
 }
 
+const HALT: &str = "halt ";
+
 impl Wake {
-    const fn as_str(self) -> &'static str {
-        match self {
+    fn word(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Due => "due",
             Self::Progress => "progress",
             Self::Deployment => "deployment",
             Self::Node => "node",
+            Self::Halt(invocation) => return Cow::Owned(format!("{HALT}{invocation}")),
             Self::Missed => "missed",
-        }
+        })
     }
 
     /// A word of a later version may mean anything.
-    fn from_str(word: &str) -> Self {
+    fn from_word(word: &str) -> Self {
+        if let Some(invocation) = word.strip_prefix(HALT).and_then(|id| id.parse().ok()) {
+            return Self::Halt(invocation);
+        }
         let known = [Self::Due, Self::Progress, Self::Deployment, Self::Node];
         known
             .into_iter()
-            .find(|wake| wake.as_str() == word)
+            .find(|wake| wake.word() == word)
             .unwrap_or(Self::Missed)
     }
 }
@@ -78,7 +88,7 @@ impl Wakeups {
     /// The next hint. Survives a lost connection, after which it is [`Wake::Missed`]. Cancel safe.
     pub async fn next(&mut self) -> Wake {
         match self.listener.try_recv().await {
-            Ok(Some(notification)) => Wake::from_str(notification.payload()),
+            Ok(Some(notification)) => Wake::from_word(notification.payload()),
             Ok(None) => Wake::Missed,
             Err(error) => {
                 tracing::debug!(%error, "cannot listen for notifications");
@@ -118,9 +128,9 @@ impl Drop for Notifier {
 async fn send(pool: PgPool, shared: Arc<Shared>) {
     loop {
         shared.changed.notified().await;
-        let words: Vec<&str> = std::mem::take(&mut *shared.pending.lock())
+        let words: Vec<String> = std::mem::take(&mut *shared.pending.lock())
             .into_iter()
-            .map(Wake::as_str)
+            .map(|wake| wake.word().into_owned())
             .collect();
         if words.is_empty() {
             continue;

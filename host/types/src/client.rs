@@ -72,6 +72,11 @@ pub enum HttpOutcome {
         /// How it ended: `completed`, `failed` or `cancelled`.
         ended: &'static str,
     },
+    /// An operator cancelled the invocation while its caller waited. A 409 for good.
+    Cancelled {
+        /// What was cancelled.
+        invocation: InvocationId,
+    },
     /// No capacity. A 503.
     Overloaded {
         /// Seconds.

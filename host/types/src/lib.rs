@@ -13,5 +13,5 @@ pub use clock::{Clock, SystemClock};
 pub use fault::{Blame, Fault};
 pub use http::{Claims, HttpRequest, HttpResponse, Identity};
 pub use ids::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, ParseIdError, PromiseId};
-pub use position::{Position, Scope};
+pub use position::{ParseScopeError, Position, Scope};
 pub use rng::{Rng, SystemRng};

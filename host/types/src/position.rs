@@ -2,6 +2,7 @@
 //! never by order of arrival, so that concurrent siblings replay alike.
 
 use std::fmt;
+use std::str::FromStr;
 
 use minicbor::{Decode, Encode};
 
@@ -22,6 +23,20 @@ impl Scope {
         path.extend_from_slice(&self.0);
         path.push(number);
         Self(path)
+    }
+
+    /// The call that opened this scope; none for the root.
+    pub fn opened_by(&self) -> Option<Position> {
+        let (number, parent) = self.0.split_last()?;
+        Some(Position {
+            scope: Self(parent.to_vec()),
+            number: *number,
+        })
+    }
+
+    /// Whether this is `other`, or was opened from within it.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0)
     }
 
     /// How many calls deep this is; 0 for the root.
@@ -74,5 +89,53 @@ impl fmt::Display for Position {
 impl fmt::Debug for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// Text that is not a scope.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a scope; it looks like `/`, `/3` or `/3/0`")]
+pub struct ParseScopeError(String);
+
+impl FromStr for Scope {
+    type Err = ParseScopeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || ParseScopeError(text.to_owned());
+        let path = text.strip_prefix('/').ok_or_else(invalid)?;
+        if path.is_empty() {
+            return Ok(Self::root());
+        }
+        let numbers = path.split('/').map(|number| number.parse().map_err(|_| invalid()));
+        numbers.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_read_as_it_is_shown() {
+        for scope in [
+            Scope::root(),
+            Scope::root().child(0),
+            Scope::root().child(7).child(u32::MAX),
+        ] {
+            assert_eq!(scope.to_string().parse(), Ok(scope));
+        }
+        for text in ["", "3", "//", "/3/", "/-1", "/4294967296", "/a"] {
+            assert!(text.parse::<Scope>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_scope_knows_the_call_that_opened_it_and_what_it_is_within() {
+        let inner = Scope::root().child(3).child(1);
+        let call = inner.opened_by().expect("it is not the root");
+        assert_eq!((call.scope.clone(), call.number), (Scope::root().child(3), 1));
+        assert_eq!(Scope::root().opened_by(), None);
+        assert!(inner.is_within(&call.scope) && inner.is_within(&inner) && inner.is_within(&Scope::root()));
+        assert!(!call.scope.is_within(&inner) && !inner.is_within(&Scope::root().child(1)));
     }
 }

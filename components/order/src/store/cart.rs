@@ -5,7 +5,7 @@ use sdk::{
     sql::{self, Error, Row, Transaction, params},
 };
 
-use crate::domain::id::SkuId;
+use crate::domain::id::{SessionId, SkuId};
 
 /// A SKU and how many of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,26 +63,29 @@ pub(crate) fn clear(account: AccountId) -> Result<(), Error> {
     .map(drop)
 }
 
-/// Takes these SKUs out of a cart, and returns the lines that were there.
-pub(crate) fn take(tx: &Transaction, account: AccountId, skus: &[SkuId]) -> Result<Vec<CartLine>, Error> {
-    tx.query(
-        r#"DELETE FROM "order".cart_item WHERE account_id = $1 AND sku_id = ANY($2) RETURNING sku_id, quantity"#,
-        params![account, skus],
-    )?
-    .iter()
-    .map(line)
-    .collect()
+/// Takes these SKUs out of a cart, for a session that may have to give them back.
+pub(crate) fn take(tx: &Transaction, session: SessionId, account: AccountId, skus: &[SkuId]) -> Result<(), Error> {
+    tx.execute(
+        r#"WITH taken AS (
+               DELETE FROM "order".cart_item WHERE account_id = $2 AND sku_id = ANY($3) RETURNING sku_id, quantity
+           )
+           INSERT INTO "order".cart_taken (session_id, account_id, sku_id, quantity)
+           SELECT $1, $2, sku_id, quantity FROM taken"#,
+        params![session, account, skus],
+    )
+    .map(drop)
 }
 
-/// Puts lines back, up to `most` of a SKU together with what was added meanwhile.
-pub(crate) fn put_back(tx: &Transaction, account: AccountId, lines: &[CartLine], most: i64) -> Result<(), Error> {
-    let skus: Vec<_> = lines.iter().map(|line| line.sku_id).collect();
-    let quantities: Vec<_> = lines.iter().map(|line| line.quantity).collect();
+/// Puts back what a session has taken, up to `most` of a SKU together with what was added meanwhile. Repeating it changes nothing.
+pub(crate) fn put_back(tx: &Transaction, session: SessionId, most: i64) -> Result<(), Error> {
     tx.execute(
-        r#"INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity)
-           SELECT $1, line.sku_id, line.quantity FROM unnest($2::uuid[], $3::bigint[]) AS line (sku_id, quantity)
-           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = LEAST(c.quantity + excluded.quantity, $4::bigint)"#,
-        params![account, skus, quantities, most],
+        r#"WITH taken AS (
+               DELETE FROM "order".cart_taken WHERE session_id = $1 RETURNING account_id, sku_id, quantity
+           )
+           INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity)
+           SELECT account_id, sku_id, quantity FROM taken
+           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = LEAST(c.quantity + excluded.quantity, $2::bigint)"#,
+        params![session, most],
     )
     .map(drop)
 }

@@ -137,6 +137,16 @@ pub(crate) fn lock_of_session(tx: &Transaction, session: SessionId) -> Result<Ve
     )?)
 }
 
+/// Whether the line that holds this stock is a seller's: claimed by a confirmation, or in an order.
+pub(crate) fn is_taken(reservation: ReservationId) -> Result<bool, Error> {
+    let taken = sql::query_opt(
+        r#"SELECT id FROM "order".item
+           WHERE reservation_id = $1 AND date_cancelled IS NULL AND (confirm_session_id IS NOT NULL OR order_id IS NOT NULL)"#,
+        params![reservation],
+    )?;
+    Ok(taken.is_some())
+}
+
 /// Marks lines cancelled; `by` none is the system. Returns the stock to release.
 pub(crate) fn cancel(
     tx: &Transaction,

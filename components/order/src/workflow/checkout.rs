@@ -1,9 +1,7 @@
 //! From a cart to a checkout that waits for its sellers.
 
-use std::cell::RefCell;
-
 use sdk::{
-    AccountId, Money, Timestamp, Undo, config, new_id, now, saga,
+    AccountId, Money, Timestamp, config, new_id, now, saga,
     sql::{self, Transaction},
     timer,
 };
@@ -12,14 +10,13 @@ use serde_json::json;
 use super::{
     expire,
     quote::{self, Quoted},
+    undo::Undo,
 };
 use crate::{
     domain::{
-        cart::MAX_QUANTITY,
         checkout::{self, Line, Wanted},
         id::{LegId, ReservationId, SessionId, SkuId},
         session::Kind,
-        status::Status,
     },
     error::Error,
     peers::{
@@ -27,8 +24,7 @@ use crate::{
         payments::{self, Charge, Charged, PaymentOption},
     },
     store::{
-        cart::{self, CartLine},
-        item,
+        cart, item,
         leg::{self, NewLeg},
         session::{self, NewSession},
     },
@@ -74,14 +70,16 @@ struct Plan {
 /// Checks everything, holds the stock, opens the session and asks for the payment.
 pub(crate) fn checkout(input: Checkout) -> Result<Receipt, Error> {
     let plan = plan(input)?;
-    let plan = &plan;
-    // What the session took out of the cart, for the case that it has to go back.
-    let taken = &RefCell::new(Vec::new());
     saga(|undo| {
-        let serials = hold(undo, plan)?;
-        undo.push(move || fail(plan, &taken.borrow()));
-        *taken.borrow_mut() = open(plan, &serials)?;
-        pay(plan)
+        let mut serials = Vec::with_capacity(plan.lines.len());
+        // Each line under an id of its own: it is later sold, cancelled or released without the others.
+        for line in &plan.lines {
+            undo.push(Undo::ReleaseStock(line.reservation_id));
+            serials.push(inventory::reserve(line, plan.date_expired)?);
+        }
+        undo.push(Undo::CloseCheckout(plan.session_id));
+        open(&plan, &serials)?;
+        pay(&plan)
     })
 }
 
@@ -144,19 +142,8 @@ fn session_seconds() -> Result<i64, Error> {
     Ok(seconds)
 }
 
-/// Holds the stock of every line, each under an id of its own: a line is later sold, cancelled or released without the others.
-fn hold<'a>(undo: &mut Undo<'a>, plan: &'a Plan) -> Result<Vec<Vec<String>>, Error> {
-    plan.lines
-        .iter()
-        .map(|line| {
-            undo.push(move || inventory::release(line.reservation_id));
-            inventory::reserve(line, plan.date_expired)
-        })
-        .collect()
-}
-
-/// Opens the session in one transaction and starts its clock. Returns what it took out of the cart.
-fn open(plan: &Plan, serials: &[Vec<String>]) -> Result<Vec<CartLine>, Error> {
+/// Opens the session in one transaction and starts its clock.
+fn open(plan: &Plan, serials: &[Vec<String>]) -> Result<(), Error> {
     sql::transaction(|tx| {
         insert_session(tx, plan)?;
         let common = item::Common {
@@ -171,15 +158,13 @@ fn open(plan: &Plan, serials: &[Vec<String>]) -> Result<Vec<CartLine>, Error> {
             session::succeed(tx, plan.session_id, plan.date_created)?;
         }
         let skus: Vec<SkuId> = plan.lines.iter().map(|line| line.wanted.sku_id).collect();
-        let taken = if plan.buy_now {
-            Vec::new()
-        } else {
-            cart::take(tx, plan.buyer, &skus)?
-        };
+        if !plan.buy_now {
+            cart::take(tx, plan.session_id, plan.buyer, &skus)?;
+        }
         // Written with the commit: there is no session without its deadline.
         let delay = plan.date_expired.as_ms() - plan.date_created.as_ms();
         timer::schedule(expire::TIMER, &plan.session_id, delay as u64);
-        Ok(taken)
+        Ok(())
     })
 }
 
@@ -257,18 +242,4 @@ fn pay(plan: &Plan) -> Result<Receipt, Error> {
             Ok(receipt(String::new()))
         }
     }
-}
-
-/// Ends the session without money and gives the cart back what was taken from it. Nothing happens when it was never opened,
-/// or is closed already.
-fn fail(plan: &Plan, taken: &[CartLine]) -> Result<(), Error> {
-    sql::transaction(|tx| {
-        if session::close(tx, plan.session_id, Status::Failed)? {
-            leg::close(tx, plan.session_id, Status::Failed, Some("the checkout failed"))?;
-            if !taken.is_empty() {
-                cart::put_back(tx, plan.buyer, taken, MAX_QUANTITY)?;
-            }
-        }
-        Ok(())
-    })
 }

@@ -1,9 +1,9 @@
 //! A seller confirms pending lines: they become an order.
 
-use sdk::{AccountId, Money, Timestamp, new_id, now, saga, sql, timer};
+use sdk::{AccountId, Money, Timestamp, new_id, now, saga, sql};
 use serde_json::json;
 
-use super::expire;
+use super::undo::Undo;
 use crate::{
     domain::{
         confirmation::{self, Batch},
@@ -11,7 +11,6 @@ use crate::{
         order::Order,
         session::Kind,
         shipping::Load,
-        status::Status,
     },
     error::Error,
     peers::{
@@ -33,9 +32,6 @@ const FEE_SESSION_HOURS: i64 = 24;
 
 /// The platform takes nothing of its own yet.
 const PLATFORM_FEE: i64 = 0;
-
-/// From this close to a checkout's deadline on its timer may have come while the lines were claimed.
-const DEADLINE_MARGIN_MS: i64 = 60_000;
 
 /// What a seller asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,15 +81,14 @@ struct Plan {
 /// exists: a line whose stock is sold but whose order fails is put back with its checkout, and an order is never without stock.
 pub(crate) fn confirm(input: Confirm) -> Result<Receipt, Error> {
     let plan = plan(input)?;
-    let plan = &plan;
     saga(|undo| {
-        undo.push(move || give_up(plan.session_id));
-        claim(plan)?;
+        undo.push(Undo::ReleaseClaim(plan.session_id));
+        claim(&plan)?;
         for item in &plan.batch.items {
             inventory::commit(item.reservation_id)?;
         }
-        let reference = settle_fee(plan)?;
-        place(plan, reference.as_deref())?;
+        let reference = settle_fee(&plan)?;
+        place(&plan, reference.as_deref())?;
         Ok(Receipt {
             session_id: plan.session_id,
             payment_url: String::new(),
@@ -296,22 +291,4 @@ fn check_count(plan: &Plan, changed: u64) -> Result<(), Error> {
             placed: changed,
         })
     }
-}
-
-/// Gives the lines back and ends the fee session without money. Nothing happens when nothing was claimed.
-fn give_up(claim: SessionId) -> Result<(), Error> {
-    let now = now();
-    sql::transaction(|tx| {
-        for (checkout, date_expired) in session::expiries_of_claim(tx, claim)? {
-            let left_ms = date_expired.as_ms() - now.as_ms();
-            if left_ms < DEADLINE_MARGIN_MS {
-                timer::schedule(expire::TIMER, &checkout, left_ms.max(0) as u64);
-            }
-        }
-        item::unclaim(tx, claim)?;
-        if session::close(tx, claim, Status::Failed)? {
-            leg::close(tx, claim, Status::Failed, Some("the confirmation failed"))?;
-        }
-        Ok(())
-    })
 }

@@ -2,11 +2,14 @@
 
 use std::error::Error;
 
-use host_admin::{AdminClient, ClientError, Filter, InvocationsView, Status};
+use host_admin::{
+    AdminClient, Answer, AuditFilter, Bulk, ClientError, Completing, Filter, InvocationsView, PositionView, Status,
+    Steering, Verb,
+};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use crate::support::{Host, TOKEN, component, cursor, detail, ended, invocation, node_view, open, unknown};
+use crate::support::{Host, TOKEN, component, cursor, detail, ended, invocation, node_view, open, said, unknown};
 
 fn client(url: &str) -> AdminClient {
     AdminClient::new(url, TOKEN).unwrap()
@@ -19,15 +22,23 @@ async fn everything_the_server_says_arrives_as_it_was() {
     assert_eq!(client.components().await.unwrap(), [component()]);
     assert_eq!(client.nodes().await.unwrap(), [node_view()]);
     assert_eq!(client.invocation(open()).await.unwrap(), detail());
-    assert_eq!(client.pause(open()).await.unwrap(), invocation(open(), Status::Paused));
-    assert_eq!(
-        client.resume(open()).await.unwrap(),
-        invocation(open(), Status::Running)
-    );
+    let steering = Steering::default();
+    for (verb, status) in [
+        (Verb::Pause, Status::Paused),
+        (Verb::Resume, Status::Running),
+        (Verb::Cancel, Status::Cancelled),
+    ] {
+        let steered = client.steer(verb, open(), &steering).await.unwrap();
+        assert_eq!(steered, invocation(open(), status));
+    }
+    let audit = client.audit(&AuditFilter::default()).await.unwrap();
+    assert_eq!((audit.audit, audit.next_cursor), (vec![said()], Some(7)));
 
     let filter = Filter {
         status: Some(Status::Failed),
         component: Some("a&b=c d".into()),
+        function: Some("shop:order/purchases.buy".into()),
+        older_than_ms: Some(1_500),
         limit: Some(7),
         cursor: Some(cursor()),
     };
@@ -53,10 +64,47 @@ async fn everything_the_server_says_arrives_as_it_was() {
 }
 
 #[tokio::test]
+async fn what_an_operator_says_arrives_with_the_name_and_the_reason() {
+    let host = Host::start(TOKEN).await;
+    let client = client(&host.url()).named("ann").unwrap();
+    let steering = Steering {
+        reason: "stuck".into(),
+        force: true,
+    };
+    client.steer(Verb::Restart, open(), &steering).await.unwrap();
+    let bulk = Bulk {
+        status: Some(Status::Paused),
+        limit: Some(1),
+        reason: "it is back".into(),
+        ..Bulk::default()
+    };
+    let view = client.steer_all(Verb::Resume, &bulk).await.unwrap();
+    assert_eq!((view.matched, view.done, view.more), (1, 1, true));
+    let completing = Completing {
+        position: PositionView {
+            scope: "/0".into(),
+            n: 2,
+        },
+        answer: Answer::Json(serde_json::json!({ "ok": null })),
+        reason: "looked it up".into(),
+    };
+    client.complete_entry(open(), &completing).await.unwrap();
+    let expected = [
+        "restart true by ann because \"stuck\"",
+        "resume false by ann because \"it is back\"",
+        "/0#2 is Json(Object {\"ok\": Null}) by ann because \"looked it up\"",
+    ];
+    assert_eq!(host.said(), expected);
+}
+
+#[tokio::test]
 async fn a_refusal_is_told_in_the_servers_words() {
     let host = Host::start(TOKEN).await;
     let client = client(&host.url());
-    let error = client.resume(ended()).await.unwrap_err();
+    let error = client
+        .steer(Verb::Resume, ended(), &Steering::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.to_string(), "the invocation is completed");
     assert!(matches!(error, ClientError::Refused(problem) if problem.code == "conflict" && problem.status == 409));
     let error = client.invocation(unknown()).await.unwrap_err();

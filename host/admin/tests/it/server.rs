@@ -66,7 +66,7 @@ async fn a_page_names_the_next_one_with_the_same_filter() {
         status: Some(Status::Paused),
         component: Some("order".into()),
         limit: Some(1),
-        cursor: None,
+        ..Filter::default()
     };
     let everything = Filter {
         limit: Some(50),
@@ -99,6 +99,7 @@ async fn an_invocation_is_shown_with_its_tree_and_its_journal() {
                 { "index": 3, "kind": "fence", "attempt": 1, "node": node(), "reason": "take-over", "answer": null },
                 { "index": 4, "kind": "completion", "position": call, "answer": { "held": 2 } },
             ],
+            "compensations": [],
         })
     );
 }
@@ -116,9 +117,105 @@ async fn pausing_and_resuming_answer_with_what_came_of_it() {
 }
 
 #[tokio::test]
+async fn a_word_to_many_is_said_to_each_and_counted() {
+    let host = Host::start(TOKEN).await;
+    let counted = host
+        .say(
+            "/v1/invocations/cancel",
+            None,
+            r#"{"component": "order", "dry_run": true}"#,
+        )
+        .await;
+    // The double has one on each of two pages.
+    assert_eq!(
+        (counted.status, counted.json()),
+        (200, json!({ "matched": 2, "done": 0, "failed": [], "more": false }))
+    );
+    assert!(host.said().is_empty(), "they were only counted");
+    let first = host
+        .say(
+            "/v1/invocations/cancel",
+            Some("ann"),
+            r#"{"component": "order", "limit": 1, "reason": "x"}"#,
+        )
+        .await;
+    assert_eq!(
+        first.json(),
+        json!({ "matched": 1, "done": 1, "failed": [], "more": true })
+    );
+    assert_eq!(host.said(), ["cancel false by ann because \"x\""]);
+    let broken = host
+        .say(
+            "/v1/invocations/resume",
+            None,
+            &format!(r#"{{"component": "{BROKEN}"}}"#),
+        )
+        .await;
+    broken.is_problem(503, "unavailable", "the database does not answer");
+}
+
+#[tokio::test]
+async fn what_is_said_wrongly_is_not_heard() {
+    let host = Host::start(TOKEN).await;
+    let one = format!("/v1/invocations/{}/cancel", open());
+    for (path, name, body, parameter) in [
+        ("/v1/invocations/cancel", None, "{}", "status"),
+        ("/v1/invocations/cancel", None, r#"{"state": "paused"}"#, "body"),
+        (
+            "/v1/invocations/cancel",
+            None,
+            r#"{"status": "paused", "older_than": "soon"}"#,
+            "older_than",
+        ),
+        (&one, None, "reason", "body"),
+        (&one, Some(" "), "", "x-operator"),
+    ] {
+        let answer = host.say(path, name, body).await;
+        assert_eq!(
+            (answer.status, &answer.json()["errors"][0]["parameter"]),
+            (400, &json!(parameter)),
+            "{body}"
+        );
+    }
+    let complete = format!("/v1/invocations/{}/complete-entry", open());
+    let answer = host
+        .say(
+            &complete,
+            None,
+            r#"{"position": {"scope": "0", "n": 1}, "answer": {"json": null}, "reason": ""}"#,
+        )
+        .await;
+    answer.is_problem(
+        400,
+        "parameter",
+        "position: \"0\" is not a scope; it looks like `/`, `/3` or `/3/0`",
+    );
+    let large = format!(r#"{{"reason": "{}"}}"#, "x".repeat(3 << 20));
+    assert_eq!(host.say(&one, None, &large).await.status, 413);
+    assert!(host.said().is_empty());
+}
+
+#[tokio::test]
+async fn what_operators_said_is_listed() {
+    let host = Host::start(TOKEN).await;
+    let answer = host.ask("GET", "/v1/audit?limit=1").await;
+    let expected = json!({ "audit": [{
+        "id": 9, "at": "2023-11-14T22:13:20Z", "operator": "ann", "verb": "restart", "invocation": ended(), "entry_index": 0,
+        "successor": open(), "reason": "the provider is back", "outcome": "running",
+    }], "next_cursor": 7 });
+    assert_eq!((answer.status, answer.json()), (200, expected));
+    let refused = host.ask("GET", "/v1/audit?verb=cancel").await;
+    refused.is_problem(
+        400,
+        "parameter",
+        "verb: is unknown; there are invocation, limit and cursor",
+    );
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_a_problem() {
     let host = Host::start(TOKEN).await;
-    for verb in ["pause", "resume"] {
+    for verb in ["pause", "resume", "cancel", "restart"] {
         let answer = host.ask("POST", &format!("/v1/invocations/{}/{verb}", ended())).await;
         answer.is_problem(409, "conflict", "the invocation is completed");
     }
@@ -159,7 +256,8 @@ async fn a_wrong_parameter_is_named_with_the_way_out() {
         (
             "state=paused",
             "state",
-            "is not a parameter of this list; there are status, component, limit and cursor".to_owned(),
+            "is not a parameter of this list; there are status, component, function, older_than, limit and cursor"
+                .to_owned(),
         ),
     ];
     for (query, parameter, detail) in table {
@@ -188,7 +286,7 @@ async fn an_unknown_path_and_a_wrong_method_are_told_apart() {
         "/v1/invocations/x/y/z",
     ] {
         let detail = format!(
-            "{path} is not here; there are /v1/components, /v1/invocations, /v1/invocations/{{id}} and /v1/nodes"
+            "{path} is not here; there are /v1/components, /v1/invocations, /v1/invocations/{{id}}, /v1/audit and /v1/nodes"
         );
         host.ask("GET", path).await.is_problem(404, "unknown-path", &detail);
     }
@@ -197,6 +295,8 @@ async fn an_unknown_path_and_a_wrong_method_are_told_apart() {
         ("POST", "/v1/nodes", "GET"),
         ("DELETE", "/v1/invocations/x", "GET"),
         ("GET", &pause, "POST"),
+        ("GET", "/v1/invocations/cancel", "POST"),
+        ("POST", "/v1/audit", "GET"),
     ] {
         let answer = host.ask(method, path).await;
         answer.is_problem(405, "method", &format!("{method} is not possible here; send {allow}"));

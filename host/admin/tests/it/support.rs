@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use host_admin::{
-    ComponentView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, NodeStatus,
-    NodeView, Operate, OperateError, Operation, PayloadView, RevisionDigest, Server, Status, Timestamp,
+    Asked, AuditFilter, AuditView, ComponentView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView,
+    InvocationsView, NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView, RevisionDigest, SaidView,
+    Server, Status, Timestamp, Verb,
 };
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, Position, Scope};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -101,7 +102,7 @@ pub(crate) fn detail() -> InvocationDetail {
             ..EntryView::new(4, EntryKind::Completion)
         },
     ];
-    InvocationDetail::new(invocation(open(), Status::Running), journal)
+    InvocationDetail::new(invocation(open(), Status::Running), journal, Vec::new())
 }
 
 pub(crate) fn component() -> ComponentView {
@@ -126,16 +127,31 @@ pub(crate) fn node_view() -> NodeView {
     }
 }
 
+pub(crate) fn said() -> SaidView {
+    SaidView {
+        id: 9,
+        at: Timestamp::from_unix_ms(1_700_000_000_000),
+        operator: "ann".into(),
+        verb: "restart".into(),
+        invocation: ended(),
+        entry_index: 0,
+        successor: Some(open()),
+        reason: "the provider is back".into(),
+        outcome: "running".into(),
+    }
+}
+
 /// The database is away while this component is asked for.
 pub(crate) const BROKEN: &str = "broken";
 
 #[derive(Default)]
 struct Double {
     filters: Arc<Mutex<Vec<Filter>>>,
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Double {
-    fn steer(&self, id: InvocationId, status: Status) -> Result<InvocationView, OperateError> {
+    fn stands(&self, id: InvocationId, status: Status) -> Result<InvocationView, OperateError> {
         match id {
             _ if id == open() => Ok(invocation(id, status)),
             _ if id == ended() => Err(OperateError::Conflict("the invocation is completed".into())),
@@ -177,12 +193,40 @@ impl Operate for Double {
         })
     }
 
-    fn pause(&self, id: InvocationId) -> Operation<'_, InvocationView> {
-        Box::pin(async move { self.steer(id, Status::Paused) })
+    fn steer(&self, verb: Verb, id: InvocationId, force: bool, asked: Asked) -> Operation<'_, InvocationView> {
+        Box::pin(async move {
+            let said = format!("{verb} {force} by {} because {:?}", asked.by, asked.reason);
+            self.said.lock().unwrap().push(said);
+            let status = match verb {
+                Verb::Pause => Status::Paused,
+                Verb::Resume | Verb::Restart => Status::Running,
+                Verb::Cancel => Status::Cancelled,
+            };
+            self.stands(id, status)
+        })
     }
 
-    fn resume(&self, id: InvocationId) -> Operation<'_, InvocationView> {
-        Box::pin(async move { self.steer(id, Status::Running) })
+    fn complete_entry(
+        &self,
+        id: InvocationId,
+        position: Position,
+        answer: host_admin::Answer,
+        asked: Asked,
+    ) -> Operation<'_, InvocationView> {
+        Box::pin(async move {
+            let said = format!("{position} is {answer:?} by {} because {:?}", asked.by, asked.reason);
+            self.said.lock().unwrap().push(said);
+            self.stands(id, Status::Paused)
+        })
+    }
+
+    fn audit(&self, filter: AuditFilter) -> Operation<'_, AuditView> {
+        Box::pin(async move {
+            Ok(AuditView {
+                audit: vec![said()],
+                next_cursor: filter.cursor.is_none().then_some(7),
+            })
+        })
     }
 
     fn nodes(&self) -> Operation<'_, Vec<NodeView>> {
@@ -193,6 +237,7 @@ impl Operate for Double {
 pub(crate) struct Host {
     pub(crate) address: SocketAddr,
     filters: Arc<Mutex<Vec<Filter>>>,
+    said: Arc<Mutex<Vec<String>>>,
     stop: Option<oneshot::Sender<()>>,
     pub(crate) served: JoinHandle<()>,
 }
@@ -211,6 +256,7 @@ impl Host {
         let address = listener.local_addr().unwrap();
         let double = Double::default();
         let filters = Arc::clone(&double.filters);
+        let said = Arc::clone(&double.said);
         let server = Server::new(listener, token.to_owned(), Arc::new(double));
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(server.run(async move {
@@ -219,6 +265,7 @@ impl Host {
         Self {
             address,
             filters,
+            said,
             stop: Some(stop),
             served,
         }
@@ -237,12 +284,34 @@ impl Host {
         self.filters.lock().unwrap().clone()
     }
 
+    /// What operators said so far.
+    pub(crate) fn said(&self) -> Vec<String> {
+        std::mem::take(&mut self.said.lock().unwrap())
+    }
+
     /// A request with the right token.
     pub(crate) async fn ask(&self, method: &str, path: &str) -> Answer {
         self.ask_with(method, path, Some(&format!("Bearer {TOKEN}"))).await
     }
 
     pub(crate) async fn ask_with(&self, method: &str, path: &str, authorization: Option<&str>) -> Answer {
+        self.send(method, path, authorization, None, "").await
+    }
+
+    /// Says something, with the right token, under this name.
+    pub(crate) async fn say(&self, path: &str, name: Option<&str>, body: &str) -> Answer {
+        self.send("POST", path, Some(&format!("Bearer {TOKEN}")), name, body)
+            .await
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        authorization: Option<&str>,
+        name: Option<&str>,
+        body: &str,
+    ) -> Answer {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         let connection = tokio::spawn(connection);
@@ -253,8 +322,11 @@ impl Host {
         if let Some(authorization) = authorization {
             request = request.header("authorization", authorization);
         }
+        if let Some(name) = name {
+            request = request.header("x-operator", name);
+        }
         let response = sender
-            .send_request(request.body(Empty::<Bytes>::new()).unwrap())
+            .send_request(request.body(Full::new(Bytes::from(body.to_owned()))).unwrap())
             .await
             .unwrap();
         let (parts, body) = response.into_parts();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use host_bindings::nexus::crypto::{passwords, tokens};
-use host_bindings::nexus::durable::{derived, invocation, promises, timer};
+use host_bindings::nexus::durable::{compensation, derived, invocation, promises, timer};
 use host_bindings::nexus::link::providers;
 use host_bindings::nexus::log::log;
 use host_bindings::wasi::config::store;
@@ -85,6 +85,20 @@ impl promises::Host for BasicView<'_> {
             Waited::TimedOut => Err(promises::WaitError::TimedOut),
             Waited::Unknown => Err(promises::WaitError::NotFound),
         })
+    }
+}
+
+impl compensation::Host for BasicView<'_> {
+    fn push(&mut self, name: String, argument: Vec<u8>) -> wasmtime::Result<()> {
+        Ok(self.0.recorder.push_compensation(name, argument)?)
+    }
+
+    fn undone(&mut self) -> wasmtime::Result<()> {
+        Ok(self.0.recorder.compensation_undone()?)
+    }
+
+    fn settle(&mut self, count: u32) -> wasmtime::Result<()> {
+        Ok(self.0.recorder.settle_compensations(count)?)
     }
 }
 

@@ -83,6 +83,7 @@ pub fn add_to_linker<T: Send + 'static>(
     nexus::durable::derived::add_to_linker::<T, Basic>(linker, get)?;
     nexus::durable::timer::add_to_linker::<T, Basic>(linker, get)?;
     nexus::durable::promises::add_to_linker::<T, Basic>(linker, get)?;
+    nexus::durable::compensation::add_to_linker::<T, Basic>(linker, get)?;
     nexus::link::providers::add_to_linker::<T, Basic>(linker, get)?;
     nexus::log::log::add_to_linker::<T, Basic>(linker, get)?;
     nexus::crypto::passwords::add_to_linker::<T, Basic>(linker, get)?;

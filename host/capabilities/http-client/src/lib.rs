@@ -23,6 +23,7 @@ pub use client::{HttpClient, Limits};
 pub use connect::{Addresses, Connector, Resolve, SystemResolver};
 pub use failure::Failure;
 pub use grant::Grant;
+pub use record::{is_record, recorded_response};
 
 use crate::bodies::Bodies;
 use crate::host::Hooks;

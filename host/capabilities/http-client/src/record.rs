@@ -66,6 +66,21 @@ pub(crate) fn encode(outcome: &Outcome) -> Bytes {
     minicbor::to_vec(recorded).expect("an outcome has an encoding").into()
 }
 
+/// A response as it is recorded, for a person who answers for the peer. `Err` says what is not of a response.
+pub fn recorded_response(status: u16, headers: &[(String, String)], body: Vec<u8>) -> Result<Bytes, String> {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(name, value);
+    }
+    let response = response.body(Bytes::from(body)).map_err(|error| error.to_string())?;
+    Ok(encode(&Ok(response)))
+}
+
+/// Whether these bytes are the record of a request's outcome.
+pub fn is_record(recorded: &[u8]) -> bool {
+    decode(recorded).is_ok()
+}
+
 pub(crate) fn decode(recorded: &[u8]) -> Result<Outcome, Malformed> {
     let recorded: Recorded = minicbor::decode(recorded).map_err(|error| Malformed(error.to_string()))?;
     let RecordedResponse { status, headers, body } = match recorded {
@@ -121,6 +136,17 @@ mod tests {
             );
         }
         assert!(decode(b"\xff").is_err());
+    }
+
+    #[test]
+    fn a_person_can_answer_for_the_peer() {
+        let headers = [("content-type".to_owned(), "text/plain".to_owned())];
+        let recorded = recorded_response(201, &headers, b"made".to_vec()).expect("a response");
+        let read = decode(&recorded).expect("it is well-formed").expect("it is a response");
+        assert_eq!((read.status().as_u16(), read.body().as_ref()), (201, &b"made"[..]));
+        assert!(is_record(&recorded) && !is_record(b"made"));
+        assert!(recorded_response(1, &[], Vec::new()).is_err());
+        assert!(recorded_response(200, &[("a b".to_owned(), String::new())], Vec::new()).is_err());
     }
 
     #[test]

@@ -21,6 +21,11 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 pub use error::Error;
 pub use pool::{ModuleConnection, ModulePool, Options, Pools};
 
+/// Whether the recorded transaction committed; one that cannot be read counts as one that did.
+pub fn is_committed(record: &[u8]) -> bool {
+    record::transaction(record).map_or(true, |(_, end)| matches!(end, record::End::Committed))
+}
+
 /// What one instance needs to answer `nexus:sql`.
 pub struct SqlContext {
     /// The module's sessions.

@@ -1,9 +1,10 @@
 //! `nexus invocations`: a running host's invocations, for a person or a program.
 
 use anyhow::{Context, Result};
-use host_admin::{AdminClient, EntryView, Filter, InvocationView, PayloadView};
+use host_admin::{AdminClient, EntryView, Filter, InvocationView, PayloadView, Verb};
 use host_types::{ComponentId, InvocationId};
 
+use super::steer;
 use crate::args::{InvocationsArgs, InvocationsVerb};
 use crate::up::Ready;
 
@@ -14,9 +15,12 @@ pub(crate) async fn invocations(args: InvocationsArgs, json: bool) -> Result<()>
         InvocationsVerb::List {
             status,
             component,
+            function,
+            older_than,
             limit,
             cursor,
         } => {
+            let older_than_ms = older_than.as_deref().map(host_admin::duration_ms).transpose();
             let filter = Filter {
                 status: status
                     .map(|status| status.parse())
@@ -24,6 +28,8 @@ pub(crate) async fn invocations(args: InvocationsArgs, json: bool) -> Result<()>
                     .map_err(anyhow::Error::msg)
                     .context("--status")?,
                 component: component.map(ComponentId::from),
+                function,
+                older_than_ms: older_than_ms.map_err(anyhow::Error::msg).context("--older-than")?,
                 limit: Some(limit),
                 cursor: cursor.map(|cursor| cursor.parse()).transpose().context("--cursor")?,
             };
@@ -41,23 +47,54 @@ pub(crate) async fn invocations(args: InvocationsArgs, json: bool) -> Result<()>
                 crate::print_line(&serde_json::to_string(&detail)?);
             } else {
                 crate::print_line(&line(&detail.invocation, false)?);
+                if let Some(parent) = detail.invocation.parent {
+                    crate::print_line(&format!("begun by {parent}"));
+                }
                 detail
                     .journal
                     .iter()
                     .for_each(|entry| crate::print_line(&describe(entry)));
+                for compensation in &detail.compensations {
+                    let state = if compensation.has_run { "undone " } else { "to undo" };
+                    let position = &compensation.position;
+                    crate::print_line(&format!(
+                        "{state}  {} of {} pushed at {}#{}",
+                        compensation.name, compensation.component, position.scope, position.n
+                    ));
+                }
             }
         }
-        InvocationsVerb::Resume { id } => crate::print_line(&line(&client.resume(parse(&id)?).await?, json)?),
-        InvocationsVerb::Pause { id } => crate::print_line(&line(&client.pause(parse(&id)?).await?, json)?),
+        InvocationsVerb::Resume(args) => steer::steer(client, Verb::Resume, args, json).await?,
+        InvocationsVerb::Pause(args) => steer::steer(client, Verb::Pause, args, json).await?,
+        InvocationsVerb::Cancel(args) => steer::steer(client, Verb::Cancel, args, json).await?,
+        InvocationsVerb::Restart(args) => steer::steer(client, Verb::Restart, args, json).await?,
+        InvocationsVerb::CompleteEntry {
+            id,
+            position,
+            answer,
+            base64,
+            reason,
+            by,
+        } => {
+            let given = steer::Given {
+                id,
+                position,
+                answer,
+                base64,
+                reason,
+                by,
+            };
+            steer::complete_entry(client, given, json).await?;
+        }
     }
     Ok(())
 }
 
-fn parse(id: &str) -> Result<InvocationId> {
+pub(super) fn parse(id: &str) -> Result<InvocationId> {
     Ok(id.parse()?)
 }
 
-fn line(invocation: &InvocationView, json: bool) -> Result<String> {
+pub(super) fn line(invocation: &InvocationView, json: bool) -> Result<String> {
     if json {
         return Ok(serde_json::to_string(invocation)?);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::document::Report;
 use crate::error::Error;
 use crate::suggest::nearest;
-use crate::{App, Component, InterfaceName, KeyName, Location};
+use crate::{App, Component, InterfaceName, KeyName, Location, Retried};
 
 pub(super) fn across_tables(app: &App, report: &mut Report<'_>) {
     duplicate_routes(app, report);
@@ -13,6 +13,7 @@ pub(super) fn across_tables(app: &App, report: &mut Report<'_>) {
     identity_keys(app, report);
     for component in app.components.values() {
         sensitive_routes(app, component, report);
+        retried_routes(app, component, report);
         ambiguous_imports(component, report);
     }
 }
@@ -87,6 +88,23 @@ fn sensitive_routes(app: &App, component: &Component, report: &mut Report<'_>) {
                 route: format!("{} {}", sensitive.method, sensitive.pattern),
             };
             report.add_at(component.at, error);
+        }
+    }
+}
+
+/// A policy for a route nobody can reach is a mistyped one, and would never hold.
+fn retried_routes(app: &App, component: &Component, report: &mut Report<'_>) {
+    for rule in &component.retry_for {
+        let Retried::Request { pattern, .. } = &rule.of else {
+            continue;
+        };
+        let mut own = app.routes.iter().filter(|route| route.component == component.id);
+        if !own.any(|route| route.pattern.covers(pattern)) {
+            let error = Error::UnreachableRetry {
+                place: format!("[component.{}.tool.nexus.retry_for]", component.id),
+                route: rule.of.to_string(),
+            };
+            report.add_at(rule.at, error);
         }
     }
 }

@@ -72,6 +72,7 @@ pub(super) fn read(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) 
         sensitive: nexus.sensitive,
         limits: nexus.limits,
         retry: nexus.retry,
+        retry_for: nexus.retry_for,
     };
     for (key, way_out) in UNSUPPORTED {
         table.refuse(key, way_out, report);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::document::{Item, Report, Section};
-use crate::load::{Names, dependencies, outbound};
+use crate::load::{Names, dependencies, outbound, retry};
 use crate::{
-    EffectRule, IdentityRule, KeyName, Limits, OutboundHost, Providers, RetryPolicy, RoutePattern, SchemaName,
-    SensitiveRoute,
+    EffectRule, IdentityRule, KeyName, Limits, OutboundHost, Providers, RetryPolicy, RetryRule, RoutePattern,
+    SchemaName, SensitiveRoute,
 };
 
 /// The table's content; its default is that of a component without one.
@@ -20,15 +20,16 @@ pub(super) struct Nexus {
     pub(super) sensitive: Vec<SensitiveRoute>,
     pub(super) limits: Limits,
     pub(super) retry: RetryPolicy,
+    pub(super) retry_for: Vec<RetryRule>,
 }
 
-/// Methods a request can have that carries something to hide.
+/// Methods a request can have that changes something, or carries something to hide.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const MINUTE_MS: u64 = 60_000;
-const HOUR_MS: u64 = 60 * MINUTE_MS;
+pub(super) const HOUR_MS: u64 = 60 * MINUTE_MS;
 
 /// `hosts` are the component's `allowed_outbound_hosts`.
 pub(super) fn read(
@@ -48,6 +49,7 @@ pub(super) fn read(
     };
     let keys = table.strings("keys", report);
     let sensitive = table.strings("sensitive", report);
+    let retry = retry::read(&mut table, id, report);
     let nexus = Nexus {
         schema: table.get("schema").and_then(|item| read_schema(&item, report)),
         effect_rules: outbound::read_rules(&mut table, id, hosts, names, report),
@@ -59,7 +61,8 @@ pub(super) fn read(
             .filter_map(|item| read_sensitive(item, report))
             .collect(),
         limits: read_limits(&mut table, report),
-        retry: read_retry(&mut table, id, report),
+        retry,
+        retry_for: retry::read_rules(&mut table, id, retry, report),
     };
     table.finish(report);
     nexus
@@ -146,29 +149,26 @@ fn read_identity(table: &mut Section<'_, '_>, id: &str, report: &mut Report<'_>)
 }
 
 fn read_sensitive(item: &Item<'_, '_>, report: &mut Report<'_>) -> Option<SensitiveRoute> {
-    let way_out = "write method and path, as in \"POST /api/v1/account/login\"";
-    let Some((method, path)) = item.text().split_once(' ') else {
-        item.invalid("is not a method and a path", way_out, report);
-        return None;
-    };
-    if !METHODS.contains(&method) {
-        item.invalid(
-            format!("has a method other than {}", METHODS.join(", ")),
-            way_out,
-            report,
-        );
-        return None;
-    }
-    match RoutePattern::parse(path) {
-        Ok(pattern) => Some(SensitiveRoute {
-            method: method.to_owned(),
-            pattern,
-        }),
+    match parse_request(item.text()) {
+        Ok((method, pattern)) => Some(SensitiveRoute { method, pattern }),
         Err(reason) => {
-            item.invalid(format!("has a path that {reason}"), way_out, report);
+            let way_out = "write method and path, as in \"POST /api/v1/account/login\"";
+            item.invalid(reason, way_out, report);
             None
         }
     }
+}
+
+/// `POST /path`: what a request looks like where the manifest names some of a component's.
+pub(super) fn parse_request(text: &str) -> Result<(String, RoutePattern), String> {
+    let Some((method, path)) = text.split_once(' ') else {
+        return Err("is not a method and a path".into());
+    };
+    if !METHODS.contains(&method) {
+        return Err(format!("has a method other than {}", METHODS.join(", ")));
+    }
+    let pattern = RoutePattern::parse(path).map_err(|reason| format!("has a path that {reason}"))?;
+    Ok((method.to_owned(), pattern))
 }
 
 fn read_limits(table: &mut Section<'_, '_>, report: &mut Report<'_>) -> Limits {
@@ -190,27 +190,5 @@ fn read_limits(table: &mut Section<'_, '_>, report: &mut Report<'_>) -> Limits {
             default.body_limit_bytes,
             report,
         ),
-    }
-}
-
-fn read_retry(table: &mut Section<'_, '_>, id: &str, report: &mut Report<'_>) -> RetryPolicy {
-    let default = RetryPolicy::default();
-    let Some(mut section) = table.section("retry", &format!("[component.{id}.tool.nexus.retry]"), report) else {
-        return default;
-    };
-    let attempts = section.integer("attempts", 1..=1000, default.attempts.into(), report);
-    let initial_ms = section.integer("initial_ms", 1..=HOUR_MS, default.initial_ms, report);
-    let factor = section
-        .get("factor")
-        .and_then(|item| item.number(1.0..=100.0, report))
-        .unwrap_or(default.factor);
-    let max_default = default.max_ms.max(initial_ms);
-    let max_ms = section.integer("max_ms", initial_ms..=24 * HOUR_MS, max_default, report);
-    section.finish(report);
-    RetryPolicy {
-        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
-        initial_ms,
-        factor,
-        max_ms,
     }
 }

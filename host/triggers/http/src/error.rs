@@ -49,6 +49,11 @@ pub(crate) enum Error {
         invocation: InvocationId,
         ended: &'static str,
     },
+    #[error(
+        "the request was accepted as invocation {invocation}, and an operator has cancelled it; what it had begun is undone as far as \
+         that was foreseen"
+    )]
+    Cancelled { invocation: InvocationId },
     #[error("something went wrong")]
     Failed { invocation: InvocationId },
 }
@@ -90,6 +95,7 @@ impl Error {
             Self::KeyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_mismatch"),
             Self::KeyInUse { .. } => (StatusCode::CONFLICT, "idempotency_key_in_use"),
             Self::KeySpent { .. } => (StatusCode::CONFLICT, "idempotency_key_spent"),
+            Self::Cancelled { .. } => (StatusCode::CONFLICT, "cancelled"),
             Self::Failed { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
@@ -100,6 +106,7 @@ impl Error {
             Self::Pending { invocation, .. }
             | Self::KeyInUse { invocation, .. }
             | Self::KeySpent { invocation, .. }
+            | Self::Cancelled { invocation }
             | Self::Failed { invocation } => Some(*invocation),
             _ => None,
         }

@@ -68,6 +68,7 @@ impl Answer {
                 retry_after_s,
             },
             HttpOutcome::KeySpent { invocation, ended } => Error::KeySpent { invocation, ended },
+            HttpOutcome::Cancelled { invocation } => Error::Cancelled { invocation },
             HttpOutcome::Overloaded { retry_after_s } => Error::Overloaded { retry_after_s },
         };
         Self::error(error, own)

@@ -1,0 +1,42 @@
+//! One word said to many: each in a commit of its own, so that it can stop anywhere and be said again.
+
+use std::sync::Arc;
+
+use crate::operate::{Filter, Operate, OperateError};
+use crate::query::MAX_LIMIT;
+use crate::steer::{Asked, Bulk, BulkFailure, BulkView, Verb};
+
+/// Says it to those of the filter, newest first, until there are none or the limit is reached.
+pub(crate) async fn say(
+    operate: &Arc<dyn Operate>,
+    verb: Verb,
+    bulk: &Bulk,
+    (mut filter, limit): (Filter, u32),
+    asked: &Asked,
+) -> Result<BulkView, OperateError> {
+    let mut view = BulkView::default();
+    loop {
+        filter.limit = Some((limit - view.matched).min(MAX_LIMIT));
+        let page = operate.list(filter.clone()).await?;
+        for invocation in page.invocations {
+            view.matched += 1;
+            if bulk.dry_run {
+                continue;
+            }
+            match operate.steer(verb, invocation.id, bulk.force, asked.clone()).await {
+                Ok(_) => view.done += 1,
+                Err(error) => view.failed.push(BulkFailure {
+                    id: invocation.id,
+                    error: error.to_string(),
+                }),
+            }
+        }
+        match page.next_cursor {
+            Some(cursor) if view.matched < limit => filter.cursor = Some(cursor),
+            next => {
+                view.more = next.is_some();
+                return Ok(view);
+            }
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! What an operator says to do: the words, and the bodies that come with them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use host_types::{ComponentId, InvocationId, Position, Scope};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::journal::PositionView;
+use crate::operate::Filter;
+use crate::problem::Refusal;
+use crate::query;
+use crate::view::Status;
+
+/// Who speaks when no name is given.
+pub(crate) const NAMELESS: &str = "admin token";
+const MAX_NAME: usize = 100;
+const MAX_REASON: usize = 1000;
+
+/// What can be done to an invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// Stop it until it is resumed.
+    Pause,
+    /// Set it going again.
+    Resume,
+    /// End it, and undo what it did as far as that was foreseen.
+    Cancel,
+    /// Begin it again as a new invocation.
+    Restart,
+}
+
+impl Verb {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Verb {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let all = [Self::Pause, Self::Resume, Self::Cancel, Self::Restart];
+        all.into_iter().find(|verb| verb.as_str() == text).ok_or(())
+    }
+}
+
+/// Who says it, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The name of `x-operator`, or what stands for none.
+    pub by: String,
+    /// In that person's words; may be empty.
+    pub reason: String,
+}
+
+impl Asked {
+    /// Checked, since it is kept for longer than anything else.
+    pub(crate) fn new(name: Option<&str>, reason: String) -> Result<Self, Refusal> {
+        let by = name.unwrap_or(NAMELESS).trim();
+        let refused = |name: &str, detail: String| Refusal::Parameter {
+            name: name.to_owned(),
+            detail,
+        };
+        if by.is_empty() || by.chars().count() > MAX_NAME || by.chars().any(char::is_control) {
+            return Err(refused(
+                "x-operator",
+                format!("is not a name of 1 to {MAX_NAME} characters"),
+            ));
+        }
+        if reason.chars().count() > MAX_REASON {
+            return Err(refused("reason", format!("is longer than {MAX_REASON} characters")));
+        }
+        Ok(Self {
+            by: by.to_owned(),
+            reason,
+        })
+    }
+}
+
+/// The body of `POST /v1/invocations/{id}/pause|resume|cancel|restart`; all of it may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Steering {
+    /// Why, for the audit log.
+    pub reason: String,
+    /// Of a restart: also when something it did stands and would be done twice.
+    pub force: bool,
+}
+
+/// The body of `POST /v1/invocations/{id}/complete-entry`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Completing {
+    /// The command, as `GET /v1/invocations/{id}` shows it.
+    pub position: PositionView,
+    /// Its answer.
+    pub answer: Answer,
+    /// Why, for the audit log and the journal.
+    pub reason: String,
+}
+
+/// What a person answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The recorded bytes themselves.
+    Base64(String),
+    /// As the journal is shown: of a call its result, of an HTTP request its response, of a write to a store null.
+    Json(Value),
+}
+
+impl Completing {
+    pub(crate) fn at(&self) -> Result<Position, Refusal> {
+        let scope: Scope = self
+            .position
+            .scope
+            .parse()
+            .map_err(|error: host_types::ParseScopeError| Refusal::Parameter {
+                name: "position".to_owned(),
+                detail: error.to_string(),
+            })?;
+        Ok(Position {
+            scope,
+            number: self.position.n,
+        })
+    }
+}
+
+/// The body of `POST /v1/invocations/pause|resume|cancel|restart`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bulk {
+    /// Only those that stand here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// Only those that began in this component.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<ComponentId>,
+    /// Only those that began with this function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// Only those that began longer ago than this: `30s`, `10m`, `2h`, `7d`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub older_than: Option<String>,
+    /// How many at most, the newest first; 100 when none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Only count them.
+    pub dry_run: bool,
+    /// Of a restart: also when something it did stands and would be done twice.
+    pub force: bool,
+    /// Why, for the audit log.
+    pub reason: String,
+}
+
+const DEFAULT_BULK: u32 = 100;
+/// The most one word is said to.
+pub(crate) const MAX_BULK: u32 = 10_000;
+
+impl Bulk {
+    /// Which invocations, and how many of them at most. A word to everything is nobody's intention.
+    pub(crate) fn filter(&self) -> Result<(Filter, u32), Refusal> {
+        let refused = |name: &str, detail: &str| Refusal::Parameter {
+            name: name.to_owned(),
+            detail: detail.to_owned(),
+        };
+        if self.status.is_none() && self.component.is_none() && self.function.is_none() {
+            return Err(refused(
+                "status",
+                "is missing: give at least one of status, component and function",
+            ));
+        }
+        let limit = self.limit.unwrap_or(DEFAULT_BULK);
+        if !(1..=MAX_BULK).contains(&limit) {
+            return Err(refused("limit", &format!("is not from 1 to {MAX_BULK}")));
+        }
+        let older_than_ms = self.older_than.as_deref().map(query::duration_ms).transpose();
+        let filter = Filter {
+            status: self.status,
+            component: self.component.clone(),
+            function: self.function.clone(),
+            older_than_ms: older_than_ms.map_err(|detail| refused("older_than", &detail))?,
+            limit: None,
+            cursor: None,
+        };
+        Ok((filter, limit))
+    }
+}
+
+/// What came of a word said to many.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BulkView {
+    /// How many there were.
+    pub matched: u32,
+    /// To how many of them it was done; 0 when they were only counted.
+    pub done: u32,
+    /// The others, with why not.
+    pub failed: Vec<BulkFailure>,
+    /// There are more than the limit: say it again.
+    pub more: bool,
+}
+
+/// An invocation a word had no effect on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BulkFailure {
+    /// Which.
+    pub id: InvocationId,
+    /// Why not.
+    pub error: String,
+}
+
+/// Reads a body; an empty one is that of `{}`.
+pub(crate) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    serde_json::from_slice(bytes).map_err(|error| Refusal::Parameter {
+        name: "body".to_owned(),
+        detail: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_to_everything_is_refused() {
+        assert!(Bulk::default().filter().is_err());
+        let older = Bulk {
+            older_than: Some("1h".into()),
+            ..Bulk::default()
+        };
+        assert!(older.filter().is_err(), "age alone is no choice");
+        let paused = Bulk {
+            status: Some(Status::Paused),
+            older_than: Some("90s".into()),
+            ..Bulk::default()
+        };
+        let (filter, limit) = paused.filter().expect("it chooses");
+        assert_eq!((filter.older_than_ms, limit), (Some(90_000), 100));
+        for wrong in [
+            Bulk {
+                limit: Some(0),
+                ..paused.clone()
+            },
+            Bulk {
+                limit: Some(MAX_BULK + 1),
+                ..paused.clone()
+            },
+            Bulk {
+                older_than: Some("soon".into()),
+                ..paused.clone()
+            },
+        ] {
+            assert!(wrong.filter().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_word_is_refused() {
+        assert!(body::<Bulk>(br#"{"state": "paused"}"#).is_err());
+        assert!(body::<Steering>(br#"{"forced": true}"#).is_err());
+        assert_eq!(
+            body::<Steering>(b"").expect("nothing has to be said"),
+            Steering::default()
+        );
+    }
+
+    #[test]
+    fn a_name_is_short_and_on_one_line() {
+        assert_eq!(Asked::new(None, String::new()).expect("no name").by, NAMELESS);
+        assert_eq!(Asked::new(Some(" ann "), String::new()).expect("a name").by, "ann");
+        for name in ["", "  ", "a\nb", &"x".repeat(101)] {
+            assert!(Asked::new(Some(name), String::new()).is_err(), "{name:?}");
+        }
+        assert!(Asked::new(None, "x".repeat(1001)).is_err());
+    }
+}

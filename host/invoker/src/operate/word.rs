@@ -1,0 +1,107 @@
+//! A word becoming a fence.
+
+use host_journal::{AppendError, AppendJournal, Body, Entry, FenceReason, InvocationStatus, Machine, encode};
+use host_store::{Fence, Loaded, Wake, Word};
+
+use super::{Asked, OperateError};
+use crate::invoker::Inner;
+use crate::recovery::Recovered;
+
+/// What a word does to a journal, and what the audit log says of it.
+pub(super) struct Spoken {
+    pub(super) verb: &'static str,
+    pub(super) outcome: String,
+    pub(super) reason: FenceReason,
+    /// Entries behind the fence, in the same commit.
+    pub(super) more: Vec<Body>,
+    pub(super) status: InvocationStatus,
+}
+
+/// What a person reads of it, with the operator's reason when there is one.
+pub(super) fn text(what: &str, reason: &str) -> String {
+    match reason {
+        "" => what.to_owned(),
+        reason => format!("{what}: {reason}"),
+    }
+}
+
+impl Inner {
+    /// Appends the fence; whoever runs the invocation, here or on another node, is stopped. A running one is this node's from then on,
+    /// unless it stops taking work: then any node's. `None`: the journal has grown meanwhile, look again.
+    pub(super) async fn say(
+        &self,
+        loaded: Loaded,
+        spoken: Spoken,
+        asked: &Asked,
+    ) -> Result<Option<Recovered>, OperateError> {
+        let Loaded { row, mut entries } = loaded;
+        let Spoken {
+            verb,
+            outcome,
+            reason,
+            more,
+            status,
+        } = spoken;
+        let invocation = row.invocation;
+        let attempt = row.attempt + 1;
+        let (failures, cause) = match &reason {
+            FenceReason::Pause(cause) => (row.failures, Some(cause.text.clone())),
+            FenceReason::Cancel(reason) => (0, Some(text("cancelled by an operator", reason))),
+            FenceReason::Resume => (0, None),
+            FenceReason::Answer { .. }
+            | FenceReason::TakeOver
+            | FenceReason::Retry(_)
+            | FenceReason::Suspend
+            | FenceReason::Wake => (row.failures, row.cause),
+        };
+        let fence = Body::Fence {
+            attempt,
+            node: self.store.node(),
+            reason,
+        };
+        let next_index = entries.len() as u32;
+        let seal = self.store.seal(invocation, row.erasure_salt);
+        let mut bodies = Vec::with_capacity(1 + more.len());
+        for (index, body) in (next_index..).zip(std::iter::once(fence).chain(more)) {
+            let entry = Entry { index, body };
+            bodies.push(encode(&entry, &*seal));
+            entries.push(entry);
+        }
+        let fence = Fence {
+            invocation,
+            next_index,
+            bodies,
+            start: None,
+            status,
+            owner: (status == InvocationStatus::Running && !self.is_draining()).then_some(self.store.node()),
+            attempt,
+            failures,
+            due_ms: None,
+            cause,
+        };
+        let word = Word {
+            operator: asked.by.clone(),
+            verb,
+            invocation,
+            successor: None,
+            reason: asked.reason.clone(),
+            outcome,
+        };
+        match self.store.fence_with_word(&fence, &word).await {
+            Ok(()) => {}
+            Err(AppendError::Fenced) => return Ok(None),
+            Err(error) => return Err(OperateError::Store(error.to_string())),
+        }
+        self.halts.ask(invocation);
+        self.store.notify(Wake::Halt(invocation));
+        self.changed.notify_waiters();
+        let machine = Machine::replay(entries)
+            .map_err(|error| OperateError::Refused(format!("a stored history is no history: {error}")))?;
+        Ok(Some(Recovered {
+            invocation,
+            machine,
+            salt: row.erasure_salt,
+            attempts: attempt,
+        }))
+    }
+}

@@ -1,0 +1,155 @@
+//! What operators said: each word in the commit of the fence that is its effect.
+
+use host_journal::AppendError;
+use host_types::InvocationId;
+use uuid::Uuid;
+
+use crate::error::append_error_from;
+use crate::{Error, Fence, Result, Store};
+
+/// Words are kept this long, days: longer than any journal.
+const RETENTION_DAYS: i32 = 400;
+
+/// An operator's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// Who said it.
+    pub operator: String,
+    /// What was said: `pause`, `resume`, `cancel`, `restart`, `complete-entry`.
+    pub verb: &'static str,
+    /// Of which invocation.
+    pub invocation: InvocationId,
+    /// Of a restart: the invocation that is begun, whose start is the fence.
+    pub successor: Option<InvocationId>,
+    /// Why; may be empty.
+    pub reason: String,
+    /// What it came to.
+    pub outcome: String,
+}
+
+/// A word that was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Counts up; there are gaps.
+    pub id: i64,
+    /// By the database's clock, milliseconds since 1970-01-01 UTC.
+    pub said_ms: i64,
+    /// Who said it.
+    pub operator: String,
+    /// What was said.
+    pub verb: String,
+    /// Of which invocation.
+    pub invocation: InvocationId,
+    /// Index of the fence in its journal; of a restart 0, in its successor's.
+    pub entry_index: u32,
+    /// Of a restart: the invocation that was begun.
+    pub successor: Option<InvocationId>,
+    /// Why; may be empty.
+    pub reason: String,
+    /// What it came to.
+    pub outcome: String,
+}
+
+/// Which words to list, newest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Only those of this invocation.
+    pub invocation: Option<InvocationId>,
+    /// How many at most.
+    pub limit: u32,
+    /// Only those before this one.
+    pub cursor: Option<i64>,
+}
+
+type Row = (i64, i64, String, String, Uuid, i32, Option<Uuid>, String, String);
+
+impl Store {
+    /// Appends a fence with the word that it is the effect of, in one commit. [`AppendError::Fenced`] also when the invocation has
+    /// ended, or was restarted before: neither fence nor word was written.
+    pub async fn fence_with_word(&self, fence: &Fence, word: &Word) -> Result<(), AppendError> {
+        let said = async {
+            let mut transaction = self.pool().begin().await?;
+            if !self
+                .write_fences(&mut *transaction, std::slice::from_ref(fence))
+                .await?
+                .is_empty()
+            {
+                transaction.rollback().await?;
+                return Ok(false);
+            }
+            sqlx::query(
+                "INSERT INTO host.audit (operator, verb, invocation_id, entry_index, successor, reason, outcome)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            )
+            .bind(&word.operator)
+            .bind(word.verb)
+            .bind(word.invocation.0)
+            .bind(i32::try_from(fence.next_index).unwrap_or(i32::MAX))
+            .bind(word.successor.map(|successor| successor.0))
+            .bind(&word.reason)
+            .bind(&word.outcome)
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(true)
+        };
+        match said.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(AppendError::Fenced),
+            Err(error) if is_restarted(&error) => Err(AppendError::Fenced),
+            Err(error) => Err(append_error_from(&error)),
+        }
+    }
+
+    /// The invocation that this one was restarted as.
+    pub async fn successor(&self, invocation: InvocationId) -> Result<Option<InvocationId>> {
+        let found: Option<Option<Uuid>> =
+            sqlx::query_scalar("SELECT successor FROM host.audit WHERE invocation_id = $1 AND verb = 'restart'")
+                .bind(invocation.0)
+                .fetch_optional(self.pool())
+                .await?;
+        Ok(found.flatten().map(InvocationId))
+    }
+
+    /// A page of what was said.
+    pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<Said>> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT id, (extract(epoch FROM said_at) * 1000)::bigint, operator, verb, invocation_id, entry_index, successor, reason, outcome
+             FROM host.audit
+             WHERE ($1::uuid IS NULL OR invocation_id = $1) AND ($2::bigint IS NULL OR id < $2)
+             ORDER BY id DESC LIMIT $3",
+        )
+        .bind(filter.invocation.map(|invocation| invocation.0))
+        .bind(filter.cursor)
+        .bind(i64::from(filter.limit))
+        .fetch_all(self.pool())
+        .await?;
+        let said = |(id, said_ms, operator, verb, invocation, entry_index, successor, reason, outcome): Row| Said {
+            id,
+            said_ms,
+            operator,
+            verb,
+            invocation: InvocationId(invocation),
+            entry_index: entry_index.unsigned_abs(),
+            successor: successor.map(InvocationId),
+            reason,
+            outcome,
+        };
+        Ok(rows.into_iter().map(said).collect())
+    }
+
+    /// Forgets what was said longer ago than words are kept.
+    pub async fn expire_audit(&self) -> Result<u64, Error> {
+        let expired =
+            sqlx::query("DELETE FROM host.audit WHERE said_at < clock_timestamp() - make_interval(days => $1)")
+                .bind(RETENTION_DAYS)
+                .execute(self.pool())
+                .await?;
+        Ok(expired.rows_affected())
+    }
+}
+
+fn is_restarted(error: &sqlx::Error) -> bool {
+    let constraint = error.as_database_error().and_then(|error| error.constraint());
+    constraint == Some("audit_restarted")
+}
