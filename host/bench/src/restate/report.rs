@@ -65,6 +65,8 @@ pub(super) struct Figures {
     pub(super) p50_us: f64,
     pub(super) p99_us: f64,
     pub(super) cpu_s_per_thousand: CpuS,
+    /// They share the machine, and are in none of the ratios but throughput's.
+    pub(super) clients_cpu_s_per_thousand: f64,
     /// Of all processes, when the clients had just ended; the most of all turns.
     pub(super) memory_mib: f64,
     pub(super) counts: Option<Counts>,

@@ -62,6 +62,8 @@ pub(super) struct Contestant<'a> {
 struct Turn {
     sample: Sample,
     cpu: CpuS,
+    /// Processor time of the clients, seconds per thousand requests.
+    clients_cpu: f64,
     memory_mib: f64,
     /// Processors that everything else kept busy meanwhile.
     other_load: f64,
@@ -164,9 +166,11 @@ async fn turn(side: &mut Contestant<'_>, work: Work, clients: usize, length: Dur
         .and_then(|sample| sample)
         .with_context(|| format!("{work:?} on {name:?} with {clients} client(s)"))?;
     let ended = side.used(uses_postgres)?;
-    let others_us = (busy_us()? - all_us)
-        .saturating_sub(cpu_us(std::process::id())? - our_us)
-        .saturating_sub(ended.all() - before.all());
+    let clients_us = cpu_us(std::process::id())?.saturating_sub(our_us);
+    let others_us = busy_us()?
+        .saturating_sub(all_us)
+        .saturating_sub(clients_us)
+        .saturating_sub(ended.all().saturating_sub(before.all()));
     let memory_mib = side.memory_bytes(uses_postgres)? as f64 / f64::from(1 << 20);
     side.fall_quiet(uses_postgres).await?;
     let used = side.used(uses_postgres)?;
@@ -181,6 +185,7 @@ async fn turn(side: &mut Contestant<'_>, work: Work, clients: usize, length: Dur
             service: s_per_thousand(used.service, before.service),
             postgres: s_per_thousand(used.postgres, before.postgres),
         },
+        clients_cpu: s_per_thousand(clients_us, 0),
         memory_mib,
         other_load: others_us as f64 * sample.per_second / sample.requests as f64 / 1e6,
         sample,
@@ -230,7 +235,7 @@ impl Contestant<'_> {
         for _ in 0..QUIET_WINDOWS {
             tokio::time::sleep(QUIET_WINDOW).await;
             let now = self.used(with_postgres)?.all();
-            if ((now - before) as f64) < QUIET_SHARE * QUIET_WINDOW.as_micros() as f64 {
+            if (now.saturating_sub(before) as f64) < QUIET_SHARE * QUIET_WINDOW.as_micros() as f64 {
                 break;
             }
             before = now;
@@ -289,6 +294,7 @@ fn figures(turns: &[Turn], counts: Option<Counts>) -> Option<Figures> {
             service: middle(|turn| turn.cpu.service)?,
             postgres: middle(|turn| turn.cpu.postgres)?,
         },
+        clients_cpu_s_per_thousand: middle(|turn| turn.clients_cpu)?,
         memory_mib: turns.iter().map(|turn| turn.memory_mib).fold(0.0, f64::max),
         counts,
     })

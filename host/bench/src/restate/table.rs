@@ -96,12 +96,14 @@ fn table(out: &mut String, compared: &Compared) -> fmt::Result {
         "",
     )?;
     let parts = format!(
-        "  (server {:.2} : {:.2}, service – : {:.2}, PostgreSQL {:.2} : {:.2})",
+        "  (server {:.2} : {:.2}, service – : {:.2}, PostgreSQL {:.2} : {:.2}; clients {:.2} : {:.2})",
         nexus.cpu_s_per_thousand.server,
         restate.cpu_s_per_thousand.server,
         restate.cpu_s_per_thousand.service,
         nexus.cpu_s_per_thousand.postgres,
-        restate.cpu_s_per_thousand.postgres
+        restate.cpu_s_per_thousand.postgres,
+        nexus.clients_cpu_s_per_thousand,
+        restate.clients_cpu_s_per_thousand
     );
     line(
         out,
