@@ -10,6 +10,11 @@ use crate::native;
 
 /// The tables of both; the platform makes its own from the same file.
 const TABLES: &str = include_str!("../app/migrations/bench/0001_init.sql");
+/// The tables of the comparison with Restate, a schema per module.
+const MARKET: [(&str, &str); 2] = [
+    ("stock", include_str!("../market/migrations/stock/0001_init.sql")),
+    ("orders", include_str!("../market/migrations/orders/0001_init.sql")),
+];
 /// The schema of the component's tables.
 pub(crate) const OURS: &str = "bench";
 /// A backend that falls idle tells its last second of statistics ten seconds later (`PGSTAT_IDLE_INTERVAL`).
@@ -37,6 +42,15 @@ pub(crate) struct Committed {
     pub(crate) wal_syncs: i64,
 }
 
+/// What is in the tables of the comparison with Restate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Market {
+    pub(crate) reservations: i64,
+    pub(crate) purchases: i64,
+    /// Items that are gone from the stock.
+    pub(crate) taken: i64,
+}
+
 impl Database {
     pub(crate) async fn open(url: &str) -> Result<Self> {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
@@ -50,6 +64,25 @@ impl Database {
         let schema = native::SCHEMA;
         let statements = format!("CREATE SCHEMA {schema}; SET search_path = {schema}; {TABLES}; RESET search_path");
         Ok(self.client.batch_execute(&statements).await?)
+    }
+
+    /// Makes the tables that the service on Restate works with; the platform makes its own from the same files.
+    pub(crate) async fn create_market(&self) -> Result<()> {
+        for (schema, tables) in MARKET {
+            let statements = format!("CREATE SCHEMA {schema}; SET search_path = {schema}; {tables}; RESET search_path");
+            self.client.batch_execute(&statements).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn market(&self) -> Result<Market> {
+        Ok(Market {
+            reservations: self.number("SELECT count(*) FROM stock.reservation").await?,
+            purchases: self.number("SELECT count(*) FROM orders.purchase").await?,
+            taken: self
+                .number("SELECT sum(1000000000 - available)::bigint FROM stock.item")
+                .await?,
+        })
     }
 
     /// Brings both sides to the same state of upkeep, so that none pays for what the other did.

@@ -1,5 +1,7 @@
 //! The clients: each has a connection that it keeps and sends its next request when it has the answer to its last.
 
+use std::fmt::Debug;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use host_types::{Clock, SystemClock};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -18,7 +20,13 @@ use crate::statistics::percentile;
 /// As many as the tables have.
 const ITEMS: u64 = 10_000;
 
-/// What the clients ask for.
+/// What clients ask for.
+pub(crate) trait Job: Copy + Debug + Send + 'static {
+    /// Sends one request about the item, and checks the answer.
+    fn request(self, client: &mut Client, item: u64) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// What the platform and the native handlers are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     /// Orders one unit of some item: one transaction.
@@ -37,8 +45,8 @@ pub(crate) enum Until {
 
 /// How the clients went about it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Load {
-    pub(crate) work: Work,
+pub(crate) struct Load<J> {
+    pub(crate) work: J,
     pub(crate) clients: usize,
     pub(crate) until: Until,
     /// Which items are asked for: every server gets the same sequence for the same seed.
@@ -74,20 +82,28 @@ impl Client {
         })
     }
 
-    /// The body of the answer, which must be a 200.
+    /// The body of the answer, which must be a success.
     pub(crate) async fn get(&mut self, path: &str) -> Result<Bytes> {
-        self.send(Method::GET, path, Bytes::new()).await
+        self.send(Method::GET, path, None, Bytes::new()).await
     }
 
-    /// The body of the answer, which must be a 200.
+    /// The body of the answer, which must be a success.
     pub(crate) async fn post(&mut self, path: &str, json: String) -> Result<Bytes> {
-        self.send(Method::POST, path, json.into()).await
+        self.send(Method::POST, path, None, json.into()).await
     }
 
-    async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes> {
+    /// The body of the answer, which must be a success, to a request with this Idempotency-Key.
+    pub(crate) async fn post_once(&mut self, path: &str, key: &str, json: String) -> Result<Bytes> {
+        self.send(Method::POST, path, Some(key), json.into()).await
+    }
+
+    async fn send(&mut self, method: Method, path: &str, key: Option<&str>, body: Bytes) -> Result<Bytes> {
         let mut request = Request::builder().method(&method).uri(path).header("host", &self.host);
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
         }
         self.sender.ready().await?;
         let response = self.sender.send_request(request.body(Full::new(body))?).await;
@@ -100,24 +116,22 @@ impl Client {
             .with_context(|| format!("{method} {path}"))?
             .to_bytes();
         ensure!(
-            status == StatusCode::OK,
+            status.is_success(),
             "{method} {path}: {status}: {}",
             String::from_utf8_lossy(&body)
         );
         Ok(body)
     }
+}
 
-    async fn work(&mut self, work: Work, item: u64) -> Result<()> {
-        let body = match work {
-            Work::Post => {
-                self.post("/bench/order", format!(r#"{{"item":{item},"quantity":1}}"#))
-                    .await?
+impl Job for Work {
+    async fn request(self, client: &mut Client, item: u64) -> Result<()> {
+        let (body, wanted): (Bytes, &[u8]) = match self {
+            Self::Post => {
+                let order = format!(r#"{{"item":{item},"quantity":1}}"#);
+                (client.post("/bench/order", order).await?, br#""purchase":"#)
             }
-            Work::Get => self.get(&format!("/bench/item/{item}")).await?,
-        };
-        let wanted: &[u8] = match work {
-            Work::Post => br#""purchase":"#,
-            Work::Get => br#""price":"#,
+            Self::Get => (client.get(&format!("/bench/item/{item}")).await?, br#""price":"#),
         };
         let is_there = body.windows(wanted.len()).any(|found| found == wanted);
         ensure!(is_there, "a strange answer: {}", String::from_utf8_lossy(&body));
@@ -126,7 +140,7 @@ impl Client {
 }
 
 /// Puts the load on the server at `address`. Any answer that is not the right one is an error.
-pub(crate) async fn run(address: SocketAddr, load: Load) -> Result<Sample> {
+pub(crate) async fn run<J: Job>(address: SocketAddr, load: Load<J>) -> Result<Sample> {
     let clients = try_join_all((0..load.clients).map(|_| Client::connect(address))).await?;
     let began = SystemClock.boot_ns();
     let tasks = clients.into_iter().enumerate().map(|(index, mut client)| {
@@ -143,7 +157,7 @@ pub(crate) async fn run(address: SocketAddr, load: Load) -> Result<Sample> {
             let mut latencies_ns = Vec::new();
             let mut now = SystemClock.boot_ns();
             while now < deadline && (latencies_ns.len() as u64) < share {
-                client.work(load.work, items.next()).await?;
+                load.work.request(&mut client, items.next()).await?;
                 let answered = SystemClock.boot_ns();
                 latencies_ns.push(answered - now);
                 now = answered;

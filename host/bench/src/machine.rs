@@ -17,18 +17,35 @@ pub(crate) fn cpu_us(pid: u32) -> Result<u64> {
 pub(crate) fn cpu_of_family_us(parent: u32) -> Result<u64> {
     let own = Stat::read(parent).with_context(|| format!("processor time of process {parent}"))?;
     let mut ticks = own.own_ticks + own.ended_children_ticks;
-    for entry in std::fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
+    for pid in family(parent)?.into_iter().filter(|pid| *pid != parent) {
         // One that ended meanwhile is among its parent's ended children the next time.
-        if let Ok(stat) = Stat::read(pid)
-            && stat.parent == parent
-        {
+        if let Ok(stat) = Stat::read(pid) {
             ticks += stat.own_ticks;
         }
     }
     Ok(ticks * US_PER_TICK)
+}
+
+/// A process and all it started that still run.
+pub(crate) fn family(parent: u32) -> Result<Vec<u32>> {
+    let mut pids = vec![parent];
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // One that ended meanwhile is none of them.
+        if Stat::read(pid).is_ok_and(|stat| stat.parent == parent) {
+            pids.push(pid);
+        }
+    }
+    Ok(pids)
+}
+
+/// Memory of a process, bytes: its own pages, and of those it shares the part that falls to it (`Pss`).
+pub(crate) fn proportional_bytes(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    kibibytes(&text, "Pss:").with_context(|| format!("{path} has no Pss"))
 }
 
 /// Processor time of all processes and of the kernel so far, microseconds; what a hypervisor gave to others counts too.
@@ -54,14 +71,13 @@ fn busy(stat: &str) -> Result<u64> {
 pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
-    let kibibytes = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-    Ok(kibibytes
-        .with_context(|| format!("{path} has no VmRSS"))?
-        .trim()
-        .parse::<u64>()?
-        * 1024)
+    kibibytes(&status, "VmRSS:").with_context(|| format!("{path} has no VmRSS"))
+}
+
+/// The value of a line such as "VmRSS:    1024 kB", bytes.
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 /// How many processors there are for us.
@@ -129,6 +145,7 @@ mod tests {
     #[test]
     fn this_process_uses_memory() {
         assert!(resident_bytes(std::process::id()).unwrap() > 100_000);
+        assert!(proportional_bytes(std::process::id()).unwrap() > 100_000);
         // In this order: what the second look adds is time that passed.
         let own_us = cpu_us(std::process::id()).unwrap();
         assert!(cpu_of_family_us(std::process::id()).unwrap() >= own_us);

@@ -1,4 +1,4 @@
-//! Benchmarks against native code: `cargo run --release -p host-bench`.
+//! Benchmarks against native code, `cargo run --release -p host-bench`, and against Restate, with `-- restate`.
 
 mod database;
 mod load;
@@ -7,6 +7,7 @@ mod measure;
 mod native;
 mod nexus;
 mod report;
+mod restate;
 mod statistics;
 mod workspace;
 
@@ -57,6 +58,8 @@ enum Role {
         #[arg(long, env = native::DATABASE_URL, hide_env_values = true)]
         database_url: String,
     },
+    /// The same work on Restate and on us.
+    Restate(restate::Arguments),
 }
 
 /// What can be measured.
@@ -88,7 +91,7 @@ fn main() -> ExitCode {
             .context("start the runtime")
             .and_then(|runtime| runtime.block_on(native::serve(*driver, database_url))),
         // One thread for all clients: they wake nobody but themselves.
-        None => tokio::runtime::Builder::new_current_thread()
+        None | Some(Role::Restate(_)) => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("start the runtime")
@@ -104,18 +107,29 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
-    let report = tokio::select! {
-        report = measure(arguments) => report?,
+    let text = async {
+        match &arguments.role {
+            Some(Role::Restate(arguments)) => restate::run(arguments).await,
+            _ => against_native(arguments).await,
+        }
+    };
+    let text = tokio::select! {
+        text = text => text?,
         // Dropping the measurement stops what it started.
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     };
-    let text = if arguments.json {
+    writeln!(std::io::stdout(), "{}", text.trim_end())?;
+    Ok(())
+}
+
+/// The result as text.
+async fn against_native(arguments: &Arguments) -> Result<String> {
+    let report = measure(arguments).await?;
+    Ok(if arguments.json {
         serde_json::to_string_pretty(&report)?
     } else {
         report::render(&report)?
-    };
-    writeln!(std::io::stdout(), "{}", text.trim_end())?;
-    Ok(())
+    })
 }
 
 async fn measure(arguments: &Arguments) -> Result<Report> {

@@ -158,6 +158,6 @@ fn terminate(child: &Child) -> Result<()> {
 }
 
 /// Known beforehand, so that the first attempt to connect need not wait for the process to say where it listens.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

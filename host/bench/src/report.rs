@@ -5,8 +5,8 @@ mod targets;
 
 use serde::Serialize;
 
-pub(crate) use table::render;
-pub(crate) use targets::Verdict;
+pub(crate) use table::{render, write_verdicts};
+pub(crate) use targets::{Reach, Verdict, verdict};
 
 /// All of a run. A part that was not measured is empty.
 #[derive(Debug, Serialize)]
@@ -124,7 +124,7 @@ pub(crate) struct Start {
 }
 
 /// More than the kernel's own work takes, in processors.
-const DISTURBING_LOAD: f64 = 0.3;
+pub(crate) const DISTURBING_LOAD: f64 = 0.3;
 
 impl Comparison {
     /// Something else ran, and took from the servers unequally: the figures may be wrong either way.

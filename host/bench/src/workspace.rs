@@ -14,6 +14,8 @@ pub(crate) struct Workspace {
 
 /// A figure of an unoptimised host says nothing.
 pub(crate) const IS_OPTIMISED: bool = !cfg!(debug_assertions);
+/// The folder that cargo puts it into.
+const PROFILE: &str = if IS_OPTIMISED { "release" } else { "debug" };
 const GUEST_TARGET: &str = "wasm32-wasip2";
 
 impl Workspace {
@@ -28,16 +30,8 @@ impl Workspace {
 
     /// Builds the host, the benchmark's components, and the components of the marketplace.
     pub(crate) async fn build(&self) -> Result<()> {
-        let mut host = vec!["build", "--package", "host-cli", "--bin", "nexus"];
-        if IS_OPTIMISED {
-            host.push("--release");
-        }
-        self.cargo(&host, &self.target_dir).await?;
-        // The manifest of the benchmark names its components relative to itself, so they are always in the same place.
-        let guests = ["--package", "guest-bench-shop", "--package", "guest-bench-callee"];
-        let build = ["build", "--profile", "guest", "--target", GUEST_TARGET];
-        self.cargo(&[&build[..], &guests[..]].concat(), &self.root.join("target"))
-            .await?;
+        self.build_host().await?;
+        self.build_guests(&["shop", "callee"]).await?;
         let mut build = Command::new(self.nexus());
         build
             .args(["build", "--manifest"])
@@ -46,11 +40,64 @@ impl Workspace {
         self.run(build, "nexus build").await
     }
 
+    /// Builds the host, the components of the comparison with Restate, and the service that does their work there.
+    pub(crate) async fn build_comparison(&self) -> Result<()> {
+        self.build_host().await?;
+        self.build_guests(&["checkout", "link", "leaf", "stock", "orders"])
+            .await?;
+        let mut service = vec![
+            "build",
+            "--locked",
+            "--manifest-path",
+            "host/bench/restate-service/Cargo.toml",
+        ];
+        if IS_OPTIMISED {
+            service.push("--release");
+        }
+        self.cargo(&service, &self.restate_target_dir()).await
+    }
+
+    async fn build_host(&self) -> Result<()> {
+        let mut host = vec!["build", "--package", "host-cli", "--bin", "nexus"];
+        if IS_OPTIMISED {
+            host.push("--release");
+        }
+        self.cargo(&host, &self.target_dir).await
+    }
+
+    /// The manifests of the benchmark name their components relative to themselves, so they are always in the same place.
+    async fn build_guests(&self, names: &[&str]) -> Result<()> {
+        let packages: Vec<String> = names.iter().map(|name| format!("guest-bench-{name}")).collect();
+        let mut build = vec!["build", "--profile", "guest", "--target", GUEST_TARGET];
+        for package in &packages {
+            build.extend(["--package", package]);
+        }
+        self.cargo(&build, &self.root.join("target")).await
+    }
+
     /// The host's binary.
     pub(crate) fn nexus(&self) -> PathBuf {
-        self.target_dir
-            .join(if IS_OPTIMISED { "release" } else { "debug" })
-            .join("nexus")
+        self.target_dir.join(PROFILE).join("nexus")
+    }
+
+    /// The service on Restate.
+    pub(crate) fn restate_service(&self) -> PathBuf {
+        self.restate_target_dir().join(PROFILE).join("restate-service")
+    }
+
+    /// Of its own: it is another workspace, with other versions of the same crates.
+    fn restate_target_dir(&self) -> PathBuf {
+        self.target_dir.join("restate-service")
+    }
+
+    /// For what is downloaded once and used by every checkout of the sources.
+    pub(crate) fn cache_dir(&self) -> PathBuf {
+        let from_home = || Some(Path::new(&std::env::var_os("HOME")?).join(".cache"));
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(from_home);
+        cache.map_or_else(
+            || self.target_dir.join("bench-cache"),
+            |cache| cache.join("nexus-bench"),
+        )
     }
 
     /// Where the marketplace's components are built.
@@ -61,6 +108,11 @@ impl Workspace {
     /// The manifest of the application that is measured.
     pub(crate) fn bench_app(&self) -> PathBuf {
         self.root.join("host/bench/app/spin.toml")
+    }
+
+    /// The manifest of the application that is compared with Restate.
+    pub(crate) fn market_app(&self) -> PathBuf {
+        self.root.join("host/bench/market/spin.toml")
     }
 
     /// The manifest of the application that people use.

@@ -200,7 +200,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    async fn turn(&mut self, index: usize, load: Load) -> Result<Turn> {
+    async fn turn(&mut self, index: usize, load: Load<Work>) -> Result<Turn> {
         let Server { peer, address, .. } = self.servers[index];
         let written = self.database.written().await?;
         let before = self.used(index)?;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::targets::Reach;
+use super::targets::{Reach, Verdict};
 use super::{Comparison, Counts, Figures, Peer, Report};
 
 /// The whole report as text.
@@ -46,7 +46,7 @@ pub(crate) fn render(report: &Report) -> Result<String, fmt::Error> {
             )?;
         }
     }
-    verdicts(&mut out, report)?;
+    write_verdicts(&mut out, &report.verdicts)?;
     Ok(out)
 }
 
@@ -158,15 +158,15 @@ fn counted(out: &mut String, counts: &[Counts]) -> fmt::Result {
     Ok(())
 }
 
-fn verdicts(out: &mut String, report: &Report) -> fmt::Result {
+/// The figures to reach, beside those measured.
+pub(crate) fn write_verdicts(out: &mut String, verdicts: &[Verdict]) -> fmt::Result {
     writeln!(out, "\nTo reach")?;
-    let width = report
-        .verdicts
+    let width = verdicts
         .iter()
         .map(|verdict| verdict.what.chars().count())
         .max()
         .unwrap_or_default();
-    for verdict in &report.verdicts {
+    for verdict in verdicts {
         let (sign, bound) = match verdict.reach {
             Reach::AtLeast(bound) => ('≥', bound),
             Reach::AtMost(bound) => ('≤', bound),

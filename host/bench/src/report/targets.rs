@@ -32,7 +32,8 @@ impl Reach {
     }
 }
 
-fn verdict(what: String, measured: f64, reach: Reach) -> Verdict {
+/// A figure, and whether it is what it should be.
+pub(crate) fn verdict(what: String, measured: f64, reach: Reach) -> Verdict {
     Verdict {
         what,
         measured,

@@ -1,0 +1,1 @@
+UPDATE buyer SET spent_amount = spent_amount + $2 WHERE id = $1

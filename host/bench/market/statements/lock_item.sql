@@ -1,0 +1,1 @@
+SELECT available FROM item WHERE id = $1 FOR UPDATE

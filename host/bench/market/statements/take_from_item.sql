@@ -1,0 +1,1 @@
+UPDATE item SET available = $2 WHERE id = $1
