@@ -145,6 +145,8 @@ impl Database {
             journal: self.journal.clone(),
             seal: Arc::new(Plain),
             clock: Arc::new(Noon),
+            promises: Arc::new(host_recorder::test_support::MemoryJournal::default()),
+            wait_hold: std::time::Duration::ZERO,
         });
         let context = SqlContext::new(self.pool.clone(), attempt.recorder());
         Guest {

@@ -1,0 +1,72 @@
+//! Hears what the nodes tell each other, and passes it on to those whom it concerns. All of it are hints: whoever misses one finds out by
+//! a slow look.
+
+use std::time::Duration;
+
+use host_store::{Wake, Wakeups};
+
+use crate::invoker::Invoker;
+
+/// Listens for this node.
+pub struct Listener {
+    invoker: Invoker,
+}
+
+/// Between two tries to listen.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Listener {
+    /// For this invoker's node.
+    pub fn new(invoker: Invoker) -> Self {
+        Self { invoker }
+    }
+
+    /// Runs until dropped.
+    pub async fn run(self) {
+        let mut wakeups = self.listen().await;
+        // What was said before this node listened.
+        self.hear(Wake::Missed).await;
+        loop {
+            self.hear(wakeups.next().await).await;
+        }
+    }
+
+    async fn listen(&self) -> Wakeups {
+        loop {
+            match self.invoker.inner.store.listen().await {
+                Ok(wakeups) => return wakeups,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot listen for what other nodes say; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn hear(&self, wake: Wake) {
+        let inner = &self.invoker.inner;
+        match wake {
+            Wake::Due => inner.waits.due.notify_one(),
+            Wake::Progress => inner.waits.look_again(),
+            Wake::Halt(invocation) => inner.halts.ask(invocation),
+            Wake::Missed => {
+                inner.waits.due.notify_one();
+                inner.waits.look_again();
+                self.stop_what_is_not_ours().await;
+            }
+            Wake::Deployment | Wake::Node => {}
+        }
+    }
+
+    /// Stops everything here that is no longer this node's. What has no row yet is nobody's but ours.
+    async fn stop_what_is_not_ours(&self) {
+        let inner = &self.invoker.inner;
+        for invocation in inner.halts.here() {
+            if let Ok(Some(row)) = inner.store.row(invocation).await
+                && row.node != Some(inner.store.node())
+            {
+                inner.halts.ask(invocation);
+            }
+        }
+    }
+}
