@@ -210,7 +210,7 @@ impl Host {
         }));
         let deployment = Arc::new(runtime.deploy(number, revisions).await?);
         let invoker = Invoker::new(InvokerOptions {
-            store: Arc::clone(&store),
+            store: Arc::clone(&store) as _,
             runtime,
             deployment,
             clock: Arc::clone(&clock),

@@ -22,10 +22,17 @@ pub(crate) struct Operator {
     pub(crate) invoker: Invoker,
 }
 
+impl Operator {
+    fn deployment(&self) -> Result<Arc<Deployment>, OperateError> {
+        let deployment = self.invoker.deployment();
+        deployment.ok_or_else(|| OperateError::Unavailable("no components are deployed".into()))
+    }
+}
+
 impl Operate for Operator {
     fn components(&self) -> Operation<'_, Vec<ComponentView>> {
         Box::pin(async move {
-            let deployment = self.invoker.deployment();
+            let deployment = self.deployment()?;
             let view = |(id, revision)| {
                 let granted = &deployment.app().components[id];
                 let routes = deployment.app().routes.iter().filter(|route| route.component == *id);
@@ -69,7 +76,7 @@ impl Operate for Operator {
                 .map_err(unavailable)?
                 .ok_or(OperateError::NotFound(id))?;
             let bodies = self.store.bodies(id).await.map_err(unavailable)?;
-            let deployment = self.invoker.deployment();
+            let deployment = self.deployment()?;
             let mut describe = Describe {
                 deployment: &deployment,
                 targets: HashMap::new(),

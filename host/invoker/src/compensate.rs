@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use host_journal::{Compensation, Payload};
 use host_recorder::{Attempt, CallStep};
-use host_runtime::Deployment;
 use host_types::Fault;
+
+use crate::handlers::Handlers;
 
 /// Which call this is in the record.
 const FUNCTION: &str = "nexus:durable/compensate.run";
@@ -17,7 +18,7 @@ pub(crate) fn is_compensation(target: &str) -> bool {
 
 /// Runs all of them. One that fails ends the attempt, and the next one goes on with it: what has run is answered from its record.
 pub(crate) async fn run(
-    deployment: &Arc<Deployment>,
+    deployment: &Arc<dyn Handlers>,
     attempt: &Arc<Attempt>,
     compensations: &[Compensation],
 ) -> Result<(), Fault> {
@@ -38,7 +39,7 @@ pub(crate) async fn run(
         match compensator.call(&target, &arguments)? {
             CallStep::Recorded(_) => {}
             CallStep::Enter(entered) => {
-                let undone = deployment
+                let undone = Arc::clone(deployment)
                     .call_compensate(entered.callee(), component, &pushed.name, &pushed.argument)
                     .await?;
                 // Not recorded as an answer: it would be the answer for ever.

@@ -1,7 +1,7 @@
 //! Stopping a guest that runs, because an operator has fenced its invocation: its next append would fail, and until then it would only
 //! use up time.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -27,7 +27,7 @@ impl Halt {
 
 /// Who runs here.
 #[derive(Default)]
-pub(crate) struct Halts(Mutex<HashMap<InvocationId, Arc<Halt>>>);
+pub(crate) struct Halts(Mutex<BTreeMap<InvocationId, Arc<Halt>>>);
 
 impl Halts {
     pub(crate) fn enter(&self, invocation: InvocationId, halt: Arc<Halt>) {

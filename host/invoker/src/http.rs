@@ -201,6 +201,7 @@ async fn join(inner: &Arc<Inner>, claim: &Claim, own: Option<InvocationId>) -> O
             Stored::Open => {}
         }
         tokio::select! {
+            biased;
             () = &mut patience => return Some(in_progress(false)),
             () = tokio::time::sleep(JOIN_POLL) => {}
         }

@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use host_journal::{Header, RetryPolicy};
-use host_runtime::{Deployment, Runtime};
-use host_store::{Heartbeat, Store};
+use host_runtime::Deployment;
+use host_store::Heartbeat;
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, HttpRequest, InvocationId, Rng};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::claims::Claims;
+use crate::database::Database;
 use crate::halt::Halts;
+use crate::handlers::{Deploy, Handlers};
 use crate::lease::LeaseTerm;
 use crate::run::{Ended, HTTP_FUNCTION, Run};
 use crate::waits::Waits;
@@ -25,11 +27,11 @@ use crate::waits::Waits;
 /// What an invoker needs.
 pub struct InvokerOptions {
     /// Invocations, journals, leases.
-    pub store: Arc<Store>,
+    pub store: Arc<dyn Database>,
     /// Builds deployments of other numbers than the current one.
-    pub runtime: Arc<Runtime>,
+    pub runtime: Arc<dyn Deploy>,
     /// What new invocations run on.
-    pub deployment: Arc<Deployment>,
+    pub deployment: Arc<dyn Handlers>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Seeds and jitter.
@@ -49,14 +51,14 @@ pub struct Invoker {
 }
 
 pub(crate) struct Inner {
-    pub(crate) store: Arc<Store>,
+    pub(crate) store: Arc<dyn Database>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) claims: Claims,
-    runtime: Arc<Runtime>,
-    current: ArcSwap<Deployment>,
+    runtime: Arc<dyn Deploy>,
+    current: ArcSwap<Arc<dyn Handlers>>,
     /// Deployments that open invocations are pinned to.
-    pinned: Mutex<HashMap<DeploymentNumber, Arc<Deployment>>>,
+    pinned: Mutex<HashMap<DeploymentNumber, Arc<dyn Handlers>>>,
     capacity: Arc<Semaphore>,
     /// What of it each component may take.
     shares: Mutex<HashMap<ComponentId, Arc<Semaphore>>>,
@@ -104,7 +106,7 @@ impl Invoker {
             claims: Claims::new(&claim_secret),
             runtime,
             pinned: Mutex::new(HashMap::from([(deployment.number(), Arc::clone(&deployment))])),
-            current: ArcSwap::new(deployment),
+            current: ArcSwap::from_pointee(deployment),
             capacity: Arc::new(Semaphore::new(max_attempts)),
             shares: Mutex::default(),
             share: (max_attempts / 2).max(1),
@@ -120,9 +122,9 @@ impl Invoker {
         Self { inner: Arc::new(inner) }
     }
 
-    /// What new invocations run on.
-    pub fn deployment(&self) -> Arc<Deployment> {
-        self.inner.current.load_full()
+    /// What new invocations run on. `None`: it is not made of components.
+    pub fn deployment(&self) -> Option<Arc<Deployment>> {
+        self.inner.current().deployment()
     }
 
     /// Takes no new work, waits for what runs at most `patience`; what is durable and unfinished is left to other nodes.
@@ -172,12 +174,12 @@ impl Inner {
         }
     }
 
-    pub(crate) fn current(&self) -> Arc<Deployment> {
-        self.current.load_full()
+    pub(crate) fn current(&self) -> Arc<dyn Handlers> {
+        Arc::clone(&self.current.load())
     }
 
     /// The deployment of this number, which an open invocation is pinned to.
-    pub(crate) async fn pinned(&self, number: DeploymentNumber) -> Result<Arc<Deployment>, Fault> {
+    pub(crate) async fn pinned(&self, number: DeploymentNumber) -> Result<Arc<dyn Handlers>, Fault> {
         if let Some(deployment) = self.pinned.lock().get(&number) {
             return Ok(Arc::clone(deployment));
         }
@@ -195,8 +197,7 @@ impl Inner {
                 .map_err(|error| Fault::Transient(error.to_string()))?;
             revisions.push((component, digest, wasm));
         }
-        let deployment = self.runtime.deploy(number, revisions).await;
-        let deployment = Arc::new(deployment.map_err(|error| Fault::Transient(error.to_string()))?);
+        let deployment = self.runtime.deploy(number, revisions).await?;
         Ok(Arc::clone(self.pinned.lock().entry(number).or_insert(deployment)))
     }
 

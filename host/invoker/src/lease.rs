@@ -65,6 +65,7 @@ impl Lease {
     pub async fn keep(self) {
         // Apart, since a takeover may take longer than a lease holds.
         tokio::select! {
+            biased;
             () = self.beat() => {}
             () = self.look_after_others() => {}
         }

@@ -5,7 +5,9 @@
 
 mod claims;
 mod compensate;
+mod database;
 mod halt;
+mod handlers;
 mod http;
 mod invoker;
 mod lease;
@@ -17,6 +19,12 @@ mod scheduler;
 mod strays;
 mod waits;
 
+pub use database::{
+    AppendFences, Bodies, Database, FindWork, HearNodes, KeepLease, ReadDeployments, ReadInvocations, TellNodes,
+};
+pub use handlers::{Deploy, Handlers};
+/// Of a deployment.
+pub use host_runtime::Revision;
 pub use invoker::{Invoker, InvokerOptions};
 pub use lease::{Lease, LeaseTerm};
 pub use listener::Listener;

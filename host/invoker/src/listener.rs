@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use host_store::{Wake, Wakeups};
+use host_store::Wake;
 
+use crate::database::HearNodes;
 use crate::invoker::Invoker;
 
 /// Listens for this node.
@@ -31,7 +32,7 @@ impl Listener {
         }
     }
 
-    async fn listen(&self) -> Wakeups {
+    async fn listen(&self) -> Box<dyn HearNodes> {
         loop {
             match self.invoker.inner.store.listen().await {
                 Ok(wakeups) => return wakeups,

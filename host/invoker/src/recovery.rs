@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::{
-    Append, AppendError, AppendJournal, Body, Claim, Entry, FenceReason, Header, InvocationStatus, Machine, Start,
-    decode, encode,
+    Append, AppendError, Body, Claim, Entry, FenceReason, Header, InvocationStatus, Machine, Start, decode, encode,
 };
 use host_store::{Fence, Loaded};
 use host_types::InvocationId;

@@ -7,13 +7,13 @@ use host_journal::{
     Body, Cause, Claim, Decision, Entry, FenceReason, Header, InvocationStatus, Machine, Payload, Start, decide,
 };
 use host_recorder::{Attempt, AttemptOptions, SCHEDULED_FUNCTION, ScheduledInput, Unwritten};
-use host_runtime::Deployment;
 use host_types::{Fault, HttpRequest, HttpResponse, InvocationId};
 use minicbor::{Decode, Encode};
 use parking_lot::Mutex;
 
 use crate::compensate;
 use crate::halt::Halt;
+use crate::handlers::Handlers;
 use crate::invoker::Inner;
 use crate::recovery::Recovered;
 
@@ -67,7 +67,7 @@ enum Seen {
 pub(crate) struct Run {
     inner: Arc<Inner>,
     invocation: InvocationId,
-    deployment: Arc<Deployment>,
+    deployment: Arc<dyn Handlers>,
     machine: Machine,
     unwritten: Unwritten,
     salt: Option<[u8; 32]>,
@@ -99,7 +99,7 @@ impl Run {
     pub(crate) fn fresh(
         inner: Arc<Inner>,
         invocation: InvocationId,
-        deployment: Arc<Deployment>,
+        deployment: Arc<dyn Handlers>,
         header: Header,
         salt: Option<[u8; 32]>,
         claim: Option<Claim>,
@@ -127,7 +127,7 @@ impl Run {
     }
 
     /// An invocation whose fence this node has just appended.
-    pub(crate) fn continued(inner: Arc<Inner>, deployment: Arc<Deployment>, recovered: Recovered) -> Self {
+    pub(crate) fn continued(inner: Arc<Inner>, deployment: Arc<dyn Handlers>, recovered: Recovered) -> Self {
         let Recovered {
             invocation,
             machine,
@@ -210,7 +210,7 @@ impl Run {
     async fn attempt(&mut self) -> (Result<Output, Fault>, Cause) {
         let compensations = self.machine.compensate();
         let header = self.machine.header().clone();
-        let seal = host_journal::AppendJournal::seal(&*self.inner.store, self.invocation, self.salt);
+        let seal = self.inner.store.seal(self.invocation, self.salt);
         let attempt = Attempt::new(AttemptOptions {
             invocation: self.invocation,
             node: self.inner.store.node(),
@@ -233,6 +233,7 @@ impl Run {
             }
         };
         let ended = tokio::select! {
+            biased;
             ended = work => ended,
             // Somebody has appended after us: what this guest does from here on comes to nothing.
             () = self.halt.asked() => Err(Fault::Fenced),
@@ -295,6 +296,7 @@ impl Run {
             Some(recovered) if status == InvocationStatus::Running => {
                 self.take(recovered);
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep(Duration::from_millis(delay_ms)) => None,
                     () = self.halt.asked() => self.recover().await,
                 }
@@ -328,19 +330,19 @@ impl Run {
     }
 }
 
-async fn call(deployment: &Arc<Deployment>, attempt: &Arc<Attempt>, header: &Header) -> Result<Output, Fault> {
+async fn call(deployment: &Arc<dyn Handlers>, attempt: &Arc<Attempt>, header: &Header) -> Result<Output, Fault> {
     let malformed = |_| Fault::Guest("the recorded input is malformed".into());
     match header.function.as_str() {
         HTTP_FUNCTION => {
             let request: HttpRequest = minicbor::decode(&header.input).map_err(malformed)?;
-            deployment
+            Arc::clone(deployment)
                 .call_http(attempt.recorder(), &header.component, request)
                 .await
                 .map(Output::Http)
         }
         SCHEDULED_FUNCTION => {
             let input: ScheduledInput = minicbor::decode(&header.input).map_err(malformed)?;
-            let result = deployment
+            let result = Arc::clone(deployment)
                 .call_scheduled(attempt.recorder(), &header.component, input)
                 .await?;
             Ok(Output::Scheduled(result.err()))
@@ -349,7 +351,7 @@ async fn call(deployment: &Arc<Deployment>, attempt: &Arc<Attempt>, header: &Hea
             let (interface, function) = exported
                 .rsplit_once('.')
                 .ok_or_else(|| Fault::Guest(format!("nothing answers {exported}")))?;
-            deployment
+            Arc::clone(deployment)
                 .call_sent(
                     attempt.recorder(),
                     &header.component,

@@ -82,6 +82,7 @@ impl Scheduler {
             Ok(None) | Err(_) => POLL,
         };
         tokio::select! {
+            biased;
             () = tokio::time::sleep(until_due.max(Duration::from_millis(1))) => {}
             () = inner.waits.due.notified() => {}
         }

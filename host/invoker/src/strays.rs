@@ -1,7 +1,7 @@
 //! What this node owns and nobody here works on: an output handed over lazily whose commit failed, a run that panicked, one
 //! that was due and could not be fenced. Without this it would stay open for as long as the node lives.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use host_journal::FenceReason;
@@ -26,7 +26,7 @@ impl Strays {
 
     /// Runs until dropped.
     pub async fn run(self) {
-        let mut before = HashSet::new();
+        let mut before = BTreeSet::new();
         loop {
             tokio::time::sleep(LOOK).await;
             let found = self.look().await;
@@ -38,10 +38,10 @@ impl Strays {
         }
     }
 
-    async fn look(&self) -> HashSet<InvocationId> {
+    async fn look(&self) -> BTreeSet<InvocationId> {
         let inner = &self.invoker.inner;
         if inner.is_draining() {
-            return HashSet::new();
+            return BTreeSet::new();
         }
         match inner.store.owned().await {
             Ok(owned) => {
@@ -50,7 +50,7 @@ impl Strays {
             }
             Err(error) => {
                 tracing::warn!(%error, "what this node owns cannot be listed");
-                HashSet::new()
+                BTreeSet::new()
             }
         }
     }

@@ -1,14 +1,16 @@
 //! Promises of all nodes, and who waits for them on this one without having given its instance up.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use host_recorder::{Answer, Hold, PromiseState, Promises};
-use host_store::{Store, Wake};
+use host_store::Wake;
 use host_types::{Fault, PromiseId};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::database::Database;
 
 /// Waits that keep their instances at once: each holds a turn as well, of which there must remain most.
 const HOLDS: usize = 64;
@@ -16,9 +18,9 @@ const HOLDS: usize = 64;
 const POLL: Duration = Duration::from_secs(1);
 
 pub(crate) struct Waits {
-    store: Arc<Store>,
+    store: Arc<dyn Database>,
     holds: Arc<Semaphore>,
-    watched: Mutex<HashMap<PromiseId, Watched>>,
+    watched: Mutex<BTreeMap<PromiseId, Watched>>,
     stopping: watch::Receiver<bool>,
     /// Told of what may be due: the scheduler looks.
     pub(crate) due: Notify,
@@ -31,7 +33,7 @@ struct Watched {
 }
 
 impl Waits {
-    pub(crate) fn new(store: Arc<Store>, stopping: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Database>, stopping: watch::Receiver<bool>) -> Self {
         Self {
             store,
             holds: Arc::new(Semaphore::new(HOLDS)),
@@ -79,6 +81,7 @@ impl Promises for Waits {
         Box::pin(async move {
             let _watching = watching;
             tokio::select! {
+                biased;
                 () = changed => {}
                 () = stopped => {}
                 () = tokio::time::sleep(POLL) => {}

@@ -38,8 +38,10 @@ impl Invoker {
                 // That it has an answer is all that counts: somebody has undone it by hand.
                 Payload::new()
             } else {
-                let deployment = self.inner.pinned(loaded.row.deployment).await;
-                let deployment = deployment.map_err(|error| OperateError::Store(error.to_string()))?;
+                let pinned = self.inner.pinned(loaded.row.deployment).await;
+                let pinned = pinned.map_err(|error| OperateError::Store(error.to_string()))?;
+                let deployment = pinned.deployment();
+                let deployment = deployment.ok_or_else(|| unanswerable("no component is called there".into()))?;
                 Payload::from(answer(&deployment, target).map_err(unanswerable)?)
             };
             if answer.len() > MAX_ENTRY_BYTES {

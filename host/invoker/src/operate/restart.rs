@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use host_journal::{
-    AppendError, AppendJournal, Body, Entry, Header, InvocationStatus, Machine, Seed, Start, Undone, encode,
-    standing_effects,
+    AppendError, Body, Entry, Header, InvocationStatus, Machine, Seed, Start, Undone, encode, standing_effects,
 };
 use host_store::{Fence, Loaded, Word};
 use host_types::InvocationId;
@@ -73,7 +72,8 @@ impl Invoker {
     }
 
     fn standing(&self, loaded: &Loaded, undone: Undone) -> Result<Vec<host_journal::Effect>, OperateError> {
-        standing_effects(&loaded.entries, |record| host_runtime::is_committed(record), undone)
+        let current = self.inner.current();
+        standing_effects(&loaded.entries, |record| current.is_committed(record), undone)
             .map_err(|error| OperateError::Refused(format!("what it did cannot be told: {error}")))
     }
 
@@ -111,7 +111,7 @@ impl Invoker {
     ) -> Result<InvocationId, OperateError> {
         let inner = &self.inner;
         let deployment = inner.current();
-        if !deployment.app().components.contains_key(&header.component) {
+        if !deployment.has(&header.component) {
             let text = format!("the current deployment has no component {}", header.component);
             return Err(OperateError::Refused(text));
         }

@@ -1,6 +1,6 @@
 //! A word becoming a fence.
 
-use host_journal::{AppendError, AppendJournal, Body, Entry, FenceReason, InvocationStatus, Machine, encode};
+use host_journal::{AppendError, Body, Entry, FenceReason, InvocationStatus, Machine, encode};
 use host_store::{Fence, Loaded, Wake, Word};
 
 use super::{Asked, OperateError};

@@ -1,0 +1,198 @@
+//! What an invoker asks of the database that all nodes share: `host-store` answers over PostgreSQL, the simulation of `host/testing`
+//! from memory, with every failure a database can have. A trait per kind of question; [`Database`] is all of them.
+
+use host_journal::{AppendError, AppendJournal};
+use host_recorder::Answer;
+use host_store::{
+    Deployment, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, Loaded, Result, Store, StoredPromise, Wake,
+    Wakeups, Word,
+};
+use host_types::{DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
+
+/// Entries as they are stored, by index.
+pub type Bodies = Vec<(u32, Vec<u8>)>;
+
+/// Everything.
+pub trait Database:
+    AppendJournal + ReadInvocations + AppendFences + FindWork + KeepLease + TellNodes + ReadDeployments
+{
+}
+
+impl<T> Database for T where
+    T: AppendJournal + ReadInvocations + AppendFences + FindWork + KeepLease + TellNodes + ReadDeployments
+{
+}
+
+/// What is recorded. Each is [`Store`]'s function of the same name, as are those of the other traits.
+pub trait ReadInvocations: Send + Sync + 'static {
+    /// An invocation with all its entries.
+    fn load(&self, invocation: InvocationId) -> Answer<'_, Result<Option<Loaded>>>;
+    /// Its row alone.
+    fn row(&self, invocation: InvocationId) -> Answer<'_, Result<Option<InvocationRow>>>;
+    /// Its entries as they are stored.
+    fn bodies(&self, invocation: InvocationId) -> Answer<'_, Result<Bodies>>;
+    /// The one it was restarted as.
+    fn successor(&self, invocation: InvocationId) -> Answer<'_, Result<Option<InvocationId>>>;
+    /// A promise.
+    fn promise(&self, promise: PromiseId) -> Answer<'_, Result<Option<StoredPromise>>>;
+    /// Who holds an idempotency key.
+    fn find_key<'a>(&'a self, key: &'a [u8; 32]) -> Answer<'a, Result<Option<HeldKey>>>;
+}
+
+/// How an invocation changes hands.
+pub trait AppendFences: Send + Sync + 'static {
+    /// Appends a fence in a commit of its own.
+    fn fence(&self, fence: Fence) -> Answer<'_, Result<(), AppendError>>;
+    /// The same with an operator's word.
+    fn fence_with_word<'a>(&'a self, fence: &'a Fence, word: &'a Word) -> Answer<'a, Result<(), AppendError>>;
+}
+
+/// What there is to do.
+pub trait FindWork: Send + Sync + 'static {
+    /// Gives this node invocations that nobody owns and whose time has come.
+    fn due(&self, limit: u32) -> Answer<'_, Result<Vec<(InvocationId, bool)>>>;
+    /// Gives this node suspended ones that a promise woke.
+    fn woken(&self, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>>;
+    /// What this node owns.
+    fn owned(&self) -> Answer<'_, Result<Vec<InvocationId>>>;
+    /// How long until the next one is due.
+    fn next_due(&self) -> Answer<'_, Result<Option<u64>>>;
+}
+
+/// Who is alive.
+pub trait KeepLease: Send + Sync + 'static {
+    /// This node.
+    fn node(&self) -> NodeId;
+    /// Renews its lease.
+    fn heartbeat(&self) -> Answer<'_, Result<Heartbeat>>;
+    /// Nodes to take over from.
+    fn dead_nodes(&self) -> Answer<'_, Result<Vec<NodeId>>>;
+    /// Declares a node gone.
+    fn mark_gone(&self, node: NodeId, because: GoneBecause) -> Answer<'_, Result<bool>>;
+    /// Fences what a gone node left open.
+    fn take_over(&self, node: NodeId, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>>;
+}
+
+/// Hints from node to node.
+pub trait TellNodes: Send + Sync + 'static {
+    /// Tells all nodes, soon and without waiting.
+    fn notify(&self, wake: Wake);
+    /// Begins to listen.
+    fn listen(&self) -> Answer<'_, Result<Box<dyn HearNodes>>>;
+}
+
+/// The hints, one after the other.
+pub trait HearNodes: Send + 'static {
+    /// The next one.
+    fn next(&mut self) -> Answer<'_, Wake>;
+}
+
+/// What invocations are pinned to.
+pub trait ReadDeployments: Send + Sync + 'static {
+    /// A deployment.
+    fn deployment(&self, number: DeploymentNumber) -> Answer<'_, Result<Deployment>>;
+    /// The bytes of a revision.
+    fn revision(&self, digest: Digest) -> Answer<'_, Result<Vec<u8>>>;
+}
+
+impl ReadInvocations for Store {
+    fn load(&self, invocation: InvocationId) -> Answer<'_, Result<Option<Loaded>>> {
+        Box::pin(self.load(invocation))
+    }
+
+    fn row(&self, invocation: InvocationId) -> Answer<'_, Result<Option<InvocationRow>>> {
+        Box::pin(self.row(invocation))
+    }
+
+    fn bodies(&self, invocation: InvocationId) -> Answer<'_, Result<Bodies>> {
+        Box::pin(self.bodies(invocation))
+    }
+
+    fn successor(&self, invocation: InvocationId) -> Answer<'_, Result<Option<InvocationId>>> {
+        Box::pin(self.successor(invocation))
+    }
+
+    fn promise(&self, promise: PromiseId) -> Answer<'_, Result<Option<StoredPromise>>> {
+        Box::pin(self.promise(promise))
+    }
+
+    fn find_key<'a>(&'a self, key: &'a [u8; 32]) -> Answer<'a, Result<Option<HeldKey>>> {
+        Box::pin(self.find_key(key))
+    }
+}
+
+impl AppendFences for Store {
+    fn fence(&self, fence: Fence) -> Answer<'_, Result<(), AppendError>> {
+        Box::pin(self.fence(fence))
+    }
+
+    fn fence_with_word<'a>(&'a self, fence: &'a Fence, word: &'a Word) -> Answer<'a, Result<(), AppendError>> {
+        Box::pin(self.fence_with_word(fence, word))
+    }
+}
+
+impl FindWork for Store {
+    fn due(&self, limit: u32) -> Answer<'_, Result<Vec<(InvocationId, bool)>>> {
+        Box::pin(self.due(limit))
+    }
+
+    fn woken(&self, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>> {
+        Box::pin(self.woken(limit))
+    }
+
+    fn owned(&self) -> Answer<'_, Result<Vec<InvocationId>>> {
+        Box::pin(self.owned())
+    }
+
+    fn next_due(&self) -> Answer<'_, Result<Option<u64>>> {
+        Box::pin(self.next_due())
+    }
+}
+
+impl KeepLease for Store {
+    fn node(&self) -> NodeId {
+        self.node()
+    }
+
+    fn heartbeat(&self) -> Answer<'_, Result<Heartbeat>> {
+        Box::pin(self.heartbeat())
+    }
+
+    fn dead_nodes(&self) -> Answer<'_, Result<Vec<NodeId>>> {
+        Box::pin(self.dead_nodes())
+    }
+
+    fn mark_gone(&self, node: NodeId, because: GoneBecause) -> Answer<'_, Result<bool>> {
+        Box::pin(self.mark_gone(node, because))
+    }
+
+    fn take_over(&self, node: NodeId, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>> {
+        Box::pin(self.take_over(node, limit))
+    }
+}
+
+impl TellNodes for Store {
+    fn notify(&self, wake: Wake) {
+        self.notify(wake);
+    }
+
+    fn listen(&self) -> Answer<'_, Result<Box<dyn HearNodes>>> {
+        Box::pin(async move { Ok(Box::new(self.listen().await?) as Box<dyn HearNodes>) })
+    }
+}
+
+impl HearNodes for Wakeups {
+    fn next(&mut self) -> Answer<'_, Wake> {
+        Box::pin(self.next())
+    }
+}
+
+impl ReadDeployments for Store {
+    fn deployment(&self, number: DeploymentNumber) -> Answer<'_, Result<Deployment>> {
+        Box::pin(self.deployment(number))
+    }
+
+    fn revision(&self, digest: Digest) -> Answer<'_, Result<Vec<u8>>> {
+        Box::pin(self.revision(digest))
+    }
+}

@@ -1,0 +1,164 @@
+//! What attempts enter: the components of a deployment, or the native handlers of the simulation (`host/testing`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_journal::RetryPolicy;
+use host_recorder::{Answer, Recorder, ScheduledInput};
+use host_runtime::{Deployment, Revision, Runtime};
+use host_types::{ComponentId, DeploymentNumber, Fault, HttpRequest, HttpResponse};
+
+/// The handlers that answer together, and what is said of each. An invocation is pinned to one of these for its whole call tree.
+pub trait Handlers: Send + Sync + 'static {
+    /// Which deployment.
+    fn number(&self) -> DeploymentNumber;
+    /// Whether there is such a component.
+    fn has(&self, component: &ComponentId) -> bool;
+    /// How much memory an instance of the component may have, bytes.
+    fn memory_limit_bytes(&self, component: &ComponentId) -> u64;
+    /// How long an instance is kept while an invocation of the component waits.
+    fn wait_hold(&self, component: &ComponentId) -> Duration;
+    /// What follows when an attempt that began with this request fails.
+    fn retry_of_request(&self, component: &ComponentId, method: &str, path: &str) -> RetryPolicy;
+    /// What follows when an attempt that began with this function fails.
+    fn retry_of_function(&self, component: &ComponentId, function: &str) -> RetryPolicy;
+    /// Whether a transaction with this record was committed.
+    fn is_committed(&self, record: &[u8]) -> bool;
+
+    /// Enters `nexus:http/handler.handle`.
+    fn call_http<'a>(
+        self: Arc<Self>,
+        recorder: Recorder,
+        component: &'a ComponentId,
+        request: HttpRequest,
+    ) -> Answer<'a, Result<HttpResponse, Fault>>;
+
+    /// Enters `nexus:durable/scheduled.run`.
+    fn call_scheduled<'a>(
+        self: Arc<Self>,
+        recorder: Recorder,
+        component: &'a ComponentId,
+        input: ScheduledInput,
+    ) -> Answer<'a, Result<Result<(), String>, Fault>>;
+
+    /// Enters a function that was sent to; parameters and result are encoded.
+    fn call_sent<'a>(
+        self: Arc<Self>,
+        recorder: Recorder,
+        component: &'a ComponentId,
+        interface: &'a str,
+        function: &'a str,
+        params: &'a [u8],
+    ) -> Answer<'a, Result<Vec<u8>, Fault>>;
+
+    /// Enters `nexus:durable/compensate.run`.
+    fn call_compensate<'a>(
+        self: Arc<Self>,
+        recorder: Recorder,
+        component: &'a ComponentId,
+        name: &'a str,
+        argument: &'a [u8],
+    ) -> Answer<'a, Result<Result<(), String>, Fault>>;
+
+    /// The components themselves, for whoever shows them. `None`: what answers is none.
+    fn deployment(self: Arc<Self>) -> Option<Arc<Deployment>> {
+        None
+    }
+}
+
+/// Makes the handlers of a deployment from its revisions.
+pub trait Deploy: Send + Sync + 'static {
+    /// Everything a component imports must be answered in the shape it asks for.
+    fn deploy(
+        &self,
+        number: DeploymentNumber,
+        revisions: Vec<Revision>,
+    ) -> Answer<'_, Result<Arc<dyn Handlers>, Fault>>;
+}
+
+impl Handlers for Deployment {
+    fn number(&self) -> DeploymentNumber {
+        self.number()
+    }
+
+    fn has(&self, component: &ComponentId) -> bool {
+        self.app().components.contains_key(component)
+    }
+
+    fn memory_limit_bytes(&self, component: &ComponentId) -> u64 {
+        self.memory_limit_bytes(component)
+    }
+
+    fn wait_hold(&self, component: &ComponentId) -> Duration {
+        self.wait_hold(component)
+    }
+
+    fn retry_of_request(&self, component: &ComponentId, method: &str, path: &str) -> RetryPolicy {
+        self.retry_of_request(component, method, path)
+    }
+
+    fn retry_of_function(&self, component: &ComponentId, function: &str) -> RetryPolicy {
+        self.retry_of_function(component, function)
+    }
+
+    fn is_committed(&self, record: &[u8]) -> bool {
+        host_runtime::is_committed(record)
+    }
+
+    fn call_http<'a>(
+        self: Arc<Self>,
+        recorder: Recorder,
+        component: &'a ComponentId,
+        request: HttpRequest,
+    ) -> Answer<'a, Result<HttpResponse, Fault>> {
+        Box::pin(async move { Deployment::call_http(&self, recorder, component, request).await })
+    }
+
+    fn call_scheduled<'a>(
+        self: Arc<Self>,
+        recorder: Recorder,
+        component: &'a ComponentId,
+        input: ScheduledInput,
+    ) -> Answer<'a, Result<Result<(), String>, Fault>> {
+        Box::pin(async move { Deployment::call_scheduled(&self, recorder, component, input).await })
+    }
+
+    fn call_sent<'a>(
+        self: Arc<Self>,
+        recorder: Recorder,
+        component: &'a ComponentId,
+        interface: &'a str,
+        function: &'a str,
+        params: &'a [u8],
+    ) -> Answer<'a, Result<Vec<u8>, Fault>> {
+        Box::pin(async move { Deployment::call_sent(&self, recorder, component, interface, function, params).await })
+    }
+
+    fn call_compensate<'a>(
+        self: Arc<Self>,
+        recorder: Recorder,
+        component: &'a ComponentId,
+        name: &'a str,
+        argument: &'a [u8],
+    ) -> Answer<'a, Result<Result<(), String>, Fault>> {
+        Box::pin(async move { Deployment::call_compensate(&self, recorder, component, name, argument).await })
+    }
+
+    fn deployment(self: Arc<Self>) -> Option<Arc<Deployment>> {
+        Some(self)
+    }
+}
+
+impl Deploy for Runtime {
+    fn deploy(
+        &self,
+        number: DeploymentNumber,
+        revisions: Vec<Revision>,
+    ) -> Answer<'_, Result<Arc<dyn Handlers>, Fault>> {
+        Box::pin(async move {
+            let deployment = self.deploy(number, revisions).await;
+            let deployment = deployment.map_err(|error| Fault::Transient(error.to_string()))?;
+            Ok(Arc::new(deployment) as Arc<dyn Handlers>)
+        })
+    }
+}
