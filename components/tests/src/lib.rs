@@ -10,7 +10,7 @@ mod wire;
 
 pub use audit::Audit;
 pub use client::{Answer, Client};
-pub use nexus::{Nexus, NexusOptions, Node, check_application, guest, workspace};
+pub use nexus::{Nexus, NexusOptions, check_application, guest, workspace};
 pub use proxy::{Fault, Proxy};
 pub use revision::Guests;
 pub use shop::{ADDRESS, Listing, Person, Shop};

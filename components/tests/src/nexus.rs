@@ -4,6 +4,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -21,9 +22,9 @@ pub struct NexusOptions {
     pub environment: Vec<(String, String)>,
 }
 
-/// A database, a data directory, and the host that runs on them now.
+/// A data directory, the host that runs on it now, and their database, which further hosts may share.
 pub struct Nexus {
-    database: TestDatabase,
+    database: Arc<TestDatabase>,
     /// The way to the database, when it is not the direct one.
     proxy: Option<Proxy>,
     data_dir: TempDir,
@@ -52,8 +53,12 @@ impl Nexus {
 
     /// The application of another manifest than the marketplace's, serving. Its components must be built.
     pub async fn start_application(manifest: &Path, options: NexusOptions) -> Result<Self> {
-        let database = fresh_database("shop").await?;
-        Self::start_on(manifest, database, None, options).await
+        Self::start_on(manifest, fresh_database("shop").await?, None, options).await
+    }
+
+    /// A fresh marketplace on this database, which is empty and may lie on a server of its own.
+    pub async fn start_on_database(database: TestDatabase, options: NexusOptions) -> Result<Self> {
+        Self::start_on(&marketplace(), database, None, options).await
     }
 
     /// A fresh marketplace whose host reaches its database through a proxy.
@@ -70,7 +75,7 @@ impl Nexus {
         options: NexusOptions,
     ) -> Result<Self> {
         let mut nexus = Self {
-            database,
+            database: Arc::new(database),
             proxy,
             data_dir: data_dir()?,
             manifest: manifest.to_owned(),
@@ -81,17 +86,18 @@ impl Nexus {
     }
 
     /// A second host on the same database, with the same keys, in a data directory of its own.
-    pub async fn second_node(&self, options: NexusOptions) -> Result<Node> {
-        let data_dir = data_dir()?;
-        std::fs::copy(
-            self.data_dir.path().join("master.key"),
-            data_dir.path().join("master.key"),
-        )?;
-        let process = launch(&self.manifest, self.database.url(), data_dir.path(), &options).await?;
-        Ok(Node {
-            _data_dir: data_dir,
-            process,
-        })
+    pub async fn second_node(&self, options: NexusOptions) -> Result<Self> {
+        let mut second = Self {
+            database: Arc::clone(&self.database),
+            proxy: None,
+            data_dir: data_dir()?,
+            manifest: self.manifest.clone(),
+            process: None,
+        };
+        let key = |nexus: &Self| nexus.data_dir.path().join("master.key");
+        std::fs::copy(key(self), key(&second))?;
+        second.restart(options).await?;
+        Ok(second)
     }
 
     /// Starts the host again on what the last one left.
@@ -219,29 +225,6 @@ impl Nexus {
     pub async fn terminate(&mut self) -> Result<ExitStatus> {
         signal(&self.process().child, Signal::TERM)?;
         self.ended().await
-    }
-}
-
-/// A further host on the same database.
-pub struct Node {
-    _data_dir: TempDir,
-    process: Process,
-}
-
-impl Node {
-    /// Where clients come in.
-    pub fn url(&self) -> &str {
-        self.process.ready["url"].as_str().unwrap_or_default()
-    }
-
-    /// A client that is nobody yet.
-    pub fn client(&self) -> Client {
-        Client::new(self.url())
-    }
-
-    /// A client of the operators' port.
-    pub fn admin(&self) -> Client {
-        self.process.admin()
     }
 }
 

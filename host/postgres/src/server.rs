@@ -152,7 +152,7 @@ impl Server {
         command
     }
 
-    async fn pg_ctl_stop(&self, mode: &str) -> Result<()> {
+    pub(crate) async fn pg_ctl_stop(&self, mode: &str) -> Result<()> {
         let Some(pid) = self.pid() else { return Ok(()) };
         let output = Command::from(self.stop_command(mode))
             .output()

@@ -24,6 +24,8 @@ pub const DATABASE_URL: &str = "NEXUS_TEST_DATABASE_URL";
 #[derive(Debug)]
 pub struct TestServer {
     server: Server,
+    programs: Programs,
+    options: Options,
     // Held until the server has ended: `reap.sh` waits for it.
     dir: DataDir,
 }
@@ -32,16 +34,11 @@ impl TestServer {
     /// Starts a server with `settings` in the folder for temporary files.
     pub async fn start(programs: &Programs, settings: Settings) -> Result<Self> {
         let dir = DataDir::lock(env::temp_dir().join(format!("nexus-test-{}", random::hex::<6>()?)))?;
-        let server = match Server::start(
-            programs,
-            &dir,
-            &Options {
-                settings,
-                ..Options::default()
-            },
-        )
-        .await
-        {
+        let options = Options {
+            settings,
+            ..Options::default()
+        };
+        let server = match Server::start(programs, &dir, &options).await {
             Ok(server) => server,
             Err(error) => {
                 // The error holds all there is to know; that nothing can be removed would only hide it.
@@ -50,7 +47,21 @@ impl TestServer {
             }
         };
         reap_after(&dir.path().join("lock"), 0, &server, dir.path())?;
-        Ok(Self { server, dir })
+        Ok(Self {
+            server,
+            programs: programs.clone(),
+            options,
+            dir,
+        })
+    }
+
+    /// Ends every connection and starts again where it was, under the same address. `crash`: without writing out anything
+    /// first, so that it recovers from its log as after a power cut.
+    pub async fn restart(&mut self, crash: bool) -> Result<()> {
+        let mode = if crash { "immediate" } else { "fast" };
+        self.server.pg_ctl_stop(mode).await?;
+        self.server = Server::start(&self.programs, &self.dir, &self.options).await?;
+        Ok(())
     }
 
     /// The server.

@@ -21,6 +21,9 @@ use workspace::Workspace;
 const COMPONENTS_DIR: &str = "NEXUS_COMPONENTS_DIR";
 /// The host that the marketplace's tests start.
 const NEXUS_BINARY: &str = "NEXUS_BINARY";
+/// What the chaos test is told: how long, and the seed of its faults.
+const CHAOS_SECONDS: &str = "NEXUS_TEST_CHAOS_SECONDS";
+const CHAOS_SEED: &str = "NEXUS_TEST_CHAOS_SEED";
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer tasks")]
@@ -39,6 +42,18 @@ enum Task {
     Fmt,
     /// Build the components and test guests to WebAssembly
     Guests,
+    /// Two hosts on one database under load, killed, frozen and their database crashed at random; then the books are checked
+    Chaos(ChaosArguments),
+}
+
+#[derive(Args)]
+struct ChaosArguments {
+    /// How long
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=15))]
+    minutes: u64,
+    /// The seed that a failure printed
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 #[derive(Args)]
@@ -85,6 +100,7 @@ async fn run(task: Task) -> anyhow::Result<()> {
             toolchain::check(&mut steps, &workspace).await?;
             build_guests(&mut steps, &workspace).await
         }
+        Task::Chaos(arguments) => chaos(&mut steps, &workspace, &arguments).await,
     }
 }
 
@@ -114,6 +130,27 @@ async fn test(steps: &mut Steps, workspace: &Workspace, arguments: TestArguments
     let outcome = steps.run("tests", nextest).await;
     drop(server);
     outcome
+}
+
+/// The test of that name, for longer than with all the others. Its database is its own.
+async fn chaos(steps: &mut Steps, workspace: &Workspace, arguments: &ChaosArguments) -> anyhow::Result<()> {
+    toolchain::check(steps, workspace).await?;
+    toolchain::nextest(steps, workspace).await?;
+    Programs::find_or_install(&mut step::echo).await?;
+    build_guests(steps, workspace).await?;
+    let binary = build_nexus(steps, workspace).await?;
+    let mut nextest = workspace.cargo(["nextest", "run", "--package", "component-tests", "--test", "chaos"]);
+    nextest
+        .arg("--no-capture")
+        .env(COMPONENTS_DIR, workspace.guests_dir())
+        .env(NEXUS_BINARY, binary)
+        .env(CHAOS_SECONDS, (arguments.minutes * 60).to_string());
+    if let Some(seed) = arguments.seed {
+        nextest.env(CHAOS_SEED, seed.to_string());
+    }
+    steps
+        .run(&format!("chaos, {} minutes", arguments.minutes), nextest)
+        .await
 }
 
 /// Builds the host with the points at which a test may end it. Put aside, since a later build of the host without them would replace it.
