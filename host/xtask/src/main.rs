@@ -155,7 +155,15 @@ async fn chaos(steps: &mut Steps, workspace: &Workspace, arguments: &ChaosArgume
 
 /// Builds the host with the points at which a test may end it. Put aside, since a later build of the host without them would replace it.
 async fn build_nexus(steps: &mut Steps, workspace: &Workspace) -> anyhow::Result<PathBuf> {
-    let build = workspace.cargo(["build", "--package", "host-cli", "--features", "crash-points"]);
+    // Of the whole workspace, so that dependencies have the features that the tests have them with and are not built twice.
+    let build = workspace.cargo([
+        "build",
+        "--workspace",
+        "--bin",
+        "nexus",
+        "--features",
+        "host-cli/crash-points",
+    ]);
     steps.run("the host, with its crash points", build).await?;
     let built = workspace.target_dir().join("debug/nexus");
     let aside = workspace.target_dir().join("debug/nexus-under-test");
