@@ -139,7 +139,7 @@ async fn chaos(steps: &mut Steps, workspace: &Workspace, arguments: &ChaosArgume
     Programs::find_or_install(&mut step::echo).await?;
     build_guests(steps, workspace).await?;
     let binary = build_nexus(steps, workspace).await?;
-    let mut nextest = workspace.cargo(["nextest", "run", "--package", "component-tests", "--test", "chaos"]);
+    let mut nextest = workspace.cargo(["nextest", "run", "--workspace", "--test", "chaos"]);
     nextest
         .arg("--no-capture")
         .env(COMPONENTS_DIR, workspace.guests_dir())
