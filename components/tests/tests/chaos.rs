@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use host_postgres::{Programs, Settings};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 
 /// How long there are faults. `NEXUS_TEST_CHAOS_SECONDS` changes it; `cargo xtask chaos` runs ten minutes.
 const SECONDS: u64 = 30;
