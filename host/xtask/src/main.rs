@@ -121,7 +121,12 @@ async fn test(steps: &mut Steps, workspace: &Workspace, arguments: TestArguments
     }
 
     let binary = build_nexus(steps, workspace).await?;
-    let mut nextest = workspace.cargo(["nextest", "run", "--workspace", "--profile", profile]);
+    let mut nextest = workspace.cargo(["nextest", "run", "--profile", profile]);
+    // Beside it, `--package` would choose nothing: every test of the workspace would be built.
+    let chooses = |argument: &OsString| argument == "-p" || argument == "--package";
+    if !arguments.nextest.iter().any(chooses) {
+        nextest.arg("--workspace");
+    }
     nextest.args(arguments.nextest).args(arguments.filters);
     nextest
         .env(DATABASE_URL, server.url())
