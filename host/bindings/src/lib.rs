@@ -21,8 +21,25 @@ wasmtime::component::bindgen!({
     require_store_data_send: true,
 });
 
+/// The interfaces of components for Spin, which run on the stock engine.
+pub mod stock {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "shop:worlds/stock",
+        imports: {
+            "fermyon:spin/key-value": async | trappable,
+            default: trappable,
+        },
+        with: {
+            "spin:key-value/key-value.store": super::KeyValueBucket,
+            "fermyon:spin/key-value.store": super::KeyValueBucket,
+        },
+        require_store_data_send: true,
+    });
+}
+
 /// What stands behind a guest's `transaction` handle. The SQL capability puts its own state in.
 pub struct SqlTransaction(pub Box<dyn std::any::Any + Send>);
 
-/// What stands behind a guest's `bucket` handle: the name of a store that it was granted.
+/// What stands behind a guest's `bucket` or `store` handle: the name of a store that it was granted.
 pub struct KeyValueBucket(pub String);

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use host_engine::{CompileCache, Engine};
-use host_manifest::{App, Interfaces};
-use host_runtime::{PLATFORM, Revision};
+use host_engine::{CompileCache, Kind};
+use host_manifest::{App, Interfaces, Offered};
+use host_runtime::{PLATFORM, Revision, STOCK_PLATFORM};
 use host_types::Digest;
 
 /// A checked manifest, and the folder its paths are relative to.
@@ -69,27 +69,35 @@ impl Application {
     }
 
     /// Checks what only the components can tell: that each import is answered and each grant is there.
-    pub(crate) async fn check_links(
-        &self,
-        engine: &Engine,
-        cache: &CompileCache,
-        revisions: &[Revision],
-    ) -> Result<()> {
+    pub(crate) async fn check_links(&self, cache: &CompileCache, revisions: &[Revision]) -> Result<()> {
         let mut interfaces = BTreeMap::new();
         for (id, digest, wasm) in revisions {
             let loaded = cache
                 .load(wasm.clone().into(), *digest)
                 .await
                 .with_context(|| format!("component {id}"))?;
+            let engine = &loaded.engine;
             let host_engine::Interfaces { imports, exports } = host_engine::interfaces(engine, &loaded.component);
             // An import without functions only names types: there is nothing to answer.
             let imports = imports
                 .into_iter()
                 .filter(|name| !host_engine::imported_functions(engine, &loaded.component, name).is_empty())
                 .collect();
-            interfaces.insert(id.clone(), Interfaces { imports, exports });
+            let is_stock = engine.kind() == Kind::Stock;
+            interfaces.insert(
+                id.clone(),
+                Interfaces {
+                    imports,
+                    exports,
+                    is_stock,
+                },
+            );
         }
-        if let Err(errors) = self.app.check_links(&interfaces, PLATFORM) {
+        let offered = Offered {
+            plain: PLATFORM,
+            stock: STOCK_PLATFORM,
+        };
+        if let Err(errors) = self.app.check_links(&interfaces, offered) {
             bail!("{errors}");
         }
         Ok(())

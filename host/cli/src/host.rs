@@ -149,7 +149,7 @@ impl Host {
         let cache = CompileCache::open(&engine, &data_dir.join("compiled"), Arc::clone(&clock))?;
         let revisions = application.revisions()?;
         let (links, store) = tokio::join!(
-            application.check_links(&engine, &cache, &revisions),
+            application.check_links(&cache, &revisions),
             open_store(application, database_url, &key, &clock, &rng),
         );
         links?;

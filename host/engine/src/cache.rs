@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use host_types::{Clock, Digest};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use wasmtime::component::Component;
 
-use crate::{Engine, Error};
+use crate::{Engine, EngineOptions, Error, Kind};
 
 /// Components compiled at once. Cranelift itself uses every core; two overlap the serial ends of one another.
 const PARALLEL_COMPILATIONS: usize = 2;
@@ -36,14 +36,18 @@ pub enum CacheOutcome {
 pub struct Loaded {
     /// The code.
     pub component: Component,
+    /// The engine it was compiled for and runs on.
+    pub engine: Engine,
     /// Where it came from.
     pub outcome: CacheOutcome,
 }
 
-/// The compile cache of one engine. Cheap to clone.
+/// The compile cache of a plain engine, and of the stock engine that is made when a component needs it. Cheap to clone.
 #[derive(Clone)]
 pub struct CompileCache {
     shared: Arc<Shared>,
+    root: PathBuf,
+    stock: Arc<OnceCell<Arc<Shared>>>,
 }
 
 struct Shared {
@@ -58,18 +62,10 @@ struct Shared {
 impl CompileCache {
     /// Opens the cache, creating the folder if need be. An existing one must belong to this user and be closed to others.
     pub fn open(engine: &Engine, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        private_folder(folder)?;
-        let folder = folder.join(settings(engine));
-        private_folder(&folder)?;
-        let shared = Shared {
-            engine: engine.clone(),
-            clock,
-            folder,
-            compilations: Semaphore::new(PARALLEL_COMPILATIONS),
-            next_temporary: AtomicU64::new(0),
-        };
         Ok(Self {
-            shared: Arc::new(shared),
+            shared: Arc::new(Shared::open(engine.clone(), folder, clock)?),
+            root: folder.to_owned(),
+            stock: Arc::default(),
         })
     }
 
@@ -77,25 +73,56 @@ impl CompileCache {
     ///
     /// A cached file that cannot be used is replaced; one that cannot be written is only logged, since the component works.
     pub async fn load(&self, wasm: Arc<[u8]>, digest: Digest) -> Result<Loaded, Error> {
-        let shared = Arc::clone(&self.shared);
-        let cached = tokio::task::spawn_blocking(move || shared.cached(digest))
+        let shared = match Kind::of(&wasm) {
+            Kind::Plain => &self.shared,
+            Kind::Stock => self.stock.get_or_try_init(|| self.open_stock()).await?,
+        };
+        let looking = Arc::clone(shared);
+        let cached = tokio::task::spawn_blocking(move || looking.cached(digest))
             .await
             .map_err(|_| Error::Abandoned)?;
         if let Some(component) = cached {
-            return Ok(Loaded {
-                component,
-                outcome: CacheOutcome::Hit,
-            });
+            return Ok(shared.loaded(component, CacheOutcome::Hit));
         }
-        let _permit = self.shared.compilations.acquire().await.map_err(|_| Error::Abandoned)?;
-        let shared = Arc::clone(&self.shared);
-        tokio::task::spawn_blocking(move || shared.compile(&wasm, digest))
+        let _permit = shared.compilations.acquire().await.map_err(|_| Error::Abandoned)?;
+        let compiling = Arc::clone(shared);
+        tokio::task::spawn_blocking(move || compiling.compile(&wasm, digest))
             .await
             .map_err(|_| Error::Abandoned)?
+    }
+
+    async fn open_stock(&self) -> Result<Arc<Shared>, Error> {
+        let (root, clock) = (self.root.clone(), Arc::clone(&self.shared.clock));
+        let opened = tokio::task::spawn_blocking(move || {
+            let engine = Engine::new(&EngineOptions::stock())?;
+            Shared::open(engine, &root, clock).map(Arc::new)
+        });
+        opened.await.map_err(|_| Error::Abandoned)?
     }
 }
 
 impl Shared {
+    fn open(engine: Engine, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        private_folder(folder)?;
+        let folder = folder.join(settings(&engine));
+        private_folder(&folder)?;
+        Ok(Self {
+            engine,
+            clock,
+            folder,
+            compilations: Semaphore::new(PARALLEL_COMPILATIONS),
+            next_temporary: AtomicU64::new(0),
+        })
+    }
+
+    fn loaded(&self, component: Component, outcome: CacheOutcome) -> Loaded {
+        Loaded {
+            component,
+            engine: self.engine.clone(),
+            outcome,
+        }
+    }
+
     fn path(&self, digest: Digest) -> PathBuf {
         self.folder.join(format!("{digest}.cwasm"))
     }
@@ -120,10 +147,7 @@ impl Shared {
     fn compile(&self, wasm: &[u8], digest: Digest) -> Result<Loaded, Error> {
         // Somebody else may have compiled it while this call waited for its turn.
         if let Some(component) = self.cached(digest) {
-            return Ok(Loaded {
-                component,
-                outcome: CacheOutcome::Hit,
-            });
+            return Ok(self.loaded(component, CacheOutcome::Hit));
         }
         let actual = Digest::of(wasm);
         if actual != digest {
@@ -147,10 +171,7 @@ impl Shared {
                 tracing::warn!(%digest, error = format!("{error:#}"), "compiled code could not be serialized")
             }
         }
-        Ok(Loaded {
-            component,
-            outcome: CacheOutcome::Compiled(elapsed),
-        })
+        Ok(self.loaded(component, CacheOutcome::Compiled(elapsed)))
     }
 
     /// A new file, made durable, then renamed: a crash leaves the old state or the new one, and a process that has the old

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::{Error, Pace};
+use crate::{Error, Kind, Pace};
 
 /// The epoch's length, milliseconds: how often a running guest yields, and the grain of time limits.
 pub const TICK_MS: u64 = 10;
@@ -14,9 +14,11 @@ pub const TICK_MS: u64 = 10;
 const KEPT_MEMORY_BYTES: usize = 256 << 10;
 const KEPT_TABLE_BYTES: usize = 32 << 10;
 
-/// What may differ from one host to another. None of it changes what compiled code looks like, but for the stack size.
+/// What may differ from one host to another. None of it changes what compiled code looks like, but for the kind and the stack size.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
+    /// Which components it runs: those of the stock engine may do several things at once.
+    pub kind: Kind,
     /// Component instances alive at once. A component with adapters takes a few core instances and memories of its own.
     pub instances: u32,
     /// The largest linear memory, bytes. A store's own limit is at most this.
@@ -28,9 +30,21 @@ pub struct EngineOptions {
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
+            kind: Kind::Plain,
             instances: 2000,
             memory_bytes: 64 << 20,
             stack_bytes: 512 << 10,
+        }
+    }
+}
+
+impl EngineOptions {
+    /// What the stock engine begins with. Its requests hold their instance for as long as their client reads.
+    pub fn stock() -> Self {
+        Self {
+            kind: Kind::Stock,
+            instances: 500,
+            ..Self::default()
         }
     }
 }
@@ -48,6 +62,7 @@ pub enum Allocation {
 #[derive(Clone)]
 pub struct Engine {
     inner: wasmtime::Engine,
+    kind: Kind,
     allocation: Allocation,
     pace: Pace,
 }
@@ -72,6 +87,7 @@ impl Engine {
         start_ticker(&inner, pace.clone())?;
         Ok(Self {
             inner,
+            kind: options.kind,
             allocation,
             pace,
         })
@@ -91,6 +107,11 @@ impl Engine {
         &self.pace
     }
 
+    /// Which components it runs.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Whether the pool could be reserved.
     pub fn allocation(&self) -> Allocation {
         self.allocation
@@ -100,6 +121,7 @@ impl Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
+            .field("kind", &self.kind)
             .field("allocation", &self.allocation)
             .finish_non_exhaustive()
     }
@@ -119,8 +141,8 @@ fn config(options: &EngineOptions, allocation: InstanceAllocationStrategy) -> Co
         .async_stack_size(options.stack_bytes + (1 << 20))
         .epoch_interruption(true)
         .consume_fuel(false)
-        // No component has async functions; the bookkeeping for them costs microseconds per call.
-        .concurrency_support(false)
+        // No plain component has async functions; the bookkeeping for them costs microseconds per call.
+        .concurrency_support(options.kind == Kind::Stock)
         // A replay must compute what the first run computed, on any machine. Threads are not even compiled in: wasmtime's
         // cargo feature for them is off.
         .relaxed_simd_deterministic(true)
@@ -136,7 +158,11 @@ fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
         .total_core_instances(instances.saturating_mul(4))
         .total_memories(instances)
         .total_tables(instances.saturating_mul(4))
-        .total_stacks(instances)
+        .total_stacks(match options.kind {
+            Kind::Plain => instances,
+            // Each of the calls an instance has under way may need one.
+            Kind::Stock => instances.saturating_mul(4),
+        })
         .max_memory_size(options.memory_bytes)
         .max_component_instance_size(1 << 20)
         .max_core_instance_size(1 << 20)
@@ -182,6 +208,8 @@ mod tests {
     fn the_pool_is_reserved_with_the_defaults() {
         let engine = Engine::new(&EngineOptions::default()).unwrap();
         assert_eq!(engine.allocation(), Allocation::Pooled);
+        let stock = Engine::new(&EngineOptions::stock()).unwrap();
+        assert_eq!((stock.allocation(), stock.kind()), (Allocation::Pooled, Kind::Stock));
     }
 
     #[test]

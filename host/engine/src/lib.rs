@@ -4,6 +4,7 @@ mod cache;
 mod component_type;
 mod engine;
 mod error;
+mod kind;
 mod limits;
 mod pace;
 
@@ -11,5 +12,6 @@ pub use cache::{CacheOutcome, CompileCache, Loaded};
 pub use component_type::{Interfaces, exported_functions, imported_functions, interfaces};
 pub use engine::{Allocation, Engine, EngineOptions, TICK_MS};
 pub use error::{Error, LimitExceeded};
+pub use kind::Kind;
 pub use limits::{Limits, StoreLimits, apply_limits};
 pub use pace::Pace;

@@ -8,11 +8,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use host_journal::{Claim, Header, InvocationStatus, Seed};
-use host_types::{Fault, HttpCall, HttpOutcome, HttpResponse, Identity, InvocationClient, InvocationId};
+use host_types::{
+    ComponentId, Fault, HttpCall, HttpOutcome, HttpResponse, Identity, InvocationClient, InvocationId, StreamedCall,
+    StreamedOutcome,
+};
 
 use crate::claims::Entered;
 use crate::invoker::{Inner, Invoker, Running};
 use crate::run::{Ended, HTTP_FUNCTION, Output, Progress, Run, encode};
+use crate::streamed;
 
 /// How long a call that found its key in use waits for the first one's answer.
 const JOIN_WAIT: Duration = Duration::from_secs(2);
@@ -22,6 +26,15 @@ const JOIN_POLL: Duration = Duration::from_millis(100);
 impl InvocationClient for Invoker {
     fn handle_http(&self, call: HttpCall) -> Pin<Box<dyn Future<Output = HttpOutcome> + Send + '_>> {
         Box::pin(handle(&self.inner, call))
+    }
+
+    fn is_streamed(&self, component: &ComponentId) -> bool {
+        let deployment = self.inner.current().deployment();
+        deployment.is_some_and(|deployment| deployment.is_streamed(component))
+    }
+
+    fn handle_stream(&self, call: StreamedCall) -> Pin<Box<dyn Future<Output = StreamedOutcome> + Send + '_>> {
+        Box::pin(streamed::handle(&self.inner, call))
     }
 }
 
@@ -87,12 +100,7 @@ async fn run(inner: &Arc<Inner>, call: HttpCall, claim: Option<Claim>) -> HttpOu
     };
     let salt = call.sensitive.then(|| inner.rng.bytes());
     let run = Run::fresh(Arc::clone(inner), invocation, deployment, header, salt, claim.clone());
-    let progress = run.progress();
-    let mut caller = Caller {
-        inner,
-        running: inner.enter(run),
-        progress,
-    };
+    let mut caller = Caller::new(inner, run);
     let ended = tokio::time::timeout(wait, caller.wait()).await;
     let pending = HttpOutcome::Pending {
         invocation,
@@ -135,15 +143,24 @@ async fn run(inner: &Arc<Inner>, call: HttpCall, claim: Option<Claim>) -> HttpOu
 /// A caller and what it waits for, which runs on the caller's own task: a task for each call would cost it two hand-overs.
 ///
 /// Dropped with the caller's future: a client that disconnects ends what is not durable, and changes nothing else.
-struct Caller<'a> {
+pub(crate) struct Caller<'a> {
     inner: &'a Inner,
     running: Option<Running>,
     progress: Arc<Progress>,
 }
 
-impl Caller<'_> {
+impl<'a> Caller<'a> {
+    pub(crate) fn new(inner: &'a Arc<Inner>, run: Run) -> Self {
+        let progress = run.progress();
+        Self {
+            inner,
+            running: inner.enter(run),
+            progress,
+        }
+    }
+
     /// `None` after a panic of ours: whatever is durable is taken over.
-    async fn wait(&mut self) -> Option<Ended> {
+    pub(crate) async fn wait(&mut self) -> Option<Ended> {
         let running = self.running.as_mut()?;
         let ended = AssertUnwindSafe(running).catch_unwind().await;
         self.running = None;

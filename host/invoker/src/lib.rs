@@ -17,6 +17,7 @@ mod recovery;
 mod run;
 mod scheduler;
 mod strays;
+mod streamed;
 mod waits;
 
 pub use database::{

@@ -181,6 +181,13 @@ pub enum Error {
         import: String,
         offered: Vec<String>,
     },
+    #[error("`{component}` imports `{import}`, which is offered {} alone", to_whom(*is_stock))]
+    OfferedToOthers {
+        component: ComponentId,
+        import: String,
+        /// Of the component that asks.
+        is_stock: bool,
+    },
     #[error("`{component}` imports `{import}`, and the manifest does not say who answers it")]
     UnresolvedImport {
         component: ComponentId,
@@ -264,6 +271,12 @@ impl Error {
             Self::NotCompiled { .. } => "run `nexus build`".into(),
             Self::NotOffered { offered, .. } if offered.is_empty() => "build the component without it".into(),
             Self::NotOffered { offered, .. } => format!("build it against {}", offered.join(" or ")),
+            Self::OfferedToOthers { is_stock: true, .. } => {
+                "build it as a module, which exports `nexus:http/handler` and imports nothing of WASI 0.3 or Spin; or build it without".into()
+            }
+            Self::OfferedToOthers { is_stock: false, .. } => {
+                "import what modules have for it (`wasi:keyvalue`, `wasi:config`, `nexus:sql`), or export `wasi:http/handler`".into()
+            }
             Self::UnresolvedImport {
                 component,
                 import,
@@ -280,6 +293,14 @@ impl Error {
             Self::RetryNotExported { exports, .. } => format!("name a function of {}", exports.join(", ")),
             Self::MissingExport { export, .. } => format!("export `{export}` from its world"),
         }
+    }
+}
+
+/// To whom that is offered what this kind of component is not.
+fn to_whom(is_stock: bool) -> &'static str {
+    match is_stock {
+        true => "to modules, which are journaled,",
+        false => "to components that answer `wasi:http` themselves",
     }
 }
 

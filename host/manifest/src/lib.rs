@@ -23,7 +23,7 @@ pub use delivery::Delivery;
 pub use error::{Error, Errors, Location, Problem};
 pub use host_types::ComponentId;
 pub use interface::{InterfaceName, InvalidInterfaceName};
-pub use links::Interfaces;
+pub use links::{Interfaces, Offered};
 pub use names::{KeyName, SchemaName, StoreName};
 pub use outbound::{EffectRule, HostPattern, OutboundHost, Scheme, Unknown};
 pub use retry::{Retried, RetryPolicy, RetryRule};

@@ -12,6 +12,17 @@ pub struct Interfaces {
     pub imports: Vec<String>,
     /// The exported interfaces.
     pub exports: Vec<String>,
+    /// It runs on the stock engine: nothing of it is journaled, and the host offers it other interfaces.
+    pub is_stock: bool,
+}
+
+/// The interfaces the host offers, by their names (`nexus:sql/sql@0.1.0`). Versions that are compatible count as equal.
+#[derive(Debug, Clone, Copy)]
+pub struct Offered<'a> {
+    /// To modules and providers.
+    pub plain: &'a [&'a str],
+    /// To components of the stock engine.
+    pub stock: &'a [&'a str],
 }
 
 /// A setting without which an interface of the platform is useless.
@@ -23,7 +34,7 @@ struct Grant {
     line: fn(&ComponentId) -> String,
 }
 
-static GRANTS: [Grant; 5] = [
+static GRANTS: [Grant; 6] = [
     Grant {
         interface: "nexus:sql",
         is_given: |component| component.schema.is_some(),
@@ -38,9 +49,9 @@ static GRANTS: [Grant; 5] = [
     },
     Grant {
         interface: "wasi:http",
-        is_given: |component| !component.allowed_outbound_hosts.is_empty(),
+        is_given: has_host,
         table: "",
-        line: |_| "allowed_outbound_hosts = [\"https://api.example.com\"]".into(),
+        line: host_line,
     },
     Grant {
         interface: "wasi:keyvalue",
@@ -54,7 +65,37 @@ static GRANTS: [Grant; 5] = [
         table: "",
         line: store_line,
     },
+    Grant {
+        interface: "fermyon:spin/key-value",
+        is_given: has_store,
+        table: "",
+        line: store_line,
+    },
 ];
+
+/// What a component of the stock engine needs `allowed_outbound_hosts` for: the rest of `wasi:http` it answers with.
+static CALLING: [Grant; 2] = [
+    Grant {
+        interface: "wasi:http/outgoing-handler",
+        is_given: has_host,
+        table: "",
+        line: host_line,
+    },
+    Grant {
+        interface: "wasi:http/client",
+        is_given: has_host,
+        table: "",
+        line: host_line,
+    },
+];
+
+fn has_host(component: &Component) -> bool {
+    !component.allowed_outbound_hosts.is_empty()
+}
+
+fn host_line(_: &ComponentId) -> String {
+    "allowed_outbound_hosts = [\"https://api.example.com\"]".into()
+}
 
 fn has_store(component: &Component) -> bool {
     !component.key_value_stores.is_empty()
@@ -64,8 +105,9 @@ fn store_line(_: &ComponentId) -> String {
     "key_value_stores = [\"default\"]".into()
 }
 
-/// What a component with a route exports.
+/// What a component with a route exports; one of the stock engine answers `wasi:http` instead.
 const HANDLER: &str = "nexus:http/handler";
+const STREAMED: [&str; 2] = ["wasi:http/handler", "wasi:http/incoming-handler"];
 /// What a component that schedules work imports, and what it then exports.
 const TIMER: &str = "nexus:durable/timer";
 const SCHEDULED: &str = "nexus:durable/scheduled";
@@ -74,22 +116,29 @@ const COMPENSATION: &str = "nexus:durable/compensation";
 const COMPENSATE: &str = "nexus:durable/compensate";
 
 impl App {
-    /// Checks the manifest against its compiled components: `components` holds one entry for each, `platform` the interfaces the host
-    /// offers (`nexus:sql/sql@0.1.0`). Versions that are compatible count as equal.
+    /// Checks the manifest against its compiled components, of which `components` holds one entry for each.
     ///
     /// # Errors
     /// Every import without an answer or a grant, every answer that is not exported, every export that is missing.
-    pub fn check_links(&self, components: &BTreeMap<ComponentId, Interfaces>, platform: &[&str]) -> Result<(), Errors> {
+    pub fn check_links(
+        &self,
+        components: &BTreeMap<ComponentId, Interfaces>,
+        offered: Offered<'_>,
+    ) -> Result<(), Errors> {
+        let names = |texts: &[&str]| -> Vec<InterfaceName> {
+            texts
+                .iter()
+                .filter_map(|name| InterfaceName::parse(name).ok())
+                .collect()
+        };
         let links = Links {
             app: self,
             exports: components
                 .iter()
-                .map(|(id, interfaces)| (id, names(&interfaces.exports)))
+                .map(|(id, interfaces)| (id, exported(&interfaces.exports)))
                 .collect(),
-            platform: platform
-                .iter()
-                .filter_map(|name| InterfaceName::parse(name).ok())
-                .collect(),
+            plain: names(offered.plain),
+            stock: names(offered.stock),
         };
         let mut problems = Vec::new();
         for (id, component) in &self.components {
@@ -106,7 +155,7 @@ impl App {
 }
 
 /// The names that can be read; a component may also import or export functions outside any interface, which link to nothing.
-fn names(texts: &[String]) -> Vec<InterfaceName> {
+fn exported(texts: &[String]) -> Vec<InterfaceName> {
     texts
         .iter()
         .filter_map(|text| InterfaceName::parse(text).ok())
@@ -116,13 +165,18 @@ fn names(texts: &[String]) -> Vec<InterfaceName> {
 struct Links<'a> {
     app: &'a App,
     exports: BTreeMap<&'a ComponentId, Vec<InterfaceName>>,
-    platform: Vec<InterfaceName>,
+    plain: Vec<InterfaceName>,
+    stock: Vec<InterfaceName>,
 }
 
 impl Links<'_> {
     fn check(&self, component: &Component, interfaces: &Interfaces, problems: &mut Vec<Problem>) {
         let mut broken = |at: Location, error: Error| problems.push(Problem { at, error });
         let mut reported = Vec::new();
+        let (platform, others) = match interfaces.is_stock {
+            false => (&self.plain, &self.stock),
+            true => (&self.stock, &self.plain),
+        };
         for text in &interfaces.imports {
             let Ok(import) = InterfaceName::parse(text) else {
                 let error = Error::NotOffered {
@@ -133,28 +187,40 @@ impl Links<'_> {
                 broken(component.at, error);
                 continue;
             };
-            if self.platform.iter().any(|offered| offered.covers(&import)) {
-                for grant in missing_grants(component, &import) {
+            if platform.iter().any(|offered| offered.covers(&import)) {
+                for grant in missing_grants(component, &import, interfaces.is_stock) {
                     // One line grants all interfaces of a package: what is missing is said once.
                     if !reported.contains(&grant.interface) {
                         reported.push(grant.interface);
                         broken(component.at, missing_grant(component, &import, grant));
                     }
                 }
-            } else if self
-                .platform
+            } else if others.iter().any(|offered| offered.covers(&import)) {
+                let error = Error::OfferedToOthers {
+                    component: component.id.clone(),
+                    import: import.to_string(),
+                    is_stock: interfaces.is_stock,
+                };
+                broken(component.at, error);
+            } else if platform
                 .iter()
+                .chain(others)
                 .any(|offered| offered.namespace() == import.namespace())
             {
-                broken(component.at, self.not_offered(component, &import));
+                broken(component.at, not_offered(platform, component, &import));
             } else {
                 self.check_answer(component, &import, &mut broken);
             }
         }
-        let imports = names(&interfaces.imports);
+        let imports = exported(&interfaces.imports);
         let is_routed = self.app.routes.iter().any(|route| route.component == component.id);
-        if is_routed && !self.exports(&component.id, HANDLER) {
-            broken(component.at, missing_export(component, HANDLER, "has a route"));
+        let is_answered = match interfaces.is_stock {
+            false => self.exports(&component.id, HANDLER),
+            true => STREAMED.iter().any(|handler| self.exports(&component.id, handler)),
+        };
+        if is_routed && !is_answered {
+            let handler = if interfaces.is_stock { STREAMED[0] } else { HANDLER };
+            broken(component.at, missing_export(component, handler, "has a route"));
         }
         if imports.iter().any(|import| is(import, TIMER)) && !self.exports(&component.id, SCHEDULED) {
             broken(component.at, missing_export(component, SCHEDULED, "schedules work"));
@@ -204,18 +270,6 @@ impl Links<'_> {
         }
     }
 
-    fn not_offered(&self, component: &Component, import: &InterfaceName) -> Error {
-        let offered = self
-            .platform
-            .iter()
-            .filter(|offered| offered.package() == import.package() && offered.interface() == import.interface());
-        Error::NotOffered {
-            component: component.id.clone(),
-            import: import.to_string(),
-            offered: offered.map(ToString::to_string).collect(),
-        }
-    }
-
     fn unresolved(&self, component: &Component, import: &InterfaceName) -> Error {
         let exporters = self
             .exports
@@ -235,6 +289,17 @@ impl Links<'_> {
     }
 }
 
+fn not_offered(platform: &[InterfaceName], component: &Component, import: &InterfaceName) -> Error {
+    let offered = platform
+        .iter()
+        .filter(|offered| offered.package() == import.package() && offered.interface() == import.interface());
+    Error::NotOffered {
+        component: component.id.clone(),
+        import: import.to_string(),
+        offered: offered.map(ToString::to_string).collect(),
+    }
+}
+
 /// Where the manifest answers the import.
 fn line_of(component: &Component, import: &InterfaceName) -> Location {
     let dependencies = component.dependencies.iter().map(|line| (&line.interface, line.at));
@@ -245,9 +310,17 @@ fn line_of(component: &Component, import: &InterfaceName) -> Location {
         .map_or(component.at, |(_, at)| at)
 }
 
-fn missing_grants(component: &Component, import: &InterfaceName) -> impl Iterator<Item = &'static Grant> {
-    GRANTS
+fn missing_grants(
+    component: &Component,
+    import: &InterfaceName,
+    is_stock: bool,
+) -> impl Iterator<Item = &'static Grant> {
+    let grants = GRANTS
         .iter()
+        .filter(move |grant| !is_stock || grant.interface != "wasi:http");
+    let calling = CALLING.iter().filter(move |_| is_stock);
+    grants
+        .chain(calling)
         .filter(|grant| is(import, grant.interface) && !(grant.is_given)(component))
 }
 

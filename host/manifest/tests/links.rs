@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use host_manifest::{App, ComponentId, Interfaces};
+use host_manifest::{App, ComponentId, Interfaces, Offered};
 
 const PLATFORM: [&str; 11] = [
     "nexus:durable/compensation@0.1.0",
@@ -17,6 +17,23 @@ const PLATFORM: [&str; 11] = [
     "wasi:keyvalue/store@0.2.0-draft2",
     "wasi:config/store@0.2.0-rc.1",
 ];
+
+const STOCK_PLATFORM: [&str; 4] = [
+    "spin:key-value/key-value@3.0.0",
+    "wasi:http/types@0.3.0",
+    "wasi:http/client@0.3.0",
+    "wasi:io/streams@0.2.6",
+];
+
+const OFFERED: Offered<'static> = Offered {
+    plain: &PLATFORM,
+    stock: &STOCK_PLATFORM,
+};
+
+/// The engine decides by more than that; of these components it is enough.
+fn is_stock(exports: &[&str]) -> bool {
+    exports.iter().any(|export| export.starts_with("wasi:http/"))
+}
 
 /// Two components, `cart` and `stock`, without routes; what a test adds begins on line 9, inside `[component.cart]`.
 const VALID: &str = r#"spin_manifest_version = 2
@@ -42,10 +59,11 @@ fn check(added: &str, compiled: &[Compiled<'_>]) -> Result<(), String> {
             Interfaces {
                 imports: texts(imports),
                 exports: texts(exports),
+                is_stock: is_stock(exports),
             },
         )
     });
-    app.check_links(&components.collect(), &PLATFORM)
+    app.check_links(&components.collect(), OFFERED)
         .map_err(|errors| errors.to_string())
 }
 
@@ -225,19 +243,21 @@ fn a_routed_component_answers_http() {
     let valid = VALID.replace("[trigger]\n", "");
     let app = App::load("spin.toml", &format!("{valid}{route}"), &BTreeMap::new()).expect("valid");
     let check = |exports: &[&str]| {
-        let exports = exports.iter().map(|name| (*name).to_owned()).collect();
         let cart = (
             ComponentId::from("cart"),
             Interfaces {
                 imports: Vec::new(),
-                exports,
+                exports: exports.iter().map(|name| (*name).to_owned()).collect(),
+                is_stock: is_stock(exports),
             },
         );
         let stock = (ComponentId::from("stock"), Interfaces::default());
-        app.check_links(&BTreeMap::from([cart, stock]), &PLATFORM)
+        app.check_links(&BTreeMap::from([cart, stock]), OFFERED)
             .map_err(|errors| errors.to_string())
     };
     assert_eq!(check(&["nexus:http/handler@0.1.0"]), Ok(()));
+    assert_eq!(check(&["wasi:http/handler@0.3.0"]), Ok(()));
+    assert_eq!(check(&["wasi:http/incoming-handler@0.2.3"]), Ok(()));
     assert_eq!(
         check(&[]),
         Err(
@@ -245,6 +265,49 @@ fn a_routed_component_answers_http() {
              export `nexus:http/handler` from its world"
                 .into()
         )
+    );
+}
+
+#[test]
+fn what_only_modules_are_offered_is_refused_to_components_that_are_not_journaled_and_the_other_way_round() {
+    let streamed: Compiled<'_> = ("cart", &["nexus:sql/sql@0.1.0"], &["wasi:http/handler@0.3.0"]);
+    refused(
+        "",
+        &[STOCK, streamed],
+        r#"
+spin.toml:7:12: `cart` imports `nexus:sql/sql@0.1.0`, which is offered to modules, which are journaled, alone
+    build it as a module, which exports `nexus:http/handler` and imports nothing of WASI 0.3 or Spin; or build it without"#,
+    );
+    let module: Compiled<'_> = (
+        "cart",
+        &["spin:key-value/key-value@3.0.0"],
+        &["nexus:http/handler@0.1.0"],
+    );
+    refused(
+        "",
+        &[STOCK, module],
+        r#"
+spin.toml:7:12: `cart` imports `spin:key-value/key-value@3.0.0`, which is offered to components that answer `wasi:http` themselves alone
+    import what modules have for it (`wasi:keyvalue`, `wasi:config`, `nexus:sql`), or export `wasi:http/handler`"#,
+    );
+}
+
+#[test]
+fn a_component_that_answers_wasi_http_needs_a_grant_for_calling_alone() {
+    let served: Compiled<'_> = ("cart", &["wasi:http/types@0.3.0"], &["wasi:http/handler@0.3.0"]);
+    assert_eq!(check("", &[STOCK, served]), Ok(()));
+    let calling: Compiled<'_> = (
+        "cart",
+        &["wasi:http/types@0.3.0", "wasi:http/client@0.3.0"],
+        &["wasi:http/handler@0.3.0"],
+    );
+    refused(
+        "",
+        &[STOCK, calling],
+        r#"
+spin.toml:7:12: `cart` imports `wasi:http/client@0.3.0` without the grant for it
+    add to [component.cart]:
+    allowed_outbound_hosts = ["https://api.example.com"]"#,
     );
 }
 

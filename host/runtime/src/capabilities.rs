@@ -1,5 +1,7 @@
 //! The only list of capabilities: what a component can be granted, and how a grant becomes part of an instance.
 
+mod stock;
+
 use host_basic::{BasicContext, BasicView};
 use host_http_client::{HttpClientContext, HttpClientHost, HttpClientView};
 use host_keyvalue::{KeyValueContext, KeyValueView};
@@ -10,6 +12,9 @@ use wasmtime::component::Linker;
 
 use crate::component::Grants;
 use crate::instance::InstanceState;
+
+pub use self::stock::STOCK_PLATFORM;
+pub(crate) use self::stock::{StockCapabilities, link as link_stock};
 
 /// Interfaces the host answers. An import of another name is answered by a component, or not at all.
 pub const PLATFORM: &[&str] = &[

@@ -10,7 +10,9 @@ use host_engine::{Pace, apply_limits};
 use host_journal::RetryPolicy;
 use host_manifest::App;
 use host_recorder::{Recorder, ScheduledInput};
-use host_types::{ComponentId, DeploymentNumber, Digest, Fault, HttpRequest, HttpResponse, Identity};
+use host_types::{
+    ComponentId, DeploymentNumber, Digest, Fault, HttpRequest, HttpResponse, Identity, StreamedCall, StreamedOutcome,
+};
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
@@ -18,12 +20,15 @@ use crate::answer;
 use crate::component::{Export, Loaded};
 use crate::error::fault;
 use crate::instance::InstanceState;
+use crate::stock::{self, CallModules, StockLoaded};
 
 /// The revisions that answer together. An invocation is pinned to one deployment for its whole call tree.
 pub struct Deployment {
     number: DeploymentNumber,
     app: Arc<App>,
     components: BTreeMap<ComponentId, Arc<Loaded>>,
+    /// Those of the stock engine.
+    stock: BTreeMap<ComponentId, Arc<StockLoaded>>,
     pace: Pace,
 }
 
@@ -32,12 +37,14 @@ impl Deployment {
         number: DeploymentNumber,
         app: Arc<App>,
         components: BTreeMap<ComponentId, Arc<Loaded>>,
+        stock: BTreeMap<ComponentId, Arc<StockLoaded>>,
         pace: Pace,
     ) -> Self {
         Self {
             number,
             app,
             components,
+            stock,
             pace,
         }
     }
@@ -54,7 +61,30 @@ impl Deployment {
 
     /// Which revision answers for each component.
     pub fn revisions(&self) -> impl Iterator<Item = (&ComponentId, Digest)> {
-        self.components.iter().map(|(id, component)| (id, component.revision))
+        let stock = self.stock.iter().map(|(id, component)| (id, component.revision));
+        self.components
+            .iter()
+            .map(|(id, component)| (id, component.revision))
+            .chain(stock)
+    }
+
+    /// Whether the component takes its requests as streams: it runs on the stock engine, and nothing of it is recorded.
+    pub fn is_streamed(&self, component: &ComponentId) -> bool {
+        self.stock.contains_key(component)
+    }
+
+    /// Runs a request of a component of the stock engine until the head of its answer is there; then for as long as the answer's
+    /// body is read. `turn` is held as long as its instance is.
+    pub async fn serve(
+        self: &Arc<Self>,
+        call: StreamedCall,
+        modules: Arc<dyn CallModules>,
+        turn: impl Send + 'static,
+    ) -> StreamedOutcome {
+        match self.stock.get(&call.component) {
+            Some(loaded) => stock::serve(Arc::clone(self), Arc::clone(loaded), call, modules, turn).await,
+            None => StreamedOutcome::Failed,
+        }
     }
 
     /// How much memory an instance of the component may have, bytes.

@@ -1,6 +1,7 @@
 //! An import of one component answered by an export of another, as a recorded call: in this process, into a fresh instance of the
 //! revision the invocation is pinned to.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use host_engine::Engine;
@@ -12,7 +13,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Component, Linker};
 
 use crate::Error;
-use crate::capabilities::PLATFORM;
+use crate::capabilities::{PLATFORM, STOCK_PLATFORM};
 use crate::deployment::Deployment;
 use crate::instance::InstanceState;
 
@@ -20,12 +21,12 @@ use crate::instance::InstanceState;
 const MAX_DEPTH: usize = 32;
 
 /// Where the calls of one imported function go.
-struct Route {
+pub(crate) struct Route {
     /// What the answering component exports.
-    interface: String,
-    function: String,
+    pub(crate) interface: String,
+    pub(crate) function: String,
     to: To,
-    delivery: Delivery,
+    pub(crate) delivery: Delivery,
 }
 
 enum To {
@@ -35,12 +36,13 @@ enum To {
     Provider(Vec<ComponentId>, Arc<Signature>),
 }
 
-/// Defines every import of the component that the host does not answer itself.
-pub(crate) fn link(
+/// Defines every import of the component that the host does not answer itself. `handler` makes what answers a route's calls.
+pub(crate) fn link<T: Send + 'static>(
     engine: &Engine,
-    linker: &mut Linker<InstanceState>,
+    linker: &mut Linker<T>,
     granted: &Granted,
     component: &Component,
+    handler: impl Fn(Arc<Route>) -> Result<Handler<T>, String>,
 ) -> Result<(), Error> {
     let refused = |reason: String| Error::Link {
         component: granted.id.clone(),
@@ -95,15 +97,17 @@ pub(crate) fn link(
                 to,
                 delivery,
             });
-            let defined = define_import(&mut instance, &function, &signature, handler(route));
+            let handler = handler(route).map_err(refused)?;
+            let defined = define_import(&mut instance, &function, &signature, handler);
             defined.map_err(|error| refused(error.to_string()))?;
         }
     }
     Ok(())
 }
 
-fn handler(route: Arc<Route>) -> Handler<InstanceState> {
-    Arc::new(move |context: StoreContextMut<'_, InstanceState>, params| {
+/// What answers a module's calls.
+pub(crate) fn recorded(route: Arc<Route>) -> Result<Handler<InstanceState>, String> {
+    Ok(Arc::new(move |context: StoreContextMut<'_, InstanceState>, params| {
         let state = context.data();
         let (deployment, recorder) = (Arc::clone(&state.deployment), state.recorder.clone());
         let route = Arc::clone(&route);
@@ -112,7 +116,32 @@ fn handler(route: Arc<Route>) -> Handler<InstanceState> {
                 .await
                 .map_err(wasmtime::Error::new)
         })
-    })
+    }))
+}
+
+impl Route {
+    /// Who answers this call, and its name in the journal.
+    pub(crate) fn resolve(&self, params: &[u8]) -> Result<(&ComponentId, Cow<'_, str>), Fault> {
+        let (interface, function) = (&self.interface, &self.function);
+        match &self.to {
+            To::Component(component, target) => Ok((component, Cow::Borrowed(target.as_str()))),
+            To::Provider(granted, signature) => {
+                let named = signature
+                    .target(params)
+                    .map_err(|error| Fault::Trap(error.to_string()))?
+                    .unwrap_or_default();
+                let component = granted.iter().find(|component| component.as_str() == named);
+                let component = component.ok_or_else(|| {
+                    // Any text at all, as long as the guest likes.
+                    let named = &named[..named.floor_char_boundary(64)];
+                    Fault::Guest(format!(
+                        "{interface}.{function} was sent to {named:?}, which is not among the granted providers"
+                    ))
+                })?;
+                Ok((component, format!("{component}:{interface}.{function}").into()))
+            }
+        }
+    }
 }
 
 /// Every import must be answered by an export of the same shape, before anything runs.
@@ -150,6 +179,12 @@ pub(crate) fn check(
                     .component(id)
                     .and_then(|callee| callee.export(&exported, &function));
                 match offered {
+                    None if deployment.is_streamed(id) => {
+                        return Err(refused(format!(
+                            "imports {qualified} from {id}, whose answers cannot be journaled: it brings WASI 0.3 or answers \
+                             `wasi:http` itself; build it without, or ask it over HTTP"
+                        )));
+                    }
                     None => return Err(refused(format!("imports {qualified}, which {id} does not export"))),
                     Some(offered) if !fits(delivery, &wanted, &offered.signature) => {
                         return Err(refused(format!(
@@ -174,7 +209,8 @@ fn fits(delivery: Delivery, wanted: &Signature, offered: &Signature) -> bool {
 
 fn is_platform(interface: &str) -> bool {
     let package = |name: &str| name.split('@').next().map(str::to_owned);
-    PLATFORM.iter().any(|name| package(name) == package(interface)) || interface.starts_with("wasi:")
+    let mut offered = PLATFORM.iter().chain(STOCK_PLATFORM);
+    offered.any(|name| package(name) == package(interface)) || interface.starts_with("wasi:")
 }
 
 async fn call(
@@ -186,27 +222,10 @@ async fn call(
     let Route {
         interface,
         function,
-        to,
         delivery,
+        ..
     } = route;
-    let (callee, target) = match to {
-        To::Component(component, target) => (component, std::borrow::Cow::Borrowed(target.as_str())),
-        To::Provider(granted, signature) => {
-            let named = signature
-                .target(&params)
-                .map_err(|error| Fault::Trap(error.to_string()))?
-                .unwrap_or_default();
-            let component = granted.iter().find(|component| component.as_str() == named);
-            let component = component.ok_or_else(|| {
-                // Any text at all, as long as the guest likes.
-                let named = &named[..named.floor_char_boundary(64)];
-                Fault::Guest(format!(
-                    "{interface}.{function} was sent to {named:?}, which is not among the granted providers"
-                ))
-            })?;
-            (component, format!("{component}:{interface}.{function}").into())
-        }
-    };
+    let (callee, target) = route.resolve(&params)?;
     if *delivery != Delivery::Call {
         let (delay_ms, params) = match delivery {
             Delivery::Schedule => host_link::split_delay(&params).map_err(|error| Fault::Trap(error.to_string()))?,

@@ -8,10 +8,12 @@ mod dispatch;
 mod error;
 mod instance;
 mod runtime;
+mod stock;
 
-pub use capabilities::PLATFORM;
+pub use capabilities::{PLATFORM, STOCK_PLATFORM};
 pub use deployment::Deployment;
 pub use error::Error;
 /// Of the record of a transaction.
 pub use host_sql::is_committed;
 pub use runtime::{Outside, Revision, Runtime, RuntimeOptions};
+pub use stock::{CallModules, ModuleCall};

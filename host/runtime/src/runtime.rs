@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_basic::{ConfigValue, MasterKey, Services};
-use host_engine::{CompileCache, Engine, Limits};
+use host_engine::{CompileCache, Engine, Kind, Limits};
 use host_http_client::{Connector, Grant, HttpClient, LeaseLeft};
 use host_keyvalue::{Backend, KeyValueGrants};
 use host_manifest::App;
@@ -15,6 +15,7 @@ use wasmtime::component::Linker;
 
 use crate::component::{Grants, Loaded, exports};
 use crate::deployment::Deployment;
+use crate::stock::{self, StockLoaded};
 use crate::{Error, capabilities, dispatch};
 
 /// The bytes of a component.
@@ -83,7 +84,7 @@ impl Runtime {
                     })
             });
         }
-        let mut loaded = BTreeMap::new();
+        let (mut loaded, mut stocks) = (BTreeMap::new(), BTreeMap::new());
         let mut compiled = Vec::new();
         for component in futures_util::future::try_join_all(compiling).await? {
             let (id, digest, loading) = component;
@@ -94,25 +95,36 @@ impl Runtime {
                 component: id.clone(),
                 reason: format!("{error:#}"),
             };
-            let mut linker = Linker::new(engine.wasmtime());
-            capabilities::link(&mut linker, &grants).map_err(refused)?;
-            dispatch::link(engine, &mut linker, granted, &loading.component)?;
-            let pre = linker.instantiate_pre(&loading.component).map_err(refused)?;
             let limits = Limits {
                 memory_bytes: granted.limits.memory_limit_bytes as usize,
                 time_ms: granted.limits.time_limit_ms,
                 ..Limits::default()
             };
+            if loading.engine.kind() == Kind::Stock {
+                let mut linker = Linker::new(loading.engine.wasmtime());
+                capabilities::link_stock(&mut linker, &grants).map_err(refused)?;
+                stock::link(&loading.engine, &mut linker, granted, &loading.component)?;
+                let pre = linker.instantiate_pre(&loading.component).map_err(refused)?;
+                let pace = loading.engine.pace().clone();
+                let component = StockLoaded::new(granted, digest, grants, limits, pace, pre);
+                stocks.insert(id.clone(), Arc::new(component));
+                compiled.push((granted, loading));
+                continue;
+            }
+            let mut linker = Linker::new(engine.wasmtime());
+            capabilities::link(&mut linker, &grants).map_err(refused)?;
+            dispatch::link(engine, &mut linker, granted, &loading.component, dispatch::recorded)?;
+            let pre = linker.instantiate_pre(&loading.component).map_err(refused)?;
             let exports = exports(engine, id, &loading.component)?;
             loaded.insert(
                 id.clone(),
                 Arc::new(Loaded::new(id.clone(), digest, grants, limits, exports, pre)),
             );
-            compiled.push((granted, loading.component));
+            compiled.push((granted, loading));
         }
-        let deployment = Deployment::new(number, Arc::clone(app), loaded, engine.pace().clone());
-        for (granted, component) in &compiled {
-            dispatch::check(engine, granted, component, &deployment)?;
+        let deployment = Deployment::new(number, Arc::clone(app), loaded, stocks, engine.pace().clone());
+        for (granted, loaded) in &compiled {
+            dispatch::check(&loaded.engine, granted, &loaded.component, &deployment)?;
         }
         Ok(deployment)
     }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::{ComponentId, HttpRequest, HttpResponse, InvocationId};
+use crate::{ComponentId, HttpRequest, HttpResponse, InvocationId, StreamedCall, StreamedOutcome};
 
 /// A request, routed.
 #[derive(Debug, Clone)]
@@ -89,4 +89,14 @@ pub trait InvocationClient: Send + Sync + 'static {
     /// Runs the call; returns when the answer may be sent or when `wait_ms` has passed. Dropping the future before the
     /// invocation is durable ends it; afterwards it goes on without the caller.
     fn handle_http(&self, call: HttpCall) -> Pin<Box<dyn Future<Output = HttpOutcome> + Send + '_>>;
+
+    /// Whether the component takes its requests as streams: it is not journaled, and [`Self::handle_stream`] reaches it.
+    fn is_streamed(&self, _component: &ComponentId) -> bool {
+        false
+    }
+
+    /// Runs the call; returns when the head of the answer is there. Dropping the future, or the body it gave, ends the call.
+    fn handle_stream(&self, _call: StreamedCall) -> Pin<Box<dyn Future<Output = StreamedOutcome> + Send + '_>> {
+        Box::pin(std::future::ready(StreamedOutcome::Failed))
+    }
 }

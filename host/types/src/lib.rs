@@ -7,11 +7,13 @@ mod http;
 mod ids;
 mod position;
 mod rng;
+mod streamed;
 
+pub use self::http::{Claims, HttpRequest, HttpResponse, Identity};
 pub use client::{HttpCall, HttpOutcome, IdempotencyKey, InvocationClient};
 pub use clock::{Clock, SystemClock};
 pub use fault::{Blame, Fault};
-pub use http::{Claims, HttpRequest, HttpResponse, Identity};
 pub use ids::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, ParseIdError, PromiseId};
 pub use position::{ParseScopeError, Position, Scope};
 pub use rng::{Rng, SystemRng};
+pub use streamed::{StreamBody, StreamError, StreamedCall, StreamedOutcome};

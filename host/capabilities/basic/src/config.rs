@@ -84,6 +84,11 @@ impl FromIterator<(String, ConfigValue)> for Config {
 }
 
 impl Config {
+    /// The value itself, for a component of which nothing is recorded.
+    pub(crate) fn value(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(|value| value.text.as_str())
+    }
+
     pub(crate) fn record(&self, key: &str) -> Option<Recorded> {
         self.values.get(key).map(ConfigValue::record)
     }

@@ -6,6 +6,7 @@ mod keys;
 mod log;
 mod passwords;
 mod providers;
+mod spin;
 mod tokens;
 mod wasi;
 
@@ -22,6 +23,7 @@ pub use keys::MasterKey;
 pub use log::Lines;
 pub use passwords::{PasswordOptions, Passwords, Verdict};
 pub use providers::Providers;
+pub use spin::{SpinVariablesView, add_spin_to_linker};
 pub use tokens::{TokenError, TokenKeys, Verified};
 pub use wasi::shadow_wasi;
 

@@ -18,6 +18,13 @@ const FIELD_VALUE_BYTES: usize = 1 << 10;
 pub struct Lines(u32);
 
 impl Lines {
+    /// Writes what a component printed as a line of the log.
+    pub fn print(&mut self, component: &ComponentId, invocation: InvocationId, text: &str) {
+        if self.one_more(component, invocation) {
+            write(component, invocation, Level::Info, text, &[]);
+        }
+    }
+
     /// Whether one more may be written; says once that no more are.
     pub(crate) fn one_more(&mut self, component: &ComponentId, invocation: InvocationId) -> bool {
         if self.0 == LINES {

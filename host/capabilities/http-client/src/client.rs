@@ -60,14 +60,14 @@ pub struct HttpClient {
     component: ComponentId,
     grants: Vec<Grant>,
     pub(crate) limits: Limits,
-    connector: Arc<Connector>,
-    slots: Semaphore,
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) slots: Arc<Semaphore>,
 }
 
 impl HttpClient {
     /// A component's client.
     pub fn new(component: ComponentId, grants: Vec<Grant>, limits: Limits, connector: Arc<Connector>) -> Self {
-        let slots = Semaphore::new(limits.concurrent);
+        let slots = Arc::new(Semaphore::new(limits.concurrent));
         Self {
             component,
             grants,
@@ -95,11 +95,15 @@ impl HttpClient {
     pub(crate) async fn slot(&self) -> Result<SemaphorePermit<'_>, Fault> {
         match timeout(self.limits.wait, self.slots.acquire()).await {
             Ok(slot) => Ok(slot.expect("the slots are never closed")),
-            Err(_) => Err(Fault::Overloaded(format!(
-                "{} already has {} outbound requests under way",
-                self.component, self.limits.concurrent,
-            ))),
+            Err(_) => Err(self.overloaded()),
         }
+    }
+
+    pub(crate) fn overloaded(&self) -> Fault {
+        Fault::Overloaded(format!(
+            "{} already has {} outbound requests under way",
+            self.component, self.limits.concurrent,
+        ))
     }
 
     /// Sends a request that only reads.

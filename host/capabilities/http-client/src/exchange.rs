@@ -19,8 +19,8 @@ use crate::request::OutgoingRequest;
 use crate::{Failure, Grant};
 
 /// Bytes of a response's head at most; with the longest body it still fits one entry of the record.
-const MAX_HEAD_BYTES: usize = 32 << 10;
-const MAX_HEADERS: usize = 128;
+pub(crate) const MAX_HEAD_BYTES: usize = 32 << 10;
+pub(crate) const MAX_HEADERS: usize = 128;
 
 /// How a request went.
 pub(crate) struct Exchange {

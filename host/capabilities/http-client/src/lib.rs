@@ -11,6 +11,7 @@ mod host;
 mod journaled;
 mod record;
 mod request;
+mod streamed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub use connect::{Addresses, Connector, Resolve, SystemResolver};
 pub use failure::Failure;
 pub use grant::Grant;
 pub use record::{is_record, recorded_response};
+pub use streamed::StreamedHooks;
 
 use crate::bodies::Bodies;
 use crate::host::Hooks;

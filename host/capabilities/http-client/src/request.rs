@@ -134,7 +134,12 @@ impl OutgoingRequest {
 
     /// What goes over the wire: the target in origin form, and the key where the peer is to recognise a repetition.
     pub(crate) fn to_wire(&self, key: Option<&str>) -> Result<Request<Full<Bytes>>, Failure> {
-        let mut request = Request::new(Full::new(self.body.clone()));
+        self.to_wire_with(key, Full::new(self.body.clone()))
+    }
+
+    /// The same with another body.
+    pub(crate) fn to_wire_with<B>(&self, key: Option<&str>, body: B) -> Result<Request<B>, Failure> {
+        let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.path_and_query.parse().map_err(|_| Failure::MalformedTarget)?;
         *request.headers_mut() = self.headers.clone();

@@ -1,10 +1,11 @@
-//! `wasi:keyvalue/store`: stores granted by name.
+//! `wasi:keyvalue/store`, and `spin:key-value` for components that are not journaled: stores granted by name.
 
 mod backend;
 mod bounds;
 mod host;
 mod memory;
 mod record;
+mod spin;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 pub use backend::{Answer, Backend, BackendError, Page};
 pub use bounds::{MAX_KEY_BYTES, MAX_VALUE_BYTES, PAGE_KEYS};
 pub use memory::MemoryBackend;
+pub use spin::{SpinKeyValues, SpinKeyValuesView, add_spin_to_linker};
 
 /// How long this node still owns its invocations for certain.
 pub type LeaseLeft = Arc<dyn Fn() -> Duration + Send + Sync>;

@@ -14,7 +14,7 @@ pub(crate) async fn check(args: ManifestArgs, json: bool) -> Result<()> {
     let engine = Engine::new(&EngineOptions::default())?;
     let cache = CompileCache::open(&engine, &args.data_dir.join("compiled"), Arc::new(SystemClock))?;
     let revisions = application.revisions()?;
-    application.check_links(&engine, &cache, &revisions).await?;
+    application.check_links(&cache, &revisions).await?;
     let routes = application.app.routes.len();
     crate::print_line(&if json {
         serde_json::json!({ "components": revisions.len(), "routes": routes, "problems": [] }).to_string()

@@ -3,6 +3,7 @@
 mod stall;
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -10,10 +11,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -58,14 +57,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves HTTP/1.1 on the listener until `shutdown` ends; then accepts no more, lets the requests under way be answered, and
 /// cuts off those that take longer than the limits say. `service` is called once per connection, with the client's address.
-pub async fn serve<S>(
+pub async fn serve<S, B>(
     listener: TcpListener,
     limits: &ConnectionLimits,
     shutdown: impl Future<Output = ()>,
     service: impl Fn(SocketAddr) -> S,
 ) where
-    S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible> + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let http = http(limits);
     let places = Arc::new(Semaphore::new(limits.max_connections));
@@ -139,9 +139,10 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run<S>(mut self, service: S)
+    async fn run<S, B>(mut self, service: S)
     where
-        S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible>,
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+        B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
     {
         if let Err(error) = self.stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection is gone before its first byte");

@@ -28,6 +28,8 @@ pub(crate) enum Error {
     Draining,
     #[error("the host has no capacity left; try again later")]
     Overloaded { retry_after_s: u32 },
+    #[error("no answer in time")]
+    TimedOut,
     #[error("the request is accepted and goes on as invocation {invocation}; its answer is not there yet")]
     Pending {
         invocation: InvocationId,
@@ -92,6 +94,7 @@ impl Error {
             Self::Draining | Self::Overloaded { .. } | Self::Pending { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
             }
+            Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
             Self::KeyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_mismatch"),
             Self::KeyInUse { .. } => (StatusCode::CONFLICT, "idempotency_key_in_use"),
             Self::KeySpent { .. } => (StatusCode::CONFLICT, "idempotency_key_spent"),

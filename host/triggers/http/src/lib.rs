@@ -14,6 +14,7 @@ mod request;
 mod response;
 mod router;
 mod server;
+mod streamed;
 mod trace_parent;
 
 pub use connections::{ConnectionLimits, serve};

@@ -1,15 +1,18 @@
 //! An [`HttpOutcome`] as a response.
 
 use bytes::Bytes;
-use host_types::{HttpOutcome, HttpResponse, InvocationId};
+use host_types::{HttpOutcome, HttpResponse, InvocationId, StreamBody, StreamedOutcome};
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 
 use crate::error::Error;
+
+/// What is sent: bytes that are there, or a stream.
+pub(crate) type Body = Either<Full<Bytes>, StreamBody>;
 
 /// On every response: which invocation it is about.
 pub(crate) const INVOCATION_ID: HeaderName = HeaderName::from_static("x-invocation-id");
@@ -18,7 +21,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// A response, and the invocation it is about.
 pub(crate) struct Answer {
     pub(crate) invocation: InvocationId,
-    pub(crate) response: Response<Full<Bytes>>,
+    pub(crate) response: Response<Body>,
 }
 
 impl Answer {
@@ -27,8 +30,27 @@ impl Answer {
         let invocation = error.invocation().unwrap_or(own);
         Self {
             invocation,
-            response: error.into_response(invocation),
+            response: error.into_response(invocation).map(Either::Left),
         }
+    }
+
+    /// How a streamed call began.
+    pub(crate) fn streamed(outcome: StreamedOutcome, own: InvocationId) -> Self {
+        let error = match outcome {
+            StreamedOutcome::Response(response) => match sendable(response, own) {
+                Some(response) => {
+                    return Self {
+                        invocation: own,
+                        response: response.map(Either::Right),
+                    };
+                }
+                None => Error::Failed { invocation: own },
+            },
+            StreamedOutcome::Failed => Error::Failed { invocation: own },
+            StreamedOutcome::TimedOut => Error::TimedOut,
+            StreamedOutcome::Overloaded { retry_after_s } => Error::Overloaded { retry_after_s },
+        };
+        Self::error(error, own)
     }
 
     /// How the call ended.
@@ -45,7 +67,10 @@ impl Answer {
                             .headers_mut()
                             .insert(REPLAYED, HeaderValue::from_static("true"));
                     }
-                    return Self { invocation, response };
+                    return Self {
+                        invocation,
+                        response: response.map(Either::Left),
+                    };
                 }
                 None => Error::Failed { invocation },
             },
@@ -112,6 +137,31 @@ fn rendered(given: HttpResponse, invocation: InvocationId) -> Option<Response<Fu
         }
     }
     Some(response)
+}
+
+/// The component's response without what is the host's; none when its status is not one of a final response, or its headers are too many.
+fn sendable(mut given: Response<StreamBody>, invocation: InvocationId) -> Option<Response<StreamBody>> {
+    if !(200..600).contains(&given.status().as_u16()) {
+        tracing::error!(invocation.id = %invocation, status = %given.status(), "a component answered with an unusable status");
+        return None;
+    }
+    let hosts: Vec<HeaderName> = given
+        .headers()
+        .keys()
+        .filter(|name| is_the_hosts(name))
+        .cloned()
+        .collect();
+    for name in hosts {
+        // The length is kept: the body was checked against it.
+        if name != CONTENT_LENGTH {
+            given.headers_mut().remove(name);
+        }
+    }
+    if given.headers_mut().try_reserve(4).is_err() {
+        tracing::error!(invocation.id = %invocation, "a component answered with too many headers");
+        return None;
+    }
+    Some(given)
 }
 
 /// What a component does not decide: how the bytes travel, which origins may read them, and what the host says about the invocation.

@@ -13,7 +13,7 @@ use host_types::{Clock, InvocationClient, InvocationId, Rng};
 use http::header::{EXPECT, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use tokio::net::TcpListener;
@@ -29,8 +29,9 @@ use crate::health::{Probe, Readiness};
 use crate::idempotency_key;
 use crate::identity::{self, VerifyToken};
 use crate::request::{self, Found};
-use crate::response::{Answer, INVOCATION_ID};
+use crate::response::{Answer, Body, INVOCATION_ID};
 use crate::router::{Matched, Router};
+use crate::streamed;
 
 /// What a server needs.
 pub struct ServerOptions {
@@ -156,7 +157,7 @@ impl Server {
 }
 
 impl Shared {
-    async fn respond(&self, peer: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn respond(&self, peer: &str, request: Request<Incoming>) -> Response<Body> {
         let own = InvocationId::new(self.clock.unix_ms(), self.rng.bytes());
         let cors = Cors::of(request.headers());
         let span = tracing::debug_span!(
@@ -185,7 +186,7 @@ impl Shared {
                 discard(body, expects_continue(&parts)).await;
                 return Answer {
                     invocation: own,
-                    response,
+                    response: response.map(Either::Left),
                 };
             }
             Ok(Begun::Routed(routed)) => routed,
@@ -202,6 +203,9 @@ impl Shared {
         span.record("http.route", matched.route);
         span.record("component.id", matched.component.id.as_str());
 
+        if self.client.is_streamed(&matched.component.id) {
+            return self.stream(own, parts, body, &matched, peer).await;
+        }
         let limit_bytes = matched.component.limits.body_limit_bytes;
         let bounds = BodyBounds {
             limit_bytes,
@@ -224,6 +228,21 @@ impl Shared {
         };
         let outcome = self.client.handle_http(request::call(&parts, &matched, found)).await;
         Answer::outcome(outcome, own)
+    }
+
+    /// A request for a component that takes it as it comes.
+    async fn stream(
+        &self,
+        own: InvocationId,
+        parts: Parts,
+        body: Incoming,
+        matched: &Matched<'_>,
+        peer: &str,
+    ) -> Answer {
+        match streamed::call(own, parts, body, matched, peer) {
+            Ok(call) => Answer::streamed(self.client.handle_stream(call).await, own),
+            Err(error) => Answer::error(error, own),
+        }
     }
 
     /// What can be said from the head alone.

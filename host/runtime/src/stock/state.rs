@@ -1,0 +1,82 @@
+//! What an instance's store holds.
+
+use std::sync::Arc;
+
+use host_engine::StoreLimits;
+use host_http_client::StreamedHooks;
+use host_types::InvocationId;
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::capabilities::StockCapabilities;
+use crate::deployment::Deployment;
+use crate::stock::output::Output;
+use crate::stock::{CallModules, StockLoaded};
+
+/// Handles the host holds for one instance: streams, requests, fields, stores.
+const MAX_HANDLES: usize = 10_000;
+
+pub(crate) struct StockState {
+    pub(crate) deployment: Arc<Deployment>,
+    pub(crate) modules: Arc<dyn CallModules>,
+    pub(crate) limits: StoreLimits,
+    pub(crate) capabilities: StockCapabilities,
+    pub(crate) table: ResourceTable,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    hooks: StreamedHooks,
+    /// Held as long as the instance is there.
+    _slot: OwnedSemaphorePermit,
+}
+
+impl StockState {
+    pub(crate) fn new(
+        deployment: Arc<Deployment>,
+        loaded: &StockLoaded,
+        invocation: InvocationId,
+        modules: Arc<dyn CallModules>,
+        slot: OwnedSemaphorePermit,
+    ) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        let output = Output::new(loaded.id.clone(), invocation);
+        // No directory, no address: what a component may reach it is granted. What it prints is a line of the log.
+        let wasi = WasiCtx::builder()
+            .envs(&loaded.environment)
+            .stdout(output.clone())
+            .stderr(output)
+            .build();
+        Self {
+            deployment,
+            modules,
+            limits: StoreLimits::new(loaded.limits),
+            capabilities: StockCapabilities::new(&loaded.grants),
+            table,
+            wasi,
+            http: WasiHttpCtx::new(),
+            hooks: StreamedHooks::new(loaded.grants.http.clone()),
+            _slot: slot,
+        }
+    }
+}
+
+impl WasiView for StockState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for StockState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.hooks,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
+    }
+}
