@@ -13,6 +13,10 @@ fn unavailable(error: Error) -> BackendError {
 }
 
 impl Backend for DatabaseBackend {
+    fn rides_the_append(&self) -> bool {
+        true
+    }
+
     fn get<'a>(&'a self, store: &'a str, key: &'a str) -> Answer<'a, Option<Vec<u8>>> {
         Box::pin(async move { self.0.key_value(store, key).await.map_err(unavailable) })
     }

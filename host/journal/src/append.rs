@@ -28,6 +28,9 @@ pub struct Append {
     pub promises: Vec<PromiseId>,
     /// Promises that are completed by the commit. One that was completed meanwhile fails the append.
     pub completions: Vec<Completion>,
+    /// Pairs of key-value stores that are written or removed by the commit, each key once, in the order of stores and keys: two
+    /// appends that write the same ones wait for each other and not crosswise.
+    pub key_values: Vec<KeyValueWrite>,
     /// What the invocation waits for, when it is given up until then; its status is then [`InvocationStatus::Suspended`].
     pub suspension: Option<Suspension>,
     /// Where the invocation stands after this append, when that changes.
@@ -46,6 +49,7 @@ impl Append {
             messages: Vec::new(),
             promises: Vec::new(),
             completions: Vec::new(),
+            key_values: Vec::new(),
             suspension: None,
             status: None,
         }
@@ -98,6 +102,17 @@ pub struct Completion {
     pub promise: PromiseId,
     /// With what, sealed under the promise's own id.
     pub value: Vec<u8>,
+}
+
+/// A key of a key-value store gets another value, or goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyValueWrite {
+    /// The store's name.
+    pub store: String,
+    /// The key.
+    pub key: String,
+    /// None: the key goes.
+    pub value: Option<Vec<u8>>,
 }
 
 /// What wakes an invocation that holds nothing but its rows. Whichever comes first.

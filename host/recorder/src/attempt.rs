@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host_journal::{
-    Append, AppendError, AppendJournal, Body, Claim, Completion, Entry, Finish, InvocationStatus, Machine, Message,
-    Payload, Seal, Start, Suspension, encode,
+    Append, AppendError, AppendJournal, Body, Claim, Completion, Entry, Finish, InvocationStatus, KeyValueWrite,
+    Machine, Message, Payload, Seal, Start, Suspension, encode,
 };
 use host_types::{Clock, Fault, InvocationId, NodeId, Position, PromiseId, Scope};
 use parking_lot::Mutex;
 
-use crate::{Promises, Recorder, crash};
+use crate::{Promises, Recorder, crash, key_values};
 
 /// What an attempt needs.
 pub struct AttemptOptions {
@@ -44,12 +44,14 @@ pub struct Unwritten {
     pub claim: Option<Claim>,
     /// Invocations to begin. Their commands are noted, so that nothing but this remembers to write them.
     pub(crate) messages: Vec<Message>,
-    /// Of all messages together.
+    /// Of all messages and writes together.
     pub(crate) message_bytes: usize,
     /// Promises to come.
     pub(crate) promises: Vec<PromiseId>,
     /// Promises of anybody's to be completed.
     pub(crate) completions: Vec<Completion>,
+    /// Writes to key-value stores, in the guest's order.
+    pub(crate) key_values: Vec<KeyValueWrite>,
 }
 
 /// How much was unwritten at some moment.
@@ -58,6 +60,7 @@ pub(crate) struct UnwrittenMark {
     messages: usize,
     promises: usize,
     completions: usize,
+    key_values: usize,
 }
 
 impl Unwritten {
@@ -84,13 +87,16 @@ impl Unwritten {
             messages: self.messages.len(),
             promises: self.promises.len(),
             completions: self.completions.len(),
+            key_values: self.key_values.len(),
         }
     }
 
     /// Gives up what came after the mark.
     pub(crate) fn truncate(&mut self, mark: UnwrittenMark) {
         self.messages.truncate(mark.messages);
-        self.message_bytes = self.messages.iter().map(|message| message.started.len()).sum();
+        self.key_values.truncate(mark.key_values);
+        let messages = self.messages.iter().map(|message| message.started.len());
+        self.message_bytes = messages.sum::<usize>() + self.key_values.iter().map(key_values::size).sum::<usize>();
         self.promises.truncate(mark.promises);
         self.completions.truncate(mark.completions);
     }
@@ -285,6 +291,7 @@ impl State {
             messages: unwritten.messages,
             promises: unwritten.promises,
             completions: unwritten.completions,
+            key_values: key_values::last_of_each(unwritten.key_values),
             status,
             ..Append::new(attempt.invocation, first_index, bodies)
         }

@@ -3,6 +3,7 @@
 mod attempt;
 mod compensation;
 pub mod crash;
+mod key_values;
 mod messages;
 mod recorder;
 #[cfg(any(test, feature = "test-support"))]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::{
-    Append, AppendError, AppendJournal, Body, Claim, CommandKind, Entry, Header, HostStatement, Machine, Payload, Seal,
-    SealError, Seed, Suspension, decode,
+    Append, AppendError, AppendJournal, Body, Claim, CommandKind, Entry, Header, HostStatement, KeyValueWrite, Machine,
+    Payload, Seal, SealError, Seed, Suspension, decode,
 };
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, NodeId, PromiseId};
 use parking_lot::Mutex;
@@ -45,6 +45,7 @@ impl Clock for Noon {
 pub struct MemoryJournal {
     entries: Mutex<Vec<Vec<u8>>>,
     promises: Mutex<HashMap<PromiseId, Option<Vec<u8>>>>,
+    key_values: Mutex<Vec<KeyValueWrite>>,
     /// What the last append said would wake the invocation.
     suspension: Mutex<Option<Suspension>>,
 }
@@ -89,6 +90,16 @@ impl MemoryJournal {
     /// What the invocation waits for, when it is suspended.
     pub fn suspension(&self) -> Option<Suspension> {
         self.suspension.lock().clone()
+    }
+
+    /// The writes to key-value stores that appends carried.
+    pub fn key_values(&self) -> Vec<KeyValueWrite> {
+        self.key_values.lock().clone()
+    }
+
+    /// What was carried so far does not count.
+    pub fn forget_key_values(&self) {
+        self.key_values.lock().clear();
     }
 
     /// Completes a promise, or makes one that is completed.
@@ -165,6 +176,7 @@ impl AppendJournal for MemoryJournal {
                 .for_each(|promise| drop(promises.insert(promise, None)));
             let completed = append.completions.into_iter().map(|it| (it.promise, Some(it.value)));
             promises.extend(completed);
+            self.key_values.lock().extend(append.key_values);
             *self.suspension.lock() = append.suspension;
             Ok(())
         })

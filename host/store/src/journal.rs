@@ -14,6 +14,8 @@ const APPEND: &str = "SELECT host.append($1, $2, $3, $4, $5, $6)";
 const START: &str = "SELECT host.start($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const CREATE_PROMISE: &str = "SELECT host.create_promise($1, $2, $3, $4)";
 const COMPLETE_PROMISE: &str = "SELECT host.complete_promise($1, $2, $3, $4)";
+const SET_KEY_VALUE: &str = "SELECT host.set_key_value($1, $2, $3, $4, $5)";
+const DELETE_KEY_VALUE: &str = "SELECT host.delete_key_value($1, $2, $3, $4)";
 const SEND: &str = "SELECT host.send($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 /// A `u64` of milliseconds as the database's bigint, which ends 292 million years later.
@@ -107,15 +109,27 @@ impl AppendJournal for Store {
             let value = HostParameter::Bytes(Some(completion.value.clone()));
             self.statement(COMPLETE_PROMISE, [promise, value])
         }));
+        statements.extend(append.key_values.iter().map(|write| {
+            let pair = [&write.store, &write.key].map(|text| HostParameter::Text(Some(text.clone())));
+            let [store, key] = pair;
+            match &write.value {
+                Some(value) => {
+                    let value = HostParameter::Bytes(Some(value.clone()));
+                    self.statement(SET_KEY_VALUE, [store, key, value])
+                }
+                None => self.statement(DELETE_KEY_VALUE, [store, key]),
+            }
+        }));
         statements
     }
 
     fn append(&self, append: Append) -> Pin<Box<dyn Future<Output = Result<(), AppendError>> + Send + '_>> {
-        // A completion may have to wait for another's transaction, and one that loses takes its batch with it.
-        if append.promises.is_empty() && append.completions.is_empty() && append.suspension.is_none() {
-            Box::pin(self.inner.writer.append(append))
-        } else {
+        // A completion or a write to a store may have to wait for another's transaction, and one that loses takes its batch with it.
+        let alone = !(append.promises.is_empty() && append.completions.is_empty() && append.key_values.is_empty());
+        if alone || append.suspension.is_some() {
             Box::pin(self.append_alone(append))
+        } else {
+            Box::pin(self.inner.writer.append(append))
         }
     }
 

@@ -27,6 +27,12 @@ pub struct Page {
 ///
 /// A write is durable once it is answered. `set` and `delete` change nothing the second time; they are repeated after a crash.
 pub trait Backend: Send + Sync + 'static {
+    /// Whether the journal's append writes the pairs itself, in its own commit: then a module's write happens exactly once, and `set`
+    /// and `delete` are for components that have no journal.
+    fn rides_the_append(&self) -> bool {
+        false
+    }
+
     /// The value under the key.
     fn get<'a>(&'a self, store: &'a str, key: &'a str) -> Answer<'a, Option<Vec<u8>>>;
 

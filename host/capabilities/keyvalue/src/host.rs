@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use host_bindings::KeyValueBucket;
 use host_bindings::wasi::keyvalue::store::{Error, Host, HostBucket, KeyResponse};
+use host_journal::KeyValueWrite;
 use host_recorder::ExternalStep;
 use host_types::Fault;
 use wasmtime::component::Resource;
 
 use crate::record::{self, Read, arguments};
-use crate::{Answer, KeyValueContext, KeyValueView, bounds};
+use crate::{Answer, BackendError, KeyValueContext, KeyValueView, bounds};
 
 const GET: &str = "wasi:keyvalue/store.bucket.get";
 const SET: &str = "wasi:keyvalue/store.bucket.set";
@@ -36,7 +37,10 @@ impl HostBucket for KeyValueView<'_> {
             return Ok(Err(error));
         }
         let arguments = arguments(&[store.as_bytes(), key.as_bytes()]);
-        let perform = self.context.grants.backend.get(store, &key);
+        let perform = match self.context.recorder.unwritten_key_value(store, &key) {
+            Some(own) => ready(own),
+            None => self.context.grants.backend.get(store, &key),
+        };
         match self.context.read(GET, &arguments, perform, Read::Value).await? {
             Read::Value(value) => Ok(Ok(value)),
             _ => Err(self.context.malformed(GET)),
@@ -54,9 +58,12 @@ impl HostBucket for KeyValueView<'_> {
             return Ok(Err(error));
         }
         let arguments = arguments(&[store.as_bytes(), key.as_bytes(), &value]);
-        self.context
-            .write(SET, &arguments, self.context.grants.backend.set(store, &key, &value))
-            .await?;
+        if self.context.grants.backend.rides_the_append() {
+            self.context.note(SET, &arguments, store, key, Some(value))?;
+        } else {
+            let performed = self.context.grants.backend.set(store, &key, &value);
+            self.context.write(SET, &arguments, performed).await?;
+        }
         Ok(Ok(()))
     }
 
@@ -66,9 +73,12 @@ impl HostBucket for KeyValueView<'_> {
             return Ok(Err(error));
         }
         let arguments = arguments(&[store.as_bytes(), key.as_bytes()]);
-        self.context
-            .write(DELETE, &arguments, self.context.grants.backend.delete(store, &key))
-            .await?;
+        if self.context.grants.backend.rides_the_append() {
+            self.context.note(DELETE, &arguments, store, key, None)?;
+        } else {
+            let performed = self.context.grants.backend.delete(store, &key);
+            self.context.write(DELETE, &arguments, performed).await?;
+        }
         Ok(Ok(()))
     }
 
@@ -78,7 +88,10 @@ impl HostBucket for KeyValueView<'_> {
             return Ok(Err(error));
         }
         let arguments = arguments(&[store.as_bytes(), key.as_bytes()]);
-        let perform = self.context.grants.backend.exists(store, &key);
+        let perform = match self.context.recorder.unwritten_key_value(store, &key) {
+            Some(own) => ready(own.is_some()),
+            None => self.context.grants.backend.exists(store, &key),
+        };
         match self.context.read(EXISTS, &arguments, perform, Read::Exists).await? {
             Read::Exists(exists) => Ok(Ok(exists)),
             _ => Err(self.context.malformed(EXISTS)),
@@ -93,7 +106,13 @@ impl HostBucket for KeyValueView<'_> {
         let KeyValueBucket(store) = self.table.get(&this)?;
         let from = cursor.map(u64::to_be_bytes);
         let arguments = arguments(&[store.as_bytes(), from.as_ref().map_or(&[], |from| from.as_slice())]);
-        let perform = self.context.grants.backend.list_keys(store, cursor);
+        // A listing in pages has no place for what is not in the store yet: so it is put there first.
+        let context = &*self.context;
+        let perform = Box::pin(async move {
+            let flushed = context.recorder.flush_key_values(store).await;
+            flushed.map_err(|fault| BackendError::Unavailable(fault.to_string()))?;
+            context.grants.backend.list_keys(store, cursor).await
+        });
         match self.context.read(LIST_KEYS, &arguments, perform, Read::from).await? {
             Read::Keys(keys, cursor) => Ok(Ok(KeyResponse { keys, cursor })),
             _ => Err(self.context.malformed(LIST_KEYS)),
@@ -104,6 +123,11 @@ impl HostBucket for KeyValueView<'_> {
         self.table.delete(this)?;
         Ok(())
     }
+}
+
+/// An answer that needs nobody to be asked.
+fn ready<'a, T: Send + 'a>(answer: T) -> Answer<'a, T> {
+    Box::pin(std::future::ready(Ok(answer)))
 }
 
 impl KeyValueContext {
@@ -127,6 +151,20 @@ impl KeyValueContext {
             Some(read) => Ok(read),
             None => record::decode(&recorded).map_err(|fault| self.fault(fault)),
         }
+    }
+
+    /// A message: the pair is written by the append that carries it.
+    fn note(
+        &self,
+        target: &str,
+        arguments: &[u8],
+        store: &str,
+        key: String,
+        value: Option<Vec<u8>>,
+    ) -> Result<(), Fault> {
+        let store = store.to_owned();
+        let write = KeyValueWrite { store, key, value };
+        self.recorder.write_key_value(target, arguments, write)
     }
 
     /// An external effect that may be repeated. Its outcome is that it happened: what a guest may not write was refused before.

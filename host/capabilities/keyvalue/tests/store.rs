@@ -30,6 +30,7 @@ struct Watched {
     journal: Arc<MemoryJournal>,
     asked: Mutex<Vec<String>>,
     mood: Mutex<Mood>,
+    rides: bool,
 }
 
 impl Watched {
@@ -50,6 +51,10 @@ impl Watched {
 }
 
 impl Backend for Watched {
+    fn rides_the_append(&self) -> bool {
+        self.rides
+    }
+
     fn get<'a>(&'a self, store: &'a str, key: &'a str) -> Answer<'a, Option<Vec<u8>>> {
         self.note("get", self.backend.get(store, key))
     }
@@ -81,12 +86,22 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// Whose pairs the journal writes.
+    fn riding() -> Self {
+        Self::with(true)
+    }
+
+    fn with(rides: bool) -> Self {
         let journal = Arc::new(MemoryJournal::default());
         let backend = Watched {
             backend: MemoryBackend::new(),
             journal: journal.clone(),
             asked: Mutex::default(),
             mood: Mutex::new(Mood::Well),
+            rides,
         };
         Self {
             journal,
@@ -242,6 +257,30 @@ async fn a_write_in_doubt_is_repeated() {
     world.instance().set("cart", "7", b"tea").await.unwrap().unwrap();
     assert_eq!(world.asked(), ["set SI"]);
     assert_eq!(world.journal.shape(), "SID");
+}
+
+#[tokio::test]
+async fn a_write_that_rides_the_append_asks_no_backend_and_is_seen_at_once() {
+    let world = World::riding();
+    let mut instance = world.instance();
+    instance.set("cart", "7", b"tea").await.unwrap().unwrap();
+    assert_eq!(instance.get("cart", "7").await.unwrap().unwrap(), Some(b"tea".to_vec()));
+    let bucket = instance.open("cart").await;
+    let again = || Resource::new_borrow(bucket.rep());
+    assert!(instance.view().exists(again(), "7".into()).await.unwrap().unwrap());
+    instance.view().delete(again(), "7".into()).await.unwrap().unwrap();
+    assert!(!instance.view().exists(again(), "7".into()).await.unwrap().unwrap());
+    assert_eq!(world.asked(), Vec::<String>::new());
+    assert_eq!(world.journal.shape(), "", "nothing is durable, and nobody else sees it");
+
+    // Who lists wants to see it too: so it is made durable first.
+    instance.view().list_keys(again(), None).await.unwrap().unwrap();
+    assert_eq!(world.asked(), ["list SCRRCR"]);
+    let written = world.journal.key_values();
+    assert_eq!(
+        (written.len(), written[0].key.as_str(), &written[0].value),
+        (1, "7", &None)
+    );
 }
 
 #[tokio::test]

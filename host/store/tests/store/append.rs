@@ -1,6 +1,6 @@
 //! Appends that ride a module's transaction.
 
-use host_journal::{AppendJournal, InvocationStatus, Message, encode};
+use host_journal::{AppendError, AppendJournal, InvocationStatus, KeyValueWrite, Message, encode};
 use host_types::{Clock, SystemClock};
 use sqlx::Connection;
 
@@ -82,6 +82,58 @@ async fn of_two_writers_of_one_index_the_second_fails_with_its_rows() {
             .await
             .unwrap();
         assert_eq!(refusal(run(&mut second, &append).await), "journal_entry_pkey");
+    }
+}
+
+#[tokio::test]
+async fn a_write_to_a_store_commits_with_the_append_that_carries_it_or_not_at_all() {
+    let fixture = fixture().await;
+    let (_, mut session) = fixture.module("order").await;
+    let (store, invocation) = (&fixture.store, new_id());
+    let write = |key: &str, value: Option<&str>| KeyValueWrite {
+        store: "cart".into(),
+        key: key.into(),
+        value: value.map(|value| value.as_bytes().to_vec()),
+    };
+    let value = async |key: &str| {
+        store
+            .key_value("cart", key)
+            .await
+            .unwrap()
+            .map(|value| String::from_utf8(value).unwrap())
+    };
+    // In a commit of its own.
+    let mut append = first_append(store, invocation);
+    append.key_values = vec![write("a", Some("one")), write("b", Some("two"))];
+    store.append(append).await.unwrap();
+    assert_eq!(
+        (value("a").await, value("b").await),
+        (Some("one".into()), Some("two".into()))
+    );
+
+    // Fenced: somebody has written this index.
+    let mut fenced = next_append(store, invocation, 0);
+    fenced.key_values = vec![write("a", Some("late")), write("b", None)];
+    assert_eq!(store.append(fenced.clone()).await, Err(AppendError::Fenced));
+    assert_eq!(
+        (value("a").await, value("b").await),
+        (Some("one".into()), Some("two".into()))
+    );
+
+    // In a module's commit, whose rows share its fate.
+    for (fate, expected) in [
+        ("ROLLBACK", (Some("one"), Some("two"))),
+        ("COMMIT", (Some("three"), None)),
+    ] {
+        let mut append = next_append(store, invocation, 1);
+        append.key_values = vec![write("a", Some("three")), write("b", None)];
+        execute(&mut session, "BEGIN").await.unwrap();
+        for statement in store.append_statements(&append) {
+            run(&mut session, &statement).await.unwrap();
+        }
+        execute(&mut session, fate).await.unwrap();
+        let found = (value("a").await, value("b").await);
+        assert_eq!((found.0.as_deref(), found.1.as_deref()), expected, "{fate}");
     }
 }
 
