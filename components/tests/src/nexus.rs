@@ -115,16 +115,21 @@ impl Nexus {
 
     /// What another `nexus`, called with these arguments on the same data directory, prints.
     pub fn run(&self, arguments: &[&str]) -> Result<String> {
-        let output = Command::new(binary()?)
-            .args(arguments)
-            .arg("--data-dir")
-            .arg(self.data_dir.path())
-            .stdin(Stdio::null())
-            .output()?;
+        let output = self.output(arguments)?;
         if !output.status.success() {
             bail!("nexus {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// What such a `nexus` prints, and how it ends.
+    pub fn output(&self, arguments: &[&str]) -> Result<Output> {
+        Ok(Command::new(binary()?)
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.data_dir.path())
+            .stdin(Stdio::null())
+            .output()?)
     }
 
     fn process(&self) -> &Process {

@@ -71,7 +71,8 @@ impl Guests {
         }
     }
 
-    fn path(&self, component: &str) -> PathBuf {
+    /// Where a component's bytes are.
+    pub fn path(&self, component: &str) -> PathBuf {
         let name = format!("component_{}.wasm", component.replace('-', "_"));
         Path::new(self.target.path()).join(FOLDER).join(name)
     }

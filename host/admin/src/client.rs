@@ -19,6 +19,7 @@ use crate::journal::InvocationDetail;
 use crate::operate::Filter;
 use crate::problem::Problem;
 use crate::query;
+use crate::replay::{ReplayView, Replaying};
 use crate::server::OPERATOR;
 use crate::steer::{Bulk, BulkView, Completing, Steering, Verb};
 use crate::view::{ComponentView, ComponentsView, InvocationView, InvocationsView, NodeView, NodesView};
@@ -167,6 +168,12 @@ impl AdminClient {
     ) -> Result<InvocationView, ClientError> {
         self.say(&format!("/v1/invocations/{invocation}/complete-entry"), completing)
             .await
+    }
+
+    /// Runs an invocation once more from its journal, without any effect.
+    pub async fn replay(&self, invocation: InvocationId, replaying: Replaying) -> Result<ReplayView, ClientError> {
+        let path = format!("/v1/invocations/{invocation}/replay?{}", replaying.query());
+        self.answer(Method::POST, &path, replaying.wasm, LONG_TIMEOUT).await
     }
 
     /// A page of what operators said.

@@ -7,6 +7,7 @@ mod journal;
 mod operate;
 mod problem;
 mod query;
+mod replay;
 mod server;
 mod steer;
 mod timestamp;
@@ -18,6 +19,7 @@ pub use journal::{CallView, CompensationView, EntryKind, EntryView, InvocationDe
 pub use operate::{Filter, Operate, OperateError, Operation};
 pub use problem::{FieldProblem, Problem};
 pub use query::{MAX_LIMIT, duration_ms};
+pub use replay::{ReplacedView, ReplayOutcome, ReplayView, Replaying};
 pub use server::Server;
 pub use steer::{Answer, Asked, Bulk, BulkFailure, BulkView, Completing, Steering, Verb};
 pub use timestamp::Timestamp;

@@ -7,6 +7,7 @@ use host_types::{ComponentId, InvocationId, Position};
 
 use crate::audit::{AuditFilter, AuditView};
 use crate::journal::InvocationDetail;
+use crate::replay::{ReplayView, Replaying};
 use crate::steer::{Answer, Asked, Verb};
 use crate::view::{ComponentView, InvocationView, InvocationsView, NodeView, Status};
 
@@ -69,6 +70,9 @@ pub trait Operate: Send + Sync + 'static {
         answer: Answer,
         asked: Asked,
     ) -> Operation<'_, InvocationView>;
+
+    /// Runs an invocation once more from its journal, without any effect.
+    fn replay(&self, invocation: InvocationId, replaying: Replaying) -> Operation<'_, ReplayView>;
 
     /// What operators said, newest first. `filter.limit` is set and within its bounds.
     fn audit(&self, filter: AuditFilter) -> Operation<'_, AuditView>;

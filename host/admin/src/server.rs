@@ -22,6 +22,7 @@ use crate::bulk;
 use crate::operate::{Filter, Operate};
 use crate::problem::Refusal;
 use crate::query;
+use crate::replay::Replaying;
 use crate::steer::{self, Bulk, Completing, Steering, Verb};
 use crate::view::{ComponentsView, InvocationsView, NodesView};
 
@@ -30,6 +31,8 @@ const MAX_CONNECTIONS: usize = 64;
 
 /// An entry of a mebibyte as base64, and what is around it.
 const MAX_BODY_BYTES: usize = 2 << 20;
+/// A component, with its debug information.
+const MAX_WASM_BYTES: usize = 64 << 20;
 /// Who says it, for the audit log.
 pub(crate) const OPERATOR: &str = "x-operator";
 
@@ -78,6 +81,7 @@ enum Asked {
     Steer(Verb, InvocationId),
     Bulk(Verb),
     CompleteEntry(InvocationId),
+    Replay(InvocationId, Replaying),
     Audit(AuditFilter),
     Nodes,
 }
@@ -113,7 +117,7 @@ impl Shared {
             ["components" | "invocations" | "nodes" | "audit"] => "GET",
             ["invocations", verb] if verb.parse::<Verb>().is_ok() => "POST",
             ["invocations", _] => "GET",
-            ["invocations", _, "complete-entry"] => "POST",
+            ["invocations", _, "complete-entry" | "replay"] => "POST",
             ["invocations", _, verb] if verb.parse::<Verb>().is_ok() => "POST",
             _ => return Err(unknown()),
         };
@@ -133,6 +137,10 @@ impl Shared {
                 Err(()) => Asked::Show(invocation(word)?),
             },
             ["invocations", id, "complete-entry"] => Asked::CompleteEntry(invocation(id)?),
+            ["invocations", id, "replay"] => {
+                let replaying = Replaying::new(request.uri().query().unwrap_or_default())?;
+                Asked::Replay(invocation(id)?, replaying)
+            }
             ["invocations", id, verb] => Asked::Steer(verb.parse().map_err(|()| unknown())?, invocation(id)?),
             _ => return Err(unknown()),
         })
@@ -190,6 +198,10 @@ impl Shared {
                 tracing::info!(invocation.id = %invocation, "an operator has answered an entry");
                 json(&view)
             }
+            Asked::Replay(invocation, replaying) => {
+                let wasm = read(request.into_body(), MAX_WASM_BYTES).await?;
+                json(&operate.replay(invocation, Replaying { wasm, ..replaying }).await?)
+            }
             Asked::Audit(filter) => json(&operate.audit(filter).await?),
             Asked::Nodes => json(&NodesView {
                 nodes: operate.nodes().await?,
@@ -208,11 +220,12 @@ async fn said(request: Request<Incoming>) -> Result<(Option<String>, Bytes), Ref
             detail: "holds characters that are not ASCII".to_owned(),
         })?),
     };
-    let read = Limited::new(body, MAX_BODY_BYTES).collect().await;
-    let body = read.map_err(|_| Refusal::Body {
-        limit_bytes: MAX_BODY_BYTES,
-    })?;
-    Ok((name.map(str::to_owned), body.to_bytes()))
+    Ok((name.map(str::to_owned), read(body, MAX_BODY_BYTES).await?))
+}
+
+async fn read(body: Incoming, limit_bytes: usize) -> Result<Bytes, Refusal> {
+    let read = Limited::new(body, limit_bytes).collect().await;
+    Ok(read.map_err(|_| Refusal::Body { limit_bytes })?.to_bytes())
 }
 
 fn invocation(text: &str) -> Result<InvocationId, Refusal> {

@@ -32,6 +32,8 @@ pub(crate) enum Verb {
     Components(ReachArgs),
     /// Look at invocations, and repair what is stuck.
     Invocations(InvocationsArgs),
+    /// Run a stored invocation once more from its journal, without any effect: does it do the same on today's revisions?
+    Replay(ReplayArgs),
     /// List what operators said, newest first.
     Audit(AuditArgs),
     /// Find out what is wrong with this machine, the data directory or the database.
@@ -190,6 +192,23 @@ pub(crate) struct SteerArgs {
     /// Who says so, for the audit log.
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) by: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReplayArgs {
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    /// Its id.
+    pub(crate) id: String,
+    /// Bytes that stand in for one component.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) with: Option<PathBuf>,
+    /// The component that FILE stands in for; without it, the one the invocation began in.
+    #[arg(long, requires = "with")]
+    pub(crate) component: Option<String>,
+    /// On the revisions it began with, instead of today's.
+    #[arg(long)]
+    pub(crate) pinned: bool,
 }
 
 #[derive(Debug, Clone, Args)]

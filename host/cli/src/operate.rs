@@ -1,5 +1,7 @@
 //! The admin port's view of store, invoker and deployment.
 
+mod replay;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use host_admin::{
     Answer, AuditFilter, AuditView, CompensationView, ComponentView, EntryKind, EntryView, Filter, InvocationDetail,
-    InvocationView, InvocationsView, NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView,
-    RevisionDigest, SaidView, Status, Timestamp, Verb,
+    InvocationView, InvocationsView, NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView, ReplayView,
+    Replaying, RevisionDigest, SaidView, Status, Timestamp, Verb,
 };
 use host_invoker::Invoker;
 use host_journal::{Body, CommandKind, Entry, FenceReason, InvocationStatus, Seal, SealError};
@@ -147,6 +149,13 @@ impl Operate for Operator {
             let completed = self.invoker.complete_entry(id, position, recorded, &asked).await;
             completed.map_err(refused)?;
             self.after(id).await
+        })
+    }
+
+    fn replay(&self, id: InvocationId, replaying: Replaying) -> Operation<'_, ReplayView> {
+        Box::pin(async move {
+            let found = self.invoker.dry_run(id, replay::options(replaying)).await;
+            Ok(replay::view(id, found.map_err(refused)?))
         })
     }
 
@@ -368,7 +377,7 @@ fn refused(error: host_invoker::OperateError) -> OperateError {
         Invoker::State { .. } | Invoker::Repeats(_) | Invoker::Erased | Invoker::Refused(_) => {
             OperateError::Conflict(error.to_string())
         }
-        Invoker::Unanswerable { .. } => OperateError::Invalid(error.to_string()),
+        Invoker::Unanswerable { .. } | Invoker::Malformed(_) => OperateError::Invalid(error.to_string()),
         Invoker::Store(text) => OperateError::Unavailable(text),
     }
 }

@@ -6,5 +6,6 @@ pub(crate) mod components;
 pub(crate) mod doctor;
 pub(crate) mod invocations;
 pub(crate) mod migrate;
+pub(crate) mod replay;
 pub(crate) mod seed;
 pub(crate) mod steer;

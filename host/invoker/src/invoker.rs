@@ -55,7 +55,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) claims: Claims,
-    runtime: Arc<dyn Deploy>,
+    pub(crate) runtime: Arc<dyn Deploy>,
     current: ArcSwap<Arc<dyn Handlers>>,
     /// Deployments that open invocations are pinned to.
     pinned: Mutex<HashMap<DeploymentNumber, Arc<dyn Handlers>>>,
@@ -76,6 +76,8 @@ pub(crate) struct Inner {
     pub(crate) changed: Notify,
     /// Promises, and who waits for them here.
     pub(crate) waits: Arc<Waits>,
+    /// Held by the dry run under way.
+    pub(crate) dry_runs: tokio::sync::Mutex<()>,
 }
 
 /// An invocation at work. Dropped, it stops where it is.
@@ -118,6 +120,7 @@ impl Invoker {
             lease_term,
             changed: Notify::new(),
             waits: Arc::new(waits),
+            dry_runs: tokio::sync::Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }

@@ -6,6 +6,7 @@
 mod claims;
 mod compensate;
 mod database;
+mod dry_run;
 mod halt;
 mod handlers;
 mod http;
@@ -26,6 +27,7 @@ pub use database::{
 pub use handlers::{Deploy, Handlers};
 /// Of a deployment.
 pub use host_runtime::Revision;
+pub use dry_run::{DryRun, DryRunOptions, Outcome, Replacement};
 pub use invoker::{Invoker, InvokerOptions};
 pub use lease::{Lease, LeaseTerm};
 pub use listener::Listener;

@@ -55,6 +55,9 @@ pub enum OperateError {
         "the payloads of the invocation were erased when it ended: there is nothing to begin again with; the client has to ask again"
     )]
     Erased,
+    /// What came with the word is not right; the text says what would be.
+    #[error("{0}")]
+    Malformed(String),
     /// Something else stands in the way; the text says what, and the way out.
     #[error("{0}")]
     Refused(String),

@@ -330,7 +330,7 @@ impl Run {
     }
 }
 
-async fn call(deployment: &Arc<dyn Handlers>, attempt: &Arc<Attempt>, header: &Header) -> Result<Output, Fault> {
+pub(crate) async fn call(deployment: &Arc<dyn Handlers>, attempt: &Arc<Attempt>, header: &Header) -> Result<Output, Fault> {
     let malformed = |_| Fault::Guest("the recorded input is malformed".into());
     match header.function.as_str() {
         HTTP_FUNCTION => {

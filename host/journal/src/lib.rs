@@ -26,5 +26,5 @@ pub use entry::{
     ArgumentHash, Body, Cause, CommandKind, Entry, FenceReason, Header, InvocationStatus, MAX_ENTRIES, MAX_ENTRY_BYTES,
     MAX_INVOCATION_BYTES, Payload,
 };
-pub use machine::{Finish, Machine, Step};
+pub use machine::{Beyond, Finish, Machine, Returned, Step};
 pub use retry::{Decision, Exhausted, RetryPolicy, decide};

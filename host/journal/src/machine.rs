@@ -72,6 +72,7 @@ pub struct Machine {
     last_position: Option<Position>,
     last_now_ms: u64,
     payload_bytes: usize,
+    dry_run: Option<Box<dry_run::DryRun>>,
 }
 
 impl Machine {
@@ -119,6 +120,7 @@ impl Machine {
             must_append: false,
             last_position: None,
             payload_bytes: 0,
+            dry_run: None,
         }
     }
 
@@ -171,10 +173,10 @@ impl Machine {
         self.durable > 0
     }
 
-    /// The guest is told what is recorded: more of its scope's record lies ahead. What it says to the log it has said before.
+    /// The guest is told what is recorded: more of its scope's record lies ahead, or this is a dry run. What it says to the log it has said before.
     pub fn is_replaying(&self, scope: &Scope) -> bool {
         let cursor = self.cursors.get(scope);
-        cursor.is_some_and(|cursor| cursor.next < cursor.recorded_until)
+        self.is_dry_run() || cursor.is_some_and(|cursor| cursor.next < cursor.recorded_until)
     }
 
     /// The last command this attempt issued.
@@ -218,7 +220,7 @@ impl Machine {
         let (position, recorded_until) = self.advance(scope)?;
         if let Some(record) = self.records.get(&position) {
             let step = self.recorded(&position, *record, kind, target, arguments)?;
-            return Ok(step);
+            return self.compare(step, &position, kind, target);
         }
         if position.number < recorded_until {
             return Err(Fault::Mismatch {
@@ -226,6 +228,9 @@ impl Machine {
                 recorded: "a derived value".into(),
                 asked: format!("{kind} {target} {arguments:?}"),
             });
+        }
+        if self.is_dry_run() {
+            return Err(self.leave_record(&position, kind, target, false));
         }
         self.commands_since_append = true;
         self.must_append |= kind == CommandKind::Message;
@@ -289,6 +294,9 @@ impl Machine {
         arguments: ArgumentHash,
         answer: Payload,
     ) -> Result<(), Fault> {
+        if let Some(compared) = self.compare_answer(position, &answer) {
+            return compared;
+        }
         let position = position.clone();
         if self.records.contains_key(&position) {
             self.note(Body::Completion { position, answer })
@@ -540,5 +548,8 @@ impl Machine {
 const NOW: &str = "nexus:durable/invocation.now-ms";
 
 mod cancelled;
+mod dry_run;
 #[cfg(test)]
 mod tests;
+
+pub use dry_run::{Beyond, Returned};

@@ -3,6 +3,7 @@
 mod attempt;
 mod compensation;
 pub mod crash;
+mod dry_run;
 mod key_values;
 mod messages;
 mod recorder;

@@ -3,13 +3,16 @@
 use std::error::Error;
 
 use host_admin::{
-    AdminClient, Answer, AuditFilter, Bulk, ClientError, Completing, Filter, InvocationsView, PositionView, Status,
-    Steering, Verb,
+    AdminClient, Answer, AuditFilter, Bulk, ClientError, Completing, Filter, InvocationsView, PositionView, Replaying,
+    Status, Steering, Verb,
 };
+use host_types::ComponentId;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use crate::support::{Host, TOKEN, component, cursor, detail, ended, invocation, node_view, open, said, unknown};
+use crate::support::{
+    Host, TOKEN, component, cursor, detail, ended, invocation, node_view, open, replayed, said, unknown,
+};
 
 fn client(url: &str) -> AdminClient {
     AdminClient::new(url, TOKEN).unwrap()
@@ -31,6 +34,14 @@ async fn everything_the_server_says_arrives_as_it_was() {
         let steered = client.steer(verb, open(), &steering).await.unwrap();
         assert_eq!(steered, invocation(open(), status));
     }
+    let replaying = Replaying {
+        pinned: true,
+        component: Some("order".into()),
+        wasm: vec![0; 3 << 20].into(),
+    };
+    assert_eq!(client.replay(open(), replaying).await.unwrap(), replayed());
+    let said_of_it = format!("replay true Some({:?}) {} bytes", ComponentId::from("order"), 3 << 20);
+    assert!(host.said().contains(&said_of_it), "{:?}", host.said());
     let audit = client.audit(&AuditFilter::default()).await.unwrap();
     assert_eq!((audit.audit, audit.next_cursor), (vec![said()], Some(7)));
 

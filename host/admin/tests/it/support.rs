@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use host_admin::{
     Asked, AuditFilter, AuditView, ComponentView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView,
-    InvocationsView, NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView, RevisionDigest, SaidView,
-    Server, Status, Timestamp, Verb,
+    InvocationsView, NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView, PositionView, ReplayOutcome,
+    ReplayView, Replaying, RevisionDigest, SaidView, Server, Status, Timestamp, Verb,
 };
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, Position, Scope};
 use http_body_util::{BodyExt, Full};
@@ -141,6 +141,25 @@ pub(crate) fn said() -> SaidView {
     }
 }
 
+pub(crate) fn replayed() -> ReplayView {
+    ReplayView {
+        invocation: open(),
+        deployment: DeploymentNumber(3),
+        replaced: None,
+        entries: 7,
+        compared: 4,
+        same: false,
+        outcome: ReplayOutcome::Differs {
+            position: Some(PositionView {
+                scope: "/1".into(),
+                n: 0,
+            }),
+            recorded: "observation a".into(),
+            asked: "observation b".into(),
+        },
+    }
+}
+
 /// The database is away while this component is asked for.
 pub(crate) const BROKEN: &str = "broken";
 
@@ -217,6 +236,19 @@ impl Operate for Double {
             let said = format!("{position} is {answer:?} by {} because {:?}", asked.by, asked.reason);
             self.said.lock().unwrap().push(said);
             self.stands(id, Status::Paused)
+        })
+    }
+
+    fn replay(&self, id: InvocationId, replaying: Replaying) -> Operation<'_, ReplayView> {
+        Box::pin(async move {
+            let Replaying {
+                pinned,
+                component,
+                wasm,
+            } = replaying;
+            let said = format!("replay {pinned} {component:?} {} bytes", wasm.len());
+            self.said.lock().unwrap().push(said);
+            self.stands(id, Status::Paused).map(|_| replayed())
         })
     }
 
