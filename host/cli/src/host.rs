@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use crate::application::Application;
 use crate::key_values::DatabaseBackend;
 use crate::keys::InstallationKey;
+use crate::metrics::{self, Sources};
 use crate::operate::Operator;
 
 /// What a host needs.
@@ -211,7 +212,7 @@ impl Host {
         let deployment = Arc::new(runtime.deploy(number, revisions).await?);
         let invoker = Invoker::new(InvokerOptions {
             store: Arc::clone(&store) as _,
-            runtime,
+            runtime: Arc::clone(&runtime) as _,
             deployment,
             clock: Arc::clone(&clock),
             rng: Arc::clone(&rng),
@@ -254,6 +255,15 @@ impl Host {
         let url = format!("http://{}", listener.local_addr()?);
         let admin_url = format!("http://{}", admin_listener.local_addr()?);
         let admin_token = hex::encode(rng.bytes::<32>());
+        let http_metrics = host_http::HttpMetrics::default();
+        let exposition = metrics::exposition(Sources {
+            http: &http_metrics,
+            invoker: &invoker,
+            runtime: &runtime,
+            pools: &pools,
+            store: &store,
+            clock: &clock,
+        });
         let server = host_http::Server::new(host_http::ServerOptions {
             listener,
             app: Arc::clone(&application.app),
@@ -270,6 +280,8 @@ impl Host {
             readiness,
             clock: Arc::clone(&clock),
             rng: Arc::clone(&rng),
+            metrics: http_metrics,
+            exposition: Arc::new(exposition),
             limits: host_http::Limits::default(),
         });
         let operator = Operator {

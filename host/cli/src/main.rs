@@ -6,6 +6,7 @@ mod build;
 mod host;
 mod key_values;
 mod keys;
+mod metrics;
 mod operate;
 mod up;
 mod verbs;

@@ -21,6 +21,7 @@ use crate::database::Database;
 use crate::halt::Halts;
 use crate::handlers::{Deploy, Handlers};
 use crate::lease::LeaseTerm;
+use crate::metrics::InvokerMetrics;
 use crate::run::{Ended, HTTP_FUNCTION, Run};
 use crate::waits::Waits;
 
@@ -78,6 +79,7 @@ pub(crate) struct Inner {
     pub(crate) waits: Arc<Waits>,
     /// Held by the dry run under way.
     pub(crate) dry_runs: tokio::sync::Mutex<()>,
+    pub(crate) metrics: InvokerMetrics,
 }
 
 /// An invocation at work. Dropped, it stops where it is.
@@ -121,6 +123,7 @@ impl Invoker {
             changed: Notify::new(),
             waits: Arc::new(waits),
             dry_runs: tokio::sync::Mutex::default(),
+            metrics: InvokerMetrics::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -217,7 +220,15 @@ impl Inner {
             Some(Turn { _share, _all })
         };
         let turn = tokio::time::timeout(CAPACITY_WAIT, turn).await.ok().flatten();
-        turn.ok_or_else(|| Fault::Overloaded("too many requests are under way".into()))
+        turn.ok_or_else(|| {
+            self.metrics.refused(component);
+            Fault::Overloaded("too many requests are under way".into())
+        })
+    }
+
+    /// Attempts that could begin at once.
+    pub(crate) fn free_turns(&self) -> usize {
+        self.capacity.available_permits()
     }
 
     /// What follows when an attempt of this invocation fails: what the current deployment says of what it began with.

@@ -134,6 +134,7 @@ impl Lease {
             if fenced.is_empty() {
                 break;
             }
+            inner.metrics.took_over(fenced.len());
             for invocation in fenced {
                 taken += u32::from(run_fenced(inner, invocation).await);
             }

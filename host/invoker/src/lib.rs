@@ -13,6 +13,7 @@ mod http;
 mod invoker;
 mod lease;
 mod listener;
+mod metrics;
 mod operate;
 mod recovery;
 mod run;

@@ -160,7 +160,14 @@ impl Run {
     }
 
     /// Attempt after attempt.
-    pub(crate) async fn drive(mut self) -> Ended {
+    pub(crate) async fn drive(self) -> Ended {
+        let (inner, component) = (Arc::clone(&self.inner), self.machine.header().component.clone());
+        let ended = self.drive_to_end().await;
+        inner.metrics.ran(&component, &ended);
+        ended
+    }
+
+    async fn drive_to_end(mut self) -> Ended {
         let permit = match self.inner.capacity(&self.machine.header().component).await {
             Ok(permit) => permit,
             Err(fault) if !self.machine.is_durable() => return Ended::Failed(fault),
@@ -246,6 +253,10 @@ impl Run {
             }
             Err(fault) => Err(attempt.fail(fault)),
         };
+        let wrote = attempt.tallied();
+        self.inner
+            .metrics
+            .attempted(&header.component, result.as_ref().err(), wrote);
         let cause = Cause {
             position: attempt.last_position(),
             text: match &result {
@@ -288,8 +299,13 @@ impl Run {
             }
             None => (FenceReason::Pause(cause), InvocationStatus::Paused, 0),
         };
+        let component = &self.machine.header().component;
+        match status {
+            InvocationStatus::Paused => self.inner.metrics.paused(component),
+            _ => self.inner.metrics.retried(component),
+        }
         tracing::warn!(
-            invocation.id = %self.invocation, component.id = %self.machine.header().component, %fault, %status, delay_ms,
+            invocation.id = %self.invocation, component.id = %component, %fault, %status, delay_ms,
             failures = failures.len(), "an attempt failed",
         );
         match self.inner.refence(self.invocation, reason, status, delay_ms).await {
@@ -330,7 +346,11 @@ impl Run {
     }
 }
 
-pub(crate) async fn call(deployment: &Arc<dyn Handlers>, attempt: &Arc<Attempt>, header: &Header) -> Result<Output, Fault> {
+pub(crate) async fn call(
+    deployment: &Arc<dyn Handlers>,
+    attempt: &Arc<Attempt>,
+    header: &Header,
+) -> Result<Output, Fault> {
     let malformed = |_| Fault::Guest("the recorded input is malformed".into());
     match header.function.as_str() {
         HTTP_FUNCTION => {

@@ -43,6 +43,11 @@ impl Waits {
         }
     }
 
+    /// Waits that keep their instances now.
+    pub(crate) fn held(&self) -> usize {
+        HOLDS - self.holds.available_permits()
+    }
+
     /// Something may have changed about any promise: another node says so, or what it said was missed.
     pub(crate) fn look_again(&self) {
         self.watched

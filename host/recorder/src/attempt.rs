@@ -11,7 +11,8 @@ use host_journal::{
 use host_types::{Clock, Fault, InvocationId, NodeId, Position, PromiseId, Scope};
 use parking_lot::Mutex;
 
-use crate::{Promises, Recorder, crash, key_values};
+use crate::tally::Tally;
+use crate::{Promises, Recorder, Tallied, crash, key_values};
 
 /// What an attempt needs.
 pub struct AttemptOptions {
@@ -113,6 +114,7 @@ pub struct Attempt {
     seal: Arc<dyn Seal>,
     /// A first append was handed over; whether it is durable is for its answer to say.
     pub(crate) writing: AtomicBool,
+    pub(crate) tally: Tally,
     pub(crate) state: Mutex<State>,
 }
 
@@ -154,6 +156,7 @@ impl Attempt {
             node,
             seal,
             writing: AtomicBool::new(false),
+            tally: Tally::default(),
             state,
         })
     }
@@ -193,6 +196,16 @@ impl Attempt {
         self.state.lock().fault.clone()
     }
 
+    /// A transaction committed whose statements wrote so many bytes.
+    pub fn wrote_beside(&self, business_bytes: u64) {
+        self.tally.business(business_bytes);
+    }
+
+    /// What it has made durable so far.
+    pub fn tallied(&self) -> Tallied {
+        self.tally.read()
+    }
+
     /// Notes the fault that ends this attempt, unless one did already.
     pub fn fail(&self, fault: Fault) -> Fault {
         self.state.lock().fault.get_or_insert(fault).clone()
@@ -228,6 +241,7 @@ impl Attempt {
                     .pending_append(self, Some(InvocationStatus::Completed));
                 self.writing.store(true, Ordering::SeqCst);
                 self.journal.append_lazily(append);
+                self.tally.written();
                 Ok(())
             }
             Finish::Eagerly => self.flush(Some(InvocationStatus::Completed)).await,
@@ -260,6 +274,7 @@ impl Attempt {
     pub(crate) fn settle(&self, written: Result<(), AppendError>) -> Result<(), Fault> {
         match written {
             Ok(()) => {
+                self.tally.written();
                 let written = {
                     let mut state = self.state.lock();
                     state.machine.appended();
@@ -283,7 +298,8 @@ impl State {
     pub(crate) fn pending_append(&self, attempt: &Attempt, status: Option<InvocationStatus>) -> Append {
         let pending = self.machine.pending();
         let first_index = pending.first().map_or(0, |entry| entry.index);
-        let bodies = pending.iter().map(|entry| encode(entry, &*attempt.seal)).collect();
+        let bodies: Vec<_> = pending.iter().map(|entry| encode(entry, &*attempt.seal)).collect();
+        attempt.tally.hand_over(bodies.iter().map(Vec::len).sum());
         let unwritten = self.unwritten.clone();
         Append {
             start: unwritten.start,

@@ -7,6 +7,7 @@ mod dry_run;
 mod key_values;
 mod messages;
 mod recorder;
+mod tally;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;
 mod transaction;
@@ -15,5 +16,6 @@ mod waiting;
 pub use attempt::{Attempt, AttemptOptions, Unwritten};
 pub use messages::{Outgoing, SCHEDULED_FUNCTION, ScheduledInput};
 pub use recorder::{CallStep, Entered, ExternalEffect, ExternalStep, Recorder};
+pub use tally::Tallied;
 pub use transaction::{Transaction, TransactionStep};
 pub use waiting::{Answer, Completed, Hold, MAX_PROMISE_BYTES, PromiseState, Promises, Waited, promise_seal};

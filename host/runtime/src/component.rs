@@ -17,6 +17,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use crate::Error;
 use crate::instance::InstanceState;
+use crate::metrics::InstanceMetrics;
 
 /// What the manifest grants a component, resolved.
 #[derive(Clone)]
@@ -50,6 +51,7 @@ pub(crate) struct Loaded {
     pub(crate) compensate: Option<compensate::GuestIndices>,
     /// One permit an instance.
     pub(crate) slots: Arc<Semaphore>,
+    pub(crate) metrics: InstanceMetrics,
     exports: HashMap<String, HashMap<String, Export>>,
 }
 
@@ -61,6 +63,7 @@ impl Loaded {
         limits: Limits,
         exports: HashMap<String, HashMap<String, Export>>,
         pre: InstancePre<InstanceState>,
+        metrics: InstanceMetrics,
     ) -> Self {
         let http = handler::GuestIndices::new(&pre).ok();
         let scheduled = scheduled::GuestIndices::new(&pre).ok();
@@ -75,6 +78,7 @@ impl Loaded {
             scheduled,
             compensate,
             slots: Arc::new(Semaphore::new(MAX_INSTANCES)),
+            metrics,
             exports,
         }
     }

@@ -263,6 +263,7 @@ impl Deployment {
         recorder: Recorder,
     ) -> Result<(Store<InstanceState>, Instance), Fault> {
         let Ok(slot) = Arc::clone(&loaded.slots).try_acquire_owned() else {
+            loaded.metrics.refused.inc();
             let text = format!("{} has as many instances as one component may have", loaded.id);
             return Err(Fault::Overloaded(text));
         };
@@ -270,8 +271,12 @@ impl Deployment {
         let mut store = Store::new(loaded.pre.engine(), state);
         apply_limits(&mut store, |state: &mut InstanceState| &mut state.limits);
         match loaded.pre.instantiate_async(&mut store).await {
-            Ok(instance) => Ok((store, instance)),
+            Ok(instance) => {
+                loaded.metrics.started.inc();
+                Ok((store, instance))
+            }
             Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
+                loaded.metrics.refused.inc();
                 Err(Fault::Overloaded("every instance slot is in use".into()))
             }
             Err(error) => Err(fault(&error, &store.data().limits)),

@@ -11,6 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::capabilities::Capabilities;
 use crate::component::Loaded;
 use crate::deployment::Deployment;
+use crate::metrics::Live;
 
 pub(crate) struct InstanceState {
     pub(crate) deployment: Arc<Deployment>,
@@ -21,6 +22,7 @@ pub(crate) struct InstanceState {
     wasi: WasiCtx,
     /// Held as long as the instance is there.
     _slot: OwnedSemaphorePermit,
+    _live: Live,
 }
 
 impl InstanceState {
@@ -39,6 +41,7 @@ impl InstanceState {
             // No directory, no address, no environment, and nowhere to write: what a component may reach it is granted.
             wasi: WasiCtx::builder().build(),
             _slot: slot,
+            _live: component.metrics.live(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod deployment;
 mod dispatch;
 mod error;
 mod instance;
+mod metrics;
 mod runtime;
 mod stock;
 

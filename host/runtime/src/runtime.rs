@@ -15,6 +15,7 @@ use wasmtime::component::Linker;
 
 use crate::component::{Grants, Loaded, exports};
 use crate::deployment::Deployment;
+use crate::metrics::RuntimeMetrics;
 use crate::stock::{self, StockLoaded};
 use crate::{Error, capabilities, dispatch};
 
@@ -56,12 +57,16 @@ pub struct Outside {
 /// Makes deployments.
 pub struct Runtime {
     options: RuntimeOptions,
+    pub(crate) metrics: RuntimeMetrics,
 }
 
 impl Runtime {
     /// Nothing is compiled yet.
     pub fn new(options: RuntimeOptions) -> Self {
-        Self { options }
+        Self {
+            options,
+            metrics: RuntimeMetrics::default(),
+        }
     }
 
     /// Compiles and links these revisions. Everything a component imports must be answered in the shape it asks for.
@@ -88,6 +93,7 @@ impl Runtime {
         let mut compiled = Vec::new();
         for component in futures_util::future::try_join_all(compiling).await? {
             let (id, digest, loading) = component;
+            self.metrics.loaded(loading.outcome);
             tracing::debug!(component.id = %id, revision = %digest, outcome = ?loading.outcome, "component loaded");
             let granted = &app.components[id];
             let grants = self.grants(granted);
@@ -116,9 +122,10 @@ impl Runtime {
             dispatch::link(engine, &mut linker, granted, &loading.component, dispatch::recorded)?;
             let pre = linker.instantiate_pre(&loading.component).map_err(refused)?;
             let exports = exports(engine, id, &loading.component)?;
+            let metrics = self.metrics.of(id);
             loaded.insert(
                 id.clone(),
-                Arc::new(Loaded::new(id.clone(), digest, grants, limits, exports, pre)),
+                Arc::new(Loaded::new(id.clone(), digest, grants, limits, exports, pre, metrics)),
             );
             compiled.push((granted, loading));
         }

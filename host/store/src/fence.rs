@@ -194,6 +194,7 @@ impl Store {
             causes.push(fence.cause.as_deref());
         }
         let node = &self.inner.node;
+        self.inner.metrics.committed("fence");
         sqlx::query_scalar(FENCE_BATCH)
             .bind(node.id.0)
             .bind(&node.token[..])

@@ -124,13 +124,19 @@ impl AppendJournal for Store {
     }
 
     fn append(&self, append: Append) -> Pin<Box<dyn Future<Output = Result<(), AppendError>> + Send + '_>> {
-        // A completion or a write to a store may have to wait for another's transaction, and one that loses takes its batch with it.
-        let alone = !(append.promises.is_empty() && append.completions.is_empty() && append.key_values.is_empty());
-        if alone || append.suspension.is_some() {
-            Box::pin(self.append_alone(append))
-        } else {
-            Box::pin(self.inner.writer.append(append))
-        }
+        Box::pin(async move {
+            let inner = &self.inner;
+            let begun_ns = inner.clock.boot_ns();
+            // A completion or a write to a store may have to wait for another's transaction, and one that loses takes its batch with it.
+            let alone = !(append.promises.is_empty() && append.completions.is_empty() && append.key_values.is_empty());
+            let (path, outcome) = match alone || append.suspension.is_some() {
+                true => ("alone", self.append_alone(append).await),
+                false => ("group", inner.writer.append(append).await),
+            };
+            let duration_ns = inner.clock.boot_ns().saturating_sub(begun_ns);
+            inner.metrics.appended(path, duration_ns, &outcome);
+            outcome
+        })
     }
 
     fn append_lazily(&self, append: Append) {

@@ -108,7 +108,10 @@ impl Store {
                 .await
                 .map_err(|error| append_error_from(&error))?;
         }
-        transaction.commit().await.map_err(|error| append_error_from(&error))
+        let committed = transaction.commit().await;
+        committed.map_err(|error| append_error_from(&error))?;
+        self.inner.metrics.committed("alone");
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::data_keys::KeyRing;
 use crate::error::is_busy;
+use crate::metrics::StoreMetrics;
 use crate::wake::Notifier;
 use crate::writer::Writer;
 use crate::{Error, Result, application_name};
@@ -79,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) login_key: hmac::Key,
     pub(crate) writer: Writer,
     pub(crate) notifier: Notifier,
+    pub(crate) metrics: StoreMetrics,
     session: PgConnectOptions,
 }
 
@@ -131,7 +133,14 @@ impl Store {
             .acquire_timeout(ACQUIRE_TIMEOUT);
         let reserved = reserved.connect_lazy_with(session.clone().options([("lock_timeout", "1s")]));
 
-        let writer = Writer::spawn(reserved.clone(), node.clone(), clock.clone(), u64::from(lease_ms));
+        let metrics = StoreMetrics::default();
+        let writer = Writer::spawn(
+            reserved.clone(),
+            node.clone(),
+            clock.clone(),
+            u64::from(lease_ms),
+            metrics.clone(),
+        );
         let notifier = Notifier::spawn(reserved.clone());
         let inner = Inner {
             node,
@@ -146,6 +155,7 @@ impl Store {
             login_key: derived_key(&master_key, b"module logins"),
             writer,
             notifier,
+            metrics,
             session,
         };
         Ok(Self { inner: Arc::new(inner) })

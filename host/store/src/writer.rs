@@ -16,6 +16,7 @@ use sqlx::{Connection, Postgres};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::error::{append_error_from, is_refusal};
+use crate::metrics::StoreMetrics;
 use crate::{NodeIdentity, batch};
 
 const WRITERS: usize = 2;
@@ -78,11 +79,18 @@ struct Shared {
     phase: watch::Receiver<Phase>,
     /// A commit that takes longer than a lease says nothing to anybody.
     patience: Duration,
+    metrics: StoreMetrics,
 }
 
 impl Writer {
     /// Starts the tasks, which end when this is dropped and the queue is empty.
-    pub(crate) fn spawn(pool: PgPool, node: NodeIdentity, clock: Arc<dyn Clock>, patience_ms: u64) -> Self {
+    pub(crate) fn spawn(
+        pool: PgPool,
+        node: NodeIdentity,
+        clock: Arc<dyn Clock>,
+        patience_ms: u64,
+        metrics: StoreMetrics,
+    ) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let open = Arc::new(watch::Sender::new(0));
         let phase = watch::Sender::new(Phase::Open);
@@ -94,6 +102,7 @@ impl Writer {
             open: open.clone(),
             phase: phase.subscribe(),
             patience: Duration::from_millis(patience_ms),
+            metrics,
         });
         for _ in 0..WRITERS {
             tokio::spawn(
@@ -139,6 +148,11 @@ impl Writer {
             self.open.send_modify(|open| *open -= 1);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Appends accepted and not finished.
+    pub(crate) fn open(&self) -> usize {
+        *self.open.borrow()
     }
 
     pub(crate) fn dropped(&self) -> u64 {
@@ -259,6 +273,9 @@ impl WriterTask {
             Ok(written) => written,
             Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
         };
+        if written.is_ok() {
+            self.shared.metrics.batch_written(batch.len());
+        }
         if written.as_ref().err().is_none_or(is_refusal) {
             self.connection = Some((connection, self.shared.clock.boot_ns()));
         } else {

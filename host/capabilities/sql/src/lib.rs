@@ -3,6 +3,7 @@
 mod connection;
 mod error;
 mod host;
+mod metrics;
 mod pool;
 mod query;
 mod record;

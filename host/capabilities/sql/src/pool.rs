@@ -15,6 +15,7 @@ use tokio_postgres::Config;
 
 use crate::Error;
 use crate::connection::Connection;
+use crate::metrics::SqlMetrics;
 
 /// The bounds of a node's sessions.
 #[derive(Debug, Clone)]
@@ -63,6 +64,7 @@ pub struct Pools {
     /// One permit a session in use. Idle sessions hold none, and are closed to make room.
     in_use: Arc<Semaphore>,
     state: Mutex<State>,
+    pub(crate) metrics: SqlMetrics,
 }
 
 #[derive(Default)]
@@ -89,6 +91,7 @@ impl Pools {
             options,
             in_use,
             state: Mutex::default(),
+            metrics: SqlMetrics::default(),
         });
         tokio::spawn(sweep(Arc::downgrade(&pools), pools.options.idle_limit));
         pools
@@ -122,6 +125,10 @@ impl Pools {
     pub fn counts(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.open, state.idle.values().map(Vec::len).sum())
+    }
+
+    pub(crate) fn budget(&self) -> usize {
+        self.options.budget
     }
 
     /// Closes every idle session; those in use are closed when they are given back and found unusable.
@@ -180,9 +187,18 @@ impl ModulePool {
         self.pools.options.transaction_limit
     }
 
+    /// The module's runtime role.
+    pub(crate) fn role(&self) -> &str {
+        self.config.get_user().unwrap_or_default()
+    }
+
+    pub(crate) fn metrics(&self) -> &SqlMetrics {
+        &self.pools.metrics
+    }
+
     /// A session, idle or new.
     pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease, Error> {
-        let timeout = self.pools.options.acquire_timeout;
+        let (timeout, asked) = (self.pools.options.acquire_timeout, tokio::time::Instant::now());
         let overloaded = || Error::Overloaded {
             waited_ms: timeout.as_millis(),
         };
@@ -195,7 +211,8 @@ impl ModulePool {
             .await
             .ok()
             .flatten()
-            .ok_or_else(overloaded)?;
+            .ok_or_else(overloaded)
+            .inspect_err(|_| self.metrics().refused(self.role()))?;
         let mut lease = Lease {
             connection: None,
             busy: true,
@@ -208,12 +225,13 @@ impl ModulePool {
                 // The room belongs to this until it becomes a session: also when the caller goes away meanwhile.
                 let room = Room(Some(&self.pools));
                 let opened = Connection::open(&self.config, self.pools.options.connect_timeout).await;
-                let role = || self.config.get_user().unwrap_or_default().to_owned();
+                let role = || self.role().to_owned();
                 lease.connection = Some(opened.map_err(|reason| Error::Connect { role: role(), reason })?);
                 room.taken();
             }
         }
         lease.busy = false;
+        self.metrics().leased(asked.elapsed());
         Ok(lease)
     }
 

@@ -43,6 +43,12 @@ pub(crate) fn check(text: &str) -> Result<(), sql::Error> {
     )))
 }
 
+/// Whether a statement that passes [`check`] only reads; WITH may write.
+pub(crate) fn reads(text: &str) -> bool {
+    let keyword = first_keyword(text);
+    keyword.eq_ignore_ascii_case("SELECT") || keyword.eq_ignore_ascii_case("VALUES")
+}
+
 /// The first word after whitespace, comments and opening parentheses.
 fn first_keyword(text: &str) -> &str {
     let mut rest = text;

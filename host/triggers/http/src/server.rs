@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use host_manifest::App;
+use host_metrics::Exposition;
 use host_types::{Clock, InvocationClient, InvocationId, Rng};
-use http::header::{EXPECT, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, EXPECT, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body_util::{Either, Full};
@@ -28,6 +29,7 @@ use crate::error::Error;
 use crate::health::{Probe, Readiness};
 use crate::idempotency_key;
 use crate::identity::{self, VerifyToken};
+use crate::metrics::HttpMetrics;
 use crate::request::{self, Found};
 use crate::response::{Answer, Body, INVOCATION_ID};
 use crate::router::{Matched, Router};
@@ -49,6 +51,10 @@ pub struct ServerOptions {
     pub clock: Arc<dyn Clock>,
     /// Makes invocation ids unique.
     pub rng: Arc<dyn Rng>,
+    /// Counts requests.
+    pub metrics: HttpMetrics,
+    /// What `/metrics` answers.
+    pub exposition: Arc<Exposition>,
     /// What requests may take.
     pub limits: Limits,
 }
@@ -91,6 +97,8 @@ struct Shared {
     readiness: watch::Receiver<Readiness>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
+    metrics: HttpMetrics,
+    exposition: Arc<Exposition>,
     body_read_timeout: Duration,
     body_memory: BodyMemory,
     is_draining: AtomicBool,
@@ -110,6 +118,8 @@ impl Server {
             readiness,
             clock,
             rng,
+            metrics,
+            exposition,
             limits,
         } = options;
         let router = Router::new(app);
@@ -120,6 +130,8 @@ impl Server {
             readiness,
             clock,
             rng,
+            metrics,
+            exposition,
             body_read_timeout: limits.body_read_timeout,
             body_memory: BodyMemory::new(limits.body_memory_bytes.max(largest_body)),
             is_draining: AtomicBool::new(false),
@@ -158,7 +170,10 @@ impl Server {
 
 impl Shared {
     async fn respond(&self, peer: &str, request: Request<Incoming>) -> Response<Body> {
+        let (_active, begun_ns) = (self.metrics.begin(), self.clock.boot_ns());
         let own = InvocationId::new(self.clock.unix_ms(), self.rng.bytes());
+        let method = request.method().clone();
+        let mut route = None;
         let cors = Cors::of(request.headers());
         let span = tracing::debug_span!(
             "request",
@@ -168,7 +183,8 @@ impl Shared {
             component.id = tracing::field::Empty,
             http.response.status_code = tracing::field::Empty,
         );
-        let answer = self.answer(own, cors, peer, request).instrument(span.clone()).await;
+        let answer = self.answer(own, cors, peer, request, &mut route);
+        let answer = answer.instrument(span.clone()).await;
         let Answer {
             invocation,
             mut response,
@@ -176,12 +192,30 @@ impl Shared {
         span.record("http.response.status_code", response.status().as_u16());
         cors.apply(response.headers_mut());
         response.headers_mut().insert(INVOCATION_ID, header_value(invocation));
+        let duration_ns = self.clock.boot_ns().saturating_sub(begun_ns);
+        self.metrics.answered(&method, response.status(), route, duration_ns);
         response
     }
 
-    async fn answer(&self, own: InvocationId, cors: Cors, peer: &str, request: Request<Incoming>) -> Answer {
+    /// `route` is told as soon as it is known.
+    async fn answer<'a>(
+        &'a self,
+        own: InvocationId,
+        cors: Cors,
+        peer: &str,
+        request: Request<Incoming>,
+        route: &mut Option<&'a str>,
+    ) -> Answer {
         let (parts, body) = request.into_parts();
         let begun = match self.begin(&parts, cors) {
+            Ok(Begun::Metrics) => {
+                discard(body, expects_continue(&parts)).await;
+                let response = self.exposed(&parts).await;
+                return Answer {
+                    invocation: own,
+                    response: response.map(Either::Left),
+                };
+            }
             Ok(Begun::Answered(response)) => {
                 discard(body, expects_continue(&parts)).await;
                 return Answer {
@@ -199,6 +233,7 @@ impl Shared {
             matched,
             idempotency_key,
         } = begun;
+        *route = Some(matched.route);
         let span = tracing::Span::current();
         span.record("http.route", matched.route);
         span.record("component.id", matched.component.id.as_str());
@@ -258,6 +293,12 @@ impl Shared {
                 _ => Err(Error::Method { allow: "GET, OPTIONS" }),
             };
         }
+        if parts.uri.path() == "/metrics" {
+            return match parts.method {
+                Method::GET => Ok(Begun::Metrics),
+                _ => Err(Error::Method { allow: "GET, OPTIONS" }),
+            };
+        }
         let known = [
             Method::GET,
             Method::POST,
@@ -280,6 +321,15 @@ impl Shared {
         }))
     }
 
+    async fn exposed(&self, parts: &Parts) -> Response<Full<Bytes>> {
+        let accept = parts.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+        let rendered = self.exposition.render(accept.unwrap_or_default()).await;
+        let mut response = Response::new(Full::new(rendered.text.into()));
+        let content_type = HeaderValue::from_static(rendered.content_type);
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response
+    }
+
     fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
     }
@@ -288,6 +338,7 @@ impl Shared {
 /// What came of a request's head.
 enum Begun<'a> {
     Answered(Response<Full<Bytes>>),
+    Metrics,
     Routed(Routed<'a>),
 }
 

@@ -29,6 +29,18 @@ pub(crate) enum Outcome {
     Astray,
 }
 
+impl Outcome {
+    /// The word for it in metrics.
+    pub(crate) const fn word(&self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Refused(_) => "refused",
+            Self::Repeat(_) => "repeated",
+            Self::Failed(_) | Self::Astray => "failed",
+        }
+    }
+}
+
 /// Sends what is left of the savepoints, the host's statements (prepared before) and COMMIT.
 pub(crate) async fn commit(
     connection: &Connection,

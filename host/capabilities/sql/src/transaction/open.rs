@@ -35,6 +35,8 @@ pub(crate) struct OpenTransaction {
     session: Option<Session>,
     savepoints: Savepoints,
     recording: Recording,
+    /// Of the parameters of statements that wrote.
+    written_bytes: u64,
 }
 
 /// A session inside the transaction. The watchdog goes first when this is dropped: it must not find the session in other hands.
@@ -68,12 +70,17 @@ impl OpenTransaction {
             session: None,
             savepoints,
             recording,
+            written_bytes: 0,
         }
     }
 
     pub(crate) async fn run(&mut self, text: &str, parameters: &[Value]) -> Result<Answer, Fault> {
         self.check_open()?;
-        let hash = self.recorder.hash(&record::statement(text, parameters));
+        let asked = record::statement(text, parameters);
+        if !statement::reads(text) {
+            self.written_bytes += asked.len().saturating_sub(text.len()) as u64;
+        }
+        let hash = self.recorder.hash(&asked);
         let answer = if self.savepoints.is_failed() {
             Err(Error::Poisoned)
         } else {
@@ -226,10 +233,12 @@ impl OpenTransaction {
         }
         crash::reached(Point::BeforeCommit);
         let outcome = commit(&session.lease, self.savepoints.take_unsent(), &statements).await;
+        self.pool.metrics().ended(self.pool.role(), outcome.word());
         match outcome {
             Outcome::Committed => {
                 crash::reached(Point::AfterCommit);
                 self.session_settled();
+                self.recorder.attempt().wrote_beside(self.written_bytes);
                 self.take_entry()?.committed()?;
                 Ok(Ok(()))
             }
@@ -289,6 +298,7 @@ impl OpenTransaction {
             return Ok(());
         };
         let rolled_back = session.lease.client().batch_execute("ROLLBACK").await;
+        self.pool.metrics().ended(self.pool.role(), "rolled_back");
         if session.lease.is_astray() {
             self.session = None;
             return Err(Interruption::Astray);

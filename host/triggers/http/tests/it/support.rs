@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use host_http::{Limits, Readiness, Server, ServerOptions, Verified};
+use host_http::{HttpMetrics, Limits, Readiness, Server, ServerOptions, Verified};
 use host_manifest::App;
 use host_types::{Clock, HttpCall, HttpOutcome, HttpResponse, InvocationClient, InvocationId, Rng};
 use serde_json::Value;
@@ -154,6 +154,8 @@ impl Host {
         let calls = Arc::<Mutex<Vec<HttpCall>>>::default();
         let (readiness, watched) = watch::channel(Readiness::default());
         let server = Server::new(ServerOptions {
+            metrics: HttpMetrics::default(),
+            exposition: Arc::default(),
             listener,
             app: Arc::new(app),
             client: Arc::new(Double {
