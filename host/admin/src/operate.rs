@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use host_types::{ComponentId, InvocationId, Position};
+use host_types::{ComponentId, InvocationId, Position, WaitingFor};
 
 use crate::audit::{AuditFilter, AuditView};
 use crate::journal::InvocationDetail;
@@ -22,6 +22,14 @@ pub struct Filter {
     pub function: Option<String>,
     /// Only those that began longer ago than this, milliseconds.
     pub older_than_ms: Option<u64>,
+    /// Only those whose cause holds this text, whatever its case; none that are completed.
+    pub cause: Option<String>,
+    /// Only suspended ones that wait for this.
+    pub waiting_for: Option<WaitingFor>,
+    /// Only the one that answers this idempotency key.
+    pub idempotency_key: Option<String>,
+    /// Whose key that is: the subject of the client's token.
+    pub subject: Option<String>,
     /// How many at most, 1 to [`MAX_LIMIT`](crate::MAX_LIMIT); the server's default when none.
     pub limit: Option<u32>,
     /// Only those after this one: the `next_cursor` of the page before.

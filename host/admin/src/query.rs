@@ -42,6 +42,10 @@ pub(crate) fn filter(query: &str) -> Result<Filter, Refusal> {
                 });
                 filter.older_than_ms = Some(older_than_ms?);
             }
+            "cause" => filter.cause = Some(value),
+            "waiting_for" => filter.waiting_for = Some(parsed(&name, &value)?),
+            "idempotency_key" => filter.idempotency_key = Some(value),
+            "subject" => filter.subject = Some(value),
             "limit" => filter.limit = Some(limit(&name, &value)?),
             "cursor" => {
                 let detail = "is not a cursor; send the `next_cursor` of the page before, unchanged";
@@ -52,7 +56,8 @@ pub(crate) fn filter(query: &str) -> Result<Filter, Refusal> {
                 })?);
             }
             _ => {
-                let detail = "is not a parameter of this list; there are status, component, function, older_than, limit and cursor";
+                let detail = "is not a parameter of this list; there are status, component, function, older_than, cause, \
+                    waiting_for, idempotency_key, subject, limit and cursor";
                 return Err(Refusal::Parameter {
                     name,
                     detail: detail.to_owned(),
@@ -61,7 +66,19 @@ pub(crate) fn filter(query: &str) -> Result<Filter, Refusal> {
         }
         seen.push(name);
     }
+    check(&filter)?;
     Ok(filter)
+}
+
+/// What is only understood together.
+pub(crate) fn check(filter: &Filter) -> Result<(), Refusal> {
+    if filter.subject.is_some() && filter.idempotency_key.is_none() {
+        return Err(Refusal::Parameter {
+            name: "subject".to_owned(),
+            detail: "says whose an idempotency_key is; give that as well".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 fn parsed<T: FromStr<Err: Display>>(name: &str, value: &str) -> Result<T, Refusal> {
@@ -87,6 +104,10 @@ pub(crate) fn text(filter: &Filter) -> String {
         component,
         function,
         older_than_ms,
+        cause,
+        waiting_for,
+        idempotency_key,
+        subject,
         limit,
         cursor,
     } = filter;
@@ -95,6 +116,10 @@ pub(crate) fn text(filter: &Filter) -> String {
         ("component", component.as_ref().map(ToString::to_string)),
         ("function", function.clone()),
         ("older_than", older_than_ms.map(|ms| format!("{ms}ms"))),
+        ("cause", cause.clone()),
+        ("waiting_for", waiting_for.map(|waiting_for| waiting_for.to_string())),
+        ("idempotency_key", idempotency_key.clone()),
+        ("subject", subject.clone()),
         ("limit", limit.map(|limit| limit.to_string())),
         ("cursor", cursor.map(|cursor| cursor.to_string())),
     ];

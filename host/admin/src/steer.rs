@@ -158,6 +158,18 @@ pub struct Bulk {
     /// Only those that began longer ago than this: `30s`, `10m`, `2h`, `7d`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub older_than: Option<String>,
+    /// Only those whose cause holds this text, whatever its case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// Only suspended ones that wait for this: `promise`, `time`, or a promise's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+    /// Only the one that answers this idempotency key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// Whose key that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// How many at most, the newest first; 100 when none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
@@ -180,10 +192,10 @@ impl Bulk {
             name: name.to_owned(),
             detail: detail.to_owned(),
         };
-        if self.status.is_none() && self.component.is_none() && self.function.is_none() {
+        if !self.chooses() {
             return Err(refused(
                 "status",
-                "is missing: give at least one of status, component and function",
+                "is missing: give at least one of status, component, function, cause, waiting_for and idempotency_key",
             ));
         }
         let limit = self.limit.unwrap_or(DEFAULT_BULK);
@@ -191,15 +203,31 @@ impl Bulk {
             return Err(refused("limit", &format!("is not from 1 to {MAX_BULK}")));
         }
         let older_than_ms = self.older_than.as_deref().map(query::duration_ms).transpose();
+        let waiting_for = self.waiting_for.as_deref().map(str::parse).transpose();
         let filter = Filter {
             status: self.status,
             component: self.component.clone(),
             function: self.function.clone(),
             older_than_ms: older_than_ms.map_err(|detail| refused("older_than", &detail))?,
+            cause: self.cause.clone(),
+            waiting_for: waiting_for
+                .map_err(|error: host_types::ParseWaitingForError| refused("waiting_for", &error.to_string()))?,
+            idempotency_key: self.idempotency_key.clone(),
+            subject: self.subject.clone(),
             limit: None,
             cursor: None,
         };
+        query::check(&filter)?;
         Ok((filter, limit))
+    }
+
+    /// Something narrows it down. Age alone does not: everything gets old.
+    pub fn chooses(&self) -> bool {
+        self.status.is_some()
+            || self.component.is_some()
+            || [&self.function, &self.cause, &self.waiting_for, &self.idempotency_key]
+                .iter()
+                .any(|given| given.is_some())
     }
 }
 
@@ -264,6 +292,14 @@ mod tests {
             },
             Bulk {
                 older_than: Some("soon".into()),
+                ..paused.clone()
+            },
+            Bulk {
+                waiting_for: Some("godot".into()),
+                ..paused.clone()
+            },
+            Bulk {
+                subject: Some("ann".into()),
                 ..paused.clone()
             },
         ] {

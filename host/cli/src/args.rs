@@ -30,6 +30,8 @@ pub(crate) enum Verb {
     Seed(ReachArgs),
     /// List the components a running host serves.
     Components(ReachArgs),
+    /// List the hosts that share the database, those alive first.
+    Nodes(ReachArgs),
     /// Look at invocations, and repair what is stuck.
     Invocations(InvocationsArgs),
     /// Run a stored invocation once more from its journal, without any effect: does it do the same on today's revisions?
@@ -105,18 +107,8 @@ pub(crate) struct InvocationsArgs {
 pub(crate) enum InvocationsVerb {
     /// The newest first.
     List {
-        /// running, suspended, paused, completed, failed or cancelled.
-        #[arg(long)]
-        status: Option<String>,
-        /// Of one component.
-        #[arg(long)]
-        component: Option<String>,
-        /// That began with this function.
-        #[arg(long)]
-        function: Option<String>,
-        /// That began longer ago than this: 30s, 10m, 2h, 7d.
-        #[arg(long)]
-        older_than: Option<String>,
+        #[command(flatten)]
+        choice: ChoiceArgs,
         /// At most this many, 1 to 100.
         #[arg(long, default_value_t = 20)]
         limit: u32,
@@ -159,24 +151,43 @@ pub(crate) enum InvocationsVerb {
     },
 }
 
+/// Which invocations: those of which all of this is true.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ChoiceArgs {
+    /// They stand here: running, suspended, paused, completed, failed or cancelled.
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    /// They began in this component.
+    #[arg(long)]
+    pub(crate) component: Option<String>,
+    /// They began with this function.
+    #[arg(long)]
+    pub(crate) function: Option<String>,
+    /// They began longer ago than this: 30s, 10m, 2h, 7d.
+    #[arg(long)]
+    pub(crate) older_than: Option<String>,
+    /// Why they are paused, failed or tried again holds this text, in any case.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) cause: Option<String>,
+    /// They are suspended and wait for this: promise, time, or a promise's id.
+    #[arg(long)]
+    pub(crate) waiting_for: Option<String>,
+    /// They answer this idempotency key of a client.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+    /// Whose key that is: the subject of the client's token.
+    #[arg(long, requires = "idempotency_key")]
+    pub(crate) subject: Option<String>,
+}
+
 /// Which invocations, and who says so.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SteerArgs {
     /// The id of one; without it, a filter chooses.
-    #[arg(conflicts_with_all = ["status", "component", "function", "older_than"])]
+    #[arg(conflicts_with_all = ["status", "component", "function", "older_than", "cause", "waiting_for", "idempotency_key"])]
     pub(crate) id: Option<String>,
-    /// Those that stand here: running, suspended, paused, completed, failed or cancelled.
-    #[arg(long)]
-    pub(crate) status: Option<String>,
-    /// Those of one component.
-    #[arg(long)]
-    pub(crate) component: Option<String>,
-    /// Those that began with this function.
-    #[arg(long)]
-    pub(crate) function: Option<String>,
-    /// Those that began longer ago than this: 30s, 10m, 2h, 7d.
-    #[arg(long)]
-    pub(crate) older_than: Option<String>,
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArgs,
     /// At most this many, 1 to 10000, the newest first.
     #[arg(long, default_value_t = 100)]
     pub(crate) limit: u32,

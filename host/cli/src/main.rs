@@ -52,6 +52,7 @@ async fn run(cli: Cli) -> Result<()> {
         Verb::Migrate(args) => verbs::migrate::migrate(args, json).await,
         Verb::Seed(args) => verbs::seed::seed(&up::Ready::of(&args.data_dir)?, json).await,
         Verb::Components(args) => verbs::components::list(args, json).await,
+        Verb::Nodes(args) => verbs::nodes::list(args, json).await,
         Verb::Invocations(args) => verbs::invocations::invocations(args, json).await,
         Verb::Replay(args) => verbs::replay::replay(args, json).await,
         Verb::Audit(args) => verbs::audit::audit(args, json).await,

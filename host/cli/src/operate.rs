@@ -58,6 +58,12 @@ impl Operate for Operator {
                 component: filter.component,
                 function: filter.function,
                 older_than_ms: filter.older_than_ms,
+                cause: filter.cause,
+                waiting_for: filter.waiting_for,
+                keys: filter.idempotency_key.map(|key| {
+                    let subject = filter.subject.unwrap_or_default();
+                    self.invoker.stored_keys(&key, &subject)
+                }),
                 limit: filter.limit.unwrap_or(20),
                 cursor: filter.cursor,
             };

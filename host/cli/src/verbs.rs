@@ -6,6 +6,7 @@ pub(crate) mod components;
 pub(crate) mod doctor;
 pub(crate) mod invocations;
 pub(crate) mod migrate;
+pub(crate) mod nodes;
 pub(crate) mod replay;
 pub(crate) mod seed;
 pub(crate) mod steer;

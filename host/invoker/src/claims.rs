@@ -63,13 +63,7 @@ impl Claims {
             .iter()
             .find(|(name, _)| name == "content-type")
             .map_or("", |(_, value)| value);
-        let key = self.hash(&[
-            call.component.as_str().as_bytes(),
-            request.method.as_bytes(),
-            call.route.as_bytes(),
-            subject.as_bytes(),
-            key.0.as_bytes(),
-        ]);
+        let key = self.key(call.component.as_str(), &request.method, &call.route, subject, &key.0);
         let fingerprint = self.hash(&[
             request.method.as_bytes(),
             request.path.as_bytes(),
@@ -82,6 +76,17 @@ impl Claims {
             fingerprint,
             expires_ms: now_ms + KEY_RETENTION_MS,
         })
+    }
+
+    /// A key as it is stored.
+    pub(crate) fn key(&self, component: &str, method: &str, route: &str, subject: &str, key: &str) -> [u8; 32] {
+        self.hash(&[
+            component.as_bytes(),
+            method.as_bytes(),
+            route.as_bytes(),
+            subject.as_bytes(),
+            key.as_bytes(),
+        ])
     }
 
     fn hash(&self, parts: &[&[u8]]) -> [u8; 32] {

@@ -151,7 +151,9 @@ impl Inner {
             return Ok((base, None));
         };
         let Some(made_of) = Arc::clone(&base).deployment() else {
-            return Err(OperateError::Refused("what answers here is not made of components".into()));
+            return Err(OperateError::Refused(
+                "what answers here is not made of components".into(),
+            ));
         };
         let component = component.unwrap_or_else(|| began_in.clone());
         if !base.has(&component) {

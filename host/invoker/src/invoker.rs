@@ -85,6 +85,8 @@ pub(crate) struct Inner {
 /// An invocation at work. Dropped, it stops where it is.
 pub(crate) type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
+/// Methods whose requests may carry an idempotency key.
+const KEYED_METHODS: [&str; 4] = ["POST", "PATCH", "PUT", "DELETE"];
 /// How long an attempt waits for its turn.
 const CAPACITY_WAIT: Duration = Duration::from_secs(1);
 
@@ -131,6 +133,22 @@ impl Invoker {
     /// What new invocations run on. `None`: it is not made of components.
     pub fn deployment(&self) -> Option<Arc<Deployment>> {
         self.inner.current().deployment()
+    }
+
+    /// What a client's idempotency key may be stored as: one for each route and method that takes keys. `subject` is whose it is,
+    /// empty for a client that is nobody.
+    pub fn stored_keys(&self, key: &str, subject: &str) -> Vec<[u8; 32]> {
+        let mut stored = Vec::new();
+        let Some(deployment) = self.deployment() else {
+            return stored;
+        };
+        for route in &deployment.app().routes {
+            for method in KEYED_METHODS {
+                let (component, pattern) = (route.component.as_str(), route.pattern.to_string());
+                stored.push(self.inner.claims.key(component, method, &pattern, subject, key));
+            }
+        }
+        stored
     }
 
     /// Takes no new work, waits for what runs at most `patience`; what is durable and unfinished is left to other nodes.

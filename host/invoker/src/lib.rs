@@ -25,10 +25,10 @@ mod waits;
 pub use database::{
     AppendFences, Bodies, Database, FindWork, HearNodes, KeepLease, ReadDeployments, ReadInvocations, TellNodes,
 };
+pub use dry_run::{DryRun, DryRunOptions, Outcome, Replacement};
 pub use handlers::{Deploy, Handlers};
 /// Of a deployment.
 pub use host_runtime::Revision;
-pub use dry_run::{DryRun, DryRunOptions, Outcome, Replacement};
 pub use invoker::{Invoker, InvokerOptions};
 pub use lease::{Lease, LeaseTerm};
 pub use listener::Listener;

@@ -1,7 +1,7 @@
 //! Invocations as rows: loading, listing, and picking up the due ones.
 
 use host_journal::{DecodeError, Entry, InvocationStatus, decode};
-use host_types::{ComponentId, DeploymentNumber, InvocationId, NodeId};
+use host_types::{ComponentId, DeploymentNumber, InvocationId, NodeId, WaitingFor};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 use uuid::Uuid;
@@ -77,6 +77,12 @@ pub struct Filter {
     pub function: Option<String>,
     /// Only those that began longer ago than this by the database's clock, milliseconds.
     pub older_than_ms: Option<u64>,
+    /// Only those whose cause holds this text, whatever its case; none that are completed.
+    pub cause: Option<String>,
+    /// Only suspended ones that wait for this.
+    pub waiting_for: Option<WaitingFor>,
+    /// Only those that hold one of these idempotency keys, as they are stored.
+    pub keys: Option<Vec<[u8; 32]>>,
     /// How many at most.
     pub limit: u32,
     /// Only those after this one: [`Page::next`] of the page before.
@@ -153,6 +159,40 @@ impl Store {
                 .push(" AND created_at < clock_timestamp() - make_interval(secs => ")
                 .push_bind(seconds)
                 .push(")");
+        }
+        if let Some(cause) = &filter.cause {
+            // Most invocations are completed and have no cause: without them an index leads to the others.
+            select
+                .push(" AND status <> 'completed' AND position(lower(")
+                .push_bind(cause.as_str())
+                .push(") IN lower(cause)) > 0");
+        }
+        match filter.waiting_for {
+            None => {}
+            Some(WaitingFor::Promise) => {
+                select.push(
+                    " AND status = 'suspended' AND EXISTS (SELECT FROM host.promise_waiter WHERE invocation_id = id)",
+                );
+            }
+            Some(WaitingFor::Time) => {
+                select.push(
+                    " AND status = 'suspended' AND due_at IS NOT NULL
+                      AND NOT EXISTS (SELECT FROM host.promise_waiter WHERE invocation_id = id)",
+                );
+            }
+            Some(WaitingFor::This(promise)) => {
+                select
+                    .push(" AND id IN (SELECT invocation_id FROM host.promise_waiter WHERE promise_id = ")
+                    .push_bind(promise.0)
+                    .push(")");
+            }
+        }
+        if let Some(keys) = &filter.keys {
+            let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+            select
+                .push(" AND id IN (SELECT invocation_id FROM host.idempotency_key WHERE key = ANY (")
+                .push_bind(keys)
+                .push("))");
         }
         if let Some(cursor) = filter.cursor {
             select.push(" AND id < ").push_bind(cursor.0);

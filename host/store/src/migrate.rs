@@ -8,11 +8,13 @@ use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
-use crate::names::{check_schema, host_role, owner_role, quoted, runtime_role};
+use crate::names::{check_schema, host_role, owner_role, quoted, runtime_role, view_role};
 use crate::{Error, Result, Store};
 
 static HOST: Migrator = sqlx::migrate!("../../migrations/host");
 const HOST_SCHEMA: &str = "host";
+/// What operators may read of it.
+const VIEW_SCHEMA: &str = "host_view";
 /// In each schema.
 const TABLE: &str = "_sqlx_migrations";
 
@@ -38,6 +40,11 @@ impl Store {
             format!("CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {owner}"),
         )
         .await?;
+        execute(
+            &mut session,
+            format!("CREATE SCHEMA IF NOT EXISTS {VIEW_SCHEMA} AUTHORIZATION {owner}"),
+        )
+        .await?;
         let unrestricted = self.restrict(&mut session).await?;
         if !unrestricted.is_empty() {
             tracing::warn!(
@@ -46,6 +53,7 @@ impl Store {
             );
         }
         run(&mut session, &HOST, HOST_SCHEMA, &role, Path::new("migrations/host")).await?;
+        self.open_views(&mut session).await?;
         sqlx::query("SELECT host.create_partitions($1)")
             .bind(crate::upkeep::MONTHS_AHEAD)
             .execute(&mut session)
@@ -53,6 +61,22 @@ impl Store {
         self.inner.keys.ensure(&mut session).await?;
         session.close().await?;
         Ok(())
+    }
+
+    /// The role that reads the views: for an operator's own login to be a member of.
+    async fn open_views(&self, session: &mut PgConnection) -> Result<()> {
+        let role = view_role(self.database());
+        self.ensure_role(session, &role, VIEW_SCHEMA, "NOLOGIN").await?;
+        let role = quoted(&role);
+        execute(
+            session,
+            format!(
+                "GRANT USAGE ON SCHEMA {VIEW_SCHEMA} TO {role};
+                 GRANT SELECT ON ALL TABLES IN SCHEMA {VIEW_SCHEMA} TO {role};
+                 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {VIEW_SCHEMA} TO {role}"
+            ),
+        )
+        .await
     }
 
     /// Applies the files of `folder` to a module's schema, as the role that owns it. [`Store::provision_module`] comes first.

@@ -10,7 +10,7 @@ const MAX_IDENTIFIER_BYTES: usize = 63;
 const HASH_DIGITS: usize = 16;
 
 /// Schemas that are not a module's.
-const RESERVED: [&str; 3] = ["host", "public", "information_schema"];
+const RESERVED: [&str; 4] = ["host", "host_view", "public", "information_schema"];
 
 /// Accepts what can be a module's schema.
 pub(crate) fn check_schema(schema: &str) -> Result<()> {
@@ -40,6 +40,11 @@ pub(crate) fn runtime_role(database: &str, schema: &str) -> String {
 /// The role that owns the host's schema.
 pub(crate) fn host_role(database: &str) -> String {
     bounded(format!("{database}_host"))
+}
+
+/// The role that may read the views, and nothing else.
+pub(crate) fn view_role(database: &str) -> String {
+    bounded(format!("{database}_host_view"))
 }
 
 /// An identifier as it stands in a statement.
@@ -84,7 +89,18 @@ mod tests {
         for schema in ["order", "_a1", "payment_vnpay"] {
             assert!(check_schema(schema).is_ok(), "{schema}");
         }
-        for schema in ["", "Order", "1a", "a-b", "a\"b", "host", "public", "pg_temp", "é"] {
+        for schema in [
+            "",
+            "Order",
+            "1a",
+            "a-b",
+            "a\"b",
+            "host",
+            "host_view",
+            "public",
+            "pg_temp",
+            "é",
+        ] {
             assert!(check_schema(schema).is_err(), "{schema}");
         }
     }

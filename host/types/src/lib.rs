@@ -8,6 +8,7 @@ mod ids;
 mod position;
 mod rng;
 mod streamed;
+mod waiting;
 
 pub use self::http::{Claims, HttpRequest, HttpResponse, Identity};
 pub use client::{HttpCall, HttpOutcome, IdempotencyKey, InvocationClient};
@@ -17,3 +18,4 @@ pub use ids::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, Parse
 pub use position::{ParseScopeError, Position, Scope};
 pub use rng::{Rng, SystemRng};
 pub use streamed::{StreamBody, StreamError, StreamedCall, StreamedOutcome};
+pub use waiting::{ParseWaitingForError, WaitingFor};

@@ -6,7 +6,7 @@ use host_admin::{
     AdminClient, Answer, AuditFilter, Bulk, ClientError, Completing, Filter, InvocationsView, PositionView, Replaying,
     Status, Steering, Verb,
 };
-use host_types::ComponentId;
+use host_types::{ComponentId, WaitingFor};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
@@ -50,6 +50,10 @@ async fn everything_the_server_says_arrives_as_it_was() {
         component: Some("a&b=c d".into()),
         function: Some("shop:order/purchases.buy".into()),
         older_than_ms: Some(1_500),
+        cause: Some("the provider's 503 & more".into()),
+        waiting_for: Some(WaitingFor::Time),
+        idempotency_key: Some("key/1".into()),
+        subject: Some("ann".into()),
         limit: Some(7),
         cursor: Some(cursor()),
     };

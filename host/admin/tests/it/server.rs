@@ -256,8 +256,19 @@ async fn a_wrong_parameter_is_named_with_the_way_out() {
         (
             "state=paused",
             "state",
-            "is not a parameter of this list; there are status, component, function, older_than, limit and cursor"
+            "is not a parameter of this list; there are status, component, function, older_than, cause, waiting_for, \
+             idempotency_key, subject, limit and cursor"
                 .to_owned(),
+        ),
+        (
+            "waiting_for=godot",
+            "waiting_for",
+            "\"godot\" is nothing to wait for; it is promise, time, or a promise's id".to_owned(),
+        ),
+        (
+            "subject=ann",
+            "subject",
+            "says whose an idempotency_key is; give that as well".to_owned(),
         ),
     ];
     for (query, parameter, detail) in table {

@@ -5,35 +5,23 @@ use host_admin::{AdminClient, EntryView, Filter, InvocationView, PayloadView, Ve
 use host_types::{ComponentId, InvocationId};
 
 use super::steer;
-use crate::args::{InvocationsArgs, InvocationsVerb};
+use crate::args::{ChoiceArgs, InvocationsArgs, InvocationsVerb};
 use crate::up::Ready;
 
 pub(crate) async fn invocations(args: InvocationsArgs, json: bool) -> Result<()> {
     let ready = Ready::of(&args.reach.data_dir)?;
     let client = AdminClient::new(&ready.admin_url, &ready.admin_token)?;
     match args.verb {
-        InvocationsVerb::List {
-            status,
-            component,
-            function,
-            older_than,
-            limit,
-            cursor,
-        } => {
-            let older_than_ms = older_than.as_deref().map(host_admin::duration_ms).transpose();
+        InvocationsVerb::List { choice, limit, cursor } => {
             let filter = Filter {
-                status: status
-                    .map(|status| status.parse())
-                    .transpose()
-                    .map_err(anyhow::Error::msg)
-                    .context("--status")?,
-                component: component.map(ComponentId::from),
-                function,
-                older_than_ms: older_than_ms.map_err(anyhow::Error::msg).context("--older-than")?,
                 limit: Some(limit),
                 cursor: cursor.map(|cursor| cursor.parse()).transpose().context("--cursor")?,
+                ..chosen(choice)?
             };
             let page = client.invocations(&filter).await?;
+            if !json {
+                crate::print_line(&heading());
+            }
             for invocation in &page.invocations {
                 crate::print_line(&line(invocation, json)?);
             }
@@ -90,6 +78,34 @@ pub(crate) async fn invocations(args: InvocationsArgs, json: bool) -> Result<()>
     Ok(())
 }
 
+fn chosen(choice: ChoiceArgs) -> Result<Filter> {
+    let ChoiceArgs {
+        status,
+        component,
+        function,
+        older_than,
+        cause,
+        waiting_for,
+        idempotency_key,
+        subject,
+    } = choice;
+    let older_than_ms = older_than.as_deref().map(host_admin::duration_ms).transpose();
+    let status = status.map(|status| status.parse()).transpose();
+    let waiting_for = waiting_for.map(|waiting_for| waiting_for.parse()).transpose();
+    Ok(Filter {
+        status: status.map_err(anyhow::Error::msg).context("--status")?,
+        component: component.map(ComponentId::from),
+        function,
+        older_than_ms: older_than_ms.map_err(anyhow::Error::msg).context("--older-than")?,
+        cause,
+        waiting_for: waiting_for.context("--waiting-for")?,
+        idempotency_key,
+        subject,
+        limit: None,
+        cursor: None,
+    })
+}
+
 pub(super) fn parse(id: &str) -> Result<InvocationId> {
     Ok(id.parse()?)
 }
@@ -105,13 +121,34 @@ pub(super) fn line(invocation: &InvocationView, json: bool) -> Result<String> {
         status,
         cause,
         attempt,
+        created_at,
+        due_at,
         ..
     } = invocation;
+    let (component, status, created_at) = (component.as_str(), status.as_str(), created_at.to_string());
+    let due = due_at.map_or_else(String::new, |due_at| format!("due {due_at}  "));
     let cause = cause.as_deref().unwrap_or_default();
     Ok(format!(
-        "{id}  {status:<10} {:<12} {function:<32} attempt {attempt}  {cause}",
-        component.as_str()
+        "{id}  {status:<9}  {created_at:<24}  {component:<18}  {function:<32}  {attempt:>7}  {due}{cause}"
     ))
+}
+
+/// What stands above the lines of a list.
+fn heading() -> String {
+    format!(
+        "{:<36}  {:<9}  {:<24}  {:<18}  {:<32}  {:>7}  DUE, CAUSE",
+        "ID", "STATUS", "BEGAN", "COMPONENT", "FUNCTION", "ATTEMPT"
+    )
+}
+
+/// Milliseconds in the largest unit of which there is at least one.
+pub(super) fn for_people(ms: u64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let unit = units.into_iter().find(|(unit_ms, _)| ms >= *unit_ms);
+    unit.map_or_else(
+        || format!("{ms}ms"),
+        |(unit_ms, unit)| format!("{}{unit}", ms / unit_ms),
+    )
 }
 
 fn describe(entry: &EntryView) -> String {

@@ -19,26 +19,33 @@ pub(crate) async fn steer(client: AdminClient, verb: Verb, args: SteerArgs, json
         return Ok(());
     }
     let status: Option<Status> = args
+        .choice
         .status
         .map(|status| status.parse())
         .transpose()
         .map_err(anyhow::Error::msg)
         .context("--status")?;
-    if status.is_none() && args.component.is_none() && args.function.is_none() {
-        bail!("name an id, or choose with --status, --component and --function");
-    }
     // What cannot be taken back is counted first.
     let counts = matches!(verb, Verb::Cancel | Verb::Restart) && !args.yes;
     let bulk = Bulk {
         status,
-        component: args.component.map(ComponentId::from),
-        function: args.function,
-        older_than: args.older_than,
+        component: args.choice.component.map(ComponentId::from),
+        function: args.choice.function,
+        older_than: args.choice.older_than,
+        cause: args.choice.cause,
+        waiting_for: args.choice.waiting_for,
+        idempotency_key: args.choice.idempotency_key,
+        subject: args.choice.subject,
         limit: Some(args.limit),
         dry_run: counts,
         force: args.force,
         reason: args.reason,
     };
+    if !bulk.chooses() {
+        bail!(
+            "name an id, or choose with --status, --component, --function, --cause, --waiting-for or --idempotency-key"
+        );
+    }
     let view = client.steer_all(verb, &bulk).await?;
     if json {
         crate::print_line(&serde_json::to_string(&view)?);

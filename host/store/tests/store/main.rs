@@ -14,4 +14,5 @@ mod provision;
 mod starting;
 mod support;
 mod upkeep;
+mod views;
 mod wake;
