@@ -25,6 +25,13 @@ pub fn sleep(duration: Duration) {
     invocation::sleep(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
 }
 
+/// Gives this attempt up, because something outside does not answer at the moment: the host tries the invocation again as the component's
+/// retry policy says, and pauses it with this reason when that ends. What was observed since the last effect is asked again.
+pub fn try_again(reason: &str) -> ! {
+    invocation::try_again(reason);
+    unreachable!("the host ends the attempt")
+}
+
 /// A new version 7 UUID, derived from the invocation's seed: a replay draws the same one.
 pub fn new_id() -> Uuid {
     let text = derived::uuid();

@@ -11,6 +11,8 @@ pub mod invocation;
 pub mod json;
 pub mod log;
 pub mod money;
+#[cfg(feature = "outbound")]
+pub mod outbound;
 pub mod page;
 pub mod promise;
 pub mod saga;
@@ -26,7 +28,7 @@ pub use wit_bindgen;
 
 pub use crate::{
     id::AccountId,
-    invocation::{new_id, now, random_bytes, sleep},
+    invocation::{new_id, now, random_bytes, sleep, try_again},
     json::Patch,
     money::{Currency, Money},
     page::{Page, PageRequest},
@@ -41,7 +43,7 @@ pub use crate::{
 ///
 /// Interfaces this crate binds are mapped to [`bindings`](crate::bindings), so that its helpers and the component share one
 /// type for a request, a row, a transaction. Those that not every world has follow the name: `timer` for `nexus:durable/timer`,
-/// `compensation` for `nexus:durable/compensation`.
+/// `promises` for `nexus:durable/promises`, `compensation` for `nexus:durable/compensation`.
 ///
 /// ```ignore
 /// sdk::component!("account");
@@ -53,6 +55,10 @@ macro_rules! component {
     (@with $world:tt [$($with:tt)*] timer $($more:ident)*) => {
         $crate::component!(@with $world
             [$($with)* "nexus:durable/timer@0.1.0": ::sdk::bindings::nexus::durable::timer,] $($more)*);
+    };
+    (@with $world:tt [$($with:tt)*] promises $($more:ident)*) => {
+        $crate::component!(@with $world
+            [$($with)* "nexus:durable/promises@0.1.0": ::sdk::bindings::nexus::durable::promises,] $($more)*);
     };
     (@with $world:tt [$($with:tt)*] compensation $($more:ident)*) => {
         $crate::component!(@with $world

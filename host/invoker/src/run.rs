@@ -385,10 +385,11 @@ pub(crate) async fn call(
     }
 }
 
-/// The failures after the last entry that was progress, oldest first.
+/// The failures after the last entry that was progress, oldest first. What the failed attempt noted and did not write is none: it is
+/// forgotten, and the next attempt notes it again.
 fn failures_in_a_row(machine: &Machine) -> Vec<Cause> {
-    let mut failures: Vec<Cause> = machine
-        .entries()
+    let durable = machine.entries().len() - machine.pending().len();
+    let mut failures: Vec<Cause> = machine.entries()[..durable]
         .iter()
         .rev()
         .map_while(|Entry { body, .. }| match body {

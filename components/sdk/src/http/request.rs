@@ -71,6 +71,16 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
+    /// All headers, names in lower case.
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.wire.headers
+    }
+
+    /// The query as it was sent, percent-encoded.
+    pub fn query_text(&self) -> &str {
+        &self.wire.query
+    }
+
     /// The body as it was sent.
     pub fn body(&self) -> &[u8] {
         &self.wire.body

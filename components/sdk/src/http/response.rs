@@ -51,6 +51,14 @@ impl Response {
         ))
     }
 
+    /// Any status and JSON without an envelope: for those who are no clients, and have a contract of their own.
+    pub fn plain<T: Serialize>(status: u16, value: &T) -> Result<Self, Error> {
+        Ok(Self::envelope(
+            status,
+            &serde_json::to_value(value).map_err(Error::internal)?,
+        ))
+    }
+
     /// The same with a header; the name in lower case.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -107,6 +115,9 @@ mod tests {
         assert_eq!(text(Response::list::<i32>(&[])), r#"{"data":[]}"#);
         assert_eq!(text(Response::data(&None::<i32>)), r#"{"data":[]}"#);
         assert_eq!(Response::created(&1).unwrap().status(), 201);
+        let plain = Response::plain(401, &json!({ "success": false }));
+        assert_eq!(plain.as_ref().unwrap().status(), 401);
+        assert_eq!(text(plain), r#"{"success":false}"#);
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::{BasicContext, BasicView, TokenError};
 /// The most `random-bytes` gives.
 const MAX_DERIVED_BYTES: u32 = 1024;
 
+/// What is kept of why an attempt was given up.
+const MAX_REASON_BYTES: usize = 1024;
+
 impl invocation::Host for BasicView<'_> {
     fn id(&mut self) -> wasmtime::Result<String> {
         Ok(self.0.recorder.invocation().to_string())
@@ -30,6 +33,11 @@ impl invocation::Host for BasicView<'_> {
 
     async fn sleep(&mut self, duration_ms: u64) -> wasmtime::Result<()> {
         Ok(self.0.recorder.sleep(duration_ms).await?)
+    }
+
+    fn try_again(&mut self, mut reason: String) -> wasmtime::Result<()> {
+        reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+        Err(self.0.fault(Fault::Transient(reason)))
     }
 }
 

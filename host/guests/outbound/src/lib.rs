@@ -1,7 +1,5 @@
 //! Sends the requests and keeps the pairs that a test asks it for, and says what came of it.
 
-mod send;
-
 #[allow(
     missing_docs,
     unsafe_code,
@@ -27,7 +25,7 @@ mod bindings {
 use bindings::exports::nexus::http::handler;
 use bindings::wasi::keyvalue::store;
 use sdk::http::{Error, Request, Response, Router};
-use sdk::{Checks, Input, routes};
+use sdk::{Checks, Input, outbound, routes};
 use serde::{Deserialize, Serialize};
 
 const ROUTER: Router = Router::new(&routes![
@@ -98,10 +96,18 @@ fn send(request: &Request) -> Result<Response, Error> {
         path,
         body,
     } = request.json()?;
-    Response::data(&match send::send(&method, &authority, &path, body.as_bytes()) {
-        Ok((status, body)) => Told::Response {
-            status,
-            body: String::from_utf8_lossy(&body).into_owned(),
+    let sent = outbound::send(&outbound::Request {
+        method: &method,
+        is_secure: false,
+        authority: &authority,
+        path: &path,
+        headers: &[],
+        body: body.as_bytes(),
+    });
+    Response::data(&match sent {
+        Ok(reply) => Told::Response {
+            status: reply.status,
+            body: String::from_utf8_lossy(&reply.body).into_owned(),
         },
         Err(error) => Told::Error(format!("{error:?}")),
     })
