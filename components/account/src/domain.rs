@@ -3,5 +3,6 @@
 pub(crate) mod contact;
 pub(crate) mod country;
 pub(crate) mod identifier;
+pub(crate) mod ledger;
 pub(crate) mod profile;
 pub(crate) mod token;

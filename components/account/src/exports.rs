@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sdk::{AccountId, log};
+use sdk::{AccountId, log, trap};
 
 use crate::{
-    bindings::exports::shop::account::{contacts, profiles},
+    bindings::exports::shop::account::{contacts, ledger, profiles},
     domain::{
         contact::Contact,
+        ledger::{Book, Refusal, Transfer},
         profile::{Profile, Status},
     },
-    store,
+    store, workflow,
 };
 
 /// The profile as other modules need it.
@@ -38,6 +39,55 @@ pub(crate) fn default_contacts(account_ids: &[String]) -> Result<Vec<contacts::C
         contacts::Error::Other("the contacts could not be read".to_owned())
     })?;
     arrange(account_ids, found).map_err(contacts::Error::NoDefaultContact)
+}
+
+/// All transfers, or none. A database that does not answer ends the attempt, and the host tries again.
+pub(crate) fn post(transfers: Vec<ledger::Transfer>) -> Result<(), ledger::Error> {
+    let transfers = transfers
+        .into_iter()
+        .map(transfer)
+        .collect::<Result<Vec<_>, ledger::Error>>()?;
+    match workflow::ledger::post(&transfers) {
+        Ok(()) => Ok(()),
+        Err(workflow::ledger::Error::Refused(refusal)) => Err(refusal.into()),
+        Err(workflow::ledger::Error::Sql(error)) => trap(&format!("post transfers: {error}")),
+    }
+}
+
+fn transfer(wire: ledger::Transfer) -> Result<Transfer, ledger::Error> {
+    let currency = wire.amount.currency;
+    let currency = currency
+        .parse()
+        .map_err(|_| ledger::Error::Invalid(format!("`{currency}` is no currency")))?;
+    Ok(Transfer {
+        source: book(wire.source)?,
+        destination: book(wire.destination)?,
+        id: wire.id,
+        currency,
+        amount: wire.amount.amount_minor,
+        note: wire.note,
+    })
+}
+
+fn book(wire: ledger::Book) -> Result<Book, ledger::Error> {
+    Ok(match wire {
+        ledger::Book::World => Book::World,
+        ledger::Book::Escrow => Book::Escrow,
+        ledger::Book::Revenue => Book::Revenue,
+        // What is no id names no account.
+        ledger::Book::Wallet(id) => Book::Wallet(id.parse().map_err(|_| ledger::Error::AccountNotFound(id))?),
+    })
+}
+
+impl From<Refusal> for ledger::Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NoAccount(account) => Self::AccountNotFound(account.to_string()),
+            Refusal::Insufficient(id) => Self::Insufficient(id),
+            Refusal::Conflict(id) => Self::Conflict(id),
+            Refusal::Invalid(reason) => Self::Invalid(reason),
+        }
+    }
 }
 
 /// Brings contacts into the order of the ids that were asked for; the ids without one when any is missing.

@@ -3,6 +3,7 @@
 mod auth;
 mod contact;
 mod profile;
+mod wallet;
 
 use sdk::http::Router;
 
@@ -13,6 +14,7 @@ pub(crate) const ROUTER: Router = Router::new(&sdk::routes![
     GET "/api/v1/account" => profile::get,
     GET "/api/v1/account/me" => profile::get_own,
     PATCH "/api/v1/account/me" => profile::change,
+    GET "/api/v1/account/wallet" => wallet::get,
     GET "/api/v1/account/contact" => contact::list,
     GET "/api/v1/account/contact/:contact_id" => contact::get,
     POST "/api/v1/account/contact" => contact::add,

@@ -11,7 +11,7 @@ sdk::component!("account");
 
 use bindings::exports::{
     nexus::http::handler,
-    shop::account::{contacts, profiles},
+    shop::account::{contacts, ledger, profiles},
 };
 
 struct Account;
@@ -33,5 +33,11 @@ impl profiles::Guest for Account {
 impl contacts::Guest for Account {
     fn get_defaults(account_ids: Vec<String>) -> Result<Vec<contacts::Contact>, contacts::Error> {
         exports::default_contacts(&account_ids)
+    }
+}
+
+impl ledger::Guest for Account {
+    fn post(transfers: Vec<ledger::Transfer>) -> Result<(), ledger::Error> {
+        exports::post(transfers)
     }
 }

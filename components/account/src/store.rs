@@ -2,5 +2,6 @@
 
 pub(crate) mod account;
 pub(crate) mod contact;
+pub(crate) mod ledger;
 pub(crate) mod profile;
 pub(crate) mod refresh;

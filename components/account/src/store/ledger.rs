@@ -1,0 +1,111 @@
+//! Books and the transfers between them.
+
+use std::collections::BTreeMap;
+
+use sdk::{
+    AccountId, Currency, Timestamp,
+    sql::{self, Error, Transaction, params},
+};
+
+use crate::domain::ledger::{Book, BookKey, Posted, Transfer};
+
+/// What is in a book; one that was never used is empty.
+pub(crate) fn balance(book: Book, currency: Currency) -> Result<i64, Error> {
+    let row = sql::query_opt(
+        "SELECT balance FROM ledger_book WHERE name = $1 AND currency = $2",
+        params![book.to_string(), currency],
+    )?;
+    row.map_or(Ok(0), |row| row.get("balance"))
+}
+
+/// The countries of these accounts; unknown ones are left out.
+pub(crate) fn countries(accounts: &[AccountId]) -> Result<BTreeMap<AccountId, String>, Error> {
+    sql::query("SELECT id, country FROM profile WHERE id = ANY($1)", params![accounts])?
+        .iter()
+        .map(|row| Ok((row.get("id")?, row.get("country")?)))
+        .collect()
+}
+
+/// Locks these books in the order of their names, and says what is in them. Those that are not there yet come to be.
+pub(crate) fn lock(tx: &Transaction, books: &BTreeMap<BookKey, Book>) -> Result<BTreeMap<BookKey, i64>, Error> {
+    let names: Vec<String> = books.keys().map(|(name, _)| name.clone()).collect();
+    let currencies: Vec<String> = books.keys().map(|(_, currency)| currency.to_string()).collect();
+    // Arrays have no nulls: an empty text stands for none.
+    let owners: Vec<String> = books
+        .values()
+        .map(|book| book.owner().map(|owner| owner.to_string()).unwrap_or_default())
+        .collect();
+    tx.execute(
+        "INSERT INTO ledger_book (name, currency, owner_id, balance)
+         SELECT name, currency, NULLIF(owner, '')::uuid, 0
+         FROM unnest($1::text[], $2::text[], $3::text[]) AS book (name, currency, owner)
+         ORDER BY name, currency
+         ON CONFLICT DO NOTHING",
+        params![names, currencies, owners],
+    )?;
+    tx.query(
+        "SELECT name, currency, balance FROM ledger_book
+         WHERE (name, currency) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+         ORDER BY name, currency FOR UPDATE",
+        params![names, currencies],
+    )?
+    .iter()
+    .map(|row| Ok(((row.get("name")?, row.get("currency")?), row.get("balance")?)))
+    .collect()
+}
+
+/// Those of these transfers that happened.
+pub(crate) fn posted(tx: &Transaction, ids: &[&str]) -> Result<Vec<Posted>, Error> {
+    tx.query(
+        "SELECT id, source, destination, currency, amount FROM ledger_transfer WHERE id = ANY($1)",
+        params![ids],
+    )?
+    .iter()
+    .map(|row| {
+        Ok(Posted {
+            id: row.get("id")?,
+            source: row.get("source")?,
+            destination: row.get("destination")?,
+            currency: row.get("currency")?,
+            amount: row.get("amount")?,
+        })
+    })
+    .collect()
+}
+
+/// Writes transfers down, and what is in the books after them. The books are locked.
+pub(crate) fn write(
+    tx: &Transaction,
+    transfers: &[&Transfer],
+    balances: &BTreeMap<BookKey, i64>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    fn column<T>(transfers: &[&Transfer], of: impl Fn(&Transfer) -> T) -> Vec<T> {
+        transfers.iter().map(|transfer| of(transfer)).collect()
+    }
+    tx.execute(
+        "INSERT INTO ledger_transfer (id, source, destination, currency, amount, note, date_created)
+         SELECT id, source, destination, currency, amount, note, $7
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
+              AS transfer (id, source, destination, currency, amount, note)",
+        params![
+            column(transfers, |transfer| transfer.id.clone()),
+            column(transfers, |transfer| transfer.source.to_string()),
+            column(transfers, |transfer| transfer.destination.to_string()),
+            column(transfers, |transfer| transfer.currency.to_string()),
+            column(transfers, |transfer| transfer.amount),
+            column(transfers, |transfer| transfer.note.clone()),
+            now
+        ],
+    )?;
+    let names: Vec<String> = balances.keys().map(|(name, _)| name.clone()).collect();
+    let currencies: Vec<String> = balances.keys().map(|(_, currency)| currency.to_string()).collect();
+    let amounts: Vec<i64> = balances.values().copied().collect();
+    tx.execute(
+        "UPDATE ledger_book b SET balance = changed.balance
+         FROM unnest($1::text[], $2::text[], $3::bigint[]) AS changed (name, currency, balance)
+         WHERE b.name = changed.name AND b.currency = changed.currency",
+        params![names, currencies, amounts],
+    )?;
+    Ok(())
+}
