@@ -7,6 +7,8 @@ pub(crate) mod confirmation;
 pub(crate) mod id;
 pub(crate) mod item;
 pub(crate) mod order;
+pub(crate) mod payment;
+pub(crate) mod refusal;
 #[cfg(test)]
 pub(crate) mod sample;
 pub(crate) mod session;

@@ -2,7 +2,7 @@
 
 use sdk::{config, http, sql};
 
-use crate::domain::id::SkuId;
+use crate::domain::{id::SkuId, refusal::Refusal};
 
 /// What a request can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -88,8 +88,19 @@ pub(crate) enum Error {
     ItemAlreadyCancelled(i64),
     #[error("the checkout expired")]
     CheckoutExpired,
-    #[error("the checkout is no longer open")]
+    #[error("the checkout was cancelled")]
+    CheckoutCancelled,
+    #[error("the confirmation expired: its fee was not paid in time")]
+    ConfirmExpired,
+    #[error("the confirmation was cancelled")]
+    ConfirmCancelled,
+    #[error("the payment is no longer open")]
     SessionClosed,
+    #[error("the payment is being worked on: ask again")]
+    PaymentInProgress,
+    /// What was noticed elsewhere, to be told here.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
     #[error("the payment is settled; it is given back by a refund of the order")]
     PaymentSettled,
     #[error("the fee needs a payment that settles at once")]
@@ -144,19 +155,49 @@ impl Error {
             Self::ItemAlreadyConfirmed(_) => (409, "item_already_confirmed"),
             Self::ItemAlreadyCancelled(_) => (409, "item_already_cancelled"),
             Self::CheckoutExpired => (409, "checkout_expired"),
+            Self::CheckoutCancelled => (409, "checkout_cancelled"),
+            Self::ConfirmExpired => (409, "confirm_expired"),
+            Self::ConfirmCancelled => (409, "confirm_cancelled"),
+            Self::PaymentInProgress => (503, "payment_in_progress"),
             Self::SessionClosed => (410, "payment_session_closed"),
             Self::PaymentSettled => (409, "payment_cannot_cancel"),
             Self::FeeNotSettled => (409, "fee_not_settled"),
-            Self::Peer { .. } | Self::ClaimLost { .. } | Self::Config(_) | Self::Sql(_) => return None,
+            Self::Refused(_) | Self::Peer { .. } | Self::ClaimLost { .. } | Self::Config(_) | Self::Sql(_) => {
+                return None;
+            }
         })
     }
 }
 
 impl From<Error> for http::Error {
     fn from(error: Error) -> Self {
-        match error.told() {
-            Some((status, code)) => Self::new(status, code, error.to_string()),
-            None => Self::internal(error),
+        match (error.told(), error) {
+            (_, Error::Refused(refusal)) if refusal.status == 500 => Self::internal(refusal.message),
+            (_, Error::Refused(refusal)) => Self::new(refusal.status, refusal.code, refusal.message),
+            (Some((status @ 503, code)), error @ Error::PaymentInProgress) => {
+                Self::new(status, code, error.to_string()).with_header("retry-after", "1")
+            }
+            (Some((status, code)), error) => Self::new(status, code, error.to_string()),
+            (None, error) => Self::internal(error),
+        }
+    }
+}
+
+impl From<&Error> for Refusal {
+    fn from(error: &Error) -> Self {
+        match (error, error.told()) {
+            (Error::Refused(refusal), _) => refusal.clone(),
+            (_, Some((status, code))) => Self {
+                status,
+                code: code.to_owned(),
+                message: error.to_string(),
+            },
+            // Only whoever noticed it logs what an operator understands.
+            (_, None) => Self {
+                status: 500,
+                code: "internal".to_owned(),
+                message: "a flow of this module failed".to_owned(),
+            },
         }
     }
 }
@@ -183,6 +224,28 @@ mod tests {
     fn upper_case_codes_are_sent_as_written() {
         let answer = http::Error::from(Error::WalletInsufficient);
         assert_eq!((answer.status(), answer.code()), (402, "ORDER_WALLET_INSUFFICIENT"));
+    }
+
+    #[test]
+    fn a_failure_told_by_somebody_else_is_told_the_same() {
+        for error in [
+            Error::OutOfStock {
+                label: "Shirt".into(),
+                requested: 2,
+                available: 1,
+            },
+            Error::CheckoutExpired,
+            Error::WalletInsufficient,
+        ] {
+            let refusal = Refusal::from(&error);
+            assert_eq!(http::Error::from(Error::Refused(refusal)), http::Error::from(error));
+        }
+        let inside = Refusal::from(&Error::Peer {
+            module: "inventory",
+            reason: "secret".into(),
+        });
+        let answer = http::Error::from(Error::Refused(inside));
+        assert_eq!((answer.status(), answer.code()), (500, "internal"));
     }
 
     #[test]

@@ -3,9 +3,12 @@
 use sdk::{AccountId, trap};
 
 use crate::{
+    bindings::shop::order::types::{CheckoutRequest, ConfirmRequest},
     domain::id::{OrderId, SessionId, SkuId},
+    error::Error,
+    peers::flows,
     store::item,
-    workflow::expire,
+    workflow::{checkout, confirm, expire, payout},
 };
 
 /// True when the order is this buyer's and holds an uncancelled line of one of these SKUs. Ids that are none are nobody's.
@@ -30,6 +33,25 @@ pub(crate) fn run_scheduled(name: &str, argument: &[u8]) -> Result<(), String> {
             }
             Ok(())
         }
+        payout::TIMER => {
+            let order: OrderId = serde_json::from_slice(argument).map_err(|error| format!("argument: {error}"))?;
+            if let Err(error) = payout::pay(order) {
+                trap(&format!("pay out order {order}: {error}"));
+            }
+            Ok(())
+        }
         unknown => Err(format!("there is no timer `{unknown}`")),
     }
+}
+
+/// A checkout that is paid elsewhere. How it failed was told to whoever waits for it; it is returned for those who look at its journal.
+pub(crate) fn run_checkout(request: CheckoutRequest) -> Result<(), String> {
+    let run = || checkout::run(&flows::read_checkout(request)?);
+    run().map_err(|error: Error| error.to_string())
+}
+
+/// A confirmation whose fee is paid elsewhere.
+pub(crate) fn run_confirm(request: ConfirmRequest) -> Result<(), String> {
+    let run = || confirm::run(&flows::read_confirm(request)?);
+    run().map_err(|error: Error| error.to_string())
 }

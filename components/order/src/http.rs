@@ -5,6 +5,7 @@ mod cart;
 mod checkout;
 mod seller;
 mod view;
+mod webhook;
 
 use sdk::{
     Page, PageRequest,
@@ -26,6 +27,7 @@ pub(crate) const ROUTER: Router = Router::new(&sdk::routes![
     POST "/api/v1/order/buyer/quote-transport" => checkout::quote_transport,
     POST "/api/v1/order/buyer/checkout" => checkout::checkout,
     POST "/api/v1/order/buyer/checkout/:sessionID/cancel" => checkout::cancel,
+    POST "/api/v1/order/buyer/checkout/:sessionID/payment-url" => checkout::payment_url,
     GET "/api/v1/order/buyer/checkout-summary/:txID" => checkout::summary,
     GET "/api/v1/order/buyer/pending-items" => buyer::pending_items,
     DELETE "/api/v1/order/buyer/pending-items/:id" => buyer::cancel_item,
@@ -36,9 +38,12 @@ pub(crate) const ROUTER: Router = Router::new(&sdk::routes![
     GET "/api/v1/order/buyer/orders/:id" => buyer::order,
     GET "/api/v1/order/seller/pending" => seller::pending,
     POST "/api/v1/order/seller/pending/confirm" => seller::confirm,
+    POST "/api/v1/order/seller/pending/confirm/:sessionID/cancel" => seller::cancel_confirm,
+    POST "/api/v1/order/seller/pending/confirm/:sessionID/payment-url" => seller::confirm_payment_url,
     POST "/api/v1/order/seller/pending/reject" => seller::reject,
     GET "/api/v1/order/seller/confirmed" => seller::confirmed,
     GET "/api/v1/order/seller/confirmed/:id" => seller::order,
+    POST "/api/v1/payment/webhook/:gateway" => webhook::receive,
 ]);
 
 /// The part of a list a page asks for, with one row more, which tells whether there is a next page.
@@ -75,10 +80,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_route_is_below_the_prefix_and_stands_once() {
+    fn every_route_is_below_a_prefix_of_this_module_and_stands_once() {
         let mut seen = std::collections::BTreeSet::new();
         for route in ROUTER.routes() {
-            assert!(route.pattern.starts_with("/api/v1/order/"), "{}", route.pattern);
+            let prefixes = ["/api/v1/order/", "/api/v1/payment/webhook/"];
+            let is_ours = prefixes.iter().any(|prefix| route.pattern.starts_with(prefix));
+            assert!(is_ours, "{}", route.pattern);
             assert!(
                 seen.insert((route.method, route.pattern)),
                 "{} {}",
@@ -86,6 +93,6 @@ mod tests {
                 route.pattern
             );
         }
-        assert_eq!(seen.len(), 19);
+        assert_eq!(seen.len(), 23);
     }
 }

@@ -8,14 +8,14 @@ mod peers;
 mod store;
 mod workflow;
 
-sdk::component!("order", timer, compensation);
+sdk::component!("order", timer, promises, compensation);
 
 use bindings::exports::{
     nexus::{
         durable::{compensate, scheduled},
         http::handler,
     },
-    shop::order::purchases,
+    shop::order::{purchases, workflows},
 };
 
 struct Order;
@@ -31,6 +31,16 @@ impl handler::Guest for Order {
 impl purchases::Guest for Order {
     fn has_purchased(buyer_id: String, order_id: String, sku_ids: Vec<String>) -> bool {
         exports::has_purchased(&buyer_id, &order_id, &sku_ids)
+    }
+}
+
+impl workflows::Guest for Order {
+    fn checkout(request: workflows::CheckoutRequest) -> Result<(), String> {
+        exports::run_checkout(request)
+    }
+
+    fn confirm(request: workflows::ConfirmRequest) -> Result<(), String> {
+        exports::run_confirm(request)
     }
 }
 

@@ -3,8 +3,10 @@
 pub(crate) mod account;
 pub(crate) mod carriers;
 pub(crate) mod catalog;
+pub(crate) mod flows;
 pub(crate) mod geocoding;
 pub(crate) mod inventory;
+pub(crate) mod ledger;
 pub(crate) mod payments;
 
 use crate::error::Error;

@@ -3,6 +3,7 @@
 //! What locks rows takes sessions first, by id, and items after them, by id: so no two transactions wait for each other.
 
 pub(crate) mod cart;
+pub(crate) mod event;
 pub(crate) mod item;
 pub(crate) mod item_list;
 pub(crate) mod leg;
@@ -10,6 +11,7 @@ pub(crate) mod order;
 pub(crate) mod order_list;
 pub(crate) mod session;
 pub(crate) mod transport;
+pub(crate) mod wait;
 
 use sdk::Timestamp;
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use tokio_postgres::{Client, NoTls, types::Type};
 
+use crate::Gateway;
+
 /// Looks at one database as its superuser.
 pub struct Audit {
     client: Client,
@@ -90,7 +92,10 @@ impl Audit {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         let open = self
-            .texts("SELECT id::text || ' ' || component || ' ' || status || ' ' || coalesce(cause, '') FROM host.invocation WHERE ended_at IS NULL")
+            .texts(
+                "SELECT concat_ws(' ', id, component, function, status, 'owned by ' || node_id, 'due in ' || due_at - now(), cause)
+                 FROM host.invocation WHERE ended_at IS NULL AND (due_at IS NULL OR due_at <= now())",
+            )
             .await?;
         ensure!(open.is_empty(), "still open after 30 s: {open:#?}");
         Ok(())
@@ -146,6 +151,98 @@ impl Audit {
             let broken = self.texts(sql).await?;
             ensure!(broken.is_empty(), "{rule}: broken by {broken:?}");
         }
+        Ok(())
+    }
+
+    /// Everything that must hold of the money at rest, and that the gateway's books say the same as ours.
+    pub async fn money_holds(&self, gateway: &Gateway) -> Result<()> {
+        let must_be_empty = [
+            (
+                "the books of a currency add up to nothing",
+                "SELECT currency FROM account.ledger_book GROUP BY currency HAVING sum(balance) <> 0",
+            ),
+            (
+                "a balance is what the transfers left",
+                "SELECT b.name FROM account.ledger_book b
+                 WHERE b.balance <> (SELECT coalesce(sum(CASE WHEN t.destination = b.name THEN t.amount ELSE -t.amount END), 0)
+                                     FROM account.ledger_transfer t
+                                     WHERE t.currency = b.currency AND b.name IN (t.source, t.destination))",
+            ),
+            (
+                "what was captured is in the books, once, and nothing else is",
+                "SELECT coalesce(l.id::text, t.id) FROM
+                     (SELECT 'capture:' || id AS id, amount FROM \"order\".transaction
+                      WHERE status = 'Success' AND amount > 0 AND data ? 'provider') l
+                 FULL JOIN (SELECT id, amount FROM account.ledger_transfer WHERE id LIKE 'capture:%') t ON t.id = l.id
+                 WHERE l.amount IS DISTINCT FROM t.amount",
+            ),
+            (
+                "what was given back is in the books, once, and nothing else is",
+                "SELECT coalesce(l.id, t.id) FROM
+                     (SELECT CASE WHEN item_id IS NULL THEN 'return:' || reverses_id ELSE 'refund-item:' || item_id END AS id, amount
+                      FROM \"order\".transaction WHERE amount < 0) l
+                 FULL JOIN (SELECT id, amount FROM account.ledger_transfer WHERE id LIKE 'return:%' OR id LIKE 'refund-item:%') t
+                     ON t.id = l.id
+                 WHERE l.amount IS DISTINCT FROM -t.amount",
+            ),
+            (
+                "a seller has what was paid out, once, and nothing else",
+                "SELECT coalesce(s.id, t.id) FROM
+                     (SELECT 'payout:' || id AS id, total_amount, 'wallet:' || to_id AS wallet FROM \"order\".payment_session
+                      WHERE kind = 'seller-payout' AND status = 'Success' AND total_amount > 0) s
+                 FULL JOIN (SELECT id, amount, destination FROM account.ledger_transfer WHERE id LIKE 'payout:%') t ON t.id = s.id
+                 WHERE s.total_amount IS DISTINCT FROM t.amount OR s.wallet IS DISTINCT FROM t.destination",
+            ),
+            (
+                "escrow holds what was paid for lines that are neither given back nor paid out",
+                "SELECT 'escrow' WHERE
+                     (SELECT coalesce(sum(balance), 0) FROM account.ledger_book WHERE name = 'escrow') <>
+                     (SELECT coalesce(sum(i.total_amount), 0) FROM \"order\".item i
+                      JOIN \"order\".payment_session s ON s.id = i.payment_session_id
+                      LEFT JOIN \"order\".payment_session payout ON payout.id = i.order_id
+                      WHERE i.date_cancelled IS NULL AND s.status = 'Success' AND payout.status IS DISTINCT FROM 'Success')",
+            ),
+            (
+                "nothing waits for the payment of a session that is decided",
+                "SELECT w.session_id::text FROM \"order\".payment_wait w JOIN \"order\".payment_session s ON s.id = w.session_id
+                 WHERE s.status <> 'Pending'",
+            ),
+            (
+                "a session that is decided has no leg that is not",
+                "SELECT l.id::text FROM \"order\".transaction l JOIN \"order\".payment_session s ON s.id = l.session_id
+                 WHERE l.status = 'Pending' AND s.status <> 'Pending'",
+            ),
+            (
+                "no stock is held past its time",
+                "SELECT id::text FROM inventory.reservation WHERE state = 'held' AND expires_at < now() - interval '1 minute'",
+            ),
+        ];
+        for (rule, sql) in must_be_empty {
+            let broken = self.texts(sql).await?;
+            ensure!(broken.is_empty(), "{rule}: broken by {broken:?}");
+        }
+        let captured = self
+            .texts(
+                "SELECT id::text || ' ' || amount FROM \"order\".transaction
+                 WHERE status = 'Success' AND amount > 0 AND data ? 'provider' ORDER BY 1",
+            )
+            .await?;
+        let mut taken: Vec<String> = gateway
+            .charges()
+            .iter()
+            .filter(|charge| charge.status == "succeeded")
+            .map(|charge| format!("{} {}", charge.leg, charge.amount))
+            .collect();
+        taken.sort();
+        ensure!(
+            captured == taken,
+            "we captured {captured:#?}, the gateway took {taken:#?}"
+        );
+        ensure!(
+            gateway.refused().is_empty(),
+            "the gateway refused {:#?}",
+            gateway.refused()
+        );
         Ok(())
     }
 

@@ -2,7 +2,9 @@
 
 mod audit;
 mod client;
+mod gateway;
 mod nexus;
+mod paid;
 mod proxy;
 mod revision;
 mod shop;
@@ -10,7 +12,9 @@ mod wire;
 
 pub use audit::Audit;
 pub use client::{Answer, Client};
-pub use nexus::{Nexus, NexusOptions, check_application, guest, workspace};
+pub use gateway::{Charge, Gateway, Manner, Notice};
+pub use nexus::{Marketplace, Nexus, NexusOptions, check_application, guest, workspace};
+pub use paid::{CHECKOUT, CONFIRM, Opened, PaidShop, STOCK, UNIT};
 pub use proxy::{Fault, Proxy};
 pub use revision::Guests;
 pub use shop::{ADDRESS, Listing, Person, Shop};

@@ -37,6 +37,28 @@ struct Process {
     ready: Value,
 }
 
+/// The marketplace with another manifest than its own, in a folder of its own.
+pub struct Marketplace {
+    folder: TempDir,
+}
+
+impl Marketplace {
+    /// With the manifest as it is but for `change`.
+    pub fn new(change: impl FnOnce(&str) -> String) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let text = change(&std::fs::read_to_string(marketplace())?);
+        std::fs::write(folder.path().join("spin.toml"), text)?;
+        let migrations = std::path::absolute(workspace().join("migrations"))?;
+        std::os::unix::fs::symlink(migrations, folder.path().join("migrations"))?;
+        Ok(Self { folder })
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> PathBuf {
+        self.folder.path().join("spin.toml")
+    }
+}
+
 /// A start compiles nothing when the cache is warm; a cold one compiles every component on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 

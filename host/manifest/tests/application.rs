@@ -49,6 +49,8 @@ fn worlds() -> BTreeMap<String, Interfaces> {
 /// A provider's component is named kind first; all of a kind share a world.
 fn world_of(component: &str) -> &str {
     match component.split_once('-') {
+        // Its payments are made elsewhere.
+        Some(("payment", "sandbox")) => "payment-gateway",
         Some(("payment", _)) => "payment-provider",
         Some(("transport", _)) => "transport-provider",
         Some(("geocode", _)) => "geocoding-provider",
@@ -115,6 +117,7 @@ fn its_routes_lead_to_the_modules() {
             "/api/v1/catalog/... catalog",
             "/api/v1/inventory/... inventory",
             "/api/v1/order/... order",
+            "/api/v1/payment/webhook/... order",
             "/api/v1/common/... common",
         ]
     );
@@ -160,11 +163,14 @@ fn its_grants_are_these() {
         [
             "account: schema account, key access, key refresh",
             "catalog: schema catalog",
-            "common: schema common, provider geocode-local, provider payment-cod, provider transport-flat",
+            "common: schema common, provider geocode-local, provider payment-cod, provider payment-sandbox, provider transport-flat",
             "geocode-local: ",
             "inventory: schema inventory",
-            "order: schema order, variable session_seconds, provider payment-cod, provider transport-flat",
+            "order: schema order, variable attempt_seconds, variable escrow_seconds, variable session_seconds, \
+             provider payment-cod, provider payment-sandbox, provider payment-sandbox, provider transport-flat",
             "payment-cod: variable cod_currencies, variable cod_enabled",
+            "payment-sandbox: host http://sandbox.invalid:80, variable sandbox_currencies, variable sandbox_enabled, \
+             variable sandbox_secret, variable sandbox_url",
             "transport-flat: variable base_minor, variable currency, variable step_minor",
         ]
     );

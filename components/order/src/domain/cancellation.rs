@@ -24,9 +24,9 @@ pub(crate) enum Extent {
 pub(crate) fn by_buyer(item: &Item, session: &Session) -> Result<Extent, Error> {
     check_open(item)?;
     match session.payment() {
-        Payment::OnDelivery => Ok(Extent::Item),
+        // What was paid for it goes back.
+        Payment::OnDelivery | Payment::Settled => Ok(Extent::Item),
         Payment::Awaited => Ok(Extent::Checkout),
-        Payment::Settled => Err(Error::PaymentSettled),
         Payment::Over => Err(Error::ItemAlreadyCancelled(item.id.0)),
     }
 }
@@ -47,8 +47,7 @@ pub(crate) fn by_seller(
         }
         check_open(item)?;
         match sessions.get(&item.payment_session_id).map(Session::payment) {
-            Some(Payment::OnDelivery) => {}
-            Some(Payment::Settled) => return Err(Error::PaymentSettled),
+            Some(Payment::OnDelivery | Payment::Settled) => {}
             Some(Payment::Over) => return Err(Error::ItemAlreadyCancelled(item.id.0)),
             // The seller does not see it yet, and rejecting it would end lines of other sellers.
             Some(Payment::Awaited) | None => return Err(Error::ItemNotFound),
@@ -106,8 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn a_buyer_cancels_one_line_of_what_is_paid_at_the_door_and_all_of_what_is_paid_before() {
+    fn a_buyer_cancels_one_line_of_what_is_paid_or_paid_at_the_door_and_all_of_what_is_still_to_be_paid() {
         assert_eq!(by_buyer(&sample::item(1), &sample::session()).unwrap(), Extent::Item);
+        let paid = Session {
+            status: Status::Success,
+            ..sample::session()
+        };
+        assert_eq!(by_buyer(&sample::item(1), &paid).unwrap(), Extent::Item);
         let awaited = Session {
             collect_on_delivery: false,
             ..sample::session()
@@ -116,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buyer_cannot_cancel_what_is_taken_ended_or_settled() {
+    fn a_buyer_cannot_cancel_what_is_taken_or_ended() {
         let session = sample::session();
         assert!(matches!(
             by_buyer(&claimed(1), &session),
@@ -134,11 +138,6 @@ mod tests {
             by_buyer(&sample::item(1), &failed),
             Err(Error::ItemAlreadyCancelled(1))
         ));
-        let paid = Session {
-            status: Status::Success,
-            ..sample::session()
-        };
-        assert!(matches!(by_buyer(&sample::item(1), &paid), Err(Error::PaymentSettled)));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) struct Batch {
     pub(crate) transport_option: String,
     pub(crate) currency: Currency,
     pub(crate) total_amount: i64,
+    /// What the carrier is to collect at the door.
+    pub(crate) on_delivery_amount: i64,
     /// The payment option of the checkouts, when the carrier collects all of it at the door: then the seller's fee is netted
     /// from it.
     pub(crate) collected_by: Option<String>,
@@ -44,6 +46,7 @@ pub(crate) fn check(
     let mut all_on_delivery = true;
     let mut collected_by = None;
     let mut total_amount = 0i64;
+    let mut on_delivery_amount = 0i64;
     for item in &items {
         let session = sessions.get(&item.payment_session_id).ok_or(Error::ItemNotFound)?;
         check_item(item, session, seller, now)?;
@@ -59,7 +62,12 @@ pub(crate) fn check(
         if item.currency != currency {
             return Err(Error::MixedCurrencyCart);
         }
-        all_on_delivery &= session.payment() == Payment::OnDelivery;
+        if session.payment() == Payment::OnDelivery {
+            // Not above the sum of all, which is checked.
+            on_delivery_amount = on_delivery_amount.saturating_add(item.total_amount);
+        } else {
+            all_on_delivery = false;
+        }
         collected_by = collected_by.or_else(|| session.payment_option().map(str::to_owned));
         total_amount = total_amount
             .checked_add(item.total_amount)
@@ -73,6 +81,7 @@ pub(crate) fn check(
         transport_option,
         currency,
         total_amount,
+        on_delivery_amount,
         collected_by,
     })
 }
@@ -123,6 +132,28 @@ mod tests {
         let batch = confirm(vec![sample::item(1), sample::item(2)], sample::session()).unwrap();
         assert_eq!((batch.buyer_id, batch.total_amount), (BUYER, 2 * 115_000));
         assert_eq!(batch.collected_by.as_deref(), Some("system-cod"));
+        assert_eq!(batch.on_delivery_amount, 2 * 115_000);
+    }
+
+    #[test]
+    fn of_lines_paid_in_different_ways_the_carrier_collects_what_is_not_paid() {
+        let paid = Session {
+            id: SessionId(sdk::Uuid::from_u128(11)),
+            status: Status::Success,
+            ..sample::session()
+        };
+        let items = vec![
+            sample::item(1),
+            Item {
+                payment_session_id: paid.id,
+                ..sample::item(2)
+            },
+        ];
+        let ids = [ItemId(1), ItemId(2)];
+        let sessions = BTreeMap::from([(sample::session().id, sample::session()), (paid.id, paid)]);
+        let batch = check(&ids, items, &sessions, SELLER, BEFORE_EXPIRY).unwrap();
+        assert_eq!((batch.total_amount, batch.on_delivery_amount), (2 * 115_000, 115_000));
+        assert_eq!(batch.collected_by, None, "the fee cannot be netted from a part");
     }
 
     #[test]
@@ -131,7 +162,8 @@ mod tests {
             status: Status::Success,
             ..sample::session()
         };
-        assert_eq!(confirm(vec![sample::item(1)], paid).unwrap().collected_by, None);
+        let batch = confirm(vec![sample::item(1)], paid).unwrap();
+        assert_eq!((batch.collected_by, batch.on_delivery_amount), (None, 0));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{id::SessionId, status::Status};
 pub(crate) enum Kind {
     BuyerCheckout,
     SellerConfirmationFee,
+    SellerPayout,
 }
 
 impl Kind {
@@ -16,6 +17,7 @@ impl Kind {
         match self {
             Self::BuyerCheckout => "buyer-checkout",
             Self::SellerConfirmationFee => "seller-confirmation-fee",
+            Self::SellerPayout => "seller-payout",
         }
     }
 
@@ -24,6 +26,7 @@ impl Kind {
         match self {
             Self::BuyerCheckout => "Checkout",
             Self::SellerConfirmationFee => "Confirmation fee",
+            Self::SellerPayout => "Payout",
         }
     }
 }

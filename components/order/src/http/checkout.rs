@@ -13,11 +13,12 @@ use crate::{
     domain::{
         checkout::Wanted,
         id::{LegId, SessionId, SkuId},
+        session::Kind,
     },
     error,
     peers::account,
     store::{item, session},
-    workflow::{cancel, checkout as workflow, quote},
+    workflow::{cancel, checkout as workflow, payment_url, quote},
 };
 
 const MAX_ADDRESS: usize = 500;
@@ -131,6 +132,12 @@ pub(super) fn cancel(request: &Request) -> Result<Response, Error> {
     let id: SessionId = request.param("sessionID")?;
     cancel::cancel_checkout(request.account()?, id)?;
     Response::message("Checkout cancelled")
+}
+
+pub(super) fn payment_url(request: &Request) -> Result<Response, Error> {
+    let id: SessionId = request.param("sessionID")?;
+    let url = payment_url::next(request.account()?, Kind::BuyerCheckout, id)?;
+    Response::data(&json!({ "payment_url": url }))
 }
 
 #[derive(Debug, Serialize)]

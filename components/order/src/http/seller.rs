@@ -15,15 +15,16 @@ use super::{
 };
 use crate::{
     domain::{
-        id::{ItemId, OrderId},
+        id::{ItemId, OrderId, SessionId},
         item::Item,
+        session::Kind,
     },
     error,
     store::{
         item_list::{self, ItemList},
         order, order_list,
     },
-    workflow::{cancel, confirm as workflow},
+    workflow::{cancel, confirm as workflow, payment_url},
 };
 
 const MAX_ITEMS: usize = 1000;
@@ -95,6 +96,18 @@ pub(super) fn confirm(request: &Request) -> Result<Response, Error> {
         note: input.note.filter(|note| !note.is_empty()),
     })?;
     Response::data(&json!({ "confirm_session_id": receipt.session_id, "payment_url": receipt.payment_url }))
+}
+
+pub(super) fn cancel_confirm(request: &Request) -> Result<Response, Error> {
+    let id: SessionId = request.param("sessionID")?;
+    cancel::cancel_confirm(request.account()?, id)?;
+    Response::message("Confirmation cancelled")
+}
+
+pub(super) fn confirm_payment_url(request: &Request) -> Result<Response, Error> {
+    let id: SessionId = request.param("sessionID")?;
+    let url = payment_url::next(request.account()?, Kind::SellerConfirmationFee, id)?;
+    Response::data(&json!({ "payment_url": url }))
 }
 
 pub(super) fn reject(request: &Request) -> Result<Response, Error> {

@@ -1,6 +1,6 @@
 //! Charges, at the payment providers the application is configured with.
 
-use sdk::{Money, Timestamp};
+use sdk::{Money, Timestamp, log};
 
 use super::failed;
 use crate::{
@@ -8,14 +8,22 @@ use crate::{
         nexus::link::{providers, types::Target},
         shop::{
             common::types::Money as WireMoney,
-            payment::provider::{self, ChargeRequest, ChargeResult, Error as Refusal},
+            payment::{
+                gateway::{self, Notification, Rejection},
+                provider::{self, ChargeRequest, ChargeResult, Error as Refusal},
+            },
         },
     },
-    domain::id::LegId,
+    domain::{
+        id::LegId,
+        payment::{Event, Outcome},
+    },
     error::Error,
 };
 
 const INTERFACE: &str = "shop:payment/provider";
+const GATEWAY: &str = "shop:payment/gateway";
+const PEER: &str = "the payment provider";
 
 /// An option a buyer can choose, and who answers for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,9 +60,7 @@ pub(crate) fn option(id: &str) -> Result<PaymentOption, Error> {
     providers::granted(INTERFACE)
         .into_iter()
         .find_map(|provider| {
-            let offered = provider::options(&Target {
-                provider: provider.clone(),
-            });
+            let offered = provider::options(&target(&provider));
             offered
                 .into_iter()
                 .find(|option| option.id == id)
@@ -96,19 +102,12 @@ impl PaymentOption {
             description: charge.description.to_owned(),
             expires_ms: charge.expires.as_ms() as u64,
         };
-        match provider::charge(
-            &Target {
-                provider: self.provider.clone(),
-            },
-            &request,
-        ) {
+        match provider::charge(&target(&self.provider), &request) {
             Ok(ChargeResult::Redirect(url)) => Ok(Charged::Redirect(url)),
             Ok(ChargeResult::Settled(reference)) => Ok(Charged::Settled(reference)),
             Ok(ChargeResult::OnDelivery) if self.collect_on_delivery => Ok(Charged::OnDelivery),
             // Sellers were not told that they may send goods that are not paid.
-            Ok(ChargeResult::OnDelivery) => {
-                Err(failed("the payment provider", "collects on delivery without saying so"))
-            }
+            Ok(ChargeResult::OnDelivery) => Err(failed(PEER, "collects on delivery without saying so")),
             Err(Refusal::UnknownOption(option)) => Err(Error::UnknownPaymentOption(option)),
             Err(Refusal::UnsupportedCurrency(currency)) => Err(Error::PaymentCurrencyUnsupported {
                 option: self.id.clone(),
@@ -116,7 +115,101 @@ impl PaymentOption {
             }),
             Err(Refusal::Declined(reason)) => Err(Error::PaymentFailed(reason)),
             Err(Refusal::Unavailable(reason)) => Err(Error::PaymentUnavailable(reason)),
-            Err(Refusal::Other(reason)) => Err(failed("the payment provider", reason)),
+            Err(Refusal::Other(reason)) => Err(failed(PEER, reason)),
+        }
+    }
+}
+
+/// A request that claims to come from a gateway, as it was received.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    pub(crate) query: String,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) at: Timestamp,
+}
+
+/// Why what was received is no event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoEvent {
+    /// Nobody here is sent such requests.
+    NotFound,
+    Forged(String),
+    Malformed(String),
+}
+
+/// The component that answers for a gateway of this name, if it is granted.
+pub(crate) fn gateway(name: &str) -> Option<String> {
+    let component = format!("payment-{name}");
+    providers::granted(GATEWAY)
+        .into_iter()
+        .find(|granted| *granted == component)
+}
+
+/// Has the gateway's component check and read what was received.
+pub(crate) fn read(provider: &str, received: Received) -> Result<Event, NoEvent> {
+    let notification = Notification {
+        query: received.query,
+        headers: received.headers,
+        body: received.body,
+        received_ms: received.at.as_ms() as u64,
+    };
+    let event = gateway::read_notification(&target(provider), &notification).map_err(|rejection| match rejection {
+        Rejection::NotConfigured => NoEvent::NotFound,
+        Rejection::Forged(reason) => NoEvent::Forged(reason),
+        Rejection::Malformed(reason) => NoEvent::Malformed(reason),
+    })?;
+    // Signed, and about nothing of ours: no leg has such an id.
+    let leg_id = event.leg_id.parse().map_err(|_| NoEvent::NotFound)?;
+    let amount = money(&event.amount).ok_or_else(|| NoEvent::Malformed("the currency is none".to_owned()))?;
+    Ok(Event {
+        id: event.id,
+        leg_id,
+        outcome: event.outcome.into(),
+        amount,
+        reference: event.reference,
+        occurred: Timestamp::from_ms(i64::try_from(event.occurred_ms).unwrap_or(i64::MAX / 1000)),
+    })
+}
+
+/// The provider's reference of the money of a leg, if it says that this much arrived.
+pub(crate) fn arrived(provider: &str, leg: LegId, amount: Money) -> Result<Option<String>, Error> {
+    match gateway::query(&target(provider), &leg.to_string()) {
+        Ok(state) if Outcome::from(state.outcome) != Outcome::Succeeded => Ok(None),
+        Ok(state) if money(&state.amount) == Some(amount) => Ok(Some(state.reference)),
+        Ok(state) => {
+            // As a notification of another amount: it settles nothing, and a person has to look.
+            let (came, currency) = (state.amount.amount_minor, &state.amount.currency);
+            log::error(
+                "a payment of another amount",
+                &[("leg", &leg), ("amount", &came), ("currency", currency)],
+            );
+            Ok(None)
+        }
+        Err(gateway::Error::NotFound) => Ok(None),
+        Err(gateway::Error::Unavailable(reason)) => Err(Error::PaymentUnavailable(reason)),
+        Err(gateway::Error::Other(reason)) => Err(failed(PEER, reason)),
+    }
+}
+
+fn target(provider: &str) -> Target {
+    Target {
+        provider: provider.to_owned(),
+    }
+}
+
+fn money(wire: &WireMoney) -> Option<Money> {
+    Some(Money::new(wire.amount_minor, wire.currency.parse().ok()?))
+}
+
+impl From<gateway::Outcome> for Outcome {
+    fn from(wire: gateway::Outcome) -> Self {
+        match wire {
+            gateway::Outcome::Pending => Self::Pending,
+            gateway::Outcome::Succeeded => Self::Succeeded,
+            gateway::Outcome::Failed => Self::Failed,
+            gateway::Outcome::Expired => Self::Expired,
         }
     }
 }

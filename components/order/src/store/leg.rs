@@ -2,11 +2,13 @@
 
 use sdk::{
     Currency, Timestamp,
-    sql::{self, Error, Transaction, params},
+    sql::{Error, Row, Transaction, params},
 };
 
 use crate::domain::{
     id::{LegId, SessionId},
+    item::Item,
+    payment::Leg,
     session::Kind,
     status::Status,
 };
@@ -17,20 +19,23 @@ pub(crate) struct NewLeg {
     pub(crate) id: LegId,
     pub(crate) session_id: SessionId,
     pub(crate) kind: Kind,
-    pub(crate) payment_option: String,
+    /// None is the wallet.
+    pub(crate) payment_option: Option<String>,
     pub(crate) data: serde_json::Value,
     /// Above 0.
     pub(crate) amount: i64,
     pub(crate) currency: Currency,
     pub(crate) date_created: Timestamp,
+    /// When the attempt is over; none for what is not paid elsewhere.
+    pub(crate) date_expired: Option<Timestamp>,
 }
 
 /// Inserts a pending leg.
 pub(crate) fn insert(tx: &Transaction, new: &NewLeg) -> Result<(), Error> {
     tx.execute(
         r#"INSERT INTO "order".transaction
-               (id, session_id, status, note, payment_option, data, amount, from_currency, to_currency, date_created)
-           VALUES ($1, $2, 'Pending', $3, $4, $5, $6, $7, $7, $8)"#,
+               (id, session_id, status, note, payment_option, data, amount, from_currency, to_currency, date_created, date_expired)
+           VALUES ($1, $2, 'Pending', $3, $4, $5, $6, $7, $7, $8, $9)"#,
         params![
             new.id,
             new.session_id,
@@ -39,33 +44,107 @@ pub(crate) fn insert(tx: &Transaction, new: &NewLeg) -> Result<(), Error> {
             new.data,
             new.amount,
             new.currency,
-            new.date_created
+            new.date_created,
+            new.date_expired
         ],
     )
     .map(drop)
 }
 
-/// Adds to a leg's data.
-pub(crate) fn add_data(id: LegId, data: &serde_json::Value) -> Result<(), Error> {
-    sql::execute(
-        r#"UPDATE "order".transaction SET data = data || $2 WHERE id = $1"#,
-        params![id, data],
+/// Money back from a settled leg, to the payer's wallet: a leg of its own that names it.
+pub(crate) fn insert_reversal(
+    tx: &Transaction,
+    id: LegId,
+    of: LegId,
+    amount: i64,
+    now: Timestamp,
+) -> Result<(), Error> {
+    tx.execute(
+        r#"INSERT INTO "order".transaction
+               (id, session_id, status, note, amount, from_currency, to_currency, exchange_rate, reverses_id, date_created, date_settled)
+           SELECT $1, session_id, 'Success', 'Refund', -$3::bigint, to_currency, from_currency, exchange_rate, id, $4, $4
+           FROM "order".transaction WHERE id = $2"#,
+        params![id, of, amount, now],
     )
     .map(drop)
 }
 
-/// Settles the pending legs of a session, noting the provider's reference when there is one.
-pub(crate) fn settle(
-    tx: &Transaction,
-    session: SessionId,
-    reference: Option<&str>,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let data = reference.map_or_else(|| serde_json::json!({}), |it| serde_json::json!({ "provider_ref": it }));
+/// Money back for one line, to its buyer's wallet: a leg of its own that reverses the one its checkout was paid with. A line has one at most.
+pub(crate) fn insert_refund(tx: &Transaction, id: LegId, item: &Item, now: Timestamp) -> Result<(), Error> {
+    let inserted = tx.execute(
+        r#"INSERT INTO "order".transaction
+               (id, session_id, status, note, amount, from_currency, to_currency, reverses_id, item_id, date_created, date_settled)
+           SELECT $1, t.session_id, 'Success', 'Refund', -$3::bigint, t.to_currency, t.from_currency, t.id, $4, $5, $5
+           FROM "order".transaction t
+           WHERE t.session_id = $2 AND t.status = 'Success' AND t.reverses_id IS NULL
+             AND t.amount >= $3::bigint + (SELECT COALESCE(-sum(r.amount), 0) FROM "order".transaction r WHERE r.reverses_id = t.id)
+           ORDER BY t.date_created, t.id LIMIT 1"#,
+        params![id, item.payment_session_id, item.total_amount, item.id, now],
+    )?;
+    if inserted == 1 { Ok(()) } else { Err(Error::NoRow) }
+}
+
+/// The legs that bring a session its money, oldest first, with what was reported of them.
+pub(crate) fn of_session(tx: &Transaction, session: SessionId) -> Result<Vec<Leg>, Error> {
+    tx.query(
+        r#"SELECT t.id, t.status, t.amount, t.from_currency, t.data->>'provider' AS provider, t.data->>'gateway_url' AS url,
+                  t.date_expired,
+                  (SELECT e.provider_ref FROM "order".payment_event e
+                   WHERE e.leg_id = t.id AND e.outcome = 'succeeded' ORDER BY e.date_received, e.event_id LIMIT 1) AS paid,
+                  EXISTS (SELECT FROM "order".payment_event e
+                          WHERE e.leg_id = t.id AND e.outcome IN ('failed', 'expired')) AS failed
+           FROM "order".transaction t
+           WHERE t.session_id = $1 AND t.reverses_id IS NULL ORDER BY t.date_created, t.id"#,
+        params![session],
+    )?
+    .iter()
+    .map(read)
+    .collect()
+}
+
+/// The session of a leg, which never changes.
+pub(crate) fn session_of(tx: &Transaction, id: LegId) -> Result<Option<SessionId>, Error> {
+    tx.query_opt(
+        r#"SELECT session_id FROM "order".transaction WHERE id = $1 AND reverses_id IS NULL"#,
+        params![id],
+    )?
+    .map(|row| row.get("session_id"))
+    .transpose()
+}
+
+/// Notes where the payer continues.
+pub(crate) fn set_url(tx: &Transaction, id: LegId, url: &str) -> Result<(), Error> {
     tx.execute(
-        r#"UPDATE "order".transaction SET status = 'Success', date_settled = $2, data = data || $3
-           WHERE session_id = $1 AND status = 'Pending'"#,
-        params![session, now, data],
+        r#"UPDATE "order".transaction SET data = data || $2 WHERE id = $1"#,
+        params![id, serde_json::json!({ "gateway_url": url })],
+    )
+    .map(drop)
+}
+
+/// Settles the pending legs of a session.
+pub(crate) fn settle(tx: &Transaction, session: SessionId, now: Timestamp) -> Result<(), Error> {
+    tx.execute(
+        r#"UPDATE "order".transaction SET status = 'Success', date_settled = $2 WHERE session_id = $1 AND status = 'Pending'"#,
+        params![session, now],
+    )
+    .map(drop)
+}
+
+/// Settles one leg, whatever was thought of it before: its money arrived.
+pub(crate) fn settle_one(tx: &Transaction, id: LegId, reference: &str, now: Timestamp) -> Result<(), Error> {
+    tx.execute(
+        r#"UPDATE "order".transaction SET status = 'Success', error = NULL, date_settled = $2, data = data || $3
+           WHERE id = $1 AND status <> 'Success'"#,
+        params![id, now, serde_json::json!({ "provider_ref": reference })],
+    )
+    .map(drop)
+}
+
+/// One attempt came to nothing.
+pub(crate) fn fail(tx: &Transaction, id: LegId, reason: &str) -> Result<(), Error> {
+    tx.execute(
+        r#"UPDATE "order".transaction SET status = 'Failed', error = $2 WHERE id = $1 AND status = 'Pending'"#,
+        params![id, reason],
     )
     .map(drop)
 }
@@ -89,4 +168,18 @@ pub(crate) fn set_pending_amount(tx: &Transaction, session: SessionId, amount: i
         params![session, amount],
     )
     .map(drop)
+}
+
+fn read(row: &Row) -> Result<Leg, Error> {
+    Ok(Leg {
+        id: row.get("id")?,
+        status: row.get("status")?,
+        amount: row.get("amount")?,
+        currency: row.get("from_currency")?,
+        provider: row.get("provider")?,
+        url: row.get("url")?,
+        date_expired: row.get("date_expired")?,
+        paid: row.get("paid")?,
+        failed: row.get("failed")?,
+    })
 }

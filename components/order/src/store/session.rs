@@ -8,7 +8,7 @@ use sdk::{
 };
 
 use crate::domain::{
-    id::{ItemId, LegId, SessionId},
+    id::{ItemId, LegId, OrderId, SessionId},
     session::{Kind, Session},
     status::Status,
 };
@@ -18,7 +18,10 @@ use crate::domain::{
 pub(crate) struct NewSession {
     pub(crate) id: SessionId,
     pub(crate) kind: Kind,
-    pub(crate) from_id: AccountId,
+    /// Who pays; none is the platform.
+    pub(crate) from_id: Option<AccountId>,
+    /// Who is paid; none is the platform.
+    pub(crate) to_id: Option<AccountId>,
     pub(crate) currency: Currency,
     pub(crate) total_amount: i64,
     pub(crate) collect_on_delivery: bool,
@@ -31,12 +34,14 @@ pub(crate) struct NewSession {
 pub(crate) fn insert(tx: &Transaction, new: &NewSession) -> Result<(), Error> {
     tx.execute(
         r#"INSERT INTO "order".payment_session
-               (id, kind, status, from_id, note, currency, total_amount, collect_on_delivery, data, date_created, date_expired)
-           VALUES ($1, $2, 'Pending', $3, $4, $5, $6, $7, $8, $9, $10)"#,
+               (id, kind, status, from_id, to_id, note, currency, total_amount, collect_on_delivery, data, date_created,
+                date_expired)
+           VALUES ($1, $2, 'Pending', $3, $4, $5, $6, $7, $8, $9, $10, $11)"#,
         params![
             new.id,
             new.kind.as_str(),
             new.from_id,
+            new.to_id,
             new.kind.note(),
             new.currency,
             new.total_amount,
@@ -72,11 +77,16 @@ pub(crate) fn by_leg(payer: AccountId, leg: LegId) -> Result<Option<Session>, Er
     .transpose()
 }
 
-/// Locks a checkout of this buyer.
-pub(crate) fn lock_checkout(tx: &Transaction, id: SessionId, buyer: AccountId) -> Result<Option<Session>, Error> {
+/// Locks a session of this kind that this account pays.
+pub(crate) fn lock_of_payer(
+    tx: &Transaction,
+    id: SessionId,
+    kind: Kind,
+    payer: AccountId,
+) -> Result<Option<Session>, Error> {
     tx.query_opt(
         r#"SELECT * FROM "order".payment_session WHERE id = $1 AND from_id = $2 AND kind = $3 FOR UPDATE"#,
-        params![id, buyer, Kind::BuyerCheckout.as_str()],
+        params![id, payer, kind.as_str()],
     )?
     .as_ref()
     .map(read)
@@ -111,6 +121,39 @@ pub(crate) fn succeed(tx: &Transaction, id: SessionId, now: Timestamp) -> Result
         params![id, now],
     )?;
     Ok(changed == 1)
+}
+
+/// Marks an open payout as being made, or one that is being made as done.
+pub(crate) fn advance_payout(tx: &Transaction, id: SessionId, to: Status, now: Timestamp) -> Result<(), Error> {
+    tx.execute(
+        r#"UPDATE "order".payment_session SET status = $2, date_paid = CASE WHEN $2 = 'Success' THEN $3::timestamptz END
+           WHERE id = $1 AND kind = 'seller-payout' AND status IN ('Pending', 'Processing')"#,
+        params![id, to, now],
+    )
+    .map(drop)
+}
+
+/// Marks the checkouts of an order paid whose carriers have collected everything: each line that is left is in an order that was paid out.
+/// Returns which.
+pub(crate) fn settle_collected(tx: &Transaction, order: OrderId, now: Timestamp) -> Result<Vec<SessionId>, Error> {
+    let mut settled: Vec<SessionId> = tx
+        .query(
+            r#"UPDATE "order".payment_session s SET status = 'Success', date_paid = $2
+               WHERE s.collect_on_delivery AND s.status = 'Pending'
+                 AND s.id IN (SELECT payment_session_id FROM "order".item WHERE order_id = $1)
+                 AND NOT EXISTS (
+                     SELECT FROM "order".item i LEFT JOIN "order".payment_session payout ON payout.id = i.order_id
+                     WHERE i.payment_session_id = s.id AND i.date_cancelled IS NULL
+                       AND payout.status IS DISTINCT FROM 'Success')
+               RETURNING s.id"#,
+            params![order, now],
+        )?
+        .iter()
+        .map(|row| row.get("id"))
+        .collect::<Result<_, _>>()?;
+    // The database promises no order, and what follows must not depend on it.
+    settled.sort();
+    Ok(settled)
 }
 
 /// Ends an open session without money. False when it was closed before, or never stored.

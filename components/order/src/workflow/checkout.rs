@@ -1,13 +1,18 @@
 //! From a cart to a checkout that waits for its sellers.
+//!
+//! What is paid at the door, or not at all, is done while the buyer waits. What is paid elsewhere is a flow of its own: it lives as long as
+//! the session, and the request that began it answers when it knows where the payment continues.
 
 use sdk::{
-    AccountId, Money, Timestamp, config, new_id, now, saga,
+    AccountId, Money, Promise, Timestamp, config, new_id, now, saga,
     sql::{self, Transaction},
     timer,
 };
 use serde_json::json;
 
 use super::{
+    begin,
+    collect::{self, Attempt, Due},
     expire,
     quote::{self, Quoted},
     undo::Undo,
@@ -16,11 +21,14 @@ use crate::{
     domain::{
         checkout::{self, Line, Wanted},
         id::{LegId, ReservationId, SessionId, SkuId},
+        refusal::Continuation,
         session::Kind,
     },
     error::Error,
     peers::{
-        account, geocoding, inventory,
+        account,
+        flows::Flow,
+        geocoding, inventory, ledger,
         payments::{self, Charge, Charged, PaymentOption},
     },
     store::{
@@ -31,6 +39,9 @@ use crate::{
 };
 
 const DEFAULT_SESSION_HOURS: u32 = 24;
+
+/// How much longer than its session the stock of a checkout is held that is paid elsewhere: money that comes at the last moment must find it.
+const HOLD_GRACE_SECONDS: i64 = 15 * 60;
 
 /// What a buyer asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,24 +78,83 @@ struct Plan {
     date_expired: Timestamp,
 }
 
-/// Checks everything, holds the stock, opens the session and asks for the payment.
+/// Checks everything; then holds the stock, opens the session and asks for the payment, here or in a flow of its own.
 pub(crate) fn checkout(input: Checkout) -> Result<Receipt, Error> {
-    let plan = plan(input)?;
+    let plan = plan(&input, None)?;
+    if plan.is_paid_elsewhere() {
+        return begin::checkout(&input, plan.session_id, plan.date_expired);
+    }
     saga(|undo| {
-        let mut serials = Vec::with_capacity(plan.lines.len());
-        // Each line under an id of its own: it is later sold, cancelled or released without the others.
-        for line in &plan.lines {
-            undo.push(Undo::ReleaseStock(line.reservation_id));
-            serials.push(inventory::reserve(line, plan.date_expired)?);
-        }
+        let serials = hold(&plan, undo)?;
         undo.push(Undo::CloseCheckout(plan.session_id));
-        open(&plan, &serials)?;
+        sql::transaction(|tx| open(tx, &plan, &serials))?;
         pay(&plan)
     })
 }
 
+/// The flow of a checkout that is paid elsewhere: to a paid session, or back to where it began.
+pub(crate) fn run(flow: &Flow<Checkout>) -> Result<(), Error> {
+    let outcome = saga(|undo| {
+        let plan = plan(&flow.input, Some(flow.session_id))?;
+        let Some(payment) = &plan.payment else {
+            return Err(Error::WalletInsufficient);
+        };
+        let due = Due {
+            session_id: plan.session_id,
+            kind: Kind::BuyerCheckout,
+            payment,
+            amount: plan.total,
+            expires: plan.date_expired,
+            attempt_seconds: collect::attempt_seconds()?,
+        };
+        let serials = hold(&plan, undo)?;
+        undo.push(Undo::CloseCheckout(plan.session_id));
+        let (attempt, bell) = open_waiting(&plan, &serials, &due, &flow.payment_url)?;
+        let paid = due.collect(attempt, bell)?;
+        // Nothing holds it from now on but the buyer's money.
+        for line in &plan.lines {
+            inventory::commit(line.reservation_id)?;
+        }
+        let now = now();
+        sql::transaction(|tx| {
+            session::lock(tx, plan.session_id)?;
+            due.settle(tx, &paid, now)
+        })?;
+        ledger::post(&[due.capture(&paid)]);
+        Ok(())
+    });
+    begin::end(flow, outcome)
+}
+
+/// Holds the stock of each line under an id of its own: it is later sold, cancelled or released without the others. Returns the units picked.
+fn hold(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<Vec<Vec<String>>, Error> {
+    let mut serials = Vec::with_capacity(plan.lines.len());
+    for line in &plan.lines {
+        undo.push(Undo::ReleaseStock(line.reservation_id));
+        serials.push(inventory::reserve(line, plan.held_until())?);
+    }
+    Ok(serials)
+}
+
+impl Plan {
+    /// The payer is sent away to pay, and comes back or not.
+    fn is_paid_elsewhere(&self) -> bool {
+        self.payment
+            .as_ref()
+            .is_some_and(|payment| !payment.collect_on_delivery)
+    }
+
+    fn held_until(&self) -> Timestamp {
+        if self.is_paid_elsewhere() {
+            self.date_expired.plus_seconds(HOLD_GRACE_SECONDS)
+        } else {
+            self.date_expired
+        }
+    }
+}
+
 /// Everything that can be refused without having changed anything.
-fn plan(input: Checkout) -> Result<Plan, Error> {
+fn plan(input: &Checkout, session_id: Option<SessionId>) -> Result<Plan, Error> {
     if input.buy_now && input.items.len() != 1 {
         return Err(Error::BuyNowSingleSku);
     }
@@ -96,7 +166,7 @@ fn plan(input: Checkout) -> Result<Plan, Error> {
             buyer: buyer.country,
         });
     }
-    let Quoted { currency, lines } = quote::quote(input.buyer, buyer.currency, &input.address, input.items)?;
+    let Quoted { currency, lines } = quote::quote(input.buyer, buyer.currency, &input.address, input.items.clone())?;
     let lines = lines
         .into_iter()
         .map(|(line, shipping)| Line::price(line, shipping, ReservationId(new_id())))
@@ -107,9 +177,9 @@ fn plan(input: Checkout) -> Result<Plan, Error> {
     let date_created = now();
     Ok(Plan {
         buyer: input.buyer,
-        address: input.address,
+        address: input.address.clone(),
         buy_now: input.buy_now,
-        session_id: SessionId(new_id()),
+        session_id: session_id.unwrap_or_else(|| SessionId(new_id())),
         leg_id: LegId(new_id()),
         lines,
         total,
@@ -142,33 +212,49 @@ fn session_seconds() -> Result<i64, Error> {
     Ok(seconds)
 }
 
-/// Opens the session in one transaction and starts its clock.
-fn open(plan: &Plan, serials: &[Vec<String>]) -> Result<(), Error> {
-    sql::transaction(|tx| {
-        insert_session(tx, plan)?;
-        let common = item::Common {
-            session_id: plan.session_id,
-            buyer: plan.buyer,
-            address: &plan.address,
-            currency: plan.total.currency,
-            now: plan.date_created,
-        };
-        item::insert(tx, common, &plan.lines, serials)?;
-        if plan.payment.is_none() {
+/// Opens the session of what is paid at the door or not at all, and starts its clock.
+fn open(tx: &Transaction, plan: &Plan, serials: &[Vec<String>]) -> Result<(), Error> {
+    open_session(tx, plan, serials)?;
+    match &plan.payment {
+        Some(payment) => leg::insert(
+            tx,
+            &NewLeg {
+                id: plan.leg_id,
+                session_id: plan.session_id,
+                kind: Kind::BuyerCheckout,
+                payment_option: Some(payment.id.clone()),
+                data: json!({ "cod": true }),
+                amount: plan.total.amount_minor,
+                currency: plan.total.currency,
+                date_created: plan.date_created,
+                date_expired: None,
+            },
+        )?,
+        None => {
             session::succeed(tx, plan.session_id, plan.date_created)?;
         }
-        let skus: Vec<SkuId> = plan.lines.iter().map(|line| line.wanted.sku_id).collect();
-        if !plan.buy_now {
-            cart::take(tx, plan.session_id, plan.buyer, &skus)?;
-        }
-        // Written with the commit: there is no session without its deadline.
-        let delay = plan.date_expired.as_ms() - plan.date_created.as_ms();
-        timer::schedule(expire::TIMER, &plan.session_id, delay as u64);
-        Ok(())
+    }
+    // Written with the commit: there is no session without its deadline.
+    let delay = plan.date_expired.as_ms() - plan.date_created.as_ms();
+    timer::schedule(expire::TIMER, &plan.session_id, delay as u64);
+    Ok(())
+}
+
+/// Opens the session of what is paid elsewhere, with its first attempt. Its flow ends it: it needs no timer.
+fn open_waiting(
+    plan: &Plan,
+    serials: &[Vec<String>],
+    due: &Due<'_>,
+    payment_url: &Promise<Continuation>,
+) -> Result<(Attempt, Promise<()>), Error> {
+    sql::transaction(|tx| {
+        open_session(tx, plan, serials)?;
+        due.open(tx, plan.leg_id, payment_url, plan.date_created)
     })
 }
 
-fn insert_session(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
+/// The session and its lines, and what they took out of the cart.
+fn open_session(tx: &Transaction, plan: &Plan, serials: &[Vec<String>]) -> Result<(), Error> {
     let collect_on_delivery = plan.payment.as_ref().is_some_and(|payment| payment.collect_on_delivery);
     let subtotal: i64 = plan.lines.iter().map(|line| line.subtotal_amount).sum();
     session::insert(
@@ -176,7 +262,8 @@ fn insert_session(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
         &NewSession {
             id: plan.session_id,
             kind: Kind::BuyerCheckout,
-            from_id: plan.buyer,
+            from_id: Some(plan.buyer),
+            to_id: None,
             currency: plan.total.currency,
             total_amount: plan.total.amount_minor,
             collect_on_delivery,
@@ -190,56 +277,40 @@ fn insert_session(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
             date_expired: plan.date_expired,
         },
     )?;
-    let Some(payment) = &plan.payment else { return Ok(()) };
-    leg::insert(
-        tx,
-        &NewLeg {
-            id: plan.leg_id,
-            session_id: plan.session_id,
-            kind: Kind::BuyerCheckout,
-            payment_option: payment.id.clone(),
-            data: if collect_on_delivery {
-                json!({ "cod": true })
-            } else {
-                json!({})
-            },
-            amount: plan.total.amount_minor,
-            currency: plan.total.currency,
-            date_created: plan.date_created,
-        },
-    )?;
+    let common = item::Common {
+        session_id: plan.session_id,
+        buyer: plan.buyer,
+        address: &plan.address,
+        currency: plan.total.currency,
+        now: plan.date_created,
+    };
+    item::insert(tx, common, &plan.lines, serials)?;
+    if !plan.buy_now {
+        let skus: Vec<SkuId> = plan.lines.iter().map(|line| line.wanted.sku_id).collect();
+        cart::take(tx, plan.session_id, plan.buyer, &skus)?;
+    }
     Ok(())
 }
 
-/// Asks the provider for the money, and notes what it answered.
+/// Tells the carrier's provider what is to be collected at the door.
 fn pay(plan: &Plan) -> Result<Receipt, Error> {
-    let receipt = |payment_url| Receipt {
-        session_id: plan.session_id,
-        payment_url,
-    };
-    let Some(payment) = &plan.payment else {
-        return Ok(receipt(String::new()));
-    };
-    let description = format!("Checkout session {} (attempt 1)", plan.session_id);
-    let charge = Charge {
-        leg_id: plan.leg_id,
-        amount: plan.total,
-        description: &description,
-        expires: plan.date_expired,
-    };
-    match payment.charge(&charge)? {
-        Charged::OnDelivery => Ok(receipt(String::new())),
-        Charged::Redirect(url) => {
-            leg::add_data(plan.leg_id, &json!({ "gateway_url": url }))?;
-            Ok(receipt(url))
-        }
-        Charged::Settled(reference) => {
-            let now = now();
-            sql::transaction(|tx| {
-                session::succeed(tx, plan.session_id, now)?;
-                leg::settle(tx, plan.session_id, Some(&reference), now)
-            })?;
-            Ok(receipt(String::new()))
+    if let Some(payment) = &plan.payment {
+        let description = format!("Checkout session {} (attempt 1)", plan.session_id);
+        let charged = payment.charge(&Charge {
+            leg_id: plan.leg_id,
+            amount: plan.total,
+            description: &description,
+            expires: plan.date_expired,
+        })?;
+        if charged != Charged::OnDelivery {
+            return Err(Error::PaymentUnavailable(format!(
+                "{} collects on delivery, and answers something else",
+                payment.id
+            )));
         }
     }
+    Ok(Receipt {
+        session_id: plan.session_id,
+        payment_url: String::new(),
+    })
 }

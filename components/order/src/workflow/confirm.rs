@@ -1,14 +1,23 @@
-//! A seller confirms pending lines: they become an order.
+//! A seller confirms pending lines: they become an order. A fee that is paid elsewhere makes it a flow of its own, as a checkout is.
 
-use sdk::{AccountId, Money, Timestamp, new_id, now, saga, sql};
+use sdk::{
+    AccountId, Money, Promise, Timestamp, new_id, now, saga,
+    sql::{self, Transaction},
+};
 use serde_json::json;
 
-use super::undo::Undo;
+use super::{
+    begin,
+    collect::{self, Attempt, Due},
+    payout::{self, NewPayout},
+    undo::Undo,
+};
 use crate::{
     domain::{
         confirmation::{self, Batch},
         id::{ItemId, LegId, OrderId, SessionId},
         order::Order,
+        refusal::Continuation,
         session::Kind,
         shipping::Load,
     },
@@ -16,8 +25,10 @@ use crate::{
     peers::{
         account,
         carriers::{Carriers, Quote},
+        flows::Flow,
         inventory,
-        payments::{self, Charge, Charged, PaymentOption},
+        ledger::{self, Movement},
+        payments::{self, PaymentOption},
     },
     store::{
         item,
@@ -58,7 +69,7 @@ enum FeePayment {
     None,
     /// Kept back from what the carrier collects under this option.
     Netted(String),
-    /// Charged at once.
+    /// The seller is sent away to pay it.
     Charged(PaymentOption),
 }
 
@@ -72,23 +83,30 @@ struct Plan {
     session_id: SessionId,
     leg_id: LegId,
     order_id: OrderId,
+    /// How long the seller's money is kept.
+    escrow_seconds: i64,
     now: Timestamp,
 }
 
-/// Checks everything, claims the lines, sells their stock, settles the fee and places the order.
+/// Checks everything, claims the lines, sells their stock and places the order; where the fee is paid elsewhere, in a flow of its own.
 ///
 /// The claim decides between two confirmations, and between a confirmation and a cancellation. Stock is sold before the order
 /// exists: a line whose stock is sold but whose order fails is put back with its checkout, and an order is never without stock.
 pub(crate) fn confirm(input: Confirm) -> Result<Receipt, Error> {
-    let plan = plan(input)?;
+    let plan = plan(input, None)?;
+    if matches!(plan.payment, FeePayment::Charged(_)) {
+        return begin::confirm(&plan.confirm, plan.session_id, plan.expires());
+    }
     saga(|undo| {
         undo.push(Undo::ReleaseClaim(plan.session_id));
-        claim(&plan)?;
-        for item in &plan.batch.items {
-            inventory::commit(item.reservation_id)?;
-        }
-        let reference = settle_fee(&plan)?;
-        place(&plan, reference.as_deref())?;
+        sql::transaction(|tx| claim(tx, &plan))?;
+        sell(&plan)?;
+        sql::transaction(|tx| {
+            place(tx, &plan, plan.now)?;
+            session::succeed(tx, plan.session_id, plan.now)?;
+            leg::settle(tx, plan.session_id, plan.now)?;
+            Ok::<_, Error>(())
+        })?;
         Ok(Receipt {
             session_id: plan.session_id,
             payment_url: String::new(),
@@ -96,8 +114,53 @@ pub(crate) fn confirm(input: Confirm) -> Result<Receipt, Error> {
     })
 }
 
+/// The flow of a confirmation whose fee is paid elsewhere: to an order, or back to where it began.
+pub(crate) fn run(flow: &Flow<Confirm>) -> Result<(), Error> {
+    let outcome = saga(|undo| {
+        let plan = plan(flow.input.clone(), Some(flow.session_id))?;
+        // Meanwhile there may be nothing to pay.
+        let FeePayment::Charged(payment) = &plan.payment else {
+            return Err(Error::FeeNotSettled);
+        };
+        let due = Due {
+            session_id: plan.session_id,
+            kind: Kind::SellerConfirmationFee,
+            payment,
+            amount: plan.fee,
+            expires: plan.expires(),
+            attempt_seconds: collect::attempt_seconds()?,
+        };
+        undo.push(Undo::ReleaseClaim(plan.session_id));
+        let (attempt, bell) = claim_waiting(&plan, &due, &flow.payment_url)?;
+        sell(&plan)?;
+        let paid = due.collect(attempt, bell)?;
+        // The order begins when its fee is paid, which may be long after it was asked for.
+        let now = now();
+        sql::transaction(|tx| {
+            session::lock(tx, plan.session_id)?;
+            place(tx, &plan, now)?;
+            due.settle(tx, &paid, now)
+        })?;
+        ledger::post(&[due.capture(&paid), (Movement::Fee(plan.session_id), plan.fee)]);
+        Ok(())
+    });
+    begin::end(flow, outcome)
+}
+
+fn sell(plan: &Plan) -> Result<(), Error> {
+    let mut items = plan.batch.items.iter();
+    items.try_for_each(|item| inventory::commit(item.reservation_id))
+}
+
+impl Plan {
+    /// Until when the fee can be paid.
+    fn expires(&self) -> Timestamp {
+        self.now.plus_seconds(FEE_SESSION_HOURS * 3600)
+    }
+}
+
 /// Everything that can be refused without having changed anything.
-fn plan(confirm: Confirm) -> Result<Plan, Error> {
+fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> {
     let now = now();
     let items = item::by_ids(&confirm.item_ids)?;
     let session_ids: Vec<SessionId> = items.iter().map(|item| item.payment_session_id).collect();
@@ -116,15 +179,17 @@ fn plan(confirm: Confirm) -> Result<Plan, Error> {
         .ok_or(Error::AmountTooLarge)?;
     let fee = Money::new(fee, quote.cost.currency);
     let payment = fee_payment(fee, &batch, &confirm.payment_option)?;
+    let escrow_seconds = payout::escrow_seconds(quote.eta_hours)?;
     Ok(Plan {
         confirm,
         batch,
         quote,
         fee,
         payment,
-        session_id: SessionId(new_id()),
+        session_id: session_id.unwrap_or_else(|| SessionId(new_id())),
         leg_id: LegId(new_id()),
         order_id: OrderId(new_id()),
+        escrow_seconds,
         now,
     })
 }
@@ -164,120 +229,131 @@ fn fee_payment(fee: Money, batch: &Batch, option: &str) -> Result<FeePayment, Er
     Ok(FeePayment::Charged(payment))
 }
 
-/// Opens the fee session and claims the lines, unless somebody took or cancelled one of them meanwhile.
-fn claim(plan: &Plan) -> Result<(), Error> {
-    sql::transaction(|tx| {
-        let sessions = session::lock_of_items(tx, &plan.confirm.item_ids)?;
-        let items = item::lock(tx, &plan.confirm.item_ids)?;
-        confirmation::check(&plan.confirm.item_ids, items, &sessions, plan.confirm.seller, plan.now)?;
-
-        let netted = matches!(plan.payment, FeePayment::Netted(_));
-        let option = match &plan.payment {
-            FeePayment::None => None,
-            FeePayment::Netted(option) => Some(option.clone()),
-            FeePayment::Charged(payment) => Some(payment.id.clone()),
-        };
-        session::insert(
+/// Opens the session of a fee that is netted, or of none, and claims the lines.
+fn claim(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
+    let netted = match &plan.payment {
+        FeePayment::Netted(option) => Some(option),
+        FeePayment::None | FeePayment::Charged(_) => None,
+    };
+    claim_lines(tx, plan)?;
+    if let Some(payment_option) = netted {
+        leg::insert(
             tx,
-            &NewSession {
-                id: plan.session_id,
+            &NewLeg {
+                id: plan.leg_id,
+                session_id: plan.session_id,
                 kind: Kind::SellerConfirmationFee,
-                from_id: plan.confirm.seller,
+                payment_option: Some(payment_option.clone()),
+                data: json!({ "netted": true }),
+                amount: plan.fee.amount_minor,
                 currency: plan.fee.currency,
-                total_amount: plan.fee.amount_minor,
-                collect_on_delivery: false,
-                data: json!({
-                    "payment_option": &option,
-                    "netted": netted,
-                    "shipping_amount": plan.quote.cost.amount_minor,
-                    "platform_fee_amount": PLATFORM_FEE,
-                }),
                 date_created: plan.now,
-                date_expired: plan.now.plus_seconds(FEE_SESSION_HOURS * 3600),
+                date_expired: None,
             },
         )?;
-        if let Some(payment_option) = option {
-            leg::insert(
-                tx,
-                &NewLeg {
-                    id: plan.leg_id,
-                    session_id: plan.session_id,
-                    kind: Kind::SellerConfirmationFee,
-                    payment_option,
-                    data: json!({ "netted": netted }),
-                    amount: plan.fee.amount_minor,
-                    currency: plan.fee.currency,
-                    date_created: plan.now,
-                },
-            )?;
-        }
-        check_count(plan, item::claim(tx, &plan.confirm.item_ids, plan.session_id)?)
-    })
-}
-
-/// Charges the fee where it is not netted. Returns the provider's reference.
-fn settle_fee(plan: &Plan) -> Result<Option<String>, Error> {
-    let FeePayment::Charged(payment) = &plan.payment else {
-        return Ok(None);
-    };
-    let description = format!("Confirm fee session {} (attempt 1)", plan.session_id);
-    let charge = Charge {
-        leg_id: plan.leg_id,
-        amount: plan.fee,
-        description: &description,
-        expires: plan.now.plus_seconds(FEE_SESSION_HOURS * 3600),
-    };
-    match payment.charge(&charge)? {
-        Charged::Settled(reference) => Ok(Some(reference)),
-        Charged::Redirect(_) | Charged::OnDelivery => Err(Error::FeeNotSettled),
     }
+    check_count(plan, item::claim(tx, &plan.confirm.item_ids, plan.session_id)?)
 }
 
-/// Turns the claim into an order, in one transaction.
-fn place(plan: &Plan, reference: Option<&str>) -> Result<(), Error> {
+/// Opens the session of a fee that is paid elsewhere, with its first attempt, and claims the lines.
+fn claim_waiting(
+    plan: &Plan,
+    due: &Due<'_>,
+    payment_url: &Promise<Continuation>,
+) -> Result<(Attempt, Promise<()>), Error> {
     sql::transaction(|tx| {
-        let transport_id = transport::insert(
-            tx,
-            &NewTransport {
-                option: &plan.batch.transport_option,
-                provider: &plan.quote.provider,
-                cost: plan.quote.cost,
-                data: parcel_data(plan),
-                date_created: plan.now,
-            },
-        )?;
-        order::insert(
-            tx,
-            &Order {
-                id: plan.order_id,
-                buyer_id: plan.batch.buyer_id,
-                seller_id: plan.confirm.seller,
-                transport_id,
-                address: plan.batch.address.clone(),
-                date_created: plan.now,
-                confirmed_by_id: plan.confirm.seller,
-                confirm_session_id: plan.session_id,
-                note: plan.confirm.note.clone(),
-            },
-        )?;
-        check_count(plan, item::place(tx, plan.session_id, plan.order_id)?)?;
-        session::succeed(tx, plan.session_id, plan.now)?;
-        leg::settle(tx, plan.session_id, reference, plan.now)?;
-        Ok(())
+        claim_lines(tx, plan)?;
+        let opened = due.open(tx, plan.leg_id, payment_url, plan.now)?;
+        check_count(plan, item::claim(tx, &plan.confirm.item_ids, plan.session_id)?)?;
+        Ok(opened)
     })
+}
+
+/// Checks that nobody took or cancelled one of the lines meanwhile, and opens the fee's session.
+fn claim_lines(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
+    let sessions = session::lock_of_items(tx, &plan.confirm.item_ids)?;
+    let items = item::lock(tx, &plan.confirm.item_ids)?;
+    confirmation::check(&plan.confirm.item_ids, items, &sessions, plan.confirm.seller, plan.now)?;
+    let (option, netted) = match &plan.payment {
+        FeePayment::None => (None, false),
+        FeePayment::Netted(option) => (Some(option), true),
+        FeePayment::Charged(payment) => (Some(&payment.id), false),
+    };
+    session::insert(
+        tx,
+        &NewSession {
+            id: plan.session_id,
+            kind: Kind::SellerConfirmationFee,
+            from_id: Some(plan.confirm.seller),
+            to_id: None,
+            currency: plan.fee.currency,
+            total_amount: plan.fee.amount_minor,
+            collect_on_delivery: false,
+            data: json!({
+                "payment_option": option,
+                "netted": netted,
+                "shipping_amount": plan.quote.cost.amount_minor,
+                "platform_fee_amount": PLATFORM_FEE,
+            }),
+            date_created: plan.now,
+            date_expired: plan.expires(),
+        },
+    )?;
+    Ok(())
+}
+
+/// Turns the claim into an order, whose seller is paid in time.
+fn place(tx: &Transaction, plan: &Plan, now: Timestamp) -> Result<(), Error> {
+    let transport_id = transport::insert(
+        tx,
+        &NewTransport {
+            option: &plan.batch.transport_option,
+            provider: &plan.quote.provider,
+            cost: plan.quote.cost,
+            data: parcel_data(plan, now),
+            date_created: now,
+        },
+    )?;
+    order::insert(
+        tx,
+        &Order {
+            id: plan.order_id,
+            buyer_id: plan.batch.buyer_id,
+            seller_id: plan.confirm.seller,
+            transport_id,
+            address: plan.batch.address.clone(),
+            date_created: now,
+            confirmed_by_id: plan.confirm.seller,
+            confirm_session_id: plan.session_id,
+            note: plan.confirm.note.clone(),
+        },
+    )?;
+    check_count(plan, item::place(tx, plan.session_id, plan.order_id)?)?;
+    let netted = match plan.payment {
+        FeePayment::Netted(_) => plan.fee.amount_minor,
+        FeePayment::None | FeePayment::Charged(_) => 0,
+    };
+    payout::open(
+        tx,
+        &NewPayout {
+            order_id: plan.order_id,
+            seller: plan.confirm.seller,
+            currency: plan.batch.currency,
+            total_amount: plan.batch.total_amount,
+            collect_amount: plan.batch.on_delivery_amount,
+            netted_fee_amount: netted,
+            date_created: now,
+            date_due: now.plus_seconds(plan.escrow_seconds),
+        },
+    )
 }
 
 /// What the carrier is to be told, and what clients read.
-fn parcel_data(plan: &Plan) -> serde_json::Value {
-    let collected = if plan.batch.collected_by.is_some() {
-        plan.batch.total_amount
-    } else {
-        0
-    };
+fn parcel_data(plan: &Plan, now: Timestamp) -> serde_json::Value {
     json!({
         "quote": plan.quote.cost.amount_minor,
-        "eta": plan.now.plus_seconds(i64::from(plan.quote.eta_hours) * 3600),
-        "pick_money": collected,
+        "eta": now.plus_seconds(i64::from(plan.quote.eta_hours) * 3600),
+        "pick_money": plan.batch.on_delivery_amount,
     })
 }
 

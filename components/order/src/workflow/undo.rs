@@ -8,11 +8,16 @@ use crate::{
     domain::{
         cart::MAX_QUANTITY,
         id::{ItemId, ReservationId, SessionId},
+        refusal::Refusal,
+        session::Kind,
         status::Status,
     },
     error::Error,
     peers::inventory,
-    store::{cart, item, leg, session},
+    store::{
+        cart, item, leg, session,
+        wait::{self, Ended},
+    },
 };
 
 /// From this close to a checkout's deadline on its timer may have come while the lines were claimed.
@@ -75,6 +80,7 @@ fn close_checkout(id: SessionId) -> Result<(), Error> {
         }
         session::close(tx, id, Status::Failed)?;
         leg::close(tx, id, Status::Failed, Some("the checkout failed"))?;
+        wait::end(tx, id, Ended::Unpaid, Refusal::from(&Kind::BuyerCheckout.cancelled()))?;
         cart::put_back(tx, id, MAX_QUANTITY)?;
         Ok(())
     })
@@ -93,6 +99,12 @@ fn release_claim(claim: SessionId) -> Result<(), Error> {
         item::unclaim(tx, claim)?;
         if session::close(tx, claim, Status::Failed)? {
             leg::close(tx, claim, Status::Failed, Some("the confirmation failed"))?;
+            wait::end(
+                tx,
+                claim,
+                Ended::Unpaid,
+                Refusal::from(&Kind::SellerConfirmationFee.cancelled()),
+            )?;
         }
         Ok(())
     })

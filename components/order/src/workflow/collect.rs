@@ -1,0 +1,349 @@
+//! A payment that is made elsewhere: the payer is sent to the provider, and what becomes of it is waited for, for as long as the session lives.
+//!
+//! What happens outside is noted in rows by whoever learns of it, in a transaction that locks the session and rings the flow's bell; the flow
+//! wakes up, looks at the rows and decides. So no notification is missed and none counts twice, whatever order they come in.
+
+use std::time::Duration;
+
+use sdk::{
+    Money, Promise, Timestamp, config, log, new_id, now,
+    sql::{self, Transaction},
+    try_again,
+};
+use serde_json::json;
+
+use crate::{
+    domain::{
+        id::{LegId, SessionId},
+        payment::{self, Leg, Step, Wishes},
+        refusal::{Continuation, Refusal},
+        session::Kind,
+        status::Status,
+    },
+    error::Error,
+    peers::{
+        ledger::{self, Movement},
+        payments::{self, Charge, Charged, PaymentOption},
+    },
+    store::{
+        leg::{self, NewLeg},
+        session,
+        wait::{self, Ended},
+    },
+};
+
+/// How long one attempt to pay may take, unless `attempt_seconds` says otherwise.
+const ATTEMPT_SECONDS: i64 = 30 * 60;
+
+/// A payment to collect.
+pub(super) struct Due<'a> {
+    pub(super) session_id: SessionId,
+    pub(super) kind: Kind,
+    pub(super) payment: &'a PaymentOption,
+    pub(super) amount: Money,
+    /// The session's end.
+    pub(super) expires: Timestamp,
+    /// Of an attempt.
+    pub(super) attempt_seconds: i64,
+}
+
+/// One attempt to pay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) leg_id: LegId,
+    /// From 1.
+    pub(super) number: u32,
+    pub(super) expires: Timestamp,
+}
+
+/// The money that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Paid {
+    pub(super) leg_id: LegId,
+    /// The provider's.
+    pub(super) reference: String,
+}
+
+/// How long an attempt may take.
+pub(super) fn attempt_seconds() -> Result<i64, Error> {
+    Ok(config::parse::<u32>("attempt_seconds")?.map_or(ATTEMPT_SECONDS, i64::from))
+}
+
+impl Due<'_> {
+    /// An attempt that begins now.
+    fn attempt(&self, leg_id: LegId, number: u32, now: Timestamp) -> Attempt {
+        Attempt {
+            leg_id,
+            number,
+            expires: now.plus_seconds(self.attempt_seconds).min(self.expires),
+        }
+    }
+
+    /// Opens the first attempt in the transaction that opens the session. Returns the bell that rings when something happens.
+    pub(super) fn open(
+        &self,
+        tx: &Transaction,
+        leg_id: LegId,
+        payment_url: &Promise<Continuation>,
+        now: Timestamp,
+    ) -> Result<(Attempt, Promise<()>), Error> {
+        let attempt = self.attempt(leg_id, 1, now);
+        self.insert(tx, &attempt, now)?;
+        let bell = Promise::new();
+        wait::insert(tx, self.session_id, &bell, payment_url, &Promise::new())?;
+        Ok((attempt, bell))
+    }
+
+    fn insert(&self, tx: &Transaction, attempt: &Attempt, now: Timestamp) -> Result<(), Error> {
+        leg::insert(
+            tx,
+            &NewLeg {
+                id: attempt.leg_id,
+                session_id: self.session_id,
+                kind: self.kind,
+                payment_option: Some(self.payment.id.clone()),
+                data: json!({ "provider": self.payment.provider }),
+                amount: self.amount.amount_minor,
+                currency: self.amount.currency,
+                date_created: now,
+                date_expired: Some(attempt.expires),
+            },
+        )?;
+        Ok(())
+    }
+
+    /// Sends the payer to the provider, again if need be, until the money is there. The session is still open then: whoever called settles
+    /// it. An error ends the session.
+    pub(super) fn collect(&self, first: Attempt, bell: Promise<()>) -> Result<Paid, Error> {
+        self.attempts(first, bell).inspect_err(|error| {
+            let told = sql::transaction(|tx| wait::set_failure(tx, self.session_id, &Refusal::from(error)));
+            if let Err(error) = told {
+                log::error("note why a payment failed", &[("cause", &error)]);
+            }
+        })
+    }
+
+    fn attempts(&self, first: Attempt, bell: Promise<()>) -> Result<Paid, Error> {
+        let (mut attempt, mut bell) = (first, bell);
+        loop {
+            match self.charge(&attempt) {
+                Ok(Charged::Settled(reference)) => {
+                    return Ok(Paid {
+                        leg_id: attempt.leg_id,
+                        reference,
+                    });
+                }
+                Ok(Charged::Redirect(url)) => self.hand_out(&attempt, &url)?,
+                Ok(Charged::OnDelivery) => return Err(Error::FeeNotSettled),
+                // The payer may try again, as after a payment that failed over there.
+                Err(Error::PaymentFailed(reason)) if attempt.number > 1 => self.fail(&attempt, reason)?,
+                Err(error) => return Err(error),
+            }
+            match self.watch(&attempt, bell)? {
+                Seen::Paid(paid) => return Ok(paid),
+                Seen::Attempt(next, next_bell) => (attempt, bell) = (next, next_bell),
+            }
+        }
+    }
+
+    /// Charges the attempt's leg. A provider that does not answer is asked again, as long as the host's retry policy says; then a person is.
+    fn charge(&self, attempt: &Attempt) -> Result<Charged, Error> {
+        let what = match self.kind {
+            Kind::SellerConfirmationFee => "Confirm fee session",
+            Kind::BuyerCheckout | Kind::SellerPayout => "Checkout session",
+        };
+        let description = format!("{what} {} (attempt {})", self.session_id, attempt.number);
+        let charged = self.payment.charge(&Charge {
+            leg_id: attempt.leg_id,
+            amount: self.amount,
+            description: &description,
+            expires: attempt.expires,
+        });
+        match charged {
+            Err(Error::PaymentUnavailable(reason)) => try_again(&format!(
+                "{} of session {}: {reason}",
+                self.payment.provider, self.session_id
+            )),
+            charged => charged,
+        }
+    }
+
+    /// Notes where the payer continues, and tells whoever waits for it.
+    fn hand_out(&self, attempt: &Attempt, url: &str) -> Result<(), Error> {
+        self.tell(&Continuation::At(url.to_owned()), |tx| {
+            leg::set_url(tx, attempt.leg_id, url)
+        })
+    }
+
+    /// Notes that there is nothing to continue, and tells whoever waits for it.
+    fn fail(&self, attempt: &Attempt, reason: String) -> Result<(), Error> {
+        let refused = Continuation::Refused(Refusal::from(&Error::PaymentFailed(reason.clone())));
+        self.tell(&refused, |tx| leg::fail(tx, attempt.leg_id, &reason))
+    }
+
+    fn tell(
+        &self,
+        what: &Continuation,
+        note: impl FnOnce(&Transaction) -> Result<(), sql::Error>,
+    ) -> Result<(), Error> {
+        sql::transaction(|tx| {
+            session::lock(tx, self.session_id)?;
+            note(tx)?;
+            let next_url = self.wait(tx)?.next_url;
+            if let Some(next_url) = next_url {
+                next_url.complete(what);
+                wait::set_next_url(tx, self.session_id, None)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Waits for the money, or for a wish for another attempt.
+    fn watch(&self, attempt: &Attempt, mut bell: Promise<()>) -> Result<Seen, Error> {
+        let mut until = attempt.expires;
+        loop {
+            let left_ms = (until.as_ms() - now().as_ms()).max(0);
+            // Rung or not: what there is to see is in the rows.
+            let _ = bell.wait(Some(Duration::from_millis(left_ms as u64)));
+            let mut is_asked = false;
+            (bell, until) = loop {
+                let now = now();
+                match self.look(attempt.number, now, is_asked)? {
+                    Look::Seen(seen) => return Ok(seen),
+                    Look::Over(error) => return Err(error),
+                    Look::Wait(bell, until) => break (bell, until),
+                    Look::Ask(leg) => {
+                        if let Some(reference) = self.arrived(leg)? {
+                            return Ok(Seen::Paid(Paid { leg_id: leg, reference }));
+                        }
+                        is_asked = true;
+                    }
+                }
+            };
+        }
+    }
+
+    /// Asks the provider: silence is not yet a refusal. One that does not answer either is asked again.
+    fn arrived(&self, leg: LegId) -> Result<Option<String>, Error> {
+        match payments::arrived(&self.payment.provider, leg, self.amount) {
+            Err(Error::PaymentUnavailable(reason) | Error::Peer { reason, .. }) => try_again(&format!(
+                "{} of session {}: {reason}",
+                self.payment.provider, self.session_id
+            )),
+            arrived => arrived,
+        }
+    }
+
+    /// Looks at the rows, and takes the steps that need no one else.
+    fn look(&self, attempts: u32, now: Timestamp, is_asked: bool) -> Result<Look, Error> {
+        sql::transaction(|tx| {
+            session::lock(tx, self.session_id)?;
+            let wait = self.wait(tx)?;
+            let mut legs = leg::of_session(tx, self.session_id)?;
+            loop {
+                match payment::next(&legs, wait.wishes, now, self.expires, is_asked) {
+                    Step::Paid(leg_id, reference) => return Ok(Look::Seen(Seen::Paid(Paid { leg_id, reference }))),
+                    Step::Ask(leg) => return Ok(Look::Ask(leg)),
+                    Step::Cancel => return Ok(Look::Over(self.kind.cancelled())),
+                    Step::Expire => return Ok(Look::Over(self.kind.expired())),
+                    Step::Fail(leg, reason) => {
+                        leg::fail(tx, leg, reason)?;
+                        mark_failed(&mut legs, leg);
+                    }
+                    Step::Retry => {
+                        let attempt = self.attempt(LegId(new_id()), attempts + 1, now);
+                        self.insert(tx, &attempt, now)?;
+                        wait::set_wishes(
+                            tx,
+                            self.session_id,
+                            Wishes {
+                                retry: false,
+                                ..wait.wishes
+                            },
+                        )?;
+                        let bell = self.new_bell(tx)?;
+                        return Ok(Look::Seen(Seen::Attempt(attempt, bell)));
+                    }
+                    Step::Wait(until) => return Ok(Look::Wait(self.new_bell(tx)?, until)),
+                }
+            }
+        })
+    }
+
+    fn new_bell(&self, tx: &Transaction) -> Result<Promise<()>, Error> {
+        let bell = Promise::new();
+        wait::set_bell(tx, self.session_id, &bell)?;
+        Ok(bell)
+    }
+
+    fn wait(&self, tx: &Transaction) -> Result<wait::Wait, Error> {
+        // Only the end of this flow ends it.
+        wait::get(tx, self.session_id)?.ok_or(Error::SessionClosed)
+    }
+
+    /// Settles the session with the money that came, in the transaction that does what was paid for.
+    pub(super) fn settle(&self, tx: &Transaction, paid: &Paid, now: Timestamp) -> Result<(), Error> {
+        session::succeed(tx, self.session_id, now)?;
+        leg::settle_one(tx, paid.leg_id, &paid.reference, now)?;
+        leg::close(tx, self.session_id, Status::Cancelled, Some("another attempt was paid"))?;
+        wait::end(tx, self.session_id, Ended::Paid, Refusal::from(&self.kind.cancelled()))?;
+        Ok(())
+    }
+
+    /// What the money that came is in the books.
+    pub(super) fn capture(&self, paid: &Paid) -> (Movement, Money) {
+        (Movement::Capture(paid.leg_id), self.amount)
+    }
+}
+
+/// What was waited for.
+enum Seen {
+    Paid(Paid),
+    Attempt(Attempt, Promise<()>),
+}
+
+/// What there is to do about what is in the rows.
+enum Look {
+    Seen(Seen),
+    Over(Error),
+    Ask(LegId),
+    Wait(Promise<()>, Timestamp),
+}
+
+fn mark_failed(legs: &mut [Leg], id: LegId) {
+    legs.iter_mut()
+        .filter(|leg| leg.id == id)
+        .for_each(|leg| leg.status = Status::Failed);
+}
+
+/// Gives money back that came for a session which is over, or which another attempt has paid: it goes to the payer's wallet. Whoever notices
+/// it first does it; a second time there is nothing to do. A session whose flow still waits is left to that.
+pub(super) fn give_back(id: SessionId) -> Result<(), Error> {
+    let now = now();
+    let returned = sql::transaction(|tx| {
+        let Some(session) = session::lock(tx, id)? else {
+            return Ok(Vec::new());
+        };
+        let Some(payer) = session.from_id else {
+            return Ok(Vec::new());
+        };
+        if wait::get(tx, id)?.is_some() {
+            return Ok(Vec::new());
+        }
+        let legs = leg::of_session(tx, id)?;
+        let mut returned = Vec::new();
+        for leg in &legs {
+            if let Some(reference) = leg.new_money() {
+                leg::settle_one(tx, leg.id, reference, now)?;
+                leg::insert_reversal(tx, LegId(new_id()), leg.id, leg.amount, now)?;
+                returned.push((leg.id, payer, Money::new(leg.amount, leg.currency)));
+            }
+        }
+        Ok::<_, Error>(returned)
+    })?;
+    for (leg, payer, amount) in returned {
+        log::warn("money came too late, and goes back", &[("session", &id), ("leg", &leg)]);
+        ledger::post(&[(Movement::Capture(leg), amount), (Movement::Return(leg, payer), amount)]);
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! What a gateway reports: noted and handed to whom it concerns before it is acknowledged, and once, however often it is reported.
+
+use sdk::sql;
+
+use super::collect;
+use crate::{
+    domain::id::SessionId,
+    error::Error,
+    peers::payments::{self, NoEvent, Received},
+    store::{event, leg, session, wait},
+};
+
+/// Why a report is not acknowledged.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It is none, or about nothing of ours.
+    Rejected(NoEvent),
+    /// It could not be noted: the gateway is to come again.
+    Failed(Error),
+}
+
+/// What became of an event.
+enum Noted {
+    /// It was known.
+    Before,
+    /// The flow of its session sees to it.
+    HandedOver,
+    /// Nobody waits for it any more.
+    Late(SessionId),
+}
+
+impl From<sql::Error> for Failure {
+    fn from(error: sql::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Takes a report that was received for a gateway of this name.
+pub(crate) fn receive(gateway: &str, received: Received) -> Result<(), Failure> {
+    let at = received.at;
+    let provider = payments::gateway(gateway).ok_or(Failure::Rejected(NoEvent::NotFound))?;
+    let event = payments::read(&provider, received).map_err(Failure::Rejected)?;
+    let noted = sql::transaction(|tx| {
+        let unknown = || Failure::Rejected(NoEvent::NotFound);
+        let session_id = leg::session_of(tx, event.leg_id)?.ok_or_else(unknown)?;
+        session::lock(tx, session_id)?;
+        let legs = leg::of_session(tx, session_id)?;
+        // A gateway speaks of its own charges alone.
+        let leg = legs
+            .iter()
+            .find(|leg| leg.id == event.leg_id && leg.provider.as_deref() == Some(&provider))
+            .ok_or_else(unknown)?;
+        if (leg.amount, leg.currency) != (event.amount.amount_minor, event.amount.currency) {
+            let reason = format!("the amount is not that of leg {}", leg.id);
+            return Err(Failure::Rejected(NoEvent::Malformed(reason)));
+        }
+        if !event::insert(tx, &provider, &event, at)? {
+            return Ok(Noted::Before);
+        }
+        Ok(match wait::get(tx, session_id)? {
+            Some(wait) => {
+                wait.bell.complete(&());
+                Noted::HandedOver
+            }
+            None => Noted::Late(session_id),
+        })
+    })?;
+    match noted {
+        Noted::Before | Noted::HandedOver => Ok(()),
+        Noted::Late(session) => collect::give_back(session).map_err(Failure::Failed),
+    }
+}

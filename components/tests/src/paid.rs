@@ -1,0 +1,165 @@
+//! A marketplace beside a gateway, with a seller who has stock and a buyer.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::{Answer, Audit, Client, Gateway, Marketplace, Nexus, Shop};
+
+/// Where a buyer checks out.
+pub const CHECKOUT: &str = "/api/v1/order/buyer/checkout";
+/// Where a seller confirms.
+pub const CONFIRM: &str = "/api/v1/order/seller/pending/confirm";
+/// Of one unit: its price, and the flat rate of 800 g.
+pub const UNIT: i64 = 115_000;
+/// Units in stock at first.
+pub const STOCK: i64 = 1_000;
+
+/// The marketplace with its gateway.
+pub struct PaidShop {
+    /// The marketplace.
+    pub nexus: Nexus,
+    /// Where its buyers pay.
+    pub gateway: Gateway,
+    /// Who trades.
+    pub shop: Shop,
+    /// Its books.
+    pub audit: Audit,
+    /// Variables of every start.
+    variables: Vec<(&'static str, &'static str)>,
+    _application: Marketplace,
+}
+
+/// A session and where it is paid.
+pub struct Opened {
+    /// The session.
+    pub session: String,
+    /// Where it is paid.
+    pub url: String,
+}
+
+impl Opened {
+    /// What a checkout or a confirmation answered; `session` is the key of its session.
+    #[track_caller]
+    pub fn read(answer: &Answer, session: &str) -> Self {
+        Self {
+            session: answer.text(200, session),
+            url: answer.text(200, "payment_url"),
+        }
+    }
+}
+
+impl PaidShop {
+    /// With these variables, and every wait suspended at once.
+    pub async fn start(variables: &[(&'static str, &'static str)]) -> Result<Self> {
+        Self::start_with(variables, "wait_hold_ms = 0").await
+    }
+
+    /// With further lines in the table of the order module.
+    pub async fn start_with(variables: &[(&'static str, &'static str)], lines: &str) -> Result<Self> {
+        let table = "[component.order.tool.nexus]\n";
+        let application = Marketplace::new(|manifest| {
+            assert_eq!(manifest.matches(table).count(), 1, "the manifest has another shape");
+            manifest.replace(table, &format!("{table}{lines}\n"))
+        })?;
+        let gateway = Gateway::start().await?;
+        let nexus = Nexus::start_application(&application.manifest(), gateway.options(variables)).await?;
+        gateway.reports_to(nexus.url());
+        let shop = Shop::open(&nexus.client(), STOCK).await?;
+        let audit = Audit::open(nexus.database_url()).await?;
+        Ok(Self {
+            nexus,
+            gateway,
+            shop,
+            audit,
+            variables: variables.to_vec(),
+            _application: application,
+        })
+    }
+
+    /// Starts the host again, with these variables besides.
+    pub async fn restart(&mut self, further: &[(&str, &str)]) -> Result<()> {
+        let all: Vec<_> = self.variables.iter().chain(further).copied().collect();
+        self.nexus.restart(self.gateway.options(&all)).await?;
+        self.gateway.reports_to(self.nexus.url());
+        self.shop = self.shop.at(self.nexus.url());
+        Ok(())
+    }
+
+    /// Who buys.
+    pub fn buyer(&self) -> &Client {
+        &self.shop.buyer.client
+    }
+
+    /// Who sells.
+    pub fn seller(&self) -> &Client {
+        &self.shop.seller.client
+    }
+
+    /// The body of a checkout that is paid at the gateway.
+    pub fn checkout(&self, quantity: i64) -> Value {
+        let mut body = self.shop.checkout(quantity);
+        body["payment_option"] = json!("sandbox-redirect");
+        body
+    }
+
+    /// Checks out one unit, as far as the address of its payment.
+    pub async fn opens(&self) -> Result<Opened> {
+        let answer = self.buyer().post(CHECKOUT, self.checkout(1)).await?;
+        Ok(Opened::read(&answer, "checkout_session_id"))
+    }
+
+    /// Checks out one unit and pays it. Returns the session and its line.
+    pub async fn pays(&self) -> Result<(String, i64)> {
+        let opened = self.opens().await?;
+        self.settles(&opened).await?;
+        let item = self.item_of(&opened.session).await?;
+        Ok((opened.session, item))
+    }
+
+    /// The payer pays, and the marketplace knows it.
+    pub async fn settles(&self, opened: &Opened) -> Result<()> {
+        self.gateway.is_paid(&self.gateway.leg_at(&opened.url)?).await?;
+        self.is(&opened.session, "Success").await
+    }
+
+    /// Waits until a session has this status.
+    pub async fn is(&self, session: &str, status: &str) -> Result<()> {
+        let sessions =
+            format!("SELECT count(*) FROM \"order\".payment_session WHERE id = '{session}' AND status = '{status}'");
+        self.audit.becomes(&sessions, 1).await
+    }
+
+    /// The only line of a checkout.
+    pub async fn item_of(&self, session: &str) -> Result<i64> {
+        let item = format!("SELECT id FROM \"order\".item WHERE payment_session_id = '{session}'");
+        self.audit.count(&item).await
+    }
+
+    /// What a seller sees that waits for him.
+    pub async fn waiting(&self) -> Result<Vec<Value>> {
+        let waiting = self.seller().get("/api/v1/order/seller/pending?limit=100").await?;
+        Ok(waiting.data(200).as_array().context("a list")?.clone())
+    }
+
+    /// What somebody's wallet holds.
+    pub async fn wallet(&self, client: &Client) -> Result<i64> {
+        let wallet = client.get("/api/v1/account/wallet").await?;
+        ensure!(wallet.data(200)["currency"] == "VND", "{}", wallet.json);
+        wallet.data(200)["balance"].as_i64().context("a number")
+    }
+
+    /// The legs of a session, oldest first: status and amount.
+    pub async fn legs(&self, session: &str) -> Result<Vec<String>> {
+        let legs = format!(
+            "SELECT status || ' ' || amount FROM \"order\".transaction WHERE session_id = '{session}' ORDER BY date_created, amount DESC"
+        );
+        self.audit.texts(&legs).await
+    }
+
+    /// Nothing is under way, and the books hold: of stock, of money, and of the gateway.
+    pub async fn books_hold(&self) -> Result<()> {
+        self.audit.settled().await?;
+        self.audit.books_hold().await?;
+        self.audit.money_holds(&self.gateway).await
+    }
+}

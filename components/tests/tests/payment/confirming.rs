@@ -1,0 +1,85 @@
+//! A fee that is paid at the gateway.
+
+use anyhow::{Result, ensure};
+use component_tests::{CONFIRM, Opened, PaidShop, STOCK};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paid_lines_become_an_order_when_their_fee_is_paid() -> Result<()> {
+    let world = PaidShop::start(&[]).await?;
+    let (_, item) = world.pays().await?;
+    let body = json!({ "item_ids": [item], "payment_option": "sandbox-redirect", "note": "soon" });
+    let without = json!({ "item_ids": [item] });
+    world
+        .seller()
+        .post(CONFIRM, without)
+        .await?
+        .failed(402, "ORDER_WALLET_INSUFFICIENT");
+    let answer = world.seller().post(CONFIRM, body.clone()).await?;
+    let fee = Opened::read(&answer, "confirm_session_id");
+    // Claimed meanwhile.
+    world
+        .seller()
+        .post(CONFIRM, body)
+        .await?
+        .failed(409, "item_already_confirmed");
+    let cancel = format!("/api/v1/order/buyer/pending-items/{item}");
+    world
+        .buyer()
+        .delete(&cancel, None)
+        .await?
+        .failed(409, "item_already_confirmed");
+    let orders = world.seller().get("/api/v1/order/seller/confirmed").await?;
+    ensure!(*orders.data(200) == json!([]));
+
+    world.gateway.is_paid(&world.gateway.leg_at(&fee.url)?).await?;
+    world.is(&fee.session, "Success").await?;
+    let orders = world.seller().get("/api/v1/order/seller/confirmed").await?;
+    let order = &orders.data(200)[0];
+    ensure!(
+        order["confirm_session"]["total_amount"] == 15_000 && order["note"] == "soon",
+        "{order}"
+    );
+    ensure!(order["payout_session"]["status"] == "Pending", "{order}");
+    ensure!(
+        order["transport"]["data"]["pick_money"] == 0,
+        "nothing is left to collect: {order}"
+    );
+    ensure!(world.shop.stock().await? == (STOCK - 1, 1));
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fee_that_is_not_paid_gives_the_lines_back() -> Result<()> {
+    let world = PaidShop::start(&[]).await?;
+    let (_, item) = world.pays().await?;
+    let body = json!({ "item_ids": [item], "payment_option": "sandbox-redirect" });
+    let fee = Opened::read(&world.seller().post(CONFIRM, body.clone()).await?, "confirm_session_id");
+    let url = format!("{CONFIRM}/{}/payment-url", fee.session);
+    ensure!(world.seller().post(&url, json!({})).await?.text(200, "payment_url") == fee.url);
+    let cancel = format!("{CONFIRM}/{}/cancel", fee.session);
+    for stranger in [world.buyer(), &world.nexus.client()] {
+        let status = stranger.post(&cancel, json!({})).await?.status.as_u16();
+        ensure!(status == 404 || status == 401, "{status}");
+    }
+    world.seller().post(&cancel, json!({})).await?.data(200);
+    world.is(&fee.session, "Failed").await?;
+    world
+        .seller()
+        .post(&cancel, json!({}))
+        .await?
+        .failed(410, "payment_session_closed");
+    world.audit.settled().await?;
+    ensure!(world.waiting().await?.len() == 1, "they wait for the seller again");
+
+    // Too late: the seller has it back.
+    world.gateway.is_paid(&world.gateway.leg_at(&fee.url)?).await?;
+    ensure!(world.wallet(world.seller()).await? == 15_000);
+    world.books_hold().await?;
+
+    let again = Opened::read(&world.seller().post(CONFIRM, body).await?, "confirm_session_id");
+    world.gateway.is_paid(&world.gateway.leg_at(&again.url)?).await?;
+    world.is(&again.session, "Success").await?;
+    ensure!(world.waiting().await?.is_empty());
+    world.books_hold().await
+}

@@ -1,0 +1,9 @@
+//! Payments that are made elsewhere, at a gateway that answers at once, late, twice, or never.
+
+mod authorisation;
+mod cancelling;
+mod confirming;
+mod crash;
+mod outage;
+mod paying;
+mod reports;

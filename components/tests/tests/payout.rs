@@ -1,0 +1,173 @@
+//! What sellers are paid, and when: after their goods have been with the buyer for a while, once.
+
+use anyhow::{Context, Result, ensure};
+use component_tests::{CHECKOUT, CONFIRM, Opened, PaidShop, UNIT};
+use serde_json::{Value, json};
+
+/// The flat rate of 800 g, which the buyer pays with the goods and the seller pays again.
+const FEE: i64 = 15_000;
+/// A payout has fewer: one that never ends would be a bug of the test.
+const POINTS: u32 = 40;
+
+/// One unit, paid at the door; returns the line.
+async fn buys_at_the_door(world: &PaidShop) -> Result<i64> {
+    let answer = world.buyer().post(CHECKOUT, world.shop.checkout(1)).await?;
+    world.item_of(&answer.text(200, "checkout_session_id")).await
+}
+
+/// The order of lines that are confirmed, their fee paid under this option.
+async fn orders(world: &PaidShop, items: &[i64], option: &str) -> Result<String> {
+    let body = json!({ "item_ids": items, "payment_option": option });
+    let fee = Opened::read(&world.seller().post(CONFIRM, body).await?, "confirm_session_id");
+    if !fee.url.is_empty() {
+        world.settles(&fee).await?;
+    }
+    let order = format!(
+        "SELECT id::text FROM \"order\".\"order\" WHERE confirm_session_id = '{}'",
+        fee.session
+    );
+    world.audit.texts(&order).await?.pop().context("an order")
+}
+
+async fn order(world: &PaidShop, id: &str) -> Result<Value> {
+    let order = world.buyer().get(&format!("/api/v1/order/buyer/orders/{id}")).await?;
+    Ok(order.data(200).clone())
+}
+
+/// As if the escrow of every order were over.
+async fn time_passes(world: &PaidShop) -> Result<()> {
+    let due =
+        "UPDATE \"order\".payment_session SET date_expired = now() WHERE kind = 'seller-payout' AND status = 'Pending'";
+    ensure!(world.audit.change(due).await? > 0);
+    ensure!(world.audit.change(TIMERS).await? > 0);
+    Ok(())
+}
+
+/// Every timer of the order module comes at once.
+const TIMERS: &str =
+    "UPDATE host.invocation SET due_at = now() WHERE component = 'order' AND ended_at IS NULL AND due_at > now()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seller_is_paid_after_the_escrow_and_what_the_carrier_collected_less_the_fee() -> Result<()> {
+    let world = PaidShop::start_with(&[("SPIN_VARIABLE_ESCROW_SECONDS", "1")], "").await?;
+    // Paid at the gateway, and the fee as well: all of it is the seller's.
+    let (_, prepaid) = world.pays().await?;
+    let prepaid = orders(&world, &[prepaid], "sandbox-redirect").await?;
+    world.is(&prepaid, "Success").await?;
+    assert_eq!(world.wallet(world.seller()).await?, UNIT);
+    let shown = order(&world, &prepaid).await?;
+    let payout = &shown["payout_session"];
+    assert_eq!(
+        (
+            &payout["kind"],
+            &payout["total_amount"],
+            &payout["to_id"],
+            &payout["from_id"]
+        ),
+        (
+            &json!("seller-payout"),
+            &json!(UNIT),
+            &json!(world.shop.seller.id),
+            &Value::Null
+        )
+    );
+    let completed = world.buyer().get("/api/v1/order/buyer/completed-orders").await?;
+    assert_eq!(completed.data(200)[0]["id"], prepaid.as_str());
+
+    // Paid at the door: the fee is kept back, and the checkout is paid when its last line is.
+    let at_the_door = buys_at_the_door(&world).await?;
+    let at_the_door = orders(&world, &[at_the_door], "system-cod").await?;
+    assert_eq!(
+        order(&world, &at_the_door).await?["transport"]["data"]["pick_money"],
+        UNIT
+    );
+    world.is(&at_the_door, "Success").await?;
+    assert_eq!(world.wallet(world.seller()).await?, UNIT + UNIT - FEE);
+    let pending = "SELECT count(*) FROM \"order\".payment_session WHERE status <> 'Success'";
+    world.audit.becomes(pending, 0).await?;
+
+    // Some of both: the carrier collects what is not paid, and the fee is paid apart.
+    let ((_, one), other) = (world.pays().await?, buys_at_the_door(&world).await?);
+    let both = orders(&world, &[one, other], "sandbox-redirect").await?;
+    assert_eq!(order(&world, &both).await?["transport"]["data"]["pick_money"], UNIT);
+    world.is(&both, "Success").await?;
+    assert_eq!(world.wallet(world.seller()).await?, 4 * UNIT - FEE);
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_paid_before_the_time_or_for_what_was_not_delivered() -> Result<()> {
+    let world = PaidShop::start_with(&[], "").await?;
+    let (_, item) = world.pays().await?;
+    let early = orders(&world, &[item], "sandbox-redirect").await?;
+    assert_eq!(order(&world, &early).await?["payout_session"]["status"], "Pending");
+    // Two days of the carrier's, and seven of escrow.
+    let kept = format!(
+        "SELECT extract(epoch FROM date_expired - date_created)::bigint FROM \"order\".payment_session WHERE id = '{early}'"
+    );
+    assert_eq!(world.audit.count(&kept).await?, (2 + 7) * 24 * 3600);
+    // A timer that comes before the session's time sets itself anew.
+    let later = "UPDATE \"order\".payment_session SET date_expired = date_expired + interval '1 day' WHERE kind = 'seller-payout'";
+    ensure!(world.audit.change(later).await? == 1);
+    ensure!(world.audit.change(TIMERS).await? > 0);
+    let again =
+        "SELECT count(*) FROM host.invocation WHERE component = 'order' AND ended_at IS NULL AND due_at > now()";
+    world.audit.settled().await?;
+    world.audit.becomes(again, 1).await?;
+    assert_eq!(world.wallet(world.seller()).await?, 0);
+
+    let lost = format!(
+        "UPDATE \"order\".transport SET status = 'Failed'
+         WHERE id = (SELECT transport_id FROM \"order\".\"order\" WHERE id = '{early}')"
+    );
+    ensure!(world.audit.change(&lost).await? == 1);
+    time_passes(&world).await?;
+    world.is(&early, "Cancelled").await?;
+    assert_eq!(world.wallet(world.seller()).await?, 0);
+    let listed = world.buyer().get("/api/v1/order/buyer/cancelled-orders").await?;
+    assert_eq!(listed.data(200)[0]["id"], early.as_str());
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payout_survives_a_kill_at_every_point() -> Result<()> {
+    let mut world = PaidShop::start_with(&[], "").await?;
+    for point in 1..=POINTS {
+        let item = buys_at_the_door(&world).await?;
+        let order = orders(&world, &[item], "system-cod").await?;
+        world.nexus.kill()?;
+        time_passes(&world).await?;
+        world.restart(&[("NEXUS_DIE_AT", &point.to_string())]).await?;
+        let open =
+            "SELECT count(*) FROM \"order\".payment_session WHERE kind = 'seller-payout' AND status <> 'Success'";
+        let running = "SELECT count(*) FROM host.invocation WHERE ended_at IS NULL AND due_at <= now()";
+        while world.audit.count(open).await? > 0 || world.audit.count(running).await? > 0 {
+            if world.nexus.has_ended()? {
+                break;
+            }
+        }
+        let is_over = !world.nexus.has_ended()?;
+        if !is_over {
+            world.restart(&[]).await?;
+        }
+        world
+            .is(&order, "Success")
+            .await
+            .with_context(|| format!("point {point}"))?;
+        world.books_hold().await.with_context(|| format!("point {point}"))?;
+        assert_eq!(
+            world.wallet(world.seller()).await?,
+            i64::from(point) * (UNIT - FEE),
+            "point {point}"
+        );
+        if is_over {
+            ensure!(
+                point > 6,
+                "only {} points were reached: the hook is not compiled in",
+                point - 1
+            );
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the payout has more than {POINTS} points")
+}
