@@ -156,7 +156,7 @@ pub struct Limits {
     pub request_timeout_ms: u64,
     /// How long an instance is kept while it waits for a moment or a promise, milliseconds; then the invocation is suspended.
     pub wait_hold_ms: u64,
-    /// The largest request body, bytes; at most [`Limits::MAX_BODY_BYTES`].
+    /// The largest request body, bytes; at most [`Limits::MAX_BODY_BYTES`] where it is recorded.
     pub body_limit_bytes: u64,
 }
 
@@ -164,6 +164,8 @@ impl Limits {
     /// What any component may allow. A request is the first entry of its invocation's journal, and an entry holds a mebibyte: the
     /// rest is left to the path, the headers and the caller's claims.
     pub const MAX_BODY_BYTES: u64 = (1 << 20) - (64 << 10);
+    /// What a component may allow that reads bodies as they come: nobody holds them whole.
+    pub const MAX_STREAMED_BODY_BYTES: u64 = 16 << 30;
 }
 
 impl Default for Limits {

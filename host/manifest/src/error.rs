@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{ComponentId, InterfaceName};
+use crate::{ComponentId, InterfaceName, Limits};
 
 /// A position in the manifest. Both count from 1; a column is a character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -214,6 +214,11 @@ pub enum Error {
         export: &'static str,
         because: &'static str,
     },
+    #[error(
+        "`{component}` allows request bodies of {limit_bytes} bytes, but each is an entry of a journal, which holds {} at most",
+        Limits::MAX_BODY_BYTES
+    )]
+    RecordedBody { component: ComponentId, limit_bytes: u64 },
     #[error("`{component}` has a policy for `{function}`, whose interface it does not export")]
     RetryNotExported {
         component: ComponentId,
@@ -291,6 +296,10 @@ impl Error {
                 "remove the line; it exports nothing".into()
             }
             Self::RetryNotExported { exports, .. } => format!("name a function of {}", exports.join(", ")),
+            Self::RecordedBody { .. } => format!(
+                "set `body_limit_bytes` to {} or less; more is for components that answer `wasi:http`, whose bodies are streamed",
+                Limits::MAX_BODY_BYTES
+            ),
             Self::MissingExport { export, .. } => format!("export `{export}` from its world"),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Errors, Problem};
-use crate::{Answer, App, Component, ComponentId, InterfaceName, Location, Retried};
+use crate::{Answer, App, Component, ComponentId, InterfaceName, Limits, Location, Retried};
 
 /// The interfaces of a compiled component, by their names in its type: `namespace:package/interface@version`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -218,6 +218,13 @@ impl Links<'_> {
             false => self.exports(&component.id, HANDLER),
             true => STREAMED.iter().any(|handler| self.exports(&component.id, handler)),
         };
+        if !interfaces.is_stock && component.limits.body_limit_bytes > Limits::MAX_BODY_BYTES {
+            let error = Error::RecordedBody {
+                component: component.id.clone(),
+                limit_bytes: component.limits.body_limit_bytes,
+            };
+            broken(component.at, error);
+        }
         if is_routed && !is_answered {
             let handler = if interfaces.is_stock { STREAMED[0] } else { HANDLER };
             broken(component.at, missing_export(component, handler, "has a route"));

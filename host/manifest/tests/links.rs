@@ -293,6 +293,20 @@ spin.toml:7:12: `cart` imports `spin:key-value/key-value@3.0.0`, which is offere
 }
 
 #[test]
+fn a_body_that_is_recorded_fits_an_entry() {
+    let large = "[component.cart.tool.nexus]\nbody_limit_bytes = 10000000\n";
+    let streamed: Compiled<'_> = ("cart", &[], &["wasi:http/handler@0.3.0"]);
+    assert_eq!(check(large, &[STOCK, streamed]), Ok(()));
+    refused(
+        large,
+        &[STOCK, ("cart", &[], &["nexus:http/handler@0.1.0"])],
+        r#"
+spin.toml:7:12: `cart` allows request bodies of 10000000 bytes, but each is an entry of a journal, which holds 983040 at most
+    set `body_limit_bytes` to 983040 or less; more is for components that answer `wasi:http`, whose bodies are streamed"#,
+    );
+}
+
+#[test]
 fn a_component_that_answers_wasi_http_needs_a_grant_for_calling_alone() {
     let served: Compiled<'_> = ("cart", &["wasi:http/types@0.3.0"], &["wasi:http/handler@0.3.0"]);
     assert_eq!(check("", &[STOCK, served]), Ok(()));

@@ -180,7 +180,7 @@ fn a_limit_outside_its_range_is_refused() {
 memory_limit_bytes = 1024
 time_limit_ms = 0
 request_timeout_ms = -1
-body_limit_bytes = 1000000000
+body_limit_bytes = 100000000000
 retry = { attempts = 0, factor = 0.5, initial_ms = 500, max_ms = 100 }
 "#,
         r#"
@@ -190,8 +190,8 @@ spin.toml:11:1: `time_limit_ms` in [component.cart.tool.nexus] is 0, outside 1 t
     choose a value from 1 to 600000
 spin.toml:12:1: `request_timeout_ms` in [component.cart.tool.nexus] is -1, outside 1 to 3600000
     choose a value from 1 to 3600000
-spin.toml:13:1: `body_limit_bytes` in [component.cart.tool.nexus] is 1000000000, outside 1024 to 983040
-    choose a value from 1024 to 983040
+spin.toml:13:1: `body_limit_bytes` in [component.cart.tool.nexus] is 100000000000, outside 1024 to 17179869184
+    choose a value from 1024 to 17179869184
 spin.toml:14:11: `attempts` in [component.cart.tool.nexus.retry] is 0, outside 1 to 1000
     choose a value from 1 to 1000
 spin.toml:14:25: `factor` in [component.cart.tool.nexus.retry] is 0.5, outside 1 to 100

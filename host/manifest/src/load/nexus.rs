@@ -186,7 +186,7 @@ fn read_limits(table: &mut Section<'_, '_>, report: &mut Report<'_>) -> Limits {
         wait_hold_ms: table.integer("wait_hold_ms", 0..=MINUTE_MS, default.wait_hold_ms, report),
         body_limit_bytes: table.integer(
             "body_limit_bytes",
-            KIB..=Limits::MAX_BODY_BYTES,
+            KIB..=Limits::MAX_STREAMED_BODY_BYTES,
             default.body_limit_bytes,
             report,
         ),

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use host_manifest::{App, Component};
+use host_manifest::{App, Component, Limits};
 
 /// The manifest's routes, most specific first.
 pub(crate) struct Router {
@@ -50,7 +50,7 @@ impl Router {
         })
     }
 
-    /// The largest body any component accepts, bytes.
+    /// The largest body that is read whole before a component sees it, bytes.
     pub(crate) fn largest_body(&self) -> u64 {
         self.app
             .components
@@ -58,5 +58,6 @@ impl Router {
             .map(|component| component.limits.body_limit_bytes)
             .max()
             .unwrap_or(0)
+            .min(Limits::MAX_BODY_BYTES)
     }
 }
