@@ -28,11 +28,14 @@ pub mod stock {
         world: "shop:worlds/stock",
         imports: {
             "fermyon:spin/key-value": async | trappable,
+            "spin:postgres/postgres": async | trappable,
             default: trappable,
         },
         with: {
             "spin:key-value/key-value.store": super::KeyValueBucket,
             "fermyon:spin/key-value.store": super::KeyValueBucket,
+            "spin:postgres/postgres.connection": super::SpinConnection,
+            "spin:postgres/postgres.connection-builder": super::SpinConnection,
         },
         require_store_data_send: true,
     });
@@ -40,6 +43,9 @@ pub mod stock {
 
 /// What stands behind a guest's `transaction` handle. The SQL capability puts its own state in.
 pub struct SqlTransaction(pub Box<dyn std::any::Any + Send>);
+
+/// What stands behind a guest's `connection` of `spin:postgres`, or what makes one: its address.
+pub struct SpinConnection(pub String);
 
 /// What stands behind a guest's `bucket` or `store` handle: the name of a store that it was granted.
 pub struct KeyValueBucket(pub String);

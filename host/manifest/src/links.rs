@@ -34,12 +34,18 @@ struct Grant {
     line: fn(&ComponentId) -> String,
 }
 
-static GRANTS: [Grant; 6] = [
+static GRANTS: [Grant; 7] = [
     Grant {
         interface: "nexus:sql",
-        is_given: |component| component.schema.is_some(),
+        is_given: has_schema,
         table: ".tool.nexus",
-        line: |id| format!("schema = \"{}\"", id.as_str().replace('-', "_")),
+        line: schema_line,
+    },
+    Grant {
+        interface: "spin:postgres",
+        is_given: has_schema,
+        table: ".tool.nexus",
+        line: schema_line,
     },
     Grant {
         interface: "nexus:crypto/tokens",
@@ -88,6 +94,14 @@ static CALLING: [Grant; 2] = [
         line: host_line,
     },
 ];
+
+fn has_schema(component: &Component) -> bool {
+    component.schema.is_some()
+}
+
+fn schema_line(id: &ComponentId) -> String {
+    format!("schema = \"{}\"", id.as_str().replace('-', "_"))
+}
 
 fn has_host(component: &Component) -> bool {
     !component.allowed_outbound_hosts.is_empty()

@@ -51,6 +51,8 @@ pub(crate) struct StockLoaded {
     pub(crate) revision: Digest,
     pub(crate) grants: Grants,
     environment: Vec<(String, String)>,
+    /// What it calls its database; empty without one.
+    schema: String,
     limits: Limits,
     /// None: it exports no handler.
     proxy: Option<ProxyPre<StockState>>,
@@ -78,6 +80,7 @@ impl StockLoaded {
             revision,
             grants,
             environment: environment.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            schema: granted.schema.as_ref().map(ToString::to_string).unwrap_or_default(),
             limits,
             proxy,
             pace,

@@ -138,3 +138,46 @@ async fn a_request_goes_where_it_is_granted() -> Result<()> {
     assert_told(&denied, 502, "HttpRequestDenied");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_asks_its_own_schema_a_statement_at_a_time() -> Result<()> {
+    let mut world = World::start().await?;
+    let insert = "INSERT INTO item VALUES ($1, $2)";
+    assert_told(
+        &world.told(Method::POST, "/shelf/execute/shelf", insert).await?,
+        200,
+        "1",
+    );
+    // What is answered is committed.
+    world.nexus.kill()?;
+    world.restart().await?;
+    let select = "SELECT name, quantity FROM item";
+    let read = world.told(Method::POST, "/shelf/query/shelf", select).await?;
+    assert_told(&read, 200, r#"Some("cup") Some(3)"#);
+    assert_told(
+        &world.told(Method::POST, "/shelf/execute/shelf", insert).await?,
+        400,
+        "23505",
+    );
+    let returning = "UPDATE item SET quantity = quantity + 1 RETURNING name, quantity";
+    let read = world.told(Method::POST, "/shelf/query/shelf", returning).await?;
+    assert_told(&read, 200, r#"Some("cup") Some(4)"#);
+    for control in ["BEGIN", "commit", "/* */ ROLLBACK"] {
+        let refused = world.told(Method::POST, "/shelf/execute/shelf", control).await?;
+        assert_told(&refused, 400, "each statement commits by itself");
+    }
+    let foreign = world
+        .told(Method::POST, "/shelf/query/shelf", "SELECT * FROM host.invocation")
+        .await?;
+    assert_told(&foreign, 400, "42501");
+    let elsewhere = world.told(Method::POST, "/shelf/query/postgres", select).await?;
+    assert_told(&elsewhere, 400, "ConnectionFailed");
+    assert_told(
+        &world
+            .told(Method::POST, "/shelf/execute/shelf", "DROP TABLE item")
+            .await?,
+        400,
+        "SELECT, INSERT",
+    );
+    Ok(())
+}

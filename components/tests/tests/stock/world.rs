@@ -20,7 +20,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 const MANIFEST: &str = include_str!("../../../../host/guests/spin-http/spin.toml");
-const GUESTS: [&str; 3] = ["guest-spin-http", "guest-spin-store", "guest-wasi-http"];
+const GUESTS: [&str; 4] = [
+    "guest-spin-http",
+    "guest-spin-postgres",
+    "guest-spin-store",
+    "guest-wasi-http",
+];
+/// Of the schema that one of them is granted.
+const MIGRATION: &str = "CREATE TABLE item (name text PRIMARY KEY, quantity integer NOT NULL);";
 pub(crate) const TOKEN: &str = "a-secret-of-the-tests";
 
 /// The application's folder: its manifest beside the components' bytes.
@@ -34,6 +41,9 @@ impl Application {
             let file = format!("{}.wasm", name.replace('-', "_"));
             std::fs::copy(guest(name)?, folder.path().join(file))?;
         }
+        let migrations = folder.path().join("migrations/shelf");
+        std::fs::create_dir_all(&migrations)?;
+        std::fs::write(migrations.join("0001_item.sql"), MIGRATION)?;
         std::fs::write(folder.path().join("spin.toml"), change(MANIFEST))?;
         Ok(Self(folder))
     }

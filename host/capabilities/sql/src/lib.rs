@@ -1,4 +1,4 @@
-//! `nexus:sql`: the module's own schema, journaled with its commit.
+//! `nexus:sql`: the module's own schema, journaled with its commit; and `spin:postgres`, for components that are not journaled.
 
 mod connection;
 mod error;
@@ -8,6 +8,7 @@ mod pool;
 mod query;
 mod record;
 mod socket;
+mod spin;
 mod statement;
 mod transaction;
 mod value;
@@ -21,6 +22,7 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 
 pub use error::Error;
 pub use pool::{ModuleConnection, ModulePool, Options, Pools};
+pub use spin::{SpinPostgres, SpinPostgresView, add_spin_to_linker};
 
 /// Whether the recorded transaction committed; one that cannot be read counts as one that did.
 pub fn is_committed(record: &[u8]) -> bool {

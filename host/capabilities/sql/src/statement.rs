@@ -49,6 +49,23 @@ pub(crate) fn reads(text: &str) -> bool {
     keyword.eq_ignore_ascii_case("SELECT") || keyword.eq_ignore_ascii_case("VALUES")
 }
 
+/// Whether the statement begins, ends or divides a transaction.
+pub(crate) fn controls_transactions(text: &str) -> bool {
+    const CONTROLS: [&str; 9] = [
+        "BEGIN",
+        "START",
+        "COMMIT",
+        "END",
+        "ROLLBACK",
+        "ABORT",
+        "SAVEPOINT",
+        "RELEASE",
+        "PREPARE",
+    ];
+    let keyword = first_keyword(text);
+    CONTROLS.iter().any(|control| keyword.eq_ignore_ascii_case(control))
+}
+
 /// The first word after whitespace, comments and opening parentheses.
 fn first_keyword(text: &str) -> &str {
     let mut rest = text;

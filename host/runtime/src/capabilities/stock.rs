@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use host_basic::SpinVariablesView;
 use host_keyvalue::{SpinKeyValues, SpinKeyValuesView};
+use host_sql::{SpinPostgres, SpinPostgresView};
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView, p2, p3};
 
@@ -15,6 +16,7 @@ pub const STOCK_PLATFORM: &[&str] = &[
     "fermyon:spin/key-value@2.0.0",
     "fermyon:spin/variables@2.0.0",
     "spin:key-value/key-value@3.0.0",
+    "spin:postgres/postgres@4.2.0",
     "spin:variables/variables@3.0.0",
     "wasi:cli/environment@0.2.12",
     "wasi:cli/environment@0.3.0",
@@ -63,13 +65,19 @@ pub const STOCK_PLATFORM: &[&str] = &[
 pub(crate) struct StockCapabilities {
     variables: Arc<host_basic::Grants>,
     key_values: Option<SpinKeyValues>,
+    postgres: Option<SpinPostgres>,
 }
 
 impl StockCapabilities {
-    pub(crate) fn new(grants: &Grants) -> Self {
+    /// `schema` is the name of the granted one.
+    pub(crate) fn new(grants: &Grants, schema: &str) -> Self {
         Self {
             variables: Arc::clone(&grants.basic),
             key_values: grants.key_values.clone().map(SpinKeyValues::new),
+            postgres: grants
+                .sql
+                .clone()
+                .map(|pool| SpinPostgres::new(pool, schema.to_owned())),
         }
     }
 }
@@ -89,6 +97,9 @@ pub(crate) fn link(linker: &mut Linker<StockState>, grants: &Grants) -> wasmtime
     if grants.key_values.is_some() {
         host_keyvalue::add_spin_to_linker(linker, key_values)?;
     }
+    if grants.sql.is_some() {
+        host_sql::add_spin_to_linker(linker, postgres)?;
+    }
     Ok(())
 }
 
@@ -103,6 +114,18 @@ fn key_values(state: &mut StockState) -> SpinKeyValuesView<'_> {
         .as_mut()
         .expect("linked only where a store is granted");
     SpinKeyValuesView {
+        context,
+        table: &mut state.table,
+    }
+}
+
+fn postgres(state: &mut StockState) -> SpinPostgresView<'_> {
+    let context = state
+        .capabilities
+        .postgres
+        .as_mut()
+        .expect("linked only where a schema is granted");
+    SpinPostgresView {
         context,
         table: &mut state.table,
     }

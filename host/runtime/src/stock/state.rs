@@ -52,7 +52,7 @@ impl StockState {
             deployment,
             modules,
             limits: StoreLimits::new(loaded.limits),
-            capabilities: StockCapabilities::new(&loaded.grants),
+            capabilities: StockCapabilities::new(&loaded.grants, &loaded.schema),
             table,
             wasi,
             http: WasiHttpCtx::new(),
