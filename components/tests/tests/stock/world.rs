@@ -20,14 +20,25 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 const MANIFEST: &str = include_str!("../../../../host/guests/spin-http/spin.toml");
-const GUESTS: [&str; 4] = [
+const GUESTS: [&str; 6] = [
+    "guest-bench-stock",
+    "guest-spin-caller",
     "guest-spin-http",
     "guest-spin-postgres",
     "guest-spin-store",
     "guest-wasi-http",
 ];
-/// Of the schema that one of them is granted.
-const MIGRATION: &str = "CREATE TABLE item (name text PRIMARY KEY, quantity integer NOT NULL);";
+/// Of the schemas that two of them are granted.
+const MIGRATIONS: [(&str, &str); 2] = [
+    (
+        "shelf",
+        "CREATE TABLE item (name text PRIMARY KEY, quantity integer NOT NULL);",
+    ),
+    (
+        "stock",
+        include_str!("../../../../host/bench/market/migrations/stock/0001_init.sql"),
+    ),
+];
 pub(crate) const TOKEN: &str = "a-secret-of-the-tests";
 
 /// The application's folder: its manifest beside the components' bytes.
@@ -41,9 +52,11 @@ impl Application {
             let file = format!("{}.wasm", name.replace('-', "_"));
             std::fs::copy(guest(name)?, folder.path().join(file))?;
         }
-        let migrations = folder.path().join("migrations/shelf");
-        std::fs::create_dir_all(&migrations)?;
-        std::fs::write(migrations.join("0001_item.sql"), MIGRATION)?;
+        for (schema, migration) in MIGRATIONS {
+            let migrations = folder.path().join("migrations").join(schema);
+            std::fs::create_dir_all(&migrations)?;
+            std::fs::write(migrations.join("0001_init.sql"), migration)?;
+        }
         std::fs::write(folder.path().join("spin.toml"), change(MANIFEST))?;
         Ok(Self(folder))
     }
