@@ -110,6 +110,27 @@ async fn a_component_reads_its_own_variables() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn components_of_spins_older_sdks_have_the_same_stores_and_variables() -> Result<()> {
+    let world = World::start().await?;
+    assert_told(
+        &world.told(Method::GET, "/wasi/visits", "").await?,
+        200,
+        r#"1 ["visits"] eu"#,
+    );
+    assert_told(
+        &world.told(Method::GET, "/wasi/visits", "").await?,
+        200,
+        r#"2 ["visits"] eu"#,
+    );
+    assert_told(
+        &world.told(Method::GET, "/other/pairs/shared/visits", "").await?,
+        200,
+        "xx",
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_goes_where_it_is_granted() -> Result<()> {
     let world = World::start().await?;
     let peer = world.peer;

@@ -1,9 +1,29 @@
-//! Serves and calls through `wasi:http` 0.2, as the components do that were built before 0.3.
+//! Serves and calls through `wasi:http` 0.2, and keeps pairs as Spin's SDKs before version 6 do: what was built before 0.3.
 #![cfg_attr(
     not(target_family = "wasm"),
     allow(dead_code, reason = "a native build has nobody who would call it")
 )]
 
+#[allow(
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    unused_qualifications,
+    dead_code,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
+mod pairs {
+    wit_bindgen::generate!({
+        world: "test:pairs/pairs@0.1.0",
+        path: ["../../../wit", "wit"],
+        generate_all,
+    });
+}
+
+use pairs::fermyon::spin::key_value::Store;
+use pairs::fermyon::spin::variables;
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
@@ -38,10 +58,27 @@ impl Guest for Served {
                     Err(error) => respond(answer, 502, |out| write(out, format!("{error:?}").as_bytes())),
                 }
             }
+            "/wasi/visits" => match visit() {
+                Ok(text) => respond(answer, 200, |out| write(out, text.as_bytes())),
+                Err(error) => respond(answer, 500, |out| write(out, error.as_bytes())),
+            },
             "/wasi/panic" => panic!("asked to"),
             _ => respond(answer, 404, |_| ()),
         }
     }
+}
+
+/// Counts itself in a store of Spin's, and says where it is.
+fn visit() -> Result<String, String> {
+    let store = Store::open("shared").map_err(|error| format!("{error:?}"))?;
+    let before = store.get("visits").map_err(|error| format!("{error:?}"))?;
+    let visits = before.map_or(0, |before| before.len()) + 1;
+    store
+        .set("visits", &vec![b'x'; visits])
+        .map_err(|error| format!("{error:?}"))?;
+    let keys = store.get_keys().map_err(|error| format!("{error:?}"))?;
+    let region = variables::get("region").map_err(|error| format!("{error:?}"))?;
+    Ok(format!("{visits} {keys:?} {region}"))
 }
 
 fn respond(answer: ResponseOutparam, status: u16, body: impl FnOnce(&OutputStream)) {

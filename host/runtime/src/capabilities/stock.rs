@@ -59,6 +59,16 @@ pub const STOCK_PLATFORM: &[&str] = &[
     "wasi:random/insecure@0.3.0",
     "wasi:random/random@0.2.12",
     "wasi:random/random@0.3.0",
+    // Libraries of many languages import them unused: they are there, and lead nowhere.
+    "wasi:sockets/instance-network@0.2.12",
+    "wasi:sockets/ip-name-lookup@0.2.12",
+    "wasi:sockets/ip-name-lookup@0.3.0",
+    "wasi:sockets/network@0.2.12",
+    "wasi:sockets/tcp-create-socket@0.2.12",
+    "wasi:sockets/tcp@0.2.12",
+    "wasi:sockets/types@0.3.0",
+    "wasi:sockets/udp-create-socket@0.2.12",
+    "wasi:sockets/udp@0.2.12",
 ];
 
 /// What one instance was granted. Outbound HTTP stands in its state's hooks.

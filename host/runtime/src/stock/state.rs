@@ -44,6 +44,8 @@ impl StockState {
         let output = Output::new(loaded.id.clone(), invocation);
         // No directory, no address: what a component may reach it is granted. What it prints is a line of the log.
         let wasi = WasiCtx::builder()
+            .allow_tcp(false)
+            .allow_udp(false)
             .envs(&loaded.environment)
             .stdout(output.clone())
             .stderr(output)
