@@ -8,6 +8,7 @@ pub mod config;
 pub mod http;
 pub mod id;
 pub mod invocation;
+pub mod join;
 pub mod json;
 pub mod log;
 pub mod money;
@@ -29,6 +30,7 @@ pub use wit_bindgen;
 pub use crate::{
     id::AccountId,
     invocation::{new_id, now, random_bytes, sleep, try_again},
+    join::{begin, join, join_all},
     json::Patch,
     money::{Currency, Money},
     page::{Page, PageRequest},

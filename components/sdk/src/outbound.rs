@@ -3,10 +3,12 @@
 use wasip2::{
     http::{
         outgoing_handler,
-        types::{Fields, Method, OutgoingBody, OutgoingRequest, Scheme},
+        types::{Fields, FutureIncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme},
     },
     io::streams::StreamError,
 };
+
+use crate::join::Pending;
 
 pub use wasip2::http::types::ErrorCode;
 
@@ -42,6 +44,29 @@ pub struct Reply {
 /// Sends the request and reads its answer. What is neither GET nor HEAD is an effect: it is done once, as far as the host can tell, and
 /// what came of it is recorded, failures too. Asks the host.
 pub fn send(request: &Request<'_>) -> Result<Reply, ErrorCode> {
+    take(&start(request)?)
+}
+
+/// A request that was begun.
+#[must_use = "a request that is begun is to be finished, by itself or by `join`"]
+#[derive(Debug)]
+pub struct PendingReply(Result<FutureIncomingResponse, ErrorCode>);
+
+/// Begins what [`send`] does, to be waited for with [`join`](crate::join()). A GET or HEAD goes on beside the component; any other request
+/// is answered when this returns. Asks the host.
+pub fn begin(request: &Request<'_>) -> PendingReply {
+    PendingReply(start(request))
+}
+
+impl Pending for PendingReply {
+    type Output = Result<Reply, ErrorCode>;
+
+    fn finish(self) -> Self::Output {
+        take(&self.0?)
+    }
+}
+
+fn start(request: &Request<'_>) -> Result<FutureIncomingResponse, ErrorCode> {
     let outgoing = OutgoingRequest::new(fields(request.headers)?);
     let method = match request.method {
         "GET" => Method::Get,
@@ -63,6 +88,10 @@ pub fn send(request: &Request<'_>) -> Result<Reply, ErrorCode> {
         write(&body, request.body)?;
         OutgoingBody::finish(body, None)?;
     }
+    Ok(response)
+}
+
+fn take(response: &FutureIncomingResponse) -> Result<Reply, ErrorCode> {
     response.subscribe().block();
     let answered = response
         .get()

@@ -14,6 +14,7 @@
 
 mod convert;
 mod error;
+mod pending;
 mod row;
 mod transaction;
 
@@ -22,6 +23,7 @@ use crate::bindings::nexus::sql::sql;
 pub use self::{
     convert::{Element, FromValue, Json, ToValue},
     error::Error,
+    pending::{PendingQuery, begin_query},
     row::{Column, Row},
     transaction::{Transaction, serializable, transaction},
 };

@@ -16,6 +16,7 @@ wasmtime::component::bindgen!({
     exports: { default: async },
     with: {
         "nexus:sql/sql.transaction": SqlTransaction,
+        "nexus:sql/sql.pending-query": SqlPendingQuery,
         "wasi:keyvalue/store.bucket": KeyValueBucket,
     },
     require_store_data_send: true,
@@ -46,6 +47,9 @@ pub struct SqlTransaction(pub Box<dyn std::any::Any + Send>);
 
 /// What stands behind a guest's `connection` of `spin:postgres`, or what makes one: its address.
 pub struct SpinConnection(pub String);
+
+/// What stands behind a guest's `pending-query` handle, likewise.
+pub struct SqlPendingQuery(pub Box<dyn std::any::Any + Send>);
 
 /// What stands behind a guest's `bucket` or `store` handle: the name of a store that it was granted.
 pub struct KeyValueBucket(pub String);

@@ -12,7 +12,7 @@ use crate::compensate;
 use crate::handlers::Handlers;
 use crate::invoker::{Inner, Invoker};
 use crate::operate::OperateError;
-use crate::run::{Output, call, encode};
+use crate::run::{Branches, Output, call, encode};
 
 /// On which revisions.
 #[derive(Debug, Clone, Default)]
@@ -189,7 +189,10 @@ impl Inner {
         let header = Header::clone(machine.header());
         let recorded = machine.recorded_output().cloned();
         let attempt = Attempt::dry_run(invocation, machine, Arc::clone(&self.clock));
+        let branches = Branches(&attempt);
         let ran = call(deployment, &attempt, &header).await;
+        attempt.end_branches().await;
+        drop(branches);
         let outcome = outcome(&attempt, ran.map(|output| encode(&output)), recorded.as_ref());
         *compared += attempt.compared();
         Ok(outcome)
@@ -207,7 +210,10 @@ impl Inner {
         let compensations = machine.compensate().map_err(no_history)?.unwrap_or_default();
         let recorded = machine.recorded_output().cloned();
         let attempt = Attempt::dry_run(invocation, machine, Arc::clone(&self.clock));
+        let branches = Branches(&attempt);
         let ran = compensate::run(deployment, &attempt, &compensations).await;
+        attempt.end_branches().await;
+        drop(branches);
         let outcome = outcome(&attempt, ran.map(|()| encode(&Output::Cancelled)), recorded.as_ref());
         *compared += attempt.compared();
         Ok(outcome)

@@ -250,12 +250,17 @@ impl Run {
                 Err(reason) => Err(Fault::Guest(format!("what is to be undone cannot be told: {reason}"))),
             }
         };
+        let branches = Branches(&attempt);
         let ended = tokio::select! {
             biased;
             ended = work => ended,
+            // What its guest began beside itself has failed: that is the end of all.
+            () = attempt.branch_failed() => Err(attempt.fault().unwrap_or(Fault::Fenced)),
             // Somebody has appended after us: what this guest does from here on comes to nothing.
             () = self.halt.asked() => Err(Fault::Fenced),
         };
+        attempt.end_branches().await;
+        drop(branches);
         let result = match ended {
             Ok(output @ Output::Cancelled) => attempt.finish_cancelled(encode(&output)).await.map(|()| output),
             Ok(output) => {
@@ -280,11 +285,16 @@ impl Run {
             true => Seen::Durable,
             false => Seen::Nothing,
         });
+        let is_appending = attempt.is_appending();
         match attempt.into_machine() {
             Some((mut machine, unwritten)) => {
                 machine.rewind();
                 (self.machine, self.unwritten) = (machine, unwritten);
-                (result, cause)
+                match result {
+                    // A sibling of what failed was about to become durable: whether it has is for a fence to say.
+                    Err(fault) if is_appending => (Err(Fault::CommitUnknown(fault.to_string())), cause),
+                    result => (result, cause),
+                }
             }
             // Something of the instance outlives it (a connection being rolled back): what it noted is out of reach, so
             // only what is durable counts.
@@ -354,6 +364,15 @@ impl Run {
         self.machine = recovered.machine;
         self.attempts = recovered.attempts;
         self.unwritten = Unwritten::default();
+    }
+}
+
+/// Stops what goes on beside the guest when its run is dropped.
+pub(crate) struct Branches<'a>(pub(crate) &'a Arc<Attempt>);
+
+impl Drop for Branches<'_> {
+    fn drop(&mut self) {
+        self.0.abort_branches();
     }
 }
 

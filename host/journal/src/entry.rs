@@ -91,6 +91,16 @@ pub enum Body {
     Output(Payload),
 }
 
+impl Body {
+    /// Of the command it is about.
+    pub fn position(&self) -> Option<&Position> {
+        match self {
+            Self::Command { position, .. } | Self::Completion { position, .. } => Some(position),
+            Self::Started(_) | Self::Fence { .. } | Self::Output(_) => None,
+        }
+    }
+}
+
 /// What the invocation is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {

@@ -9,6 +9,8 @@ use uuid::Uuid;
 use crate::entry::{MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_INVOCATION_BYTES};
 use crate::{ArgumentHash, Body, CommandKind, Entry, FenceReason, Header, Payload};
 
+use transactions::OpenTransaction;
+
 /// What to do about a command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
@@ -44,14 +46,18 @@ struct ScopeCursor {
     next: u32,
     /// One past the highest recorded number: below it, a command without a record is a mismatch.
     recorded_until: u32,
+    /// The last time that was told here, or to the caller when it opened the scope. The time of derived ids, which are the same
+    /// whatever concurrent siblings were told, and whether or not what was called is entered again.
+    now_ms: u64,
 }
 
-/// The transaction that is open.
+/// A command whose guest did not wait for the answer.
 #[derive(Debug)]
-struct OpenTransaction {
-    begun: Position,
-    /// Entries of the log when it was begun.
-    entries_before: usize,
+struct Begun {
+    position: Position,
+    kind: CommandKind,
+    target: String,
+    arguments: ArgumentHash,
 }
 
 /// The record of one invocation and how far the running attempt has come in it.
@@ -64,13 +70,13 @@ pub struct Machine {
     durable: usize,
     records: HashMap<Position, Record>,
     cursors: HashMap<Scope, ScopeCursor>,
-    transaction: Option<OpenTransaction>,
-    /// A command other than a derived value was issued after the last append.
-    commands_since_append: bool,
-    /// Noted entries that must be durable before the answer whatever else happens (messages).
-    must_append: bool,
+    /// Commands that are begun and in no entry yet: with nothing after them in their scope, they are noted with their answer.
+    begun: Vec<Begun>,
+    /// Those that are open, in scopes that differ: one scope has one at a time.
+    transactions: Vec<OpenTransaction>,
     last_position: Option<Position>,
-    last_now_ms: u64,
+    /// The latest time that was told anywhere in the invocation.
+    now_floor_ms: u64,
     payload_bytes: usize,
     dry_run: Option<Box<dry_run::DryRun>>,
 }
@@ -109,15 +115,14 @@ impl Machine {
 
     fn with_log(header: Header, log: Vec<Entry>, durable: usize) -> Self {
         Self {
-            last_now_ms: header.started_ms,
+            now_floor_ms: header.started_ms,
             header,
             log,
             durable,
             records: HashMap::new(),
             cursors: HashMap::new(),
-            transaction: None,
-            commands_since_append: false,
-            must_append: false,
+            begun: Vec::new(),
+            transactions: Vec::new(),
             last_position: None,
             payload_bytes: 0,
             dry_run: None,
@@ -126,7 +131,12 @@ impl Machine {
 
     fn index(&mut self, entry: &Entry, at: usize) -> Result<(), String> {
         match &entry.body {
-            Body::Command { position, answer, .. } => {
+            Body::Command {
+                position,
+                target,
+                answer,
+                ..
+            } => {
                 let completion = answer.as_ref().map(|_| at);
                 if self
                     .records
@@ -144,6 +154,11 @@ impl Machine {
                 let cursor = self.cursors.entry(position.scope.clone()).or_default();
                 cursor.recorded_until = cursor.recorded_until.max(position.number + 1);
                 self.payload_bytes += answer.as_ref().map_or(0, |answer| answer.len());
+                if target == NOW
+                    && let Some(told) = answer.as_deref().and_then(told_ms)
+                {
+                    self.now_floor_ms = self.now_floor_ms.max(told);
+                }
             }
             Body::Completion { position, answer } => {
                 let record = self
@@ -192,15 +207,44 @@ impl Machine {
         })
     }
 
-    /// Begins another attempt in the same process: what was noted is kept and answers the new attempt.
-    pub fn rewind(&mut self) {
-        self.cursors.values_mut().for_each(|cursor| cursor.next = 0);
-        self.transaction = None;
-        self.last_position = None;
-        self.last_now_ms = self.header.started_ms;
+    /// The last command this attempt issued in this scope; for a scope without one, the call that opened it.
+    pub fn last_position_in(&self, scope: &Scope) -> Option<Position> {
+        let next = self.cursors.get(scope).map_or(0, |cursor| cursor.next);
+        match next.checked_sub(1) {
+            Some(number) => Some(Position {
+                scope: scope.clone(),
+                number,
+            }),
+            None => scope.opened_by(),
+        }
     }
 
-    /// The guest asks for something.
+    /// Begins another attempt in the same process: what was noted is kept and answers the new attempt. Not what was noted in
+    /// transactions that are still open, which never were; and not the intents that are not durable, which nobody has acted upon.
+    pub fn rewind(&mut self) {
+        self.transactions.clear();
+        self.begun.clear();
+        let intents: Vec<Position> = self.log[self.durable..]
+            .iter()
+            .filter_map(|entry| match &entry.body {
+                Body::Command {
+                    position,
+                    kind: CommandKind::External,
+                    ..
+                } if self.records[position].completion.is_none() => Some(position.clone()),
+                _ => None,
+            })
+            .collect();
+        if !intents.is_empty() {
+            self.take_back(|position| intents.contains(position));
+        }
+        for cursor in self.cursors.values_mut() {
+            (cursor.next, cursor.now_ms) = (0, 0);
+        }
+        self.last_position = None;
+    }
+
+    /// The guest asks for something, and waits for the answer.
     pub fn command(
         &mut self,
         scope: &Scope,
@@ -208,19 +252,17 @@ impl Machine {
         target: &str,
         arguments: ArgumentHash,
     ) -> Result<Step, Fault> {
-        if let Some(open) = &self.transaction
-            && kind != CommandKind::Message
-            && target != NOW
-        {
-            return Err(Fault::Guest(format!(
-                "{target} was used while the transaction begun at {} is open: commit or roll back first, or use the transaction",
-                open.begun,
-            )));
+        if kind != CommandKind::Message && target != NOW {
+            self.check_no_transaction(scope, target)?;
         }
         let (position, recorded_until) = self.advance(scope)?;
         if let Some(record) = self.records.get(&position) {
             let step = self.recorded(&position, *record, kind, target, arguments)?;
-            return self.compare(step, &position, kind, target);
+            let step = self.compare(step, &position, kind, target)?;
+            if kind == CommandKind::Call && matches!(step, Step::Perform(_)) {
+                self.open_scope(&position);
+            }
+            return Ok(step);
         }
         if position.number < recorded_until {
             return Err(Fault::Mismatch {
@@ -232,8 +274,6 @@ impl Machine {
         if self.is_dry_run() {
             return Err(self.leave_record(&position, kind, target, false));
         }
-        self.commands_since_append = true;
-        self.must_append |= kind == CommandKind::Message;
         // Calls and external effects stand in the record before what they lead to; the others are noted with their answer, and a
         // wait at the latest when it gives its instance up.
         if matches!(kind, CommandKind::Call | CommandKind::External) {
@@ -246,7 +286,68 @@ impl Machine {
                 answer,
             })?;
         }
+        if kind == CommandKind::Call {
+            self.open_scope(&position);
+        }
         Ok(Step::Perform(position))
+    }
+
+    /// The guest asks for something, and goes on before it has the answer. What comes after it in its scope may become durable before
+    /// its answer: it is noted before that at the latest.
+    pub fn begin(
+        &mut self,
+        scope: &Scope,
+        kind: CommandKind,
+        target: &str,
+        arguments: ArgumentHash,
+    ) -> Result<Step, Fault> {
+        let step = self.command(scope, kind, target, arguments)?;
+        if let Step::Perform(position) = &step
+            && !self.records.contains_key(position)
+        {
+            self.begun.push(Begun {
+                position: position.clone(),
+                kind,
+                target: target.to_owned(),
+                arguments,
+            });
+        }
+        Ok(step)
+    }
+
+    /// Notes what this scope has begun, before what comes next in it.
+    fn note_begun(&mut self, scope: &Scope) -> Result<(), Fault> {
+        let (noted, begun) = std::mem::take(&mut self.begun)
+            .into_iter()
+            .partition(|begun| begun.position.scope == *scope);
+        self.begun = begun;
+        let noted: Vec<Begun> = noted;
+        for Begun {
+            position,
+            kind,
+            target,
+            arguments,
+        } in noted
+        {
+            let answer = None;
+            self.note(Body::Command {
+                position,
+                kind,
+                target,
+                arguments,
+                answer,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The call at this position is entered: what it is told of the time begins where its caller is.
+    fn open_scope(&mut self, call: &Position) {
+        let now_ms = self.cursors.get(&call.scope).map_or(0, |cursor| cursor.now_ms);
+        if now_ms > 0 {
+            let opened = self.cursors.entry(call.scope.child(call.number)).or_default();
+            opened.now_ms = now_ms;
+        }
     }
 
     fn recorded(
@@ -298,6 +399,9 @@ impl Machine {
             return compared;
         }
         let position = position.clone();
+        if !self.begun.is_empty() {
+            self.begun.retain(|begun| begun.position != position);
+        }
         if self.records.contains_key(&position) {
             self.note(Body::Completion { position, answer })
         } else {
@@ -325,11 +429,19 @@ impl Machine {
                 "an answer of {size} bytes: one entry holds at most {MAX_ENTRY_BYTES}; read less at once, or keep it in a blob",
             )));
         }
-        if self.payload_bytes + size > MAX_INVOCATION_BYTES || self.log.len() >= MAX_ENTRIES {
+        let (held, held_bytes) = self.held();
+        if self.payload_bytes + held_bytes + size > MAX_INVOCATION_BYTES || self.log.len() + held >= MAX_ENTRIES {
             return Err(Fault::LimitExceeded(format!(
                 "the invocation holds more than {MAX_INVOCATION_BYTES} bytes or {MAX_ENTRIES} entries: end it with the rest of its work sent to a new one",
             )));
         }
+        match self.hold(body, size) {
+            Some(body) => self.push(body),
+            None => Ok(()),
+        }
+    }
+
+    fn push(&mut self, body: Body) -> Result<(), Fault> {
         let at = self.log.len();
         let entry = Entry { index: at as u32, body };
         self.index(&entry, at).map_err(Fault::Guest)?;
@@ -344,10 +456,11 @@ impl Machine {
         Ok(())
     }
 
-    /// A version 7 UUID derived from the seed; its time is the last recorded `now`.
+    /// A version 7 UUID derived from the seed; its time is the last `now` of its scope.
     pub fn derive_uuid(&mut self, scope: &Scope) -> Result<Uuid, Fault> {
         let position = self.derived_position(scope)?;
-        Ok(self.header.seed.uuid(&position, self.last_now_ms))
+        let now_ms = self.cursors.get(scope).map_or(0, |cursor| cursor.now_ms);
+        Ok(self.header.seed.uuid(&position, now_ms.max(self.header.started_ms)))
     }
 
     fn derived_position(&mut self, scope: &Scope) -> Result<Position, Fault> {
@@ -371,24 +484,27 @@ impl Machine {
         let arguments = ArgumentHash([0; 16]);
         let now_ms = match self.command(scope, CommandKind::Observation, NOW, arguments)? {
             Step::Recorded(answer) => {
-                let bytes = answer
-                    .as_ref()
-                    .try_into()
-                    .map_err(|_| Fault::Guest("a recorded time is malformed".into()))?;
-                u64::from_be_bytes(bytes)
+                told_ms(&answer).ok_or_else(|| Fault::Guest("a recorded time is malformed".into()))?
             }
             Step::Perform(position) | Step::InDoubt(position) => {
-                let now_ms = observed_ms.max(self.last_now_ms);
+                let now_ms = observed_ms.max(self.now_floor_ms);
                 let answer = Payload::copy_from_slice(&now_ms.to_be_bytes());
                 self.complete(&position, CommandKind::Observation, NOW, arguments, answer)?;
+                // Also where the entry is held until its transaction ends.
+                self.now_floor_ms = now_ms;
                 now_ms
             }
         };
-        self.last_now_ms = self.last_now_ms.max(now_ms);
+        if let Some(cursor) = self.cursors.get_mut(scope) {
+            cursor.now_ms = cursor.now_ms.max(now_ms);
+        }
         Ok(now_ms)
     }
 
     fn advance(&mut self, scope: &Scope) -> Result<(Position, u32), Fault> {
+        if !self.begun.is_empty() {
+            self.note_begun(scope)?;
+        }
         let cursor = match self.cursors.get_mut(scope) {
             Some(cursor) => cursor,
             None => self.cursors.entry(scope.clone()).or_default(),
@@ -440,71 +556,57 @@ impl Machine {
         fences.unwrap_or_default()
     }
 
-    /// A transaction was begun at this position; until it is closed, the guest may use nothing else.
-    pub fn open_transaction(&mut self, position: &Position) {
-        self.transaction = Some(OpenTransaction {
-            begun: position.clone(),
-            entries_before: self.log.len(),
-        });
-    }
-
-    /// The transaction is over, either way.
-    pub fn close_transaction(&mut self) {
-        self.transaction = None;
-    }
-
-    /// The open transaction is to be done again: neither it nor what was noted within it ever was. The next attempt may take
-    /// another way through it.
-    pub fn abandon_transaction(&mut self) {
-        if let Some(open) = self.transaction.take() {
-            while self.log.len() > open.entries_before.max(self.durable) {
-                self.forget_entry();
-            }
-            // Between it and the first entry within it, numbers may have gone to derived values.
-            if let Some(cursor) = self.cursors.get_mut(&open.begun.scope) {
-                cursor.recorded_until = cursor.recorded_until.min(open.begun.number);
-            }
-        }
-    }
-
     /// The entries that are noted and not durable, in order; their first index is the fence.
     pub fn pending(&self) -> &[Entry] {
         &self.log[self.durable..]
     }
 
-    /// Everything [`Machine::pending`] gave is durable now.
-    pub fn appended(&mut self) {
-        self.durable = self.log.len();
-        self.commands_since_append = false;
-        self.must_append = false;
+    /// The entries before this index are durable now. What was noted while they were written is not.
+    pub fn appended(&mut self, until: u32) {
+        self.durable = self.durable.max(until as usize);
     }
 
-    /// The append that carried the last noted entry did not happen: that entry never was. Used when a transaction that was
-    /// noted for its commit was rolled back instead.
-    pub fn forget_last(&mut self, position: &Position) {
-        let is_last = |record: &Record| record.command + 1 == self.log.len() && self.log.len() > self.durable;
-        if self.records.get(position).is_some_and(is_last) {
-            self.forget_entry();
+    /// Takes entries back that are noted and not durable, by the position of what they say. Those after them move up.
+    fn take_back(&mut self, is_taken: impl Fn(&Position) -> bool) {
+        let is_taken = |entry: &Entry| entry.body.position().is_some_and(&is_taken);
+        let pending = self.log[self.durable..].iter();
+        let Some(first) = pending.clone().position(is_taken) else {
+            return;
+        };
+        let after = self.log.split_off(self.durable + first);
+        after.iter().for_each(|entry| self.forget(entry));
+        for entry in after.into_iter().filter(|entry| !is_taken(entry)) {
+            let at = self.log.len();
+            let entry = Entry {
+                index: at as u32,
+                body: entry.body,
+            };
+            // It was indexed before; a completion whose command was taken back has been taken back as well.
+            let _ = self.index(&entry, at);
+            self.log.push(entry);
+        }
+        self.cursors.values_mut().for_each(|cursor| cursor.recorded_until = 0);
+        for position in self.records.keys() {
+            if let Some(cursor) = self.cursors.get_mut(&position.scope) {
+                cursor.recorded_until = cursor.recorded_until.max(position.number + 1);
+            }
         }
     }
 
-    /// Takes the last entry back, which is not durable.
-    fn forget_entry(&mut self) {
-        match self.log.pop().map(|entry| entry.body) {
-            Some(Body::Command { position, answer, .. }) => {
-                self.payload_bytes -= answer.map_or(0, |answer| answer.len());
-                self.records.remove(&position);
-                if let Some(cursor) = self.cursors.get_mut(&position.scope) {
-                    cursor.recorded_until = cursor.recorded_until.min(position.number);
-                }
+    /// As if it had not been indexed. `recorded_until` is not lowered.
+    fn forget(&mut self, entry: &Entry) {
+        match &entry.body {
+            Body::Command { position, answer, .. } => {
+                self.payload_bytes -= answer.as_ref().map_or(0, |answer| answer.len());
+                self.records.remove(position);
             }
-            Some(Body::Completion { position, answer }) => {
+            Body::Completion { position, answer } => {
                 self.payload_bytes -= answer.len();
-                if let Some(record) = self.records.get_mut(&position) {
+                if let Some(record) = self.records.get_mut(position) {
                     record.completion = None;
                 }
             }
-            Some(Body::Started(_) | Body::Fence { .. } | Body::Output(_)) | None => {}
+            Body::Started(_) | Body::Fence { .. } | Body::Output(_) => {}
         }
     }
 
@@ -524,18 +626,38 @@ impl Machine {
                 })
             };
         }
-        if let Some(open) = &self.transaction {
+        if let Some(open) = self.transactions.first() {
             return Err(Fault::Guest(format!(
                 "the handler returned while the transaction begun at {} is open",
                 open.begun,
             )));
         }
-        if !self.is_durable() && !keep && !self.must_append {
+        // Messages must be written whatever else happens.
+        let has_messages = self.pending().iter().any(|entry| {
+            let kind = CommandKind::Message;
+            matches!(&entry.body, Body::Command { kind: noted, .. } if *noted == kind)
+        });
+        if !self.is_durable() && !keep && !has_messages {
             return Ok(Finish::Nothing);
         }
-        let lazily = self.is_durable() && !self.commands_since_append && !self.must_append;
+        let lazily = self.is_durable() && self.pending().iter().all(|entry| self.is_given_again(&entry.body));
         self.note(Body::Output(output))?;
         Ok(if lazily { Finish::Lazily } else { Finish::Eagerly })
+    }
+
+    /// A replay gives this again, whatever the world is like then: what a call returned, as long as what it did is durable.
+    fn is_given_again(&self, body: &Body) -> bool {
+        let Body::Completion { position, .. } = body else {
+            return false;
+        };
+        let command = self.records.get(position).map(|record| &self.log[record.command].body);
+        matches!(
+            command,
+            Some(Body::Command {
+                kind: CommandKind::Call,
+                ..
+            })
+        )
     }
 
     /// The key a foreign system can recognise a repetition of this effect by.
@@ -547,9 +669,15 @@ impl Machine {
 /// The target of `now`, the one observation allowed inside a transaction.
 const NOW: &str = "nexus:durable/invocation.now-ms";
 
+/// The time that was told, from its record.
+fn told_ms(answer: &[u8]) -> Option<u64> {
+    answer.try_into().ok().map(u64::from_be_bytes)
+}
+
 mod cancelled;
 mod dry_run;
 #[cfg(test)]
 mod tests;
+mod transactions;
 
 pub use dry_run::{Beyond, Returned};

@@ -17,4 +17,4 @@ pub use from_json::from_json;
 pub use json::to_json;
 pub use schema::Schema;
 pub use signature::Signature;
-pub use variant::{split_delay, text_result};
+pub use variant::{call_number, number_result, split_delay, text_result};

@@ -1,12 +1,16 @@
-//! Functions whose calls become messages: the parameters of the function that is meant, and an id for its result.
+//! Functions that stand for another one: the parameters of the function that is meant, and an id for its result where its calls become
+//! messages, a number where they are begun; or that number, and its result.
 
 use minicbor::{Decoder, Encoder};
 
-use crate::codec::array;
+use crate::codec::{array, array_of};
 use crate::{Error, Schema, Signature};
 
 /// The name of the parameter that says how much later a scheduled call begins, milliseconds.
 const DELAY: &str = "delay-ms";
+
+/// The name of the parameter that says which begun call is to be finished.
+const CALL: &str = "call";
 
 impl Signature {
     /// Whether this is `meant` with the id of an invocation for its result.
@@ -21,6 +25,31 @@ impl Signature {
         };
         name == DELAY && *schema == Schema::U64 && *rest == *meant.params() && self.result() == Some(&Schema::String)
     }
+
+    /// Whether this is `meant` with the number of a call for its result.
+    pub fn begins(&self, meant: &Self) -> bool {
+        self.params() == meant.params() && self.result() == Some(&Schema::U32)
+    }
+
+    /// Whether this takes the number of a call and has the result of `meant`.
+    pub fn finishes(&self, meant: &Self) -> bool {
+        matches!(self.params(), [(name, Schema::U32)] if name == CALL) && self.result() == meant.result()
+    }
+}
+
+/// The only parameter of a function that finishes a call.
+pub fn call_number(params: &[u8]) -> Result<u32, Error> {
+    let mut input = Decoder::new(params);
+    array_of(&mut input, 1)?;
+    Ok(input.u32()?)
+}
+
+/// A number as a function's result.
+pub fn number_result(number: u32) -> Vec<u8> {
+    let mut output = Encoder::new(Vec::with_capacity(5));
+    // Into a vector, which cannot fail.
+    let _ = output.u32(number);
+    output.into_writer()
 }
 
 /// The delay of a scheduled call, and the parameters of the function that is meant.
@@ -65,6 +94,27 @@ mod tests {
         assert!(!signature(&[("other", Schema::String)], Some(Schema::String)).sends(&meant));
         assert!(!signature(&[("delay", Schema::U64), id.clone()], Some(Schema::String)).schedules(&meant));
         assert!(!signature(&[(DELAY, Schema::U32), id], Some(Schema::String)).schedules(&meant));
+    }
+
+    #[test]
+    fn a_call_is_begun_with_its_parameters_and_finished_by_its_number() {
+        let meant = signature(&[("id", Schema::String)], Some(Schema::Bool));
+        let begin = signature(&[("id", Schema::String)], Some(Schema::U32));
+        let finish = signature(&[(CALL, Schema::U32)], Some(Schema::Bool));
+        assert!(begin.begins(&meant) && finish.finishes(&meant));
+        assert!(!meant.begins(&meant) && !finish.begins(&meant) && !begin.finishes(&meant));
+        assert!(!signature(&[("number", Schema::U32)], Some(Schema::Bool)).finishes(&meant));
+        assert!(!signature(&[(CALL, Schema::U32)], None).finishes(&meant));
+        let nothing = signature(&[("id", Schema::String)], None);
+        assert!(signature(&[(CALL, Schema::U32)], None).finishes(&nothing) && begin.begins(&nothing));
+
+        let params = encode_params(&finish, &[Value::Unsigned(300)]).unwrap();
+        assert_eq!(call_number(&params).unwrap(), 300);
+        assert_eq!(
+            decode_result(&begin, &number_result(300)).unwrap(),
+            Some(Value::Unsigned(300))
+        );
+        assert!(call_number(b"").is_err() && call_number(&[0x80]).is_err() && call_number(&[0x81, 0x60]).is_err());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! One physical run of an invocation: its machine, and the appends it makes.
+//! One physical run of an invocation: its machine, and the appends it makes, one at a time: what is noted while one is under way is
+//! not written by it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,9 @@ use host_journal::{
 };
 use host_types::{Clock, Fault, InvocationId, NodeId, Position, PromiseId, Scope};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
+use crate::branch::{BranchId, BranchNews, Branches};
 use crate::tally::Tally;
 use crate::{Promises, Recorder, Tallied, crash, key_values};
 
@@ -55,9 +58,9 @@ pub struct Unwritten {
     pub(crate) key_values: Vec<KeyValueWrite>,
 }
 
-/// How much was unwritten at some moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct UnwrittenMark {
+/// How much of what is unwritten an append took along.
+#[derive(Debug, Clone, Copy)]
+struct UnwrittenMark {
     messages: usize,
     promises: usize,
     completions: usize,
@@ -83,7 +86,16 @@ impl Unwritten {
         !self.promises.is_empty() || !self.completions.is_empty()
     }
 
-    pub(crate) fn mark(&self) -> UnwrittenMark {
+    /// Whether this promise will be there, and whether it will be completed.
+    pub(crate) fn knows(&self, promise: PromiseId) -> (bool, bool) {
+        let mut completions = self.completions.iter();
+        (
+            self.promises.contains(&promise),
+            completions.any(|completion| completion.promise == promise),
+        )
+    }
+
+    fn mark(&self) -> UnwrittenMark {
         UnwrittenMark {
             messages: self.messages.len(),
             promises: self.promises.len(),
@@ -92,16 +104,47 @@ impl Unwritten {
         }
     }
 
-    /// Gives up what came after the mark.
-    pub(crate) fn truncate(&mut self, mark: UnwrittenMark) {
-        self.messages.truncate(mark.messages);
-        self.key_values.truncate(mark.key_values);
-        let messages = self.messages.iter().map(|message| message.started.len());
-        self.message_bytes = messages.sum::<usize>() + self.key_values.iter().map(key_values::size).sum::<usize>();
-        self.promises.truncate(mark.promises);
-        self.completions.truncate(mark.completions);
+    /// What was there at the mark is written: takes it out. What came since stays.
+    fn take_until(&mut self, mark: UnwrittenMark) -> Self {
+        let mut written = Self {
+            start: self.start.take(),
+            claim: self.claim.take(),
+            messages: self.messages.drain(..mark.messages).collect(),
+            message_bytes: 0,
+            promises: self.promises.drain(..mark.promises).collect(),
+            completions: self.completions.drain(..mark.completions).collect(),
+            key_values: self.key_values.drain(..mark.key_values).collect(),
+        };
+        let messages = written.messages.iter().map(|message| message.started.len());
+        written.message_bytes =
+            messages.sum::<usize>() + written.key_values.iter().map(key_values::size).sum::<usize>();
+        self.message_bytes -= written.message_bytes;
+        written
     }
 }
+
+/// An append under way. Until it is settled, no other one begins.
+pub(crate) struct Appending {
+    /// One past the last entry in it.
+    until: u32,
+    mark: UnwrittenMark,
+    _turn: Turn,
+}
+
+/// The right to do what only so many of an attempt's branches may do at once. Given back when dropped.
+pub struct Turn {
+    attempt: Arc<Attempt>,
+    of: fn(&Attempt) -> &Semaphore,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        (self.of)(&self.attempt).add_permits(1);
+    }
+}
+
+/// Sessions of the database that concurrent branches of one invocation use at most, so that it leaves others theirs. The rest wait.
+pub const MAX_SESSIONS: usize = 8;
 
 /// One physical run. Shared by every instance of the call tree.
 pub struct Attempt {
@@ -115,16 +158,32 @@ pub struct Attempt {
     /// A first append was handed over; whether it is durable is for its answer to say.
     pub(crate) writing: AtomicBool,
     pub(crate) tally: Tally,
+    /// Something went on beside the instance that began it.
+    pub(crate) is_branched: AtomicBool,
+    pub(crate) branch_news: BranchNews,
+    /// One append at a time.
+    appending: Semaphore,
+    /// One who may write the claim. Taken before a session and before `appending`.
+    claiming: Semaphore,
+    /// Taken before `appending`.
+    sessions: Semaphore,
     pub(crate) state: Mutex<State>,
 }
 
 pub(crate) struct State {
     pub(crate) machine: Machine,
     pub(crate) unwritten: Unwritten,
-    /// A transaction is answered from its record, which was written at its end.
-    pub(crate) replays_transaction: bool,
+    /// What goes with the commit of each transaction that is open, by where it was begun.
+    pub(crate) transactions: Vec<(Position, Unwritten)>,
+    /// Scopes in which a transaction is answered from its record, which was written at its end.
+    pub(crate) replayed_transactions: Vec<Scope>,
+    pub(crate) branches: Branches,
+    /// An append was handed over, and nobody has been told what became of it.
+    is_appending: bool,
     /// The first fault; what the guest makes of it afterwards does not count.
     fault: Option<Fault>,
+    /// Where the instance was that the fault ended.
+    blamed: Option<Position>,
 }
 
 impl Attempt {
@@ -144,8 +203,12 @@ impl Attempt {
         let state = Mutex::new(State {
             machine,
             unwritten,
-            replays_transaction: false,
+            transactions: Vec::new(),
+            replayed_transactions: Vec::new(),
+            branches: Branches::default(),
+            is_appending: false,
             fault: None,
+            blamed: None,
         });
         Arc::new(Self {
             invocation,
@@ -157,13 +220,18 @@ impl Attempt {
             seal,
             writing: AtomicBool::new(false),
             tally: Tally::default(),
+            is_branched: AtomicBool::new(false),
+            branch_news: BranchNews::default(),
+            appending: Semaphore::new(1),
+            claiming: Semaphore::new(1),
+            sessions: Semaphore::new(MAX_SESSIONS),
             state,
         })
     }
 
     /// What the root instance is given.
     pub fn recorder(self: &Arc<Self>) -> Recorder {
-        Recorder::new(Arc::clone(self), Scope::root())
+        Recorder::new(Arc::clone(self), Scope::root(), BranchId::ROOT)
     }
 
     /// Which invocation.
@@ -186,9 +254,15 @@ impl Attempt {
         self.writing.load(Ordering::SeqCst) || self.is_durable()
     }
 
-    /// The last command the guest issued.
+    /// The last command issued by the instance that the fault ended; without one, by any.
     pub fn last_position(&self) -> Option<Position> {
-        self.state.lock().machine.last_position().cloned()
+        let state = self.state.lock();
+        state.blamed.clone().or_else(|| state.machine.last_position().cloned())
+    }
+
+    /// An append was handed over that nobody has seen settled: its instance was dropped meanwhile. Only what is durable counts.
+    pub fn is_appending(&self) -> bool {
+        self.state.lock().is_appending
     }
 
     /// The fault that ended the attempt, if one did.
@@ -220,7 +294,7 @@ impl Attempt {
     }
 
     /// The handler returned. `keep` says that the output must be found again (a request with a key, below 400).
-    pub async fn finish(&self, output: Payload, keep: bool) -> Result<(), Fault> {
+    pub async fn finish(self: &Arc<Self>, output: Payload, keep: bool) -> Result<(), Fault> {
         let finish = {
             let mut state = self.state.lock();
             if let Some(fault) = &state.fault {
@@ -235,10 +309,8 @@ impl Attempt {
         match finish {
             Finish::Nothing => Ok(()),
             Finish::Lazily => {
-                let append = self
-                    .state
-                    .lock()
-                    .pending_append(self, Some(InvocationStatus::Completed));
+                let status = Some(InvocationStatus::Completed);
+                let append = self.state.lock().pending_append(self, status, None);
                 self.writing.store(true, Ordering::SeqCst);
                 self.journal.append_lazily(append);
                 self.tally.written();
@@ -248,59 +320,125 @@ impl Attempt {
         }
     }
 
-    /// Makes everything noted durable, in a commit of its own.
-    pub(crate) async fn flush(&self, status: Option<InvocationStatus>) -> Result<(), Fault> {
-        let append = {
-            let state = self.state.lock();
+    /// Makes everything noted durable, in a commit of its own, unless somebody's append has done so meanwhile.
+    pub(crate) async fn flush(self: &Arc<Self>, status: Option<InvocationStatus>) -> Result<(), Fault> {
+        let _claiming = self.claim_turn().await;
+        let turn = self.append_turn().await;
+        let (append, appending) = {
+            let mut state = self.state.lock();
+            if let Some(fault) = state.fault() {
+                return Err(fault.clone());
+            }
             if state.machine.pending().is_empty() {
                 return Ok(());
             }
-            state.pending_append(self, status)
+            (state.pending_append(self, status, None), state.begin_append(turn))
         };
         crash::reached(crash::Point::BeforeAppend);
-        let written = self.write(append).await;
+        let written = self.write(append, appending).await;
         crash::reached(crash::Point::AfterAppend);
         written
     }
 
-    /// Writes an append in a commit of its own.
-    pub(crate) async fn write(&self, append: Append) -> Result<(), Fault> {
-        self.writing.store(true, Ordering::SeqCst);
-        let written = self.journal.append(append).await;
-        self.settle(written)
+    async fn turn(self: &Arc<Self>, of: fn(&Self) -> &Semaphore) -> Turn {
+        if let Ok(permit) = of(self).acquire().await {
+            permit.forget();
+        }
+        let attempt = Arc::clone(self);
+        Turn { attempt, of }
     }
 
-    /// Takes note of what became of an append.
-    pub(crate) fn settle(&self, written: Result<(), AppendError>) -> Result<(), Fault> {
+    /// Waits until no other append of this invocation is under way.
+    pub(crate) async fn append_turn(self: &Arc<Self>) -> Turn {
+        self.turn(|attempt| &attempt.appending).await
+    }
+
+    /// While there is a claim to be written: waits until nobody else is about to. A transaction has claimed the key in the database
+    /// from its first statement on, so that a second claim, of the same invocation, would wait for its end there, and find the key taken.
+    pub(crate) async fn claim_turn(self: &Arc<Self>) -> Option<Turn> {
+        if !self.has_claim() {
+            return None;
+        }
+        let turn = self.turn(|attempt| &attempt.claiming).await;
+        self.has_claim().then_some(turn)
+    }
+
+    fn has_claim(&self) -> bool {
+        self.state.lock().unwritten.claim.is_some()
+    }
+
+    /// Waits until this invocation may use another session of the database: concurrent branches use [`MAX_SESSIONS`] at most.
+    pub async fn session_turn(self: &Arc<Self>) -> Option<Turn> {
+        if !self.is_branched.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(self.turn(|attempt| &attempt.sessions).await)
+    }
+
+    /// Writes an append in a commit of its own.
+    pub(crate) async fn write(&self, append: Append, appending: Appending) -> Result<(), Fault> {
+        self.writing.store(true, Ordering::SeqCst);
+        let written = self.journal.append(append).await;
+        self.settle(appending, Unwritten::default(), written)
+    }
+
+    /// Takes note of what became of an append. `within` is what went with it of a transaction.
+    pub(crate) fn settle(
+        &self,
+        appending: Appending,
+        within: Unwritten,
+        written: Result<(), AppendError>,
+    ) -> Result<(), Fault> {
+        let Appending { until, mark, _turn } = appending;
+        let mut state = self.state.lock();
+        state.is_appending = false;
         match written {
             Ok(()) => {
                 self.tally.written();
-                let written = {
-                    let mut state = self.state.lock();
-                    state.machine.appended();
-                    std::mem::take(&mut state.unwritten)
-                };
-                if !written.completions.is_empty() || !written.messages.is_empty() {
-                    let completed: Vec<_> = written.completions.iter().map(|it| it.promise).collect();
-                    self.promises.announce(&completed, !written.messages.is_empty());
+                state.machine.appended(until);
+                let before = state.unwritten.take_until(mark);
+                drop(state);
+                let completions = before.completions.iter().chain(&within.completions);
+                let completed: Vec<_> = completions.map(|completion| completion.promise).collect();
+                let due = !before.messages.is_empty() || !within.messages.is_empty();
+                if due || !completed.is_empty() {
+                    self.promises.announce(&completed, due);
                 }
                 Ok(())
             }
-            Err(AppendError::Fenced) => Err(self.fail(Fault::Fenced)),
-            Err(AppendError::KeyTaken) => Err(self.fail(Fault::KeyTaken)),
-            Err(AppendError::Unknown(text)) => Err(self.fail(Fault::CommitUnknown(text))),
+            Err(AppendError::Fenced) => Err(state.fail(Fault::Fenced)),
+            Err(AppendError::KeyTaken) => Err(state.fail(Fault::KeyTaken)),
+            Err(AppendError::Unknown(text)) => Err(state.fail(Fault::CommitUnknown(text))),
         }
+    }
+
+    /// Nothing of this append was written, and it is known.
+    pub(crate) fn unwritten(&self, appending: Appending) {
+        self.state.lock().is_appending = false;
+        // Only now may another one begin.
+        drop(appending);
     }
 }
 
 impl State {
-    /// Everything noted, with what must commit with it.
-    pub(crate) fn pending_append(&self, attempt: &Attempt, status: Option<InvocationStatus>) -> Append {
+    /// Everything noted, with what must commit with it; of a transaction that commits, also `within`.
+    pub(crate) fn pending_append(
+        &self,
+        attempt: &Attempt,
+        status: Option<InvocationStatus>,
+        within: Option<&Unwritten>,
+    ) -> Append {
         let pending = self.machine.pending();
         let first_index = pending.first().map_or(0, |entry| entry.index);
         let bodies: Vec<_> = pending.iter().map(|entry| encode(entry, &*attempt.seal)).collect();
         attempt.tally.hand_over(bodies.iter().map(Vec::len).sum());
-        let unwritten = self.unwritten.clone();
+        let mut unwritten = self.unwritten.clone();
+        if let Some(within) = within {
+            unwritten.messages.extend_from_slice(&within.messages);
+            unwritten.promises.extend_from_slice(&within.promises);
+            unwritten.completions.extend_from_slice(&within.completions);
+            unwritten.key_values.extend_from_slice(&within.key_values);
+        }
         Append {
             start: unwritten.start,
             claim: unwritten.claim,
@@ -317,13 +455,39 @@ impl State {
     pub(crate) fn suspending_append(&self, attempt: &Attempt, suspension: Suspension) -> Append {
         Append {
             suspension: Some(suspension),
-            ..self.pending_append(attempt, Some(InvocationStatus::Suspended))
+            ..self.pending_append(attempt, Some(InvocationStatus::Suspended), None)
         }
     }
 
-    /// The claim that must be the first statement of the first append's transaction.
-    pub(crate) fn claim(&self) -> Option<&Claim> {
-        self.unwritten.claim.as_ref()
+    /// What is noted up to now is being written.
+    pub(crate) fn begin_append(&mut self, turn: Turn) -> Appending {
+        self.is_appending = true;
+        Appending {
+            until: self.machine.entries().len() as u32,
+            mark: self.unwritten.mark(),
+            _turn: turn,
+        }
+    }
+
+    /// Where a message issued in this scope waits for its append: that of the scope's transaction, if one is open.
+    pub(crate) fn unwritten_in(&mut self, scope: &Scope) -> &mut Unwritten {
+        let mut transactions = self.transactions.iter_mut();
+        match transactions.find(|(begun, _)| begun.scope == *scope) {
+            Some((_, unwritten)) => unwritten,
+            None => &mut self.unwritten,
+        }
+    }
+
+    /// Of the transaction begun here, which ends.
+    pub(crate) fn take_transaction(&mut self, begun: &Position) -> Unwritten {
+        let at = self.transactions.iter().position(|(position, _)| position == begun);
+        at.map(|at| self.transactions.swap_remove(at).1).unwrap_or_default()
+    }
+
+    /// Bytes of all messages that wait for an append.
+    pub(crate) fn message_bytes(&self) -> usize {
+        let within = self.transactions.iter().map(|(_, unwritten)| unwritten.message_bytes);
+        self.unwritten.message_bytes + within.sum::<usize>()
     }
 
     pub(crate) fn fault(&self) -> Option<&Fault> {
@@ -332,6 +496,15 @@ impl State {
 
     pub(crate) fn fail(&mut self, fault: Fault) -> Fault {
         self.fault.get_or_insert(fault).clone()
+    }
+
+    /// Notes the fault that ended the instance of this scope. The first to know of it is the instance in which it happened.
+    pub(crate) fn fail_in(&mut self, scope: &Scope, fault: Fault) -> Fault {
+        let first = self.fault.get_or_insert_with(|| fault.clone()).clone();
+        if self.blamed.is_none() && first == fault {
+            self.blamed = self.machine.last_position_in(scope);
+        }
+        first
     }
 }
 

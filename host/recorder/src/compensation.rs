@@ -6,6 +6,7 @@ use host_journal::{InvocationStatus, Payload, Pushed, Settled, compensating_scop
 use host_types::Fault;
 use minicbor::Encode;
 
+use crate::branch::BranchId;
 use crate::{Attempt, Recorder};
 
 impl Recorder {
@@ -31,11 +32,11 @@ impl Recorder {
 impl Attempt {
     /// What calls the compensations of a cancelled invocation: in a scope no guest can be in.
     pub fn compensator(self: &Arc<Self>) -> Recorder {
-        Recorder::new(Arc::clone(self), compensating_scope())
+        Recorder::new(Arc::clone(self), compensating_scope(), BranchId::ROOT)
     }
 
     /// The last compensation has run: the invocation is over when this returns.
-    pub async fn finish_cancelled(&self, output: Payload) -> Result<(), Fault> {
+    pub async fn finish_cancelled(self: &Arc<Self>, output: Payload) -> Result<(), Fault> {
         {
             let mut state = self.state.lock();
             if let Some(fault) = state.fault() {

@@ -17,14 +17,14 @@ impl Recorder {
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
                 let mut state = self.attempt.state.lock();
                 // They wait in memory for the append that carries them.
-                let waiting = state.unwritten.message_bytes + size(&write);
-                if waiting > MAX_INVOCATION_BYTES {
+                if state.message_bytes() + size(&write) > MAX_INVOCATION_BYTES {
                     let text =
                         format!("writes of more than {MAX_INVOCATION_BYTES} bytes in one append: commit in between");
                     return Err(state.fail(Fault::LimitExceeded(text)));
                 }
-                state.unwritten.message_bytes = waiting;
-                state.unwritten.key_values.push(write);
+                let unwritten = state.unwritten_in(&self.scope);
+                unwritten.message_bytes += size(&write);
+                unwritten.key_values.push(write);
                 let noted = state
                     .machine
                     .complete(&position, CommandKind::Message, target, arguments, Payload::new());
@@ -36,7 +36,12 @@ impl Recorder {
     /// What this invocation has written under the key and nobody else can see yet: a value, or that there is none.
     pub fn unwritten_key_value(&self, store: &str, key: &str) -> Option<Option<Vec<u8>>> {
         let state = self.attempt.state.lock();
-        let mut writes = state.unwritten.key_values.iter().rev();
+        let mut transactions = state.transactions.iter();
+        let within = transactions.find(|(begun, _)| begun.scope == self.scope);
+        let within = within
+            .into_iter()
+            .flat_map(|(_, within)| within.key_values.iter().rev());
+        let mut writes = within.chain(state.unwritten.key_values.iter().rev());
         let found = writes.find(|write| write.store == store && write.key == key)?;
         Some(found.value.clone())
     }

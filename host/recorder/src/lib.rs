@@ -1,6 +1,7 @@
 //! Drives the journal machine of one attempt: the one place that records, replays and orders writes.
 
 mod attempt;
+mod branch;
 mod compensation;
 pub mod crash;
 mod dry_run;
@@ -13,9 +14,10 @@ pub mod test_support;
 mod transaction;
 mod waiting;
 
-pub use attempt::{Attempt, AttemptOptions, Unwritten};
+pub use attempt::{Attempt, AttemptOptions, MAX_SESSIONS, Turn, Unwritten};
+pub use branch::{Beside, MAX_BRANCHES, Work};
 pub use messages::{Outgoing, SCHEDULED_FUNCTION, ScheduledInput};
-pub use recorder::{CallStep, Entered, ExternalEffect, ExternalStep, Recorder};
+pub use recorder::{CallStep, Entered, ExternalEffect, ExternalStep, ObserveStep, Observing, Recorder};
 pub use tally::Tallied;
 pub use transaction::{Transaction, TransactionStep};
 pub use waiting::{Answer, Completed, Hold, MAX_PROMISE_BYTES, PromiseState, Promises, Waited, promise_seal};

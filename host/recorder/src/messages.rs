@@ -97,13 +97,13 @@ impl Recorder {
                 let seal = self.attempt.journal.seal(invocation, None);
                 let started = started(header, &*seal);
                 // They wait in memory for the append that carries them.
-                let waiting = state.unwritten.message_bytes + started.len();
+                let waiting = state.message_bytes() + started.len();
                 if waiting > MAX_INVOCATION_BYTES {
                     let text =
                         format!("messages of more than {MAX_INVOCATION_BYTES} bytes in one append: commit in between");
                     return Err(state.fail(Fault::LimitExceeded(text)));
                 }
-                state.unwritten.push(Message {
+                state.unwritten_in(&self.scope).push(Message {
                     invocation,
                     started,
                     start,

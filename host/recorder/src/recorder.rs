@@ -9,12 +9,31 @@ use host_types::{Fault, InvocationId, Position, Scope};
 use uuid::Uuid;
 
 use crate::Attempt;
+use crate::branch::BranchId;
 
 /// One instance's access to the record. Cheap to clone.
 #[derive(Clone)]
 pub struct Recorder {
     pub(crate) attempt: Arc<Attempt>,
     pub(crate) scope: Scope,
+    /// Which of those that go on side by side this instance belongs to.
+    pub(crate) branch: BranchId,
+}
+
+/// What to do about an observation that is begun and waited for later.
+pub enum ObserveStep {
+    /// It was made before; this is what was seen.
+    Recorded(Payload),
+    /// Look.
+    Perform(Observing),
+}
+
+/// An observation under way.
+pub struct Observing {
+    recorder: Recorder,
+    position: Position,
+    target: &'static str,
+    arguments: ArgumentHash,
 }
 
 /// What to do about a call.
@@ -52,8 +71,8 @@ pub struct ExternalEffect<'a> {
 }
 
 impl Recorder {
-    pub(crate) fn new(attempt: Arc<Attempt>, scope: Scope) -> Self {
-        Self { attempt, scope }
+    pub(crate) fn new(attempt: Arc<Attempt>, scope: Scope, branch: BranchId) -> Self {
+        Self { attempt, scope, branch }
     }
 
     /// The invocation this instance works for.
@@ -75,7 +94,7 @@ impl Recorder {
     /// transaction. What it says to the log has been said.
     pub fn is_replaying(&self) -> bool {
         let state = self.attempt.state.lock();
-        state.replays_transaction || state.machine.is_replaying(&self.scope)
+        state.replayed_transactions.contains(&self.scope) || state.machine.is_replaying(&self.scope)
     }
 
     pub(crate) fn step(
@@ -123,6 +142,41 @@ impl Recorder {
                 Ok(answer)
             }
         }
+    }
+
+    /// An observation that is begun now and waited for later: see [`Recorder::beside`].
+    pub fn begin_observation(&self, target: &'static str, arguments: &[u8]) -> Result<ObserveStep, Fault> {
+        let mut state = self.attempt.state.lock();
+        if let Some(fault) = state.fault() {
+            return Err(fault.clone());
+        }
+        let arguments = state.machine.header().seed.hash(arguments);
+        match state
+            .machine
+            .begin(&self.scope, CommandKind::Observation, target, arguments)
+        {
+            Ok(Step::Recorded(answer)) => Ok(ObserveStep::Recorded(answer)),
+            Ok(Step::Perform(position) | Step::InDoubt(position)) => Ok(ObserveStep::Perform(Observing {
+                recorder: self.clone(),
+                position,
+                target,
+                arguments,
+            })),
+            Err(fault) => Err(state.fail(fault)),
+        }
+    }
+
+    /// This instance is about to wait for something that it began, which it may not while it has a transaction open: whoever holds a
+    /// session waits for nobody.
+    pub fn check_may_wait(&self, asked: &str) -> Result<(), Fault> {
+        let mut state = self.attempt.state.lock();
+        let checked = state.machine.check_no_transaction(&self.scope, asked);
+        checked.map_err(|fault| state.fail(fault))
+    }
+
+    /// This instance was ended by a fault: notes it, unless an earlier one ended the attempt.
+    pub fn failed(&self, fault: Fault) -> Fault {
+        self.attempt.state.lock().fail_in(&self.scope, fault)
     }
 
     /// An observation that takes no time.
@@ -220,16 +274,38 @@ impl Recorder {
 impl Entered {
     /// What the callee's instance is given.
     pub fn callee(&self) -> Recorder {
-        Recorder::new(
-            Arc::clone(&self.caller.attempt),
-            self.position.scope.child(self.position.number),
-        )
+        self.callee_in(self.caller.branch)
+    }
+
+    /// The same for a call that goes on beside its caller, or in its own turn, as `branch` says.
+    pub fn callee_beside(&self, branch: &Recorder) -> Recorder {
+        self.callee_in(branch.branch)
+    }
+
+    fn callee_in(&self, branch: BranchId) -> Recorder {
+        let scope = self.position.scope.child(self.position.number);
+        Recorder::new(Arc::clone(&self.caller.attempt), scope, branch)
     }
 
     /// The callee returned.
     pub fn returned(self, answer: Payload) -> Result<(), Fault> {
-        self.caller
-            .complete(&self.position, CommandKind::Call, &self.target, self.arguments, answer)
+        let mut state = self.caller.attempt.state.lock();
+        let kind = CommandKind::Call;
+        let noted = state.machine.check_closed(&self.position).and_then(|()| {
+            state
+                .machine
+                .complete(&self.position, kind, &self.target, self.arguments, answer)
+        });
+        noted.map_err(|fault| state.fail(fault))
+    }
+}
+
+impl Observing {
+    /// What was seen.
+    pub fn observed(self, answer: Payload) -> Result<(), Fault> {
+        let kind = CommandKind::Observation;
+        self.recorder
+            .complete(&self.position, kind, self.target, self.arguments, answer)
     }
 }
 

@@ -14,7 +14,7 @@ use host_journal::{
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, NodeId, PromiseId};
 use parking_lot::Mutex;
 
-use crate::{Answer, Attempt, AttemptOptions, Hold, PromiseState, Promises, Unwritten};
+use crate::{Answer, Attempt, AttemptOptions, Beside, CallStep, Hold, PromiseState, Promises, Recorder, Unwritten};
 
 struct Plain;
 
@@ -38,6 +38,26 @@ impl Clock for Noon {
     fn boot_ns(&self) -> u64 {
         0
     }
+}
+
+/// Calls, beside the caller, a callee that does this. A call that is recorded is not made.
+pub fn call_beside<T, F>(caller: &Recorder, callee: impl FnOnce(Recorder) -> F + Send + 'static) -> Beside<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Fault>> + Send + 'static,
+{
+    let CallStep::Enter(entered) = caller.call("stock:a.b", b"").expect("it may be called") else {
+        panic!("the call is recorded");
+    };
+    caller.beside(Box::new(move |branch| {
+        let callee = callee(entered.callee_beside(&branch));
+        Box::pin(async move {
+            let outcome = callee.await?;
+            // Not recorded as returned: the next attempt makes it again, from what it recorded itself.
+            drop(entered);
+            Ok(outcome)
+        })
+    }))
 }
 
 /// One invocation's entries, as a store would hold them.
@@ -109,43 +129,57 @@ impl MemoryJournal {
 
     /// Begins an attempt on what is durable.
     pub fn attempt(self: &Arc<Self>) -> Arc<Attempt> {
+        self.attempt_through(self.clone())
+    }
+
+    /// Begins an attempt on what is durable whose appends go another way to this journal.
+    pub fn attempt_through(self: &Arc<Self>, journal: Arc<dyn AppendJournal>) -> Arc<Attempt> {
         let history = self.history();
         let machine = match history.is_empty() {
-            true => Machine::start(Header {
-                component: ComponentId::from("cart"),
-                function: "nexus:http/handler.handle".into(),
-                deployment: DeploymentNumber(1),
-                input: Payload::new(),
-                seed: Seed::new([7; 32]),
-                subject: String::new(),
-                trace_parent: String::new(),
-                memory_limit_bytes: 64 << 20,
-                started_ms: 1_000,
-            }),
+            true => Machine::start(header()),
             false => Machine::replay(history).expect("what was appended is a history"),
         };
-        self.begin(machine, Unwritten::default())
+        self.begin(machine, Unwritten::default(), journal)
     }
 
     /// Begins another attempt, in the same process, on what the last one noted.
     pub fn attempt_again(self: &Arc<Self>, ended: Arc<Attempt>) -> Arc<Attempt> {
         let (mut machine, unwritten) = ended.into_machine().expect("the instance is gone");
         machine.rewind();
-        self.begin(machine, unwritten)
+        self.begin(machine, unwritten, self.clone())
     }
 
-    fn begin(self: &Arc<Self>, machine: Machine, unwritten: Unwritten) -> Arc<Attempt> {
+    fn begin(
+        self: &Arc<Self>,
+        machine: Machine,
+        unwritten: Unwritten,
+        journal: Arc<dyn AppendJournal>,
+    ) -> Arc<Attempt> {
         Attempt::new(AttemptOptions {
             invocation: InvocationId::new(1, [1; 10]),
             node: NodeId::new(1, [2; 10]),
             machine,
             unwritten,
-            journal: self.clone(),
+            journal,
             seal: Arc::new(Plain),
             clock: Arc::new(Noon),
             promises: self.clone(),
             wait_hold: Duration::ZERO,
         })
+    }
+}
+
+fn header() -> Header {
+    Header {
+        component: ComponentId::from("cart"),
+        function: "nexus:http/handler.handle".into(),
+        deployment: DeploymentNumber(1),
+        input: Payload::new(),
+        seed: Seed::new([7; 32]),
+        subject: String::new(),
+        trace_parent: String::new(),
+        memory_limit_bytes: 64 << 20,
+        started_ms: 1_000,
     }
 }
 

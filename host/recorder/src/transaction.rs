@@ -7,7 +7,7 @@ use host_journal::{AppendError, ArgumentHash, CommandKind, HostStatement, Payloa
 use host_types::{Fault, Position};
 
 use crate::Recorder;
-use crate::attempt::UnwrittenMark;
+use crate::attempt::{Appending, Turn, Unwritten};
 
 const TARGET: &str = "nexus:sql/sql.transaction";
 
@@ -25,8 +25,9 @@ pub struct Transaction {
     recorder: Recorder,
     position: Position,
     arguments: ArgumentHash,
-    /// What was unwritten when it began: what came after is its own, and goes with its commit alone.
-    before: UnwrittenMark,
+    /// While it may be the one to write the claim.
+    claiming: Option<Turn>,
+    appending: Option<Appending>,
 }
 
 impl Recorder {
@@ -42,18 +43,19 @@ impl Recorder {
             .command(&self.scope, CommandKind::Transaction, TARGET, arguments)
         {
             Ok(Step::Recorded(record)) => {
-                state.replays_transaction = true;
+                state.replayed_transactions.push(self.scope.clone());
                 Ok(TransactionStep::Recorded(record))
             }
             Ok(Step::Perform(position) | Step::InDoubt(position)) => {
                 state.machine.open_transaction(&position);
-                let before = state.unwritten.mark();
+                state.transactions.push((position.clone(), Unwritten::default()));
                 drop(state);
                 Ok(TransactionStep::Perform(Transaction {
                     recorder: self.clone(),
                     position,
                     arguments,
-                    before,
+                    claiming: None,
+                    appending: None,
                 }))
             }
             Err(fault) => Err(state.fail(fault)),
@@ -62,17 +64,19 @@ impl Recorder {
 
     /// The guest has ended a transaction that was answered from its record.
     pub fn transaction_replayed(&self) {
-        self.attempt.state.lock().replays_transaction = false;
+        let mut state = self.attempt.state.lock();
+        state.replayed_transactions.retain(|scope| *scope != self.scope);
     }
 
     /// A statement of a recorded transaction is not the one that was recorded.
     pub fn statement_mismatch(&self, recorded: String, asked: String) -> Fault {
-        let position = self.attempt.last_position();
+        let mut state = self.attempt.state.lock();
+        let position = state.machine.last_position_in(&self.scope);
         let position = position.unwrap_or(Position {
             scope: self.scope.clone(),
             number: 0,
         });
-        self.attempt.fail(Fault::Mismatch {
+        state.fail(Fault::Mismatch {
             position,
             recorded,
             asked,
@@ -86,62 +90,108 @@ impl Recorder {
 }
 
 impl Transaction {
-    /// What must be the first statement after BEGIN, when this may become the invocation's first append under a key.
-    pub fn claim(&self) -> Option<HostStatement> {
+    /// What must be the first statement after BEGIN, when this may become the invocation's first append under a key. Waits while a
+    /// sibling is about to write the claim: asked before a session is leased.
+    pub async fn claim(&mut self) -> Option<HostStatement> {
         let attempt = &self.recorder.attempt;
+        // Asked again when the first statement could not be prepared.
+        if self.claiming.is_none() {
+            self.claiming = attempt.claim_turn().await;
+        }
         let state = attempt.state.lock();
-        state
-            .claim()
-            .map(|claim| attempt.journal.claim_statement(attempt.invocation, claim))
+        let claim = state.unwritten.claim.as_ref();
+        claim.map(|claim| attempt.journal.claim_statement(attempt.invocation, claim))
     }
 
-    /// The guest commits: what must be executed right before COMMIT. `record` holds the statements and their results.
-    pub fn append(&self, record: Payload) -> Result<Vec<HostStatement>, Fault> {
+    /// The guest commits: what must be executed right before COMMIT. `record` holds the statements and their results. Waits while a
+    /// sibling appends; from then on nobody else does until this has ended.
+    pub async fn append(&mut self, record: Payload) -> Result<Vec<HostStatement>, Fault> {
         let attempt = &self.recorder.attempt;
-        self.note(record)?;
+        let turn = attempt.append_turn().await;
+        let append = {
+            let mut state = attempt.state.lock();
+            if let Some(fault) = state.fault() {
+                return Err(fault.clone());
+            }
+            let noted = state
+                .machine
+                .note_transaction(&self.position, TARGET, self.arguments, record);
+            noted.map_err(|fault| state.fail(fault))?;
+            self.appending = Some(state.begin_append(turn));
+            let within = state.transactions.iter().find(|(begun, _)| *begun == self.position);
+            state.pending_append(attempt, None, within.map(|(_, unwritten)| unwritten))
+        };
         attempt.writing.store(true, Ordering::SeqCst);
-        let append = attempt.state.lock().pending_append(attempt, None);
         Ok(attempt.journal.append_statements(&append))
     }
 
     /// The commit was acknowledged.
     pub fn committed(self) -> Result<(), Fault> {
-        self.recorder.attempt.state.lock().machine.close_transaction();
-        self.recorder.attempt.settle(Ok(()))
+        self.settle(Ok(()))
     }
 
     /// The append or the commit failed, or nobody knows. Ends the attempt.
     pub fn commit_failed(self, error: AppendError) -> Fault {
-        self.recorder.attempt.settle(Err(error)).err().unwrap_or(Fault::Fenced)
+        self.settle(Err(error)).err().unwrap_or(Fault::Fenced)
+    }
+
+    fn settle(self, written: Result<(), AppendError>) -> Result<(), Fault> {
+        let attempt = &self.recorder.attempt;
+        let within = {
+            let mut state = attempt.state.lock();
+            state.machine.close_transaction(&self.position);
+            state.take_transaction(&self.position)
+        };
+        match (self.appending, written) {
+            (Some(appending), written) => attempt.settle(appending, within, written),
+            // Nothing was handed over: a claim that failed before.
+            (None, Err(AppendError::KeyTaken)) => Err(attempt.fail(Fault::KeyTaken)),
+            (None, Err(AppendError::Fenced)) => Err(attempt.fail(Fault::Fenced)),
+            (None, Err(AppendError::Unknown(text))) => Err(attempt.fail(Fault::CommitUnknown(text))),
+            (None, Ok(())) => Ok(()),
+        }
     }
 
     /// A constraint checked at commit refused it: nothing was written, and the guest is told. `record` says so.
-    pub fn commit_refused(self, record: Payload) -> Result<(), Fault> {
-        self.recorder.attempt.state.lock().machine.forget_last(&self.position);
+    pub fn commit_refused(mut self, record: Payload) -> Result<(), Fault> {
+        // Before the next append begins, what is not to be in it is taken back.
+        self.recorder
+            .attempt
+            .state
+            .lock()
+            .machine
+            .refuse_transaction(&self.position);
+        self.release();
         self.rolled_back(record)
     }
 
     /// The guest rolled back: an observation, noted with the statements' results.
     pub fn rolled_back(self, record: Payload) -> Result<(), Fault> {
-        {
-            let mut state = self.recorder.attempt.state.lock();
-            state.machine.close_transaction();
-            state.unwritten.truncate(self.before);
-        }
-        self.note(record)
+        let mut state = self.recorder.attempt.state.lock();
+        drop(state.take_transaction(&self.position));
+        let noted = state
+            .machine
+            .note_transaction(&self.position, TARGET, self.arguments, record);
+        state.machine.close_transaction(&self.position);
+        noted.map_err(|fault| state.fail(fault))
     }
 
     /// The database wants the whole transaction again, or it never began: ends the attempt without a trace of it.
-    pub fn abandoned(self, fault: Fault) -> Fault {
-        let mut state = self.recorder.attempt.state.lock();
-        state.machine.abandon_transaction();
-        state.unwritten.truncate(self.before);
-        state.fail(fault)
+    pub fn abandoned(mut self, fault: Fault) -> Fault {
+        {
+            let mut state = self.recorder.attempt.state.lock();
+            state.machine.abandon_transaction(&self.position);
+            drop(state.take_transaction(&self.position));
+        }
+        self.release();
+        self.recorder.attempt.fail(fault)
     }
 
-    fn note(&self, record: Payload) -> Result<(), Fault> {
-        self.recorder
-            .complete(&self.position, CommandKind::Transaction, TARGET, self.arguments, record)
+    /// Nothing was written: others may append.
+    fn release(&mut self) {
+        if let Some(appending) = self.appending.take() {
+            self.recorder.attempt.unwritten(appending);
+        }
     }
 }
 
@@ -166,7 +216,9 @@ mod tests {
 
     /// How many invocations the next append would begin.
     fn unwritten(attempt: &Attempt) -> usize {
-        attempt.state.lock().unwritten.messages.len()
+        let state = attempt.state.lock();
+        let within = state.transactions.iter().map(|(_, unwritten)| unwritten.messages.len());
+        state.unwritten.messages.len() + within.sum::<usize>()
     }
 
     #[test]

@@ -12,6 +12,7 @@ use host_journal::{ArgumentHash, CommandKind, Completion, Payload, Step, Suspens
 use host_types::{Fault, Position, PromiseId};
 use minicbor::{Decode, Encode};
 
+use crate::branch::Standby;
 use crate::{Recorder, crash};
 
 /// Bytes of a promise's value at most: it is recorded by everybody who waits for it.
@@ -21,6 +22,9 @@ const CREATE: &str = "nexus:durable/promises.create";
 const COMPLETE: &str = "nexus:durable/promises.complete";
 const WAIT: &str = "nexus:durable/promises.wait";
 const SLEEP: &str = "nexus:durable/invocation.sleep";
+
+/// Between two looks at a promise while the node stops.
+const SLOW_LOOK: Duration = Duration::from_secs(1);
 
 /// A future without a name.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -87,9 +91,19 @@ pub trait Promises: Send + Sync + 'static {
 pub type Hold = Box<dyn Send + Sync>;
 
 /// What an instance waits for.
+#[derive(Debug, Clone, Copy)]
 struct Awaited {
     promise: Option<PromiseId>,
     until_ms: Option<u64>,
+}
+
+/// A wait whose instance is to be given up, once no other of its invocation is at work.
+#[derive(Debug, Clone)]
+pub(crate) struct Parked {
+    position: Position,
+    target: &'static str,
+    arguments: ArgumentHash,
+    awaited: Awaited,
 }
 
 impl Recorder {
@@ -101,7 +115,7 @@ impl Recorder {
                 let now_ms = self.attempt.clock.unix_ms();
                 let mut state = self.attempt.state.lock();
                 let promise = PromiseId(state.machine.header().seed.uuid(&position, now_ms));
-                state.unwritten.promises.push(promise);
+                state.unwritten_in(&self.scope).promises.push(promise);
                 let answer = Bytes::copy_from_slice(promise.0.as_bytes());
                 let noted = state
                     .machine
@@ -131,7 +145,8 @@ impl Recorder {
                 if completed == Completed::Now {
                     let seal = self.attempt.journal.seal(promise_seal(promise), None);
                     let value = seal.seal(0, value);
-                    state.unwritten.completions.push(Completion { promise, value });
+                    let unwritten = state.unwritten_in(&self.scope);
+                    unwritten.completions.push(Completion { promise, value });
                 }
                 let noted =
                     state
@@ -146,13 +161,10 @@ impl Recorder {
     /// What completing it would come to now.
     async fn completion(&self, promise: PromiseId) -> Result<Completed, Fault> {
         let (is_mine, is_completed) = {
-            let state = self.attempt.state.lock();
-            let unwritten = &state.unwritten;
-            let mut completions = unwritten.completions.iter();
-            (
-                unwritten.promises.contains(&promise),
-                completions.any(|completion| completion.promise == promise),
-            )
+            let mut state = self.attempt.state.lock();
+            let before = state.unwritten.knows(promise);
+            let within = state.unwritten_in(&self.scope).knows(promise);
+            (before.0 || within.0, before.1 || within.1)
         };
         if is_completed {
             return Ok(Completed::Before);
@@ -196,7 +208,7 @@ impl Recorder {
         Ok(())
     }
 
-    async fn wait(&self, target: &str, arguments: &[u8], awaited: &Awaited) -> Result<Payload, Fault> {
+    async fn wait(&self, target: &'static str, arguments: &[u8], awaited: &Awaited) -> Result<Payload, Fault> {
         let (position, arguments) = match self.step(CommandKind::Wait, target, arguments)? {
             (Step::Recorded(answer), _) => return Ok(answer),
             (Step::Perform(position) | Step::InDoubt(position), arguments) => (position, arguments),
@@ -206,14 +218,21 @@ impl Recorder {
         if has_promises {
             self.attempt.flush(None).await?;
         }
-        match self.watch(awaited).await? {
-            Some(waited) => {
-                let answer = encode(&waited);
-                self.complete(&position, CommandKind::Wait, target, arguments, answer.clone())?;
-                Ok(answer)
+        let waited = match self.watch(awaited).await? {
+            Some(waited) => waited,
+            None => {
+                let parked = Parked {
+                    position: position.clone(),
+                    target,
+                    arguments,
+                    awaited: *awaited,
+                };
+                self.park(parked).await?
             }
-            None => Err(self.suspend(&position, target, arguments, awaited).await),
-        }
+        };
+        let answer = encode(&waited);
+        self.complete(&position, CommandKind::Wait, target, arguments, answer.clone())?;
+        Ok(answer)
     }
 
     /// What it came to, as long as the instance may be kept.
@@ -224,20 +243,10 @@ impl Recorder {
         loop {
             // Before the look: what happens right after it is told to this.
             let changed = attempt.promises.changed(awaited.promise);
-            if let Some(promise) = awaited.promise {
-                let state = attempt.promises.look(promise).await;
-                match state.map_err(|fault| attempt.fail(fault))? {
-                    PromiseState::Completed(value) => return Ok(Some(Waited::Value(value.into()))),
-                    PromiseState::Unknown => return Ok(Some(Waited::Unknown)),
-                    PromiseState::Open => {}
-                }
+            if let Some(waited) = self.look(awaited).await? {
+                return Ok(Some(waited));
             }
-            let left_ms = awaited
-                .until_ms
-                .map(|until| until.saturating_sub(attempt.clock.unix_ms()));
-            if left_ms == Some(0) {
-                return Ok(Some(Waited::TimedOut));
-            }
+            let left_ms = self.left_ms(awaited);
             let hold_ms = held_until_ns.saturating_sub(attempt.clock.boot_ns()) / 1_000_000;
             // A sleep that is longer than the instance may be kept need not begin here.
             let is_hopeless = awaited.promise.is_none() && left_ms.is_some_and(|left| left > hold_ms);
@@ -255,22 +264,104 @@ impl Recorder {
         }
     }
 
-    /// Gives the instance up. What will wake it is durable when this returns.
-    async fn suspend(&self, position: &Position, target: &str, arguments: ArgumentHash, awaited: &Awaited) -> Fault {
-        let attempt = &self.attempt;
-        let append = {
-            let mut state = attempt.state.lock();
-            if let Err(fault) = state.machine.suspend(position, target, arguments, attempt.node()) {
-                return state.fail(fault);
+    /// What it has come to by now.
+    async fn look(&self, awaited: &Awaited) -> Result<Option<Waited>, Fault> {
+        if let Some(promise) = awaited.promise {
+            let state = self.attempt.promises.look(promise).await;
+            match state.map_err(|fault| self.attempt.fail(fault))? {
+                PromiseState::Completed(value) => return Ok(Some(Waited::Value(value.into()))),
+                PromiseState::Unknown => return Ok(Some(Waited::Unknown)),
+                PromiseState::Open => {}
             }
-            let suspension = Suspension {
-                promises: awaited.promise.into_iter().collect(),
-                due_ms: awaited.until_ms,
+        }
+        Ok((self.left_ms(awaited) == Some(0)).then_some(Waited::TimedOut))
+    }
+
+    fn left_ms(&self, awaited: &Awaited) -> Option<u64> {
+        let until_ms = awaited.until_ms?;
+        Some(until_ms.saturating_sub(self.attempt.clock.unix_ms()))
+    }
+
+    /// The instance need not be kept: waits on as long as others of the invocation are at work, and then all are given up.
+    async fn park(&self, parked: Parked) -> Result<Waited, Fault> {
+        let attempt = &self.attempt;
+        let awaited = parked.awaited;
+        let mut has_news = false;
+        loop {
+            // Both before the look.
+            let changed = attempt.promises.changed(awaited.promise);
+            let news = attempt.branch_news.changed.notified();
+            // The sibling that was at work until now may have brought it.
+            if has_news && let Some(waited) = self.look(&awaited).await? {
+                let is_resumed = attempt.state.lock().branches.resume(self.branch);
+                return match is_resumed {
+                    true => Ok(waited),
+                    false => given_up().await,
+                };
+            }
+            match self.stand_by(&parked)? {
+                Standby::Last => return Err(self.suspend().await),
+                Standby::Wait => has_news = true,
+                Standby::GivenUp => return given_up().await,
+            }
+            // Once the node stops, it tells so without end.
+            let changed = async {
+                match attempt.promises.is_stopping() {
+                    true => tokio::time::sleep(SLOW_LOOK).await,
+                    false => changed.await,
+                }
             };
-            state.suspending_append(attempt, suspension)
+            let due = async {
+                match self.left_ms(&awaited) {
+                    Some(left_ms) => tokio::time::sleep(Duration::from_millis(left_ms)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = changed => {}
+                () = news => {}
+                () = due => {}
+            }
+        }
+    }
+
+    fn stand_by(&self, parked: &Parked) -> Result<Standby, Fault> {
+        let mut state = self.attempt.state.lock();
+        if let Some(fault) = state.fault() {
+            return Err(fault.clone());
+        }
+        Ok(state.branches.park(self.branch, parked))
+    }
+
+    /// Gives every instance up. What will wake the invocation is durable when this returns.
+    async fn suspend(&self) -> Fault {
+        let attempt = &self.attempt;
+        let _claiming = attempt.claim_turn().await;
+        let turn = attempt.append_turn().await;
+        let (append, appending) = {
+            let mut state = attempt.state.lock();
+            let parked: Vec<Parked> = state.branches.parked().cloned().collect();
+            let mut suspension = Suspension::default();
+            for Parked {
+                position,
+                target,
+                arguments,
+                awaited,
+            } in parked
+            {
+                let noted = state.machine.suspend(&position, target, arguments, attempt.node());
+                if let Err(fault) = noted {
+                    return state.fail(fault);
+                }
+                suspension.promises.extend(awaited.promise);
+                suspension.due_ms = suspension.due_ms.into_iter().chain(awaited.until_ms).min();
+            }
+            suspension.promises.sort_unstable();
+            suspension.promises.dedup();
+            (state.suspending_append(attempt, suspension), state.begin_append(turn))
         };
         crash::reached(crash::Point::BeforeAppend);
-        let written = attempt.write(append).await;
+        let written = attempt.write(append, appending).await;
         crash::reached(crash::Point::AfterAppend);
         match written {
             Ok(()) => attempt.fail(Fault::Suspended),
@@ -291,6 +382,11 @@ impl Recorder {
     }
 }
 
+/// Somebody else's append gives this instance up: it waits for its end.
+async fn given_up() -> Result<Waited, Fault> {
+    std::future::pending().await
+}
+
 /// A promise's value is sealed as the entry of an invocation with the promise's id would be: there is none.
 pub fn promise_seal(promise: PromiseId) -> host_types::InvocationId {
     host_types::InvocationId(promise.0)
@@ -308,7 +404,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::test_support::MemoryJournal;
+    use crate::test_support::{MemoryJournal, call_beside};
 
     #[tokio::test]
     async fn what_waits_is_suspended_and_goes_on_with_what_came() {
@@ -334,6 +430,76 @@ mod tests {
         assert_eq!(third.create_promise(), Ok(promise));
         let waited = Waited::Value(b"paid".to_vec());
         assert_eq!(third.wait_for(promise, Some(9_000)).await, Ok(waited));
+    }
+
+    #[tokio::test]
+    async fn siblings_that_wait_are_given_up_together_and_woken_by_whatever_comes_first() {
+        async fn run(journal: &Arc<MemoryJournal>) -> (Vec<PromiseId>, Result<Vec<Waited>, Fault>) {
+            let attempt = journal.attempt();
+            let root = attempt.recorder();
+            let promises = [9_000, 4_000].map(|timeout| (timeout, root.create_promise().unwrap()));
+            let begun = promises.map(|(timeout, promise)| {
+                call_beside(
+                    &root,
+                    move |it| async move { it.wait_for(promise, Some(timeout)).await },
+                )
+            });
+            let joined = async {
+                let mut waited = Vec::new();
+                for beside in begun {
+                    waited.push(beside.outcome(&root).await?);
+                }
+                Ok(waited)
+            };
+            let outcome = tokio::select! {
+                waited = joined => waited,
+                () = attempt.branch_failed() => Err(attempt.fault().expect("it failed")),
+            };
+            attempt.end_branches().await;
+            (promises.into_iter().map(|(_, promise)| promise).collect(), outcome)
+        }
+        let journal = Arc::new(MemoryJournal::default());
+        let (promises, outcome) = run(&journal).await;
+        assert_eq!(outcome, Err(Fault::Suspended));
+        let mut sorted = promises.clone();
+        sorted.sort_unstable();
+        let both = Suspension {
+            promises: sorted,
+            due_ms: Some(5_000),
+        };
+        assert_eq!(journal.suspension(), Some(both));
+
+        journal.complete(promises[0], b"first");
+        assert_eq!(run(&journal).await.1, Err(Fault::Suspended));
+        let other = Suspension {
+            promises: vec![promises[1]],
+            due_ms: Some(5_000),
+        };
+        assert_eq!(journal.suspension(), Some(other));
+
+        journal.complete(promises[1], b"second");
+        let waited = ["first", "second"].map(|value| Waited::Value(value.into()));
+        assert_eq!(run(&journal).await.1, Ok(waited.to_vec()));
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_kept_as_long_as_a_sibling_is_at_work() {
+        let journal = Arc::new(MemoryJournal::default());
+        let attempt = journal.attempt();
+        let root = attempt.recorder();
+        let promise = root.create_promise().unwrap();
+        let waits = call_beside(&root, move |it| async move { it.wait_for(promise, None).await });
+        let works = call_beside(&root, move |it| async move {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            it.complete_promise(promise, b"by a sibling").await?;
+            // What is completed is there with the next append.
+            it.attempt().flush(None).await
+        });
+        assert_eq!(waits.outcome(&root).await, Ok(Waited::Value(b"by a sibling".to_vec())));
+        assert_eq!(works.outcome(&root).await, Ok(()));
+        assert_eq!(journal.suspension(), None);
     }
 
     #[tokio::test]

@@ -186,10 +186,9 @@ impl Deployment {
             let guest = indices.load(&mut store, &instance)?;
             guest.call_handle(&mut store, &to_wit(request)).await
         };
-        match self.pace.keep(called).await {
-            Ok(response) => from_wit(component, response),
-            Err(error) => Err(fault(&error, &store.data().limits)),
-        }
+        let called = self.pace.keep(called).await;
+        let response = self.paced(ended(&store, called)).await?;
+        from_wit(component, response)
     }
 
     /// Calls `nexus:durable/scheduled.run`.
@@ -208,7 +207,7 @@ impl Deployment {
             guest.call_run(&mut store, &input.name, &input.argument).await
         };
         let called = self.pace.keep(called).await;
-        called.map_err(|error| fault(&error, &store.data().limits))
+        self.paced(ended(&store, called)).await
     }
 
     /// Calls what a component exports to others, for an invocation that begins with it.
@@ -221,7 +220,12 @@ impl Deployment {
         params: &[u8],
     ) -> Result<Vec<u8>, Fault> {
         let called = self.call_export(recorder, component, interface, function, params);
-        self.pace.keep(called).await
+        self.paced(called).await
+    }
+
+    /// In turns of its own, beside those of other guests.
+    pub(crate) async fn paced<F: Future>(&self, work: F) -> F::Output {
+        self.pace.keep(work).await
     }
 
     /// Calls `nexus:durable/compensate.run`.
@@ -242,7 +246,7 @@ impl Deployment {
             guest.call_run(&mut store, name, argument).await
         };
         let called = self.pace.keep(called).await;
-        called.map_err(|error| fault(&error, &store.data().limits))
+        self.paced(ended(&store, called)).await
     }
 
     /// Calls what a component exports to others. Parameters and result are encoded.
@@ -262,7 +266,7 @@ impl Deployment {
         let exported = instance.get_func(&mut store, export.index);
         let exported = exported.ok_or_else(|| Fault::Guest(format!("{interface}.{function} is not a function")))?;
         let called = host_link::call_export(&mut store, &exported, params).await;
-        called.map_err(|error| fault(&error, &store.data().limits))
+        ended(&store, called).await
     }
 
     fn loaded(&self, component: &ComponentId) -> Result<&Arc<Loaded>, Fault> {
@@ -294,6 +298,22 @@ impl Deployment {
                 Err(Fault::Overloaded("every instance slot is in use".into()))
             }
             Err(error) => Err(fault(&error, &store.data().limits)),
+        }
+    }
+}
+
+/// What an instance came to: its guest has returned, and then so has all that it began. Takes no time where nothing was begun.
+fn ended<T: Send>(
+    store: &Store<InstanceState>,
+    called: wasmtime::Result<T>,
+) -> impl Future<Output = Result<T, Fault>> + Send + use<T> {
+    let InstanceState { recorder, limits, .. } = store.data();
+    let returned = called.map_err(|error| recorder.failed(fault(&error, limits)));
+    let begun = recorder.has_begun().then(|| recorder.clone());
+    async move {
+        match (returned, begun) {
+            (Ok(value), Some(recorder)) => recorder.end_begun().await.map(|()| value),
+            (returned, _) => returned,
         }
     }
 }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use host_engine::Engine;
 use host_link::{Handler, Signature, define_import};
 use host_manifest::{Answer, Component as Granted, Delivery, InterfaceName};
-use host_recorder::{CallStep, Outgoing, Recorder};
+use host_recorder::{CallStep, Entered, Outgoing, Recorder};
 use host_types::{ComponentId, Fault};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Component, Linker};
 
 use crate::Error;
+use crate::begun::{self, Begun};
 use crate::capabilities::{PLATFORM, STOCK_PLATFORM};
 use crate::deployment::Deployment;
 use crate::instance::InstanceState;
@@ -69,21 +70,27 @@ pub(crate) fn link<T: Send + 'static>(
             let qualified = format!("{interface}.{function}");
             let signature = Signature::new(&qualified, &ty).map_err(|error| refused(error.to_string()))?;
             let signature = Arc::new(signature);
+            // A call that is begun is recorded as one that is made: which of the two it is shows in what comes next.
+            let told = match delivery {
+                Delivery::Begin | Delivery::Finish => format!("{meant}.{function}"),
+                Delivery::Call | Delivery::Send | Delivery::Schedule => qualified.clone(),
+            };
             let (exported, to) = match answer {
                 Answer::Component { component, export } => {
                     let exported = export.map_or_else(|| meant.clone(), ToString::to_string);
                     (
                         exported,
-                        To::Component(component.clone(), format!("{component}:{qualified}")),
+                        To::Component(component.clone(), format!("{component}:{told}")),
                     )
                 }
-                Answer::Providers(components) if signature.has_target() && delivery == Delivery::Call => {
-                    (meant.clone(), To::Provider(components.to_vec(), Arc::clone(&signature)))
-                }
-                Answer::Providers(_) if delivery != Delivery::Call => {
+                Answer::Providers(_) if matches!(delivery, Delivery::Send | Delivery::Schedule) => {
                     return Err(refused(format!(
                         "{qualified} is answered by providers, which are only called"
                     )));
+                }
+                // Whoever was named when the call was begun.
+                Answer::Providers(components) if signature.has_target() || delivery == Delivery::Finish => {
+                    (meant.clone(), To::Provider(components.to_vec(), Arc::clone(&signature)))
                 }
                 Answer::Providers(_) => {
                     return Err(refused(format!(
@@ -107,19 +114,43 @@ pub(crate) fn link<T: Send + 'static>(
 
 /// What answers a module's calls.
 pub(crate) fn recorded(route: Arc<Route>) -> Result<Handler<InstanceState>, String> {
-    Ok(Arc::new(move |context: StoreContextMut<'_, InstanceState>, params| {
-        let state = context.data();
-        let (deployment, recorder) = (Arc::clone(&state.deployment), state.recorder.clone());
-        let route = Arc::clone(&route);
-        Box::pin(async move {
-            call(&deployment, &recorder, &route, params)
-                .await
-                .map_err(wasmtime::Error::new)
-        })
-    }))
+    Ok(Arc::new(
+        move |mut context: StoreContextMut<'_, InstanceState>, params| match route.delivery {
+            Delivery::Begin => {
+                let begun = begin(context.data_mut(), &route, params);
+                Box::pin(std::future::ready(begun.map_err(wasmtime::Error::new)))
+            }
+            Delivery::Finish => {
+                let state = context.data_mut();
+                let recorder = state.recorder.clone();
+                let taken = finish(state, &route, &params);
+                Box::pin(async move {
+                    let outcome = match taken {
+                        Ok(begun) => begun.outcome(&recorder).await,
+                        Err(fault) => Err(recorder.attempt().fail(fault)),
+                    };
+                    outcome.map_err(wasmtime::Error::new)
+                })
+            }
+            Delivery::Call | Delivery::Send | Delivery::Schedule => {
+                let state = context.data();
+                let (deployment, recorder) = (Arc::clone(&state.deployment), state.recorder.clone());
+                let route = Arc::clone(&route);
+                Box::pin(async move {
+                    call(&deployment, &recorder, &route, params)
+                        .await
+                        .map_err(wasmtime::Error::new)
+                })
+            }
+        },
+    ))
 }
 
 impl Route {
+    fn name(&self) -> String {
+        format!("{}.{}", self.interface, self.function)
+    }
+
     /// Who answers this call, and its name in the journal.
     pub(crate) fn resolve(&self, params: &[u8]) -> Result<(&ComponentId, Cow<'_, str>), Fault> {
         let (interface, function) = (&self.interface, &self.function);
@@ -204,6 +235,8 @@ fn fits(delivery: Delivery, wanted: &Signature, offered: &Signature) -> bool {
         Delivery::Call => offered.hash() == wanted.hash(),
         Delivery::Send => wanted.sends(offered),
         Delivery::Schedule => wanted.schedules(offered),
+        Delivery::Begin => wanted.begins(offered),
+        Delivery::Finish => wanted.finishes(offered),
     }
 }
 
@@ -229,7 +262,7 @@ async fn call(
     if *delivery != Delivery::Call {
         let (delay_ms, params) = match delivery {
             Delivery::Schedule => host_link::split_delay(&params).map_err(|error| Fault::Trap(error.to_string()))?,
-            Delivery::Call | Delivery::Send => (0, params),
+            _ => (0, params),
         };
         let sent = recorder.send(
             &target,
@@ -243,17 +276,66 @@ async fn call(
         )?;
         return Ok(host_link::text_result(&sent.to_string()));
     }
-    if recorder.depth() >= MAX_DEPTH {
-        return Err(Fault::Guest(format!("{target} would be call {MAX_DEPTH} deep")));
-    }
+    check_depth(recorder, &target)?;
     match recorder.call(&target, &params)? {
         CallStep::Recorded(answer) => Ok(answer.into()),
         CallStep::Enter(entered) => {
-            let answer = deployment
-                .call_export(entered.callee(), callee, interface, function, &params)
-                .await?;
-            entered.returned(answer.clone().into())?;
-            Ok(answer)
+            let recorder = entered.callee();
+            enter(deployment, entered, recorder, route, callee, &params).await
         }
     }
+}
+
+/// Makes a call that is not recorded as returned. `recorder` is what the callee is given.
+pub(crate) async fn enter(
+    deployment: &Arc<Deployment>,
+    entered: Entered,
+    recorder: Recorder,
+    route: &Route,
+    callee: &ComponentId,
+    params: &[u8],
+) -> Result<Vec<u8>, Fault> {
+    let answer = deployment
+        .call_export(recorder, callee, &route.interface, &route.function, params)
+        .await?;
+    entered.returned(answer.clone().into())?;
+    Ok(answer)
+}
+
+fn check_depth(recorder: &Recorder, target: &str) -> Result<(), Fault> {
+    match recorder.depth() < MAX_DEPTH {
+        true => Ok(()),
+        false => Err(Fault::Guest(format!("{target} would be call {MAX_DEPTH} deep"))),
+    }
+}
+
+/// Begins a call; returns its number.
+fn begin(state: &mut InstanceState, route: &Arc<Route>, params: Vec<u8>) -> Result<Vec<u8>, Fault> {
+    let (callee, target) = route.resolve(&params)?;
+    check_depth(&state.recorder, &target)?;
+    state.begun.check_room(&target, params.len())?;
+    let begun = match state.recorder.call(&target, &params)? {
+        CallStep::Recorded(answer) => Begun::Ended(answer),
+        CallStep::Enter(entered) => {
+            let work = begun::Call {
+                deployment: Arc::clone(&state.deployment),
+                caller: state.recorder.clone(),
+                entered,
+                route: Arc::clone(route),
+                callee: callee.clone(),
+                params,
+            };
+            Begun::Beside(state.recorder.beside(work.into()))
+        }
+    };
+    let number = state.begun.push(begun, route.name());
+    Ok(host_link::number_result(number))
+}
+
+/// Takes a begun call, to wait for it.
+fn finish(state: &mut InstanceState, route: &Route, params: &[u8]) -> Result<Begun, Fault> {
+    let number = host_link::call_number(params).map_err(|error| Fault::Trap(error.to_string()))?;
+    let name = route.name();
+    state.recorder.check_may_wait(&name)?;
+    state.begun.take(number, &name)
 }

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::begun::BegunCalls;
 use crate::capabilities::Capabilities;
 use crate::component::Loaded;
 use crate::deployment::Deployment;
@@ -18,6 +19,7 @@ pub(crate) struct InstanceState {
     pub(crate) recorder: Recorder,
     pub(crate) limits: StoreLimits,
     pub(crate) capabilities: Capabilities,
+    pub(crate) begun: BegunCalls,
     pub(crate) table: ResourceTable,
     wasi: WasiCtx,
     /// Held as long as the instance is there.
@@ -37,6 +39,7 @@ impl InstanceState {
             limits: StoreLimits::new(component.limits),
             capabilities: Capabilities::new(&component.id, &component.grants, &recorder),
             recorder,
+            begun: BegunCalls::default(),
             table: ResourceTable::new(),
             // No directory, no address, no environment, and nowhere to write: what a component may reach it is granted.
             wasi: WasiCtx::builder().build(),

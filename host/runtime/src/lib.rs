@@ -1,6 +1,7 @@
 //! From an application and a component to a running instance.
 
 mod answer;
+mod begun;
 mod capabilities;
 mod component;
 mod deployment;

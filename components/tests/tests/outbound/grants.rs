@@ -32,6 +32,37 @@ async fn a_granted_host_is_reached_and_nobody_else_is() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_only_reads_is_sent_at_once_and_answered_in_its_place() -> Result<()> {
+    let world = World::start().await?;
+    let authority = world.reported.address.to_string();
+    let body = json!({ "authority": authority, "paths": ["/held", "/held", "/held", "/things"] });
+    let client = world.nexus.client();
+    let reading = client.post("/sender/read-together", body);
+    let (read, arrived) = tokio::join!(reading, async {
+        // None of the held ones is answered before all have arrived.
+        let arrived = world.reported.has_seen(4).await;
+        world.reported.release();
+        arrived
+    });
+    arrived?;
+    let read = read?;
+    let mut bodies: Vec<_> = (0..4)
+        .map(|n| {
+            read.data(200)[n]["response"]["body"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect();
+    let things = world.reported.seen().iter().position(|seen| seen.path == "/things");
+    let things = things.map(|at| format!("answer {}", at + 1));
+    assert_eq!(things.as_ref(), bodies.last(), "each has its own answer");
+    bodies.sort();
+    assert_eq!(bodies, ["answer 1", "answer 2", "answer 3", "answer 4"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_name_and_no_spelling_leads_to_a_private_address_under_a_wildcard() -> Result<()> {
     let world = World::start().await?;
     let port = world.anywhere.address.port();

@@ -2,7 +2,9 @@
 //!
 //! wasmtime sends a request in a task of its own while the guest goes on, and the guest sees the response when it comes. Here a
 //! request has a place among the guest's commands, so it is sent while the guest waits: in `handle` when its body is complete by
-//! then, otherwise in the `finish` of its body. Guests see a response that is there at once; nothing else changes for them.
+//! then, otherwise in the `finish` of its body. One that only reads goes on beside the guest from `handle` on, and is waited for when
+//! its response is taken. Guests see a response that is there at once, so that none can tell which of several came first; nothing else
+//! changes for them.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -17,14 +19,14 @@ use wasmtime_wasi::runtime::spawn;
 use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode};
 use wasmtime_wasi_http::p2::bindings::http::{outgoing_handler, types::HostFutureIncomingResponse as _};
 use wasmtime_wasi_http::p2::body::HostOutgoingBody;
-use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
+use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostIncomingResponse, HostOutgoingRequest};
 use wasmtime_wasi_http::p2::{HttpError, bindings};
 use wasmtime_wasi_http::{
     Error as WasiError, FieldMap, RequestOptions, WasiBody, WasiHttp, WasiHttpCtxView, WasiHttpHooks,
 };
 
 use crate::bodies::{BodyState, Collector, HandedOver, Waiting, collect};
-use crate::journaled::send;
+use crate::journaled::{Reading, begin, send};
 use crate::record::Outcome;
 use crate::request::OutgoingRequest;
 use crate::{Failure, HttpClientContext, HttpClientHost};
@@ -35,6 +37,9 @@ const OUTGOING_HANDLER: &str = "wasi:http/outgoing-handler@0.2.12";
 
 /// Bodies an instance may hold: they are in the host's memory, not in the guest's.
 const MAX_BODIES: usize = 16;
+
+/// Reads that go on beside the guest; a further one is sent while it waits.
+const MAX_READING: usize = 16;
 
 /// What wasmtime asks about requests: here, only to be handed them.
 pub(crate) struct Hooks {
@@ -106,6 +111,12 @@ pub(crate) fn add_to_linker<T: HttpClientHost + 'static>(linker: &mut Linker<T>)
             Box::new(async move { Ok((finish(store, body, trailers).await?,)) })
         },
     )?;
+    types.func_wrap_async(
+        "[method]future-incoming-response.get",
+        |store, (response,): (Resource<HostFutureIncomingResponse>,)| {
+            Box::new(async move { Ok((get(store, response).await?,)) })
+        },
+    )?;
     types.resource(
         "outgoing-body",
         ResourceType::host::<HostOutgoingBody>(),
@@ -123,7 +134,10 @@ pub(crate) fn add_to_linker<T: HttpClientHost + 'static>(linker: &mut Linker<T>)
         "future-incoming-response",
         ResourceType::host::<HostFutureIncomingResponse>(),
         |mut store, rep| {
-            store.data_mut().http_client().context.bodies.forget_response(rep);
+            let context = store.data_mut().http_client().context;
+            context.bodies.forget_response(rep);
+            // It goes on, and nobody learns what came of it.
+            context.reading.remove(&rep);
             wasi(store.data_mut()).drop(Resource::new_own(rep))
         },
     )?;
@@ -243,23 +257,64 @@ async fn handle<T: HttpClientHost>(
             return Ok(Ok(response));
         }
     };
-    let outcome = view.context.send(request, collector).await?;
+    let outcome = match view.context.begin(request, collector).await? {
+        Reading::Ended(outcome) => outcome,
+        Reading::Beside(reading) => {
+            view.context.reading.insert(response.rep(), reading);
+            // Ready to be taken, which waits for what came of it.
+            Err(Failure::BodyNotCompleted)
+        }
+    };
     answer(view.table, response.rep(), outcome)?;
     Ok(Ok(response))
 }
 
+type Taken = Option<Result<Result<Resource<HostIncomingResponse>, ErrorCode>, ()>>;
+
+async fn get<T: HttpClientHost>(
+    mut store: StoreContextMut<'_, T>,
+    response: Resource<HostFutureIncomingResponse>,
+) -> wasmtime::Result<Taken> {
+    let view = store.data_mut().http_client();
+    if let Some(reading) = view.context.reading.remove(&response.rep()) {
+        let recorder = &view.context.recorder;
+        recorder.check_may_wait("wasi:http/types.future-incoming-response.get")?;
+        let outcome = reading.outcome(recorder).await?;
+        answer(view.table, response.rep(), outcome)?;
+    }
+    types::HostFutureIncomingResponse::get(&mut wasi(store.data_mut()), response)
+}
+
 impl HttpClientContext {
-    async fn send(&self, request: HandedOver, body: Option<Collector>) -> wasmtime::Result<Outcome> {
-        let body = match body {
-            None => Ok(Bytes::new()),
-            Some(collector) => collector.await,
+    /// Begins a request that only reads; sends any other.
+    async fn begin(&self, request: HandedOver, body: Option<Collector>) -> wasmtime::Result<Reading> {
+        let request = match outgoing(request, body).await {
+            Ok(request) if request.is_read() && self.reading.len() < MAX_READING => {
+                return Ok(begin(&self.client, &self.recorder, request)?);
+            }
+            request => request,
         };
-        let request = body.and_then(|body| OutgoingRequest::new(request.head, body, request.options));
-        match request {
+        Ok(Reading::Ended(match request {
+            Ok(request) => send(&self.client, &self.recorder, &self.lease_left, &request).await?,
+            Err(failure) => Err(failure),
+        }))
+    }
+
+    async fn send(&self, request: HandedOver, body: Option<Collector>) -> wasmtime::Result<Outcome> {
+        match outgoing(request, body).await {
             Ok(request) => Ok(send(&self.client, &self.recorder, &self.lease_left, &request).await?),
             Err(failure) => Ok(Err(failure)),
         }
     }
+}
+
+/// The whole request, once its body is there.
+async fn outgoing(request: HandedOver, body: Option<Collector>) -> Result<OutgoingRequest, Failure> {
+    let body = match body {
+        None => Bytes::new(),
+        Some(collector) => collector.await?,
+    };
+    OutgoingRequest::new(request.head, body, request.options)
 }
 
 /// Puts the outcome where the guest looks for it.

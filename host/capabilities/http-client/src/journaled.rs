@@ -1,7 +1,9 @@
 //! What a request is to the record: an observation, or an external effect.
 
+use std::sync::Arc;
+
 use host_manifest::Unknown;
-use host_recorder::{ExternalEffect, ExternalStep, Recorder};
+use host_recorder::{Beside, ExternalEffect, ExternalStep, ObserveStep, Recorder};
 use host_types::Fault;
 
 use crate::record::{self, Outcome};
@@ -43,6 +45,39 @@ pub(crate) async fn send(
             .await
         }
     }
+}
+
+/// A read under way.
+pub(crate) enum Reading {
+    /// There is nothing to wait for.
+    Ended(Outcome),
+    /// It goes on beside the guest.
+    Beside(Beside<Outcome>),
+}
+
+/// Begins a request that only reads, or answers it from the record.
+pub(crate) fn begin(client: &Arc<HttpClient>, recorder: &Recorder, request: OutgoingRequest) -> Result<Reading, Fault> {
+    if client.grant(&request).is_none() {
+        return Ok(Reading::Ended(Err(Failure::Denied)));
+    }
+    let observing = match recorder.begin_observation(TARGET, &request.arguments())? {
+        ObserveStep::Recorded(recorded) => return decode(recorder, &recorded).map(Reading::Ended),
+        ObserveStep::Perform(observing) => observing,
+    };
+    let client = Arc::clone(client);
+    let work = async move {
+        let outcome = match client.grant(&request) {
+            None => Err(Failure::Denied),
+            Some(grant) => {
+                let _slot = client.slot().await?;
+                client.read(grant, &request).await
+            }
+        };
+        observing.observed(record::encode(&outcome))?;
+        Ok(outcome)
+    };
+    let work = Box::new(|_| Box::pin(work) as _);
+    Ok(Reading::Beside(recorder.beside(work)))
 }
 
 async fn observe(

@@ -13,10 +13,11 @@ mod record;
 mod request;
 mod streamed;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host_recorder::Recorder;
+use host_recorder::{Beside, Recorder};
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi_http::WasiHttpCtx;
 
@@ -29,6 +30,7 @@ pub use streamed::StreamedHooks;
 
 use crate::bodies::Bodies;
 use crate::host::Hooks;
+use crate::record::Outcome;
 
 /// How long this node still owns its invocations for certain.
 pub type LeaseLeft = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -41,6 +43,8 @@ pub struct HttpClientContext {
     wasi: WasiHttpCtx,
     hooks: Hooks,
     bodies: Bodies,
+    /// Reads under way, by the response they are for.
+    reading: HashMap<u32, Beside<Outcome>>,
 }
 
 impl HttpClientContext {
@@ -54,6 +58,7 @@ impl HttpClientContext {
             wasi: WasiHttpCtx::new(),
             hooks,
             bodies: Bodies::default(),
+            reading: HashMap::new(),
         }
     }
 }

@@ -1,14 +1,15 @@
 //! The functions of `nexus:sql/sql`.
 
-use host_bindings::SqlTransaction;
-use host_bindings::nexus::sql::sql::{Error, Host, HostTransaction, Isolation, Rows, Value};
+use host_bindings::nexus::sql::sql::{Error, Host, HostPendingQuery, HostTransaction, Isolation, Rows, Value};
+use host_bindings::{SqlPendingQuery, SqlTransaction};
 use host_types::Fault;
 use wasmtime::component::Resource;
 
+use crate::pending::{MAX_PENDING, PendingQuery};
 use crate::transaction::Transaction;
 use crate::{SqlView, query, record};
 
-const QUERY: &str = "nexus:sql/sql.query";
+pub(crate) const QUERY: &str = "nexus:sql/sql.query";
 
 impl Host for SqlView<'_> {
     async fn query(&mut self, statement: String, parameters: Vec<Value>) -> wasmtime::Result<Result<Rows, Error>> {
@@ -16,6 +17,7 @@ impl Host for SqlView<'_> {
         let arguments = record::statement(&statement, &parameters);
         let mut fresh = None;
         let read = async {
+            let _turn = context.recorder.attempt().session_turn().await;
             let answer = query::query(&context.pool, &statement, &parameters).await?;
             let payload = record::encode_answer(&answer);
             fresh = Some(answer);
@@ -38,6 +40,40 @@ impl Host for SqlView<'_> {
                 Ok(Err(error))
             }
         }
+    }
+}
+
+impl HostPendingQuery for SqlView<'_> {
+    async fn begin(
+        &mut self,
+        statement: String,
+        parameters: Vec<Value>,
+    ) -> wasmtime::Result<Resource<SqlPendingQuery>> {
+        if self.context.pending >= MAX_PENDING {
+            let text = format!(
+                "{QUERY} was begun while {MAX_PENDING} queries of this instance are begun and not finished, which is as many as may be: finish one first",
+            );
+            return Err(self.context.fault(Fault::LimitExceeded(text)));
+        }
+        let pending = PendingQuery::begin(self.context, statement, parameters)?;
+        let pending = self.table.push(SqlPendingQuery(Box::new(pending)))?;
+        self.context.pending += 1;
+        Ok(pending)
+    }
+
+    async fn finish(&mut self, this: Resource<SqlPendingQuery>) -> wasmtime::Result<Result<Rows, Error>> {
+        let SqlPendingQuery(pending) = self.table.delete(this)?;
+        self.context.pending -= 1;
+        match pending.downcast::<PendingQuery>() {
+            Ok(pending) => Ok(pending.finish(self.context).await?),
+            Err(_) => Err(wasmtime::Error::msg("a query of another host")),
+        }
+    }
+
+    async fn drop(&mut self, this: Resource<SqlPendingQuery>) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        self.context.pending -= 1;
+        Ok(())
     }
 }
 

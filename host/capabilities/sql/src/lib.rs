@@ -4,6 +4,7 @@ mod connection;
 mod error;
 mod host;
 mod metrics;
+mod pending;
 mod pool;
 mod query;
 mod record;
@@ -35,12 +36,18 @@ pub struct SqlContext {
     pub pool: Arc<ModulePool>,
     /// The record of its invocation.
     pub recorder: Recorder,
+    /// Queries that are begun and not finished.
+    pending: usize,
 }
 
 impl SqlContext {
     /// A context for one instance.
     pub fn new(pool: Arc<ModulePool>, recorder: Recorder) -> Self {
-        Self { pool, recorder }
+        Self {
+            pool,
+            recorder,
+            pending: 0,
+        }
     }
 
     /// Ends the attempt, and the guest's call with it.

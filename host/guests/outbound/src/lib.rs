@@ -25,11 +25,12 @@ mod bindings {
 use bindings::exports::nexus::http::handler;
 use bindings::wasi::keyvalue::store;
 use sdk::http::{Error, Request, Response, Router};
-use sdk::{Checks, Input, outbound, routes};
+use sdk::{Checks, Input, join_all, outbound, routes};
 use serde::{Deserialize, Serialize};
 
 const ROUTER: Router = Router::new(&routes![
     POST "/:component/send" => send,
+    POST "/:component/read-together" => read_together,
     POST "/:component/set" => set,
     POST "/:component/get" => get,
 ]);
@@ -65,6 +66,13 @@ struct Send {
 }
 
 #[derive(Deserialize)]
+struct Together {
+    /// Host and port.
+    authority: String,
+    paths: Vec<String>,
+}
+
+#[derive(Deserialize)]
 struct Pair {
     store: String,
     key: String,
@@ -73,6 +81,10 @@ struct Pair {
 }
 
 impl Input for Send {
+    fn check(&self, _: &mut Checks) {}
+}
+
+impl Input for Together {
     fn check(&self, _: &mut Checks) {}
 }
 
@@ -104,13 +116,33 @@ fn send(request: &Request) -> Result<Response, Error> {
         headers: &[],
         body: body.as_bytes(),
     });
-    Response::data(&match sent {
+    Response::data(&told(sent))
+}
+
+fn read_together(request: &Request) -> Result<Response, Error> {
+    let Together { authority, paths } = request.json()?;
+    let reads = paths.iter().map(|path| {
+        outbound::begin(&outbound::Request {
+            method: "GET",
+            is_secure: false,
+            authority: &authority,
+            path,
+            headers: &[],
+            body: b"",
+        })
+    });
+    let read = join_all(reads);
+    Response::data(&read.into_iter().map(told).collect::<Vec<_>>())
+}
+
+fn told(outcome: Result<outbound::Reply, outbound::ErrorCode>) -> Told {
+    match outcome {
         Ok(reply) => Told::Response {
             status: reply.status,
             body: String::from_utf8_lossy(&reply.body).into_owned(),
         },
         Err(error) => Told::Error(format!("{error:?}")),
-    })
+    }
 }
 
 fn set(request: &Request) -> Result<Response, Error> {

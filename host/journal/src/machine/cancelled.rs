@@ -1,11 +1,11 @@
 //! An invocation that was cancelled: its handler is not called any more, and what it pushed is undone.
 
-use super::{Machine, NOW};
+use super::{Machine, NOW, told_ms};
 use crate::{Body, Compensation, compensation};
 
 impl Machine {
     /// What is to be undone, newest first, when the invocation was cancelled. Asked at the begin of each attempt: the handler, which
-    /// would give the clock its recorded times again, is not called.
+    /// would give its scopes their recorded times again, is not called.
     ///
     /// `Err` says what is wrong with the record.
     pub fn compensate(&mut self) -> Result<Option<Vec<Compensation>>, String> {
@@ -18,12 +18,14 @@ impl Machine {
                 answer: Some(answer),
                 position,
                 ..
-            } if target == NOW && !position.scope.is_within(&compensation::compensating_scope()) => {
-                answer.as_ref().try_into().ok().map(u64::from_be_bytes)
-            }
+            } if target == NOW && !position.scope.is_within(&compensation::compensating_scope()) => told_ms(answer),
             _ => None,
         });
-        self.last_now_ms = told.max().unwrap_or(0).max(self.last_now_ms);
+        let now_ms = told.max().unwrap_or(0);
+        self.cursors
+            .entry(compensation::compensating_scope())
+            .or_default()
+            .now_ms = now_ms;
         compensation::compensations(&self.log).map(Some)
     }
 }

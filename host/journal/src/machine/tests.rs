@@ -209,7 +209,7 @@ fn an_open_transaction_forbids_everything_but_itself() {
         guest.machine.finish(Payload::new(), false),
         Err(Fault::Guest(_))
     ));
-    guest.machine.close_transaction();
+    guest.machine.close_transaction(&position);
     guest.observe("http.get").unwrap();
 }
 
@@ -231,7 +231,7 @@ fn the_output_may_follow_the_answer_only_when_replay_gives_it_again() {
         guest
             .ask(&Scope::root(), CommandKind::Transaction, "sql", "insert")
             .unwrap();
-        guest.machine.appended();
+        guest.machine.appended(2);
         guest
     };
     let mut quiet = durable();
@@ -276,7 +276,7 @@ fn a_forgotten_transaction_can_be_done_again() {
         .ask(&Scope::root(), CommandKind::Transaction, "sql", "insert")
         .unwrap();
     let position = guest.machine.last_position().cloned().unwrap();
-    guest.machine.forget_last(&position);
+    guest.machine.refuse_transaction(&position);
     guest.machine.rewind();
     guest
         .ask(&Scope::root(), CommandKind::Transaction, "sql", "insert")
@@ -302,7 +302,7 @@ fn an_abandoned_transaction_leaves_nothing_of_what_was_noted_within_it() {
         guest
             .ask(&Scope::root(), CommandKind::Message, "timer.schedule", name)
             .unwrap();
-        guest.machine.abandon_transaction();
+        guest.machine.abandon_transaction(&position);
         assert_eq!(guest.machine.pending().len(), 2, "start, and what was observed before");
         // The next attempt observes nothing anew, and finds its own way through the transaction.
         guest.machine.rewind();
@@ -475,4 +475,163 @@ fn a_wait_leaves_nothing_until_its_answer_or_its_suspension() {
         .ask(&Scope::root(), CommandKind::Wait, "sleep", "until noon")
         .unwrap();
     assert_eq!((told, fourth.world), (Payload::from(format!("answer {position}")), 0));
+}
+
+fn begin_transaction(guest: &mut Guest, scope: &Scope) -> Position {
+    let arguments = guest.hash("begin");
+    let kind = CommandKind::Transaction;
+    let step = guest.machine.command(scope, kind, "sql.transaction", arguments);
+    let Ok(Step::Perform(position)) = step else {
+        panic!("recorded: {step:?}")
+    };
+    guest.machine.open_transaction(&position);
+    position
+}
+
+#[test]
+fn a_transaction_binds_the_scope_that_opened_it_alone() {
+    let mut guest = Guest::new(Machine::start(header()));
+    let (one, other) = (Scope::root().child(0), Scope::root().child(1));
+    let position = begin_transaction(&mut guest, &one);
+    guest
+        .ask(&one, CommandKind::Message, "timer.schedule", "later")
+        .unwrap();
+    guest.ask(&other, CommandKind::Observation, "http.get", "").unwrap();
+    assert!(guest.ask(&one, CommandKind::Observation, "http.get", "").is_err());
+    assert_eq!(
+        guest.machine.pending().len(),
+        2,
+        "the start, and what the other has seen"
+    );
+    assert!(guest.machine.check_closed(&one.opened_by().unwrap()).is_err());
+    assert!(guest.machine.check_closed(&other.opened_by().unwrap()).is_ok());
+    let begin = guest.hash("begin");
+    guest
+        .machine
+        .note_transaction(&position, "sql.transaction", begin, Payload::new())
+        .unwrap();
+    guest.machine.close_transaction(&position);
+    assert_eq!(guest.machine.pending().len(), 4, "and the message, and the transaction");
+}
+
+#[test]
+fn what_is_noted_during_an_append_is_not_made_durable_by_it() {
+    let mut guest = Guest::new(Machine::start(header()));
+    guest.observe("before").unwrap();
+    let until = guest.machine.entries().len() as u32;
+    guest.observe("meanwhile").unwrap();
+    guest.machine.appended(until);
+    let pending: Vec<_> = guest.machine.pending().iter().map(|entry| entry.index).collect();
+    assert_eq!(pending, [2]);
+    assert_eq!(
+        guest.machine.finish(Payload::from_static(b"out"), false),
+        Ok(Finish::Eagerly),
+        "it may be seen otherwise by a replay"
+    );
+}
+
+#[test]
+fn what_was_begun_leaves_no_gap_when_what_follows_it_is_durable_first() {
+    let mut first = Guest::new(Machine::start(header()));
+    let arguments = first.hash("slow");
+    let step = first
+        .machine
+        .begin(&Scope::root(), CommandKind::Observation, "sql.query", arguments);
+    let Ok(Step::Perform(slow)) = step else {
+        panic!("recorded: {step:?}")
+    };
+    assert_eq!(
+        first.machine.pending().len(),
+        1,
+        "waited for at once, it would be one entry"
+    );
+    first.observe("fast").unwrap();
+    let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
+    let again = second
+        .machine
+        .begin(&Scope::root(), CommandKind::Observation, "sql.query", arguments);
+    assert_eq!(again, Ok(Step::Perform(slow.clone())));
+    second.observe("fast").unwrap();
+    assert_eq!(second.world, 0);
+    let answer = Payload::from_static(b"rows");
+    second
+        .machine
+        .complete(&slow, CommandKind::Observation, "sql.query", arguments, answer.clone())
+        .unwrap();
+    let mut third = Guest::new(Machine::replay(history(&second)).unwrap());
+    let told = third.ask(&Scope::root(), CommandKind::Observation, "sql.query", "slow");
+    assert_eq!(told, Ok(answer), "waited for at once or later, it is the same command");
+}
+
+#[test]
+fn an_id_does_not_depend_on_whether_what_was_called_is_entered_again() {
+    let draw = |machine: &mut Machine| machine.derive_uuid(&Scope::root()).unwrap();
+    let mut first = Guest::new(Machine::start(header()));
+    first.machine.now(&Scope::root(), 2_000).unwrap();
+    let call = first.hash("cart-7");
+    let kind = CommandKind::Call;
+    let Ok(Step::Perform(position)) = first.machine.command(&Scope::root(), kind, "stock:a.b", call) else {
+        panic!("nothing is recorded yet")
+    };
+    let inner = position.scope.child(position.number);
+    let within = first.machine.derive_uuid(&inner).unwrap();
+    assert_eq!(
+        within.get_timestamp().map(|time| time.to_unix().0),
+        Some(2),
+        "that of its caller"
+    );
+    first.machine.now(&inner, 9_000).unwrap();
+    first
+        .machine
+        .complete(&position, kind, "", call, Payload::from_static(b"held"))
+        .unwrap();
+    let drawn = draw(&mut first.machine);
+
+    let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
+    second.machine.now(&Scope::root(), 9_500).unwrap();
+    second.machine.command(&Scope::root(), kind, "stock:a.b", call).unwrap();
+    assert_eq!(draw(&mut second.machine), drawn);
+    assert_eq!(
+        second.machine.now(&Scope::root(), 3_000),
+        Ok(9_000),
+        "it does not run backwards either"
+    );
+}
+
+#[test]
+fn an_answer_that_came_after_a_suspension_is_durable_before_the_output() {
+    let node = NodeId::new(1, [4; 10]);
+    let mut first = Guest::new(Machine::start(header()));
+    let until = first.hash("until noon");
+    let wait = first.machine.command(&Scope::root(), CommandKind::Wait, "wait", until);
+    let Ok(Step::Perform(position)) = wait else {
+        panic!("recorded: {wait:?}")
+    };
+    first.machine.suspend(&position, "wait", until, node).unwrap();
+    let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
+    second
+        .ask(&Scope::root(), CommandKind::Wait, "wait", "until noon")
+        .unwrap();
+    assert_eq!(
+        second.machine.finish(Payload::from_static(b"out"), false),
+        Ok(Finish::Eagerly),
+        "what timed out once may be answered by now"
+    );
+}
+
+#[test]
+fn an_intent_nobody_acted_upon_is_not_in_doubt_for_the_next_attempt() {
+    let mut guest = Guest::new(Machine::start(header()));
+    let arguments = guest.hash("charge");
+    let ask = |guest: &mut Guest| {
+        guest
+            .machine
+            .command(&Scope::root(), CommandKind::External, "http.post", arguments)
+    };
+    ask(&mut guest).unwrap();
+    guest.machine.rewind();
+    assert!(matches!(ask(&mut guest), Ok(Step::Perform(_))));
+    guest.machine.appended(2);
+    guest.machine.rewind();
+    assert!(matches!(ask(&mut guest), Ok(Step::InDoubt(_))));
 }

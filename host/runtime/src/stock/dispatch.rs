@@ -26,6 +26,10 @@ pub(crate) fn link(
             "{}.{} is sent, which only a module can: nothing of this component is recorded that the message could be part of; call it",
             route.interface, route.function
         )),
+        Delivery::Begin | Delivery::Finish => Err(format!(
+            "{}.{} is begun, which only a module can; this component may wait for several calls at once by itself: call it",
+            route.interface, route.function
+        )),
     })
 }
 

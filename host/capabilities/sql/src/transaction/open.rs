@@ -10,7 +10,7 @@ use futures_util::future::{join, join4};
 use host_bindings::nexus::sql::sql::{Error, Isolation, Rows, Value};
 use host_journal::{AppendError, HostStatement, MAX_ENTRY_BYTES};
 use host_recorder::crash::{self, Point};
-use host_recorder::{Recorder, Transaction as Entry};
+use host_recorder::{Recorder, Transaction as Entry, Turn};
 use host_types::Fault;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
@@ -43,6 +43,8 @@ pub(crate) struct OpenTransaction {
 struct Session {
     watchdog: Watchdog,
     lease: Lease,
+    /// One of those the invocation's branches may use, given back after the session.
+    _turn: Option<Turn>,
 }
 
 /// What ends a transaction before its time.
@@ -110,9 +112,14 @@ impl OpenTransaction {
     }
 
     async fn perform_first(&mut self, text: &str, parameters: &[Value]) -> Result<Rows, Interruption> {
+        // Whatever may have to wait for a sibling waits before there is a session that others could wait for.
+        let claim = match &mut self.entry {
+            Some(entry) => entry.claim().await,
+            None => None,
+        };
+        let turn = self.recorder.attempt().session_turn().await;
         let mut lease = self.pool.lease().await.map_err(Interruption::NoSession)?;
         lease.begin();
-        let claim = self.entry.as_ref().and_then(Entry::claim);
         let prepared = prepare_first(&mut lease, text, claim.as_ref()).await;
         let bound = prepared.and_then(|statement| {
             let parameters = statement::bind(&statement, parameters).map_err(Failure::Refused)?;
@@ -134,7 +141,11 @@ impl OpenTransaction {
             }
         };
         let watchdog = Watchdog::new(lease.closer().clone(), self.pool.transaction_limit());
-        let session = self.session.insert(Session { watchdog, lease });
+        let session = self.session.insert(Session {
+            watchdog,
+            lease,
+            _turn: turn,
+        });
         let connection: &Connection = &session.lease;
         let client = connection.client();
         let unsent = self.savepoints.take_unsent();
@@ -212,10 +223,24 @@ impl OpenTransaction {
             let lost = Failure::Lost("the session ended before its commit".into());
             return Err(self.interrupt(lost.into()).await);
         }
-        let Some(entry) = &self.entry else {
+        if self.recorder.has_begun()
+            && let Err(failure) = check_constraints(&mut session.lease, &mut self.savepoints).await
+        {
+            return match failure {
+                Failure::Refused(error) => {
+                    self.end_without_commit(&End::Refused(error.clone())).await?;
+                    Ok(Err(error))
+                }
+                failure => Err(self.interrupt(failure.into()).await),
+            };
+        }
+        let Some(session) = &mut self.session else {
             return Err(self.recorder.attempt().fail(ended()));
         };
-        let statements = match entry.append(self.recording.finish(&End::Committed)) {
+        let Some(entry) = &mut self.entry else {
+            return Err(self.recorder.attempt().fail(ended()));
+        };
+        let statements = match entry.append(self.recording.finish(&End::Committed)).await {
             Ok(statements) => statements,
             Err(fault) => {
                 let _ = self.end_session().await;
@@ -286,7 +311,10 @@ impl OpenTransaction {
 
     /// Gives the session back: the server answered everything, and no transaction is open.
     fn session_settled(&mut self) {
-        if let Some(Session { watchdog, mut lease }) = self.session.take() {
+        if let Some(Session {
+            watchdog, mut lease, ..
+        }) = self.session.take()
+        {
             drop(watchdog);
             lease.settled();
         }
@@ -428,6 +456,15 @@ async fn perform_next(
     .await;
     divided.map_err(|error| host_failure(&error))?;
     rows
+}
+
+/// Checks what would otherwise be checked at the commit. That may wait for the end of a sibling's transaction, which may wait for its
+/// turn to append: whoever has the turn must not wait for it any more.
+async fn check_constraints(lease: &mut Lease, savepoints: &mut Savepoints) -> Result<(), Failure> {
+    let unsent = savepoints.take_unsent().unwrap_or_default();
+    let check = format!("{unsent}SET CONSTRAINTS ALL IMMEDIATE");
+    let checked = lease.client().batch_execute(&check).await;
+    checked.map_err(|error| classify(&error))
 }
 
 /// A command of the host's own failed: whatever the server says, the guest is not told.

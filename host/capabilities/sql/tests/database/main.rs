@@ -3,6 +3,7 @@
 mod limits;
 mod linking;
 mod rules;
+mod siblings;
 mod support;
 mod transactions;
 mod values;

@@ -5,14 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use host_bindings::SqlTransaction;
-use host_bindings::nexus::sql::sql::{Error, Host, HostTransaction, Isolation, Rows, Value};
+use host_bindings::nexus::sql::sql::{Error, Host, HostPendingQuery, HostTransaction, Isolation, Rows, Value};
+use host_bindings::{SqlPendingQuery, SqlTransaction};
 use host_journal::{
     Append, AppendError, AppendJournal, Claim, Header, HostParameter, HostStatement, Machine, Payload, Seal, SealError,
     Seed, Start, decode,
 };
 use host_postgres::test_support::{TestDatabase, fresh_database};
-use host_recorder::{Attempt, AttemptOptions, Unwritten};
+use host_recorder::{Attempt, AttemptOptions, Recorder, Unwritten};
 use host_sql::{ModuleConnection, ModulePool, Options, Pools, SqlContext, SqlView};
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, NodeId};
 use tokio_postgres::{Client, NoTls};
@@ -286,6 +286,15 @@ fn fault(error: wasmtime::Error) -> Fault {
 }
 
 impl Guest {
+    /// The instance of a callee.
+    pub(crate) fn with_recorder(pool: Arc<ModulePool>, recorder: Recorder) -> Self {
+        Self {
+            attempt: Arc::clone(recorder.attempt()),
+            context: SqlContext::new(pool, recorder),
+            table: ResourceTable::new(),
+        }
+    }
+
     pub(crate) fn invocation(&self) -> InvocationId {
         self.attempt.invocation()
     }
@@ -301,6 +310,20 @@ impl Guest {
         Host::query(&mut self.view(), text.into(), parameters.to_vec())
             .await
             .map_err(fault)
+    }
+
+    pub(crate) async fn begin_query(
+        &mut self,
+        text: &str,
+        parameters: &[Value],
+    ) -> Result<Resource<SqlPendingQuery>, Fault> {
+        HostPendingQuery::begin(&mut self.view(), text.into(), parameters.to_vec())
+            .await
+            .map_err(fault)
+    }
+
+    pub(crate) async fn finish_query(&mut self, it: Resource<SqlPendingQuery>) -> Result<Result<Rows, Error>, Fault> {
+        HostPendingQuery::finish(&mut self.view(), it).await.map_err(fault)
     }
 
     pub(crate) async fn execute(&mut self, text: &str, parameters: &[Value]) -> Result<Result<Rows, Error>, Fault> {
