@@ -11,7 +11,9 @@ use host_basic::{MasterKey, PasswordOptions, Passwords, Services, TokenKeys};
 use host_engine::{CompileCache, Engine, EngineOptions};
 use host_http::{Check, Readiness};
 use host_http_client::{Connector, SystemResolver};
-use host_invoker::{Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays, TurnLimits};
+use host_invoker::{
+    DeadLetters, Deliveries, Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays, TurnLimits,
+};
 use host_runtime::{Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, Pools};
 use host_store::{GoneBecause, Purpose, Restored, Store, StoreOptions};
@@ -24,6 +26,7 @@ use crate::application::Application;
 use crate::background::{
     keep_last_seen, last_seen, look_after, look_for_keys, remember, retentions, token_keys, upkeep,
 };
+use crate::event_log::DatabaseLog;
 use crate::key_values::DatabaseBackend;
 use crate::keys::InstallationKey;
 use crate::metrics::{self, Sources};
@@ -277,8 +280,10 @@ impl Host {
         for predecessor in registration.predecessors {
             lease.succeed(predecessor).await;
         }
+        // Before anything is served: what is published from here on is delivered.
+        let deliveries = Deliveries::register(invoker.clone(), Arc::clone(&store)).await?;
         let (lost, lease_lost) = watch::channel(false);
-        let background = vec![
+        let mut background = vec![
             tokio::spawn(async move {
                 lease.keep().await;
                 lost.send_replace(true);
@@ -286,6 +291,7 @@ impl Host {
             tokio::spawn(Scheduler::new(invoker.clone()).run()),
             tokio::spawn(Strays::new(invoker.clone()).run()),
             tokio::spawn(Listener::new(invoker.clone()).run()),
+            tokio::spawn(deliveries.run()),
             tokio::spawn(look_for_keys(Arc::clone(&store), Arc::clone(&services))),
             tokio::spawn(remember(Arc::clone(&store), data_dir.to_owned())),
             tokio::spawn(upkeep(Arc::clone(&store), retentions(&application.app, retention))),
@@ -313,6 +319,9 @@ impl Host {
             store: &store,
             clock: &clock,
         });
+        let log = Arc::new(DatabaseLog(Arc::clone(&store)));
+        let streams = host_http::Streams::new(log, invoker.published());
+        background.push(tokio::spawn(streams.clone().run()));
         let server = host_http::Server::new(host_http::ServerOptions {
             listener,
             app: Arc::clone(&application.app),
@@ -326,6 +335,7 @@ impl Host {
                     payload: verified.payload,
                 })
             }),
+            streams,
             readiness,
             clock: Arc::clone(&clock),
             rng: Arc::clone(&rng),
@@ -333,7 +343,9 @@ impl Host {
             exposition: Arc::new(exposition),
             limits: host_http::Limits::default(),
         });
+        let dead_letters = DeadLetters::new(invoker.clone(), Arc::clone(&store));
         let operator = Operator {
+            dead_letters,
             store: Arc::clone(&store),
             invoker: invoker.clone(),
         };

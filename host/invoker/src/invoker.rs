@@ -87,6 +87,8 @@ pub(crate) struct Inner {
     /// Held by the dry run under way.
     pub(crate) dry_runs: tokio::sync::Mutex<()>,
     pub(crate) metrics: InvokerMetrics,
+    /// A delivery here has ended: there is room for another.
+    pub(crate) delivered: Notify,
 }
 
 /// An invocation at work. Dropped, it stops where it is.
@@ -137,6 +139,7 @@ impl Invoker {
             waits: Arc::new(waits),
             dry_runs: tokio::sync::Mutex::default(),
             metrics: InvokerMetrics::default(),
+            delivered: Notify::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -160,6 +163,11 @@ impl Invoker {
             }
         }
         stored
+    }
+
+    /// Counts what may have been published, here or by another node: whoever reads events looks when it changes.
+    pub fn published(&self) -> watch::Receiver<u64> {
+        self.inner.waits.events.subscribe()
     }
 
     /// Takes no new work, gives away at once what nobody here works on, and waits for what runs at most `patience`. What is durable

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use host_journal::{
     Append, AppendError, AppendJournal, Body, Claim, Completion, Entry, Finish, InvocationStatus, KeyValueWrite,
-    Machine, Message, Payload, Seal, Start, Suspension, encode,
+    Machine, Message, Payload, Publication, Seal, Start, Suspension, encode,
 };
 use host_types::{Clock, Fault, InvocationId, NodeId, Position, PromiseId, Scope};
 use parking_lot::Mutex;
@@ -48,7 +48,7 @@ pub struct Unwritten {
     pub claim: Option<Claim>,
     /// Invocations to begin. Their commands are noted, so that nothing but this remembers to write them.
     pub(crate) messages: Vec<Message>,
-    /// Of all messages and writes together.
+    /// Of all messages, writes and publications together.
     pub(crate) message_bytes: usize,
     /// Promises to come.
     pub(crate) promises: Vec<PromiseId>,
@@ -56,6 +56,8 @@ pub struct Unwritten {
     pub(crate) completions: Vec<Completion>,
     /// Writes to key-value stores, in the guest's order.
     pub(crate) key_values: Vec<KeyValueWrite>,
+    /// Events to be there.
+    pub(crate) publications: Vec<Publication>,
 }
 
 /// How much of what is unwritten an append took along.
@@ -65,6 +67,7 @@ struct UnwrittenMark {
     promises: usize,
     completions: usize,
     key_values: usize,
+    publications: usize,
 }
 
 impl Unwritten {
@@ -80,6 +83,11 @@ impl Unwritten {
     pub(crate) fn push(&mut self, message: Message) {
         self.message_bytes += message.started.len();
         self.messages.push(message);
+    }
+
+    pub(crate) fn publish(&mut self, publication: Publication) {
+        self.message_bytes += publication.payload.len();
+        self.publications.push(publication);
     }
 
     pub(crate) fn has_promises(&self) -> bool {
@@ -101,6 +109,7 @@ impl Unwritten {
             promises: self.promises.len(),
             completions: self.completions.len(),
             key_values: self.key_values.len(),
+            publications: self.publications.len(),
         }
     }
 
@@ -114,10 +123,12 @@ impl Unwritten {
             promises: self.promises.drain(..mark.promises).collect(),
             completions: self.completions.drain(..mark.completions).collect(),
             key_values: self.key_values.drain(..mark.key_values).collect(),
+            publications: self.publications.drain(..mark.publications).collect(),
         };
         let messages = written.messages.iter().map(|message| message.started.len());
-        written.message_bytes =
-            messages.sum::<usize>() + written.key_values.iter().map(key_values::size).sum::<usize>();
+        let publications = written.publications.iter().map(|publication| publication.payload.len());
+        let writes = written.key_values.iter().map(key_values::size);
+        written.message_bytes = messages.chain(publications).chain(writes).sum();
         self.message_bytes -= written.message_bytes;
         written
     }
@@ -295,18 +306,7 @@ impl Attempt {
 
     /// The handler returned. `keep` says that the output must be found again (a request with a key, below 400).
     pub async fn finish(self: &Arc<Self>, output: Payload, keep: bool) -> Result<(), Fault> {
-        let finish = {
-            let mut state = self.state.lock();
-            if let Some(fault) = &state.fault {
-                return Err(fault.clone());
-            }
-            let keep = keep && state.unwritten.claim.is_some();
-            state
-                .machine
-                .finish(output, keep)
-                .map_err(|fault| state.fault.get_or_insert(fault).clone())?
-        };
-        match finish {
+        match self.returned(output, keep)? {
             Finish::Nothing => Ok(()),
             Finish::Lazily => {
                 let status = Some(InvocationStatus::Completed);
@@ -318,6 +318,25 @@ impl Attempt {
             }
             Finish::Eagerly => self.flush(Some(InvocationStatus::Completed)).await,
         }
+    }
+
+    /// The handler returned, and something waits for the end of the invocation: it is durable when this returns.
+    pub async fn finish_at_once(self: &Arc<Self>, output: Payload) -> Result<(), Fault> {
+        match self.returned(output, true)? {
+            Finish::Nothing => Ok(()),
+            Finish::Lazily | Finish::Eagerly => self.flush(Some(InvocationStatus::Completed)).await,
+        }
+    }
+
+    /// Notes the output; says what must be written.
+    fn returned(&self, output: Payload, keep: bool) -> Result<Finish, Fault> {
+        let mut state = self.state.lock();
+        if let Some(fault) = &state.fault {
+            return Err(fault.clone());
+        }
+        let keep = keep && state.unwritten.claim.is_some();
+        let finish = state.machine.finish(output, keep);
+        finish.map_err(|fault| state.fail(fault))
     }
 
     /// Makes everything noted durable, in a commit of its own, unless somebody's append has done so meanwhile.
@@ -404,6 +423,9 @@ impl Attempt {
                 if due || !completed.is_empty() {
                     self.promises.announce(&completed, due);
                 }
+                if !before.publications.is_empty() || !within.publications.is_empty() {
+                    self.promises.published();
+                }
                 Ok(())
             }
             Err(AppendError::Fenced) => Err(state.fail(Fault::Fenced)),
@@ -438,6 +460,7 @@ impl State {
             unwritten.promises.extend_from_slice(&within.promises);
             unwritten.completions.extend_from_slice(&within.completions);
             unwritten.key_values.extend_from_slice(&within.key_values);
+            unwritten.publications.extend_from_slice(&within.publications);
         }
         Append {
             start: unwritten.start,
@@ -446,6 +469,7 @@ impl State {
             promises: unwritten.promises,
             completions: unwritten.completions,
             key_values: key_values::last_of_each(unwritten.key_values),
+            publications: unwritten.publications,
             status,
             ..Append::new(attempt.invocation, first_index, bodies)
         }

@@ -5,6 +5,7 @@ mod branch;
 mod compensation;
 pub mod crash;
 mod dry_run;
+mod events;
 mod key_values;
 mod messages;
 mod recorder;
@@ -16,6 +17,7 @@ mod waiting;
 
 pub use attempt::{Attempt, AttemptOptions, MAX_SESSIONS, Turn, Unwritten};
 pub use branch::{Beside, MAX_BRANCHES, Work};
+pub use events::{Delivered, MAX_EVENT_BYTES, Publishing, SUBSCRIBER_FUNCTION, event_seal};
 pub use messages::{Outgoing, SCHEDULED_FUNCTION, ScheduledInput};
 pub use recorder::{CallStep, Entered, ExternalEffect, ExternalStep, ObserveStep, Observing, Recorder};
 pub use tally::Tallied;

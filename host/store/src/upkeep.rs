@@ -79,7 +79,10 @@ impl Store {
         }
         let mut done = Upkeep {
             created: self.create_partitions().await?,
-            expired: self.expire_keys().await? + self.expire_audit().await? + self.forget_nodes().await?,
+            expired: self.expire_keys().await?
+                + self.expire_audit().await?
+                + self.expire_events().await?
+                + self.forget_nodes().await?,
             ..Upkeep::default()
         };
         let longest_ms = retentions.longest_ms();

@@ -74,6 +74,7 @@ pub(super) fn read(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) 
         retry: nexus.retry,
         retry_for: nexus.retry_for,
         retention: nexus.retention,
+        events: nexus.events,
     };
     for (key, way_out) in UNSUPPORTED {
         table.refuse(key, way_out, report);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::document::{Item, Report, Section};
-use crate::load::{Names, dependencies, outbound, retention, retry};
+use crate::load::{Names, dependencies, events, outbound, retention, retry};
 use crate::{
-    EffectRule, IdentityRule, KeyName, Limits, OutboundHost, Providers, Retention, RetryPolicy, RetryRule,
+    EffectRule, EventRules, IdentityRule, KeyName, Limits, OutboundHost, Providers, Retention, RetryPolicy, RetryRule,
     RoutePattern, SchemaName, SensitiveRoute,
 };
 
@@ -22,6 +22,7 @@ pub(super) struct Nexus {
     pub(super) retry: RetryPolicy,
     pub(super) retry_for: Vec<RetryRule>,
     pub(super) retention: Retention,
+    pub(super) events: EventRules,
 }
 
 /// Methods a request can have that changes something, or carries something to hide.
@@ -65,6 +66,7 @@ pub(super) fn read(
         retry,
         retry_for: retry::read_rules(&mut table, id, retry, report),
         retention: retention::read(&mut table, id, report),
+        events: events::read(&mut table, id, report),
     };
     table.finish(report);
     nexus
@@ -143,10 +145,15 @@ fn read_identity(table: &mut Section<'_, '_>, id: &str, report: &mut Report<'_>)
             report,
         );
     }
+    let token_in_query = section.strings("token_in_query", report);
     section.finish(report);
     Some(IdentityRule {
         key: key?,
         subject: claim?.to_owned(),
+        token_in_query: token_in_query
+            .iter()
+            .filter_map(|item| read_sensitive(item, report))
+            .collect(),
     })
 }
 
