@@ -14,6 +14,7 @@ use host_types::{ComponentId, InvocationId};
 use ring::digest;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::backlog::enqueue;
 use crate::invoker::{Inner, Invoker};
 use crate::recovery::Recovered;
 use crate::run::Run;
@@ -219,22 +220,26 @@ impl Deliveries {
                 return;
             }
         };
+        // One that has to wait for its turn gives its room to others; what follows it in its lane is found by the slow look.
+        let Some(turn) = inner.turn_now(&message.start.component) else {
+            enqueue(inner, &message.start.component, message.invocation);
+            return;
+        };
         let recovered = Recovered {
             invocation: message.invocation,
             machine,
             salt: None,
             attempts: 0,
         };
-        let run = Run::continued(Arc::clone(inner), deployment, recovered);
+        let run = Run::continued(Arc::clone(inner), deployment, recovered, turn);
         if let Some(running) = inner.enter(run) {
             let ending = Arc::clone(inner);
-            inner.spawn(Box::pin(async move {
-                let ended = running.await;
+            inner.spawn(async move {
+                running.await;
                 drop(room);
                 // Its end is durable, and with it the next of its lane may be begun.
                 ending.delivered.notify_one();
-                ended
-            }));
+            });
         }
     }
 

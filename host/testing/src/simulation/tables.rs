@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use host_journal::{Append, AppendError, Body, Claim, Entry, InvocationStatus, Message, Start, decode};
 use host_store::{Fence, InvocationRow, Loaded, Word};
-use host_types::{InvocationId, NodeId, PromiseId};
+use host_types::{ComponentId, InvocationId, NodeId, PromiseId};
 
 use super::sabotage::Sabotage;
 use super::seal::Plain;
@@ -326,14 +326,22 @@ impl Tables {
         Ok(())
     }
 
-    /// Gives the node what nobody owns and what is due.
-    pub(crate) fn due(&mut self, node: NodeId, limit: u32, now_ms: u64) -> Vec<(InvocationId, bool)> {
+    /// Gives the node what nobody owns and what is due, but for what began with some components.
+    pub(crate) fn due(
+        &mut self,
+        node: NodeId,
+        limit: u32,
+        but: &[ComponentId],
+        now_ms: u64,
+    ) -> Vec<(InvocationId, bool)> {
         if self.may_write(node).is_err() {
             return Vec::new();
         }
         let mut due: Vec<(i64, InvocationId)> = self
             .unowned()
-            .filter(|(due_ms, _)| *due_ms <= now_ms.cast_signed())
+            .filter(|(due_ms, id)| {
+                *due_ms <= now_ms.cast_signed() && !but.contains(&self.invocations[id].row.component)
+            })
             .collect();
         due.sort_unstable();
         due.truncate(limit as usize);
@@ -344,6 +352,23 @@ impl Tables {
             given.push((id, was_suspended));
         }
         given
+    }
+
+    /// Takes from the node what it owns, but for `kept`. Says how much.
+    pub(crate) fn release(&mut self, node: NodeId, kept: &[InvocationId], now_ms: u64) -> u64 {
+        let mut released = 0;
+        for id in &self.open {
+            let Some(stored) = self.invocations.get_mut(id) else {
+                continue;
+            };
+            let row = &mut stored.row;
+            if row.node == Some(node) && row.status == InvocationStatus::Running && !kept.contains(id) {
+                row.node = None;
+                row.due_ms.get_or_insert(now_ms.cast_signed());
+                released += 1;
+            }
+        }
+        released
     }
 
     /// Gives the node what was woken.

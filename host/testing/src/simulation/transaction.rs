@@ -97,7 +97,9 @@ impl Transaction {
         let Mode::Live { step: Some(step), .. } = &self.mode else {
             return Ok(());
         };
-        let Some(statement) = step.claim() else { return Ok(()) };
+        let Some(statement) = step.claim().await else {
+            return Ok(());
+        };
         if self.instance.node.sabotage == Some(Sabotage::ClaimAfterRows) {
             return Ok(());
         }
@@ -188,7 +190,7 @@ impl Transaction {
         };
         let step = step.expect("a transaction ends once");
         self.commits = true;
-        let statements = step.append(encode(&(true, read)))?;
+        let statements = step.append(encode(&(true, read))).await?;
         let session = &self.instance.node.session;
         let append = session.take_riding(&statements[0]);
         let node = session.node;

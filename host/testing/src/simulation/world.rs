@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use host_invoker::{Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays};
+use host_invoker::{Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays, TurnLimits};
 use host_store::Heartbeat;
 use host_types::{Clock, NodeId, Rng};
 use parking_lot::Mutex;
@@ -159,7 +159,10 @@ impl World {
             clock,
             rng: Arc::new(self.dice.clone()),
             claim_secret: [7; 32],
-            max_attempts: MAX_ATTEMPTS,
+            turns: TurnLimits {
+                attempts: MAX_ATTEMPTS,
+                waiting: MAX_ATTEMPTS,
+            },
             lease_term,
         });
         let lease = Lease::new(invoker.clone(), LEASE);
