@@ -94,7 +94,7 @@ impl Transaction {
 
     /// The claim is the first statement: of two with one key the second waits for the first, and then fails.
     async fn claim(&mut self) -> Result<(), Fault> {
-        let Mode::Live { step: Some(step), .. } = &self.mode else {
+        let Mode::Live { step: Some(step), .. } = &mut self.mode else {
             return Ok(());
         };
         let Some(statement) = step.claim().await else {
@@ -188,7 +188,7 @@ impl Transaction {
                 std::mem::take(lines),
             ),
         };
-        let step = step.expect("a transaction ends once");
+        let mut step = step.expect("a transaction ends once");
         self.commits = true;
         let statements = step.append(encode(&(true, read))).await?;
         let session = &self.instance.node.session;
