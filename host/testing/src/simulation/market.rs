@@ -1,0 +1,193 @@
+//! The components of a small market, as native handlers: orders, stock, payment, mail. Written as a module's author would write them,
+//! without a thought for crashes.
+
+mod orders;
+mod payment;
+mod stock;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_invoker::{Deploy, Handlers};
+use host_journal::RetryPolicy;
+use host_recorder::{Answer, Recorder, ScheduledInput};
+use host_types::{ComponentId, DeploymentNumber, Fault, HttpRequest, HttpResponse};
+
+use super::instance::{Instance, NodeView};
+use super::sabotage::Sabotage;
+use super::transaction::{Transaction, is_committed};
+
+pub(crate) use orders::{CHECKOUT, CLOSED, NEW, PAID, REFUNDED, RETURN, SETTLED, WEBHOOK};
+pub(crate) use stock::{CONFIRMED, HELD, RELEASED};
+
+/// Who has money.
+pub(crate) mod account {
+    pub(crate) const WORLD: u64 = 1;
+    pub(crate) const ESCROW: u64 = 2;
+    pub(crate) const SELLER: u64 = 3;
+    pub(crate) const PLATFORM: u64 = 4;
+    pub(crate) const ALL: [u64; 4] = [WORLD, ESCROW, SELLER, PLATFORM];
+}
+
+/// The component that answers requests.
+pub(crate) const SHOP: &str = "shop";
+/// What a call comes to.
+pub(crate) const DONE: i64 = 0;
+pub(crate) const REFUSED: i64 = 1;
+
+/// A wait keeps its instance for so long.
+const WAIT_HOLD: Duration = Duration::from_millis(400);
+
+/// The components on one node.
+pub(crate) struct Market(pub(crate) Arc<NodeView>);
+
+impl Market {
+    fn instance(&self, recorder: Recorder) -> Instance {
+        Instance {
+            recorder,
+            node: Arc::clone(&self.0),
+        }
+    }
+}
+
+const RETRIES: RetryPolicy = RetryPolicy {
+    attempts: 5,
+    initial_ms: 100,
+    factor: 2.0,
+    max_ms: 1_000,
+    deadline_ms: None,
+};
+
+impl Handlers for Market {
+    fn number(&self) -> DeploymentNumber {
+        DeploymentNumber(1)
+    }
+
+    fn has(&self, _: &ComponentId) -> bool {
+        true
+    }
+
+    fn memory_limit_bytes(&self, _: &ComponentId) -> u64 {
+        64 << 20
+    }
+
+    fn wait_hold(&self, _: &ComponentId) -> Duration {
+        WAIT_HOLD
+    }
+
+    fn retry_of_request(&self, _: &ComponentId, _: &str, _: &str) -> RetryPolicy {
+        RETRIES
+    }
+
+    fn retry_of_function(&self, _: &ComponentId, _: &str) -> RetryPolicy {
+        RETRIES
+    }
+
+    fn is_committed(&self, record: &[u8]) -> bool {
+        is_committed(record)
+    }
+
+    fn call_http<'a>(
+        self: Arc<Self>,
+        recorder: Recorder,
+        _: &'a ComponentId,
+        request: HttpRequest,
+    ) -> Answer<'a, Result<HttpResponse, Fault>> {
+        Box::pin(async move {
+            let instance = self.instance(recorder);
+            let arguments: Vec<i64> =
+                minicbor::decode(&request.body).map_err(|error| Fault::Guest(error.to_string()))?;
+            let (status, body) = match (request.path.as_str(), &arguments[..]) {
+                (CHECKOUT, [number, item, quantity]) => orders::checkout(&instance, *number, *item, *quantity).await?,
+                (RETURN, [order]) => orders::give_back(&instance, *order).await?,
+                (WEBHOOK, [order, state]) => orders::notified(&instance, *order, *state).await?,
+                (path, arguments) => (404, format!("{path} {arguments:?}")),
+            };
+            Ok(HttpResponse {
+                status,
+                headers: Vec::new(),
+                body: body.into_bytes().into(),
+            })
+        })
+    }
+
+    fn call_scheduled<'a>(
+        self: Arc<Self>,
+        recorder: Recorder,
+        _: &'a ComponentId,
+        input: ScheduledInput,
+    ) -> Answer<'a, Result<Result<(), String>, Fault>> {
+        Box::pin(async move {
+            let instance = self.instance(recorder);
+            let order = decode(&input.argument)?;
+            match input.name.as_str() {
+                stock::EXPIRE => stock::expire(&instance, order).await?,
+                orders::PAY_OUT => orders::pay_out(&instance, order).await?,
+                name => return Ok(Err(format!("nothing is called {name}"))),
+            }
+            Ok(Ok(()))
+        })
+    }
+
+    fn call_sent<'a>(
+        self: Arc<Self>,
+        recorder: Recorder,
+        _: &'a ComponentId,
+        _: &'a str,
+        _: &'a str,
+        params: &'a [u8],
+    ) -> Answer<'a, Result<Vec<u8>, Fault>> {
+        Box::pin(async move {
+            let instance = self.instance(recorder);
+            let order = decode(params)?;
+            let mut letter = instance.transaction("send a letter").await?;
+            letter.log("letter", vec![order]);
+            letter.commit().await?;
+            Ok(Vec::new())
+        })
+    }
+
+    fn call_compensate<'a>(
+        self: Arc<Self>,
+        recorder: Recorder,
+        _: &'a ComponentId,
+        name: &'a str,
+        argument: &'a [u8],
+    ) -> Answer<'a, Result<Result<(), String>, Fault>> {
+        Box::pin(async move {
+            let instance = self.instance(recorder);
+            if instance.node.sabotage == Some(Sabotage::ForgetCompensations) {
+                return Ok(Ok(()));
+            }
+            orders::undo(&instance, name, decode(argument)?).await?;
+            Ok(Ok(()))
+        })
+    }
+}
+
+/// There is one deployment, and it is there.
+pub(crate) struct Nothing;
+
+impl Deploy for Nothing {
+    fn deploy(
+        &self,
+        number: DeploymentNumber,
+        _: Vec<host_invoker::Revision>,
+    ) -> Answer<'_, Result<Arc<dyn Handlers>, Fault>> {
+        Box::pin(async move { Err(Fault::Guest(format!("there is no deployment {number}"))) })
+    }
+}
+
+/// Money changes hands: in the books, and as a line of its own.
+async fn transfer(transaction: &mut Transaction, order: i64, from: u64, to: u64, amount: i64) -> Result<(), Fault> {
+    for (account, change) in [(from, -amount), (to, amount)] {
+        let balance = transaction.read("account", account).await?.map_or(0, |row| row[0]);
+        transaction.write("account", account, vec![balance + change]);
+    }
+    transaction.log("transfer", vec![order, from as i64, to as i64, amount]);
+    Ok(())
+}
+
+fn decode(argument: &[u8]) -> Result<i64, Fault> {
+    minicbor::decode(argument).map_err(|error| Fault::Guest(error.to_string()))
+}

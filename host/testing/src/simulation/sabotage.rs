@@ -1,0 +1,34 @@
+//! Bugs, planted one at a time, to show that the auditor would find them. They live in the simulated database and in the simulated
+//! modules: the code that is released has no switch for them.
+
+/// A bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// An entry is written whether or not there is one of that index already.
+    NoFence,
+    /// An append is acknowledged, and then committed, if the node lives so long.
+    AcknowledgeBeforeCommit,
+    /// An idempotency key is taken some time after the rows of its request.
+    ClaimAfterRows,
+    /// A new owner sends again what the invocation has sent.
+    SendAgainOnTakeover,
+    /// An operator's cancellation runs no compensation.
+    ForgetCompensations,
+    /// The rows of a transaction commit before its entries.
+    RowsBeforeEntries,
+    /// The key that a foreign system knows a repetition by is another one in each attempt.
+    KeyPerAttempt,
+}
+
+impl Sabotage {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::NoFence,
+        Self::AcknowledgeBeforeCommit,
+        Self::ClaimAfterRows,
+        Self::SendAgainOnTakeover,
+        Self::ForgetCompensations,
+        Self::RowsBeforeEntries,
+        Self::KeyPerAttempt,
+    ];
+}

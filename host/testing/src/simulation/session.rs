@@ -1,0 +1,553 @@
+//! A node's connections to the simulated database, with everything a network does to them: questions that never arrive, answers that
+//! never return, either late; a server that is away. What was sent arrives although the sender dies meanwhile, unless the server
+//! has ended the connection.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use host_invoker::{AppendFences, Bodies, FindWork, HearNodes, KeepLease, ReadDeployments, ReadInvocations, TellNodes};
+use host_journal::{
+    Append, AppendError, AppendJournal, Body, Claim, Entry, FenceReason, HostParameter, HostStatement,
+    InvocationStatus, Seal, encode,
+};
+use host_recorder::Answer;
+use host_store::{
+    Deployment, Error, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, Loaded, Result, StoredPromise, Wake, Word,
+};
+use host_types::{Clock, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use super::dice::Dice;
+use super::gate::Gate;
+use super::sabotage::Sabotage;
+use super::seal::Plain;
+use super::tables::Tables;
+use crate::SimClock;
+
+/// How long a node may be silent.
+pub(crate) const LEASE: Duration = Duration::from_secs(3);
+/// A node whose clock is further off takes no work.
+const MAX_CLOCK_OFFSET_MS: i64 = 1_000;
+
+/// The database that all nodes share.
+pub(crate) struct Database {
+    pub(crate) tables: Mutex<Tables>,
+    pub(crate) clock: SimClock,
+    dice: Dice,
+    /// The server does not answer.
+    pub(crate) down: AtomicBool,
+    /// Questions and answers are lost.
+    pub(crate) rough: AtomicBool,
+    listeners: Mutex<Vec<mpsc::UnboundedSender<Wake>>>,
+}
+
+impl Database {
+    pub(crate) fn new(dice: Dice, sabotage: Option<Sabotage>) -> Self {
+        Self {
+            tables: Mutex::new(Tables::new(sabotage)),
+            clock: SimClock::default(),
+            dice,
+            down: AtomicBool::new(false),
+            rough: AtomicBool::new(false),
+            listeners: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.unix_ms()
+    }
+
+    fn is_rough(&self) -> bool {
+        self.rough.load(Ordering::Relaxed)
+    }
+
+    /// How long one way takes.
+    fn way(&self) -> Duration {
+        match (self.is_rough(), self.dice.between(0, 100)) {
+            (_, 0..70) => Duration::ZERO,
+            (true, 97..100) => self.dice.time_ms(20, 400),
+            _ => self.dice.time_ms(1, 4),
+        }
+    }
+}
+
+/// Waits, and lets others run in any case.
+pub(crate) async fn pause(time: Duration) {
+    match time.is_zero() {
+        true => tokio::task::yield_now().await,
+        false => sleep(time).await,
+    }
+}
+
+/// No answer came: whether the question arrived is unknown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lost;
+
+impl From<Lost> for Error {
+    fn from(Lost: Lost) -> Self {
+        Self::Busy
+    }
+}
+
+impl From<Lost> for AppendError {
+    fn from(Lost: Lost) -> Self {
+        Self::Unknown("the connection was lost".into())
+    }
+}
+
+/// A node's view of the database.
+pub(crate) struct Session {
+    pub(crate) database: Arc<Database>,
+    pub(crate) node: NodeId,
+    pub(crate) gate: Arc<Gate>,
+    /// The node's own clocks.
+    pub(crate) clock: Arc<NodeClock>,
+    /// Appends on their way into a module's transaction, by the number that stands for them in its statement.
+    riding: Mutex<Vec<Append>>,
+}
+
+/// A machine's clock: the true one, and how far this one is off.
+pub(crate) struct NodeClock {
+    pub(crate) database: Arc<Database>,
+    pub(crate) offset_ms: AtomicI64,
+}
+
+impl Clock for NodeClock {
+    fn unix_ms(&self) -> u64 {
+        let offset_ms = self.offset_ms.load(Ordering::Relaxed);
+        self.database.now_ms().saturating_add_signed(offset_ms)
+    }
+
+    fn boot_ns(&self) -> u64 {
+        self.database.clock.boot_ns()
+    }
+}
+
+/// What a statement of ours is for.
+const CLAIM: &str = "claim";
+const APPEND: &str = "append";
+
+impl Session {
+    pub(crate) fn new(database: Arc<Database>, node: NodeId, gate: Arc<Gate>, offset_ms: i64) -> Self {
+        let clock = NodeClock {
+            database: Arc::clone(&database),
+            offset_ms: AtomicI64::new(offset_ms),
+        };
+        Self {
+            database,
+            node,
+            gate,
+            clock: Arc::new(clock),
+            riding: Mutex::default(),
+        }
+    }
+
+    /// A question that changes something: once sent it arrives or not, whatever becomes of who asked.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Tables, u64) -> T + Send + 'static,
+    ) -> std::result::Result<T, Lost> {
+        self.gate.pass().await;
+        let database = Arc::clone(&self.database);
+        let (there, back) = (database.way(), database.way());
+        let rough = database.is_rough();
+        let (never_arrives, never_returns) = (
+            rough && database.dice.per_mille(8),
+            rough && database.dice.per_mille(15),
+        );
+        let session = self.session();
+        let node = self.node;
+        let (tell, told) = oneshot::channel();
+        tokio::spawn(async move {
+            pause(there).await;
+            if never_arrives || database.down.load(Ordering::Relaxed) {
+                return;
+            }
+            let answer = {
+                let mut tables = database.tables.lock();
+                if session != tables.nodes.get(&node).map(|node| node.session) {
+                    return;
+                }
+                let now_ms = database.now_ms();
+                act(&mut tables, now_ms)
+            };
+            pause(back).await;
+            if !never_returns {
+                // Who asked may have left.
+                let _ = tell.send(answer);
+            }
+        });
+        let answer = told.await;
+        self.gate.pass().await;
+        answer.map_err(|_| Lost)
+    }
+
+    fn session(&self) -> Option<u64> {
+        self.database
+            .tables
+            .lock()
+            .nodes
+            .get(&self.node)
+            .map(|node| node.session)
+    }
+
+    /// A question that changes nothing.
+    pub(crate) async fn look<T>(&self, look: impl FnOnce(&Tables, u64) -> T) -> std::result::Result<T, Lost> {
+        self.gate.pass().await;
+        pause(self.database.way()).await;
+        let is_lost = self.database.is_rough() && self.database.dice.per_mille(8);
+        if is_lost || self.database.down.load(Ordering::Relaxed) {
+            return Err(Lost);
+        }
+        let found = look(&self.database.tables.lock(), self.database.now_ms());
+        self.gate.pass().await;
+        Ok(found)
+    }
+
+    /// The append that this statement stands for.
+    pub(crate) fn take_riding(&self, statement: &HostStatement) -> Append {
+        match statement.parameters[..] {
+            [HostParameter::Integer(number)] => self.riding.lock()[number as usize].clone(),
+            _ => unreachable!("not a statement of this session: {statement:?}"),
+        }
+    }
+
+    fn commit(&self, append: Append) -> impl Future<Output = std::result::Result<Committed, Lost>> + '_ {
+        let node = self.node;
+        self.ask(move |tables, now_ms| tables.append(node, &append, now_ms))
+    }
+
+    /// The bug: the answer does not wait for the commit.
+    fn commit_behind(&self, append: Append) {
+        let database = Arc::clone(&self.database);
+        let (node, session) = (self.node, self.session());
+        let late = database.dice.time_ms(10, 100);
+        tokio::spawn(async move {
+            sleep(late).await;
+            let mut tables = database.tables.lock();
+            let lives = session == tables.nodes.get(&node).map(|node| node.session);
+            if lives && !database.down.load(Ordering::Relaxed) {
+                let now_ms = database.now_ms();
+                let _ = tables.append(node, &append, now_ms);
+            }
+        });
+    }
+
+    /// The bug: the key is taken when everything else has long been done.
+    fn claim_behind(&self, claim: Claim, invocation: InvocationId) {
+        let database = Arc::clone(&self.database);
+        let late = database.dice.time_ms(50, 400);
+        tokio::spawn(async move {
+            sleep(late).await;
+            let _ = database.tables.lock().claim(&claim, invocation);
+        });
+    }
+
+    fn has(&self, bug: Sabotage) -> bool {
+        self.database.tables.lock().sabotage == Some(bug)
+    }
+}
+
+/// What became of a commit.
+type Committed = std::result::Result<(), AppendError>;
+
+impl AppendJournal for Session {
+    fn seal(&self, _: InvocationId, _: Option<[u8; 32]>) -> Arc<dyn Seal> {
+        Arc::new(Plain)
+    }
+
+    fn claim_statement(&self, invocation: InvocationId, claim: &Claim) -> HostStatement {
+        if self.has(Sabotage::ClaimAfterRows) {
+            self.claim_behind(claim.clone(), invocation);
+        }
+        HostStatement {
+            sql: CLAIM,
+            parameters: vec![
+                HostParameter::Bytes(Some(claim.key.to_vec())),
+                HostParameter::Bytes(Some(claim.fingerprint.to_vec())),
+            ],
+        }
+    }
+
+    fn append_statements(&self, append: &Append) -> Vec<HostStatement> {
+        let mut riding = self.riding.lock();
+        riding.push(append.clone());
+        vec![HostStatement {
+            sql: APPEND,
+            parameters: vec![HostParameter::Integer(riding.len() as i32 - 1)],
+        }]
+    }
+
+    fn append(&self, append: Append) -> Answer<'_, Committed> {
+        Box::pin(async move {
+            if let Some(claim) = &append.claim
+                && self.has(Sabotage::ClaimAfterRows)
+            {
+                self.claim_behind(claim.clone(), append.invocation);
+            }
+            if self.has(Sabotage::AcknowledgeBeforeCommit) {
+                self.gate.pass().await;
+                self.commit_behind(append);
+                return Ok(());
+            }
+            self.commit(append).await?
+        })
+    }
+
+    fn append_lazily(&self, append: Append) {
+        if self.database.is_rough() && self.database.dice.per_mille(50) {
+            return;
+        }
+        self.commit_behind(append);
+    }
+}
+
+impl ReadInvocations for Session {
+    fn load(&self, invocation: InvocationId) -> Answer<'_, Result<Option<Loaded>>> {
+        Box::pin(async move { Ok(self.look(|tables, _| tables.load(invocation)).await?) })
+    }
+
+    fn row(&self, invocation: InvocationId) -> Answer<'_, Result<Option<InvocationRow>>> {
+        Box::pin(async move {
+            let row = |tables: &Tables, _| tables.invocations.get(&invocation).map(|stored| stored.row.clone());
+            Ok(self.look(row).await?)
+        })
+    }
+
+    fn bodies(&self, invocation: InvocationId) -> Answer<'_, Result<Bodies>> {
+        Box::pin(async move {
+            let bodies = |tables: &Tables, _| {
+                let stored = tables.invocations.get(&invocation);
+                stored
+                    .map(|stored| (0..).zip(stored.bodies.clone()).collect())
+                    .unwrap_or_default()
+            };
+            Ok(self.look(bodies).await?)
+        })
+    }
+
+    fn successor(&self, invocation: InvocationId) -> Answer<'_, Result<Option<InvocationId>>> {
+        Box::pin(async move {
+            let successor = |tables: &Tables, _| tables.successors.get(&invocation).copied();
+            Ok(self.look(successor).await?)
+        })
+    }
+
+    fn promise(&self, promise: PromiseId) -> Answer<'_, Result<Option<StoredPromise>>> {
+        Box::pin(async move {
+            let stored = |tables: &Tables, _| {
+                let stored = tables.promises.get(&promise)?;
+                Some(StoredPromise {
+                    value: stored.value.clone(),
+                })
+            };
+            Ok(self.look(stored).await?)
+        })
+    }
+
+    fn find_key<'a>(&'a self, key: &'a [u8; 32]) -> Answer<'a, Result<Option<HeldKey>>> {
+        Box::pin(async move {
+            let held = |tables: &Tables, _| {
+                let invocation = *tables.key_owners.get(key)?;
+                Some(HeldKey {
+                    fingerprint: tables.keys.get(key)?.fingerprint,
+                    invocation,
+                    status: tables.invocations.get(&invocation)?.row.status,
+                })
+            };
+            Ok(self.look(held).await?)
+        })
+    }
+}
+
+impl AppendFences for Session {
+    fn fence(&self, fence: Fence) -> Answer<'_, Committed> {
+        let node = self.node;
+        Box::pin(async move {
+            self.ask(move |tables, now_ms| tables.fence(node, &fence, now_ms))
+                .await?
+        })
+    }
+
+    fn fence_with_word<'a>(&'a self, fence: &'a Fence, word: &'a Word) -> Answer<'a, Committed> {
+        let node = self.node;
+        let (fence, word) = (fence.clone(), word.clone());
+        Box::pin(async move {
+            self.ask(move |tables, now_ms| tables.fence_with_word(node, &fence, &word, now_ms))
+                .await?
+        })
+    }
+}
+
+impl FindWork for Session {
+    fn due(&self, limit: u32) -> Answer<'_, Result<Vec<(InvocationId, bool)>>> {
+        let node = self.node;
+        Box::pin(async move { Ok(self.ask(move |tables, now_ms| tables.due(node, limit, now_ms)).await?) })
+    }
+
+    fn woken(&self, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>> {
+        let node = self.node;
+        Box::pin(async move {
+            Ok(self
+                .ask(move |tables, now_ms| tables.woken(node, limit, now_ms))
+                .await?)
+        })
+    }
+
+    fn owned(&self) -> Answer<'_, Result<Vec<InvocationId>>> {
+        Box::pin(async move { Ok(self.look(|tables, now_ms| tables.owned(self.node, now_ms)).await?) })
+    }
+
+    fn next_due(&self) -> Answer<'_, Result<Option<u64>>> {
+        Box::pin(async move { Ok(self.look(Tables::next_due_ms).await?) })
+    }
+}
+
+impl KeepLease for Session {
+    fn node(&self) -> NodeId {
+        self.node
+    }
+
+    fn heartbeat(&self) -> Answer<'_, Result<Heartbeat>> {
+        let node = self.node;
+        Box::pin(async move {
+            let (asked_ms, asked_ns) = (self.clock.unix_ms(), self.clock.boot_ns());
+            let beat = move |tables: &mut Tables, now_ms| {
+                let stored = tables.nodes.get_mut(&node).filter(|node| !node.gone)?;
+                stored.heard_ms = now_ms;
+                Some(now_ms)
+            };
+            let database_ms = self.ask(beat).await?.ok_or(Error::NodeGone)?;
+            let half_ms = (self.clock.unix_ms().saturating_sub(asked_ms) / 2).cast_signed();
+            let clock_offset_ms = database_ms.cast_signed() - asked_ms.cast_signed() - half_ms;
+            Ok(Heartbeat {
+                clock_offset_ms,
+                may_work: clock_offset_ms.abs() - half_ms <= MAX_CLOCK_OFFSET_MS,
+                lease_until_ns: asked_ns + LEASE.as_nanos() as u64,
+            })
+        })
+    }
+
+    fn dead_nodes(&self) -> Answer<'_, Result<Vec<NodeId>>> {
+        Box::pin(async move {
+            let dead = |tables: &Tables, now_ms| tables.dead_nodes(self.node, LEASE.as_millis() as u64, now_ms);
+            Ok(self.look(dead).await?)
+        })
+    }
+
+    fn mark_gone(&self, node: NodeId, because: GoneBecause) -> Answer<'_, Result<bool>> {
+        Box::pin(async move {
+            let mark = move |tables: &mut Tables, now_ms: u64| {
+                let Some(stored) = tables.nodes.get_mut(&node) else {
+                    return true;
+                };
+                let is_silent = stored.heard_ms + (LEASE.as_millis() as u64) < now_ms;
+                stored.gone |= is_silent || because == GoneBecause::ProcessEnded;
+                stored.gone
+            };
+            Ok(self.ask(mark).await?)
+        })
+    }
+
+    fn take_over(&self, node: NodeId, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>> {
+        Box::pin(async move {
+            self.ask(move |tables, _| tables.end_backends(node)).await?;
+            let abandoned = self.look(|tables, _| abandoned(tables, node, limit)).await?;
+            let mut ours = Vec::new();
+            for (row, next_index) in abandoned {
+                let invocation = row.invocation;
+                if self.fence(takeover(self.node, row, next_index)).await.is_ok() {
+                    ours.push(invocation);
+                }
+            }
+            Ok(ours)
+        })
+    }
+}
+
+fn abandoned(tables: &Tables, node: NodeId, limit: u32) -> Vec<(InvocationRow, u32)> {
+    let open = tables.open.iter().map(|id| &tables.invocations[id]);
+    let theirs = open.filter(|stored| stored.row.node == Some(node)).take(limit as usize);
+    theirs
+        .map(|stored| (stored.row.clone(), stored.bodies.len() as u32))
+        .collect()
+}
+
+fn takeover(owner: NodeId, row: InvocationRow, next_index: u32) -> Fence {
+    let attempt = row.attempt + 1;
+    let body = Body::Fence {
+        attempt,
+        node: owner,
+        reason: FenceReason::TakeOver,
+    };
+    let entry = Entry {
+        index: next_index,
+        body,
+    };
+    Fence {
+        invocation: row.invocation,
+        next_index,
+        bodies: vec![encode(&entry, &Plain)],
+        start: None,
+        status: InvocationStatus::Running,
+        owner: Some(owner),
+        attempt,
+        failures: row.failures,
+        due_ms: None,
+        cause: None,
+    }
+}
+
+impl TellNodes for Session {
+    fn notify(&self, wake: Wake) {
+        let database = Arc::clone(&self.database);
+        if database.is_rough() && database.dice.per_mille(150) {
+            return;
+        }
+        let (way, gate) = (database.way(), Arc::clone(&self.gate));
+        tokio::spawn(async move {
+            gate.pass().await;
+            pause(way).await;
+            database.listeners.lock().retain(|listener| listener.send(wake).is_ok());
+        });
+    }
+
+    fn listen(&self) -> Answer<'_, Result<Box<dyn HearNodes>>> {
+        Box::pin(async move {
+            self.gate.pass().await;
+            let (tell, told) = mpsc::unbounded_channel();
+            self.database.listeners.lock().push(tell);
+            let gate = Arc::clone(&self.gate);
+            Ok(Box::new(Ears { told, gate }) as Box<dyn HearNodes>)
+        })
+    }
+}
+
+struct Ears {
+    told: mpsc::UnboundedReceiver<Wake>,
+    gate: Arc<Gate>,
+}
+
+impl HearNodes for Ears {
+    fn next(&mut self) -> Answer<'_, Wake> {
+        Box::pin(async move {
+            let wake = self.told.recv().await;
+            self.gate.pass().await;
+            wake.unwrap_or(Wake::Missed)
+        })
+    }
+}
+
+/// There is one deployment, and everybody has it.
+impl ReadDeployments for Session {
+    fn deployment(&self, number: DeploymentNumber) -> Answer<'_, Result<Deployment>> {
+        Box::pin(async move { Err(Error::NotRegistered(format!("deployment {number}"))) })
+    }
+
+    fn revision(&self, digest: Digest) -> Answer<'_, Result<Vec<u8>>> {
+        Box::pin(async move { Err(Error::NotRegistered(format!("revision {digest}"))) })
+    }
+}
