@@ -46,6 +46,15 @@ impl Client {
         }
     }
 
+    /// The same client with connections of its own.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self {
+            http: hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http(),
+            ..self.clone()
+        }
+    }
+
     /// The same client with another access token.
     #[must_use]
     pub fn signed_in(&self, token: &str) -> Self {

@@ -25,6 +25,8 @@ pub struct NexusOptions {
 /// A data directory, the host that runs on it now, and their database, which further hosts may share.
 pub struct Nexus {
     database: Arc<TestDatabase>,
+    /// The database, when it is a copy of that one.
+    elsewhere: Option<String>,
     /// The way to the database, when it is not the direct one.
     proxy: Option<Proxy>,
     data_dir: TempDir,
@@ -98,6 +100,7 @@ impl Nexus {
     ) -> Result<Self> {
         let mut nexus = Self {
             database: Arc::new(database),
+            elsewhere: None,
             proxy,
             data_dir: data_dir()?,
             manifest: manifest.to_owned(),
@@ -111,6 +114,7 @@ impl Nexus {
     pub async fn second_node(&self, options: NexusOptions) -> Result<Self> {
         let mut second = Self {
             database: Arc::clone(&self.database),
+            elsewhere: self.elsewhere.clone(),
             proxy: None,
             data_dir: data_dir()?,
             manifest: self.manifest.clone(),
@@ -122,10 +126,31 @@ impl Nexus {
         Ok(second)
     }
 
+    /// A host with the same keys on another database, in a data directory of its own: what a restore from a backup begins with.
+    pub async fn start_elsewhere(&self, database_url: &str) -> Result<Self> {
+        let mut other = Self {
+            database: Arc::clone(&self.database),
+            elsewhere: Some(database_url.to_owned()),
+            proxy: None,
+            data_dir: data_dir()?,
+            manifest: self.manifest.clone(),
+            process: None,
+        };
+        let key = |nexus: &Self| nexus.data_dir.path().join("master.key");
+        std::fs::copy(key(self), key(&other))?;
+        other.restart(NexusOptions::default()).await?;
+        Ok(other)
+    }
+
+    /// The folder of keys and of what else a host keeps beside its database.
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
     /// Starts the host again on what the last one left.
     pub async fn restart(&mut self, options: NexusOptions) -> Result<()> {
         self.process = None;
-        let url = self.proxy.as_ref().map_or(self.database.url(), Proxy::url);
+        let url = self.proxy.as_ref().map_or(self.database_url(), Proxy::url);
         self.process = Some(launch(&self.manifest, url, self.data_dir.path(), &options).await?);
         Ok(())
     }
@@ -180,7 +205,7 @@ impl Nexus {
 
     /// The database, as its superuser.
     pub fn database_url(&self) -> &str {
-        self.database.url()
+        self.elsewhere.as_deref().unwrap_or(self.database.url())
     }
 
     /// What hosts have logged so far.

@@ -156,6 +156,52 @@ impl Database {
             .await
     }
 
+    /// Stores completed invocations of this month, an entry each, as many posts would have left them.
+    pub(crate) async fn store_completed(&self, count: u64) -> Result<()> {
+        const PART: u64 = 500_000;
+        let mut stored = 0;
+        while stored < count {
+            let part = PART.min(count - stored);
+            let (first, last) = (stored + 1, stored + part);
+            // Ids go up through the month, as those of real ones do.
+            self.client
+                .batch_execute(&format!(
+                    "SET synchronous_commit = off;
+                     WITH made AS (
+                         INSERT INTO host.invocation (id, component, function, deployment, status, ended_at)
+                         SELECT (lpad(to_hex((extract(epoch FROM month) * 1000
+                                     + extract(epoch FROM now() - month) * 1000 * number / {count})::bigint), 12, '0')
+                                 || '7' || substr(md5(number::text), 1, 3) || '8' || substr(md5(number::text), 4, 15))::uuid,
+                             'shop', 'nexus:http/handler.handle', 1, 'completed', now()
+                         FROM generate_series({first}, {last}) AS number,
+                             (SELECT date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS month) AS this
+                         RETURNING id
+                     )
+                     INSERT INTO host.journal_entry (invocation_id, entry_index, body)
+                     SELECT id, 0, decode(repeat(md5(id::text), 6), 'hex') FROM made;
+                     SET synchronous_commit = on"
+                ))
+                .await?;
+            stored = last;
+        }
+        Ok(())
+    }
+
+    /// Stores suspended invocations, each of which waits for a promise of its own that nobody completes.
+    pub(crate) async fn store_suspended(&self, count: u64) -> Result<()> {
+        let statements = format!(
+            "WITH made AS (
+                 INSERT INTO host.invocation (id, component, function, deployment, status)
+                 SELECT gen_random_uuid(), 'shop', 'nexus:http/handler.handle', 1, 'suspended' FROM generate_series(1, {count})
+                 RETURNING id
+             ), promised AS (
+                 INSERT INTO host.promise (id, invocation_id) SELECT gen_random_uuid(), id FROM made RETURNING id, invocation_id
+             )
+             INSERT INTO host.promise_waiter (promise_id, invocation_id) SELECT id, invocation_id FROM promised"
+        );
+        Ok(self.client.batch_execute(&statements).await?)
+    }
+
     async fn number(&self, query: &str) -> Result<i64> {
         Ok(self.client.query_one(query, &[]).await?.try_get(0)?)
     }

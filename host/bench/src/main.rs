@@ -9,6 +9,7 @@ mod nexus;
 mod report;
 mod restate;
 mod statistics;
+mod stored;
 mod workspace;
 
 use std::io::Write;
@@ -60,6 +61,8 @@ enum Role {
     },
     /// The same work on Restate and on us.
     Restate(restate::Arguments),
+    /// The same work with and without millions of stored invocations.
+    Stored(stored::Arguments),
 }
 
 /// What can be measured.
@@ -91,7 +94,7 @@ fn main() -> ExitCode {
             .context("start the runtime")
             .and_then(|runtime| runtime.block_on(native::serve(*driver, database_url))),
         // One thread for all clients: they wake nobody but themselves.
-        None | Some(Role::Restate(_)) => tokio::runtime::Builder::new_current_thread()
+        None | Some(Role::Restate(_) | Role::Stored(_)) => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("start the runtime")
@@ -110,6 +113,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let text = async {
         match &arguments.role {
             Some(Role::Restate(arguments)) => restate::run(arguments).await,
+            Some(Role::Stored(arguments)) => stored::run(arguments).await,
             _ => against_native(arguments).await,
         }
     };

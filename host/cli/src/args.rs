@@ -38,6 +38,8 @@ pub(crate) enum Verb {
     Replay(ReplayArgs),
     /// List what operators said, newest first.
     Audit(AuditArgs),
+    /// List the keys of a database, and replace them while nodes run.
+    Keys(KeysArgs),
     /// Find out what is wrong with this machine, the data directory or the database.
     Doctor(DoctorArgs),
 }
@@ -71,6 +73,15 @@ pub(crate) struct UpArgs {
     /// Seed an empty marketplace with the demo.
     #[arg(long)]
     pub(crate) seed: bool,
+    /// How long ended invocations and their journals are kept, where a component's manifest does not say.
+    #[arg(long, env = "NEXUS_RETENTION_HOURS", default_value_t = 720, value_parser = clap::value_parser!(u64).range(1..=87_600))]
+    pub(crate) retention_hours: u64,
+    /// The database was restored from a backup: pause whatever is open in it. Mostly this is noticed without being said.
+    #[arg(long)]
+    pub(crate) restored: bool,
+    /// After SIGTERM, how long requests are still taken while `/ready` says 503, so that a load balancer hears of it first.
+    #[arg(long, env = "NEXUS_DRAIN_GRACE_MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(..=600_000))]
+    pub(crate) drain_grace_ms: u64,
     /// Written once the host serves: {"url","admin_url","admin_token","pid"}.
     #[arg(long)]
     pub(crate) ready_file: Option<PathBuf>,
@@ -235,6 +246,36 @@ pub(crate) struct AuditArgs {
     /// Go on where the last list ended.
     #[arg(long)]
     pub(crate) cursor: Option<i64>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct KeysArgs {
+    /// Where the master key lies, unless the environment holds it.
+    #[arg(long, default_value = ".nexus", global = true)]
+    pub(crate) data_dir: PathBuf,
+    /// See `nexus up --database-url`. Without it, the private PostgreSQL of a data directory on which no host runs.
+    #[arg(long, env = "NEXUS_DATABASE_URL", hide_env_values = true, global = true)]
+    pub(crate) database_url: Option<String>,
+    #[command(subcommand)]
+    pub(crate) verb: KeysVerb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum KeysVerb {
+    /// The keys that seal payloads, the newest first.
+    List,
+    /// Make a new key that seals payloads. The old one is dropped with the last payload it sealed.
+    Rotate {
+        /// Make a new key that signs tokens instead. What the old one signed is good for 31 days.
+        #[arg(long)]
+        tokens: bool,
+    },
+    /// Replace the master key. Nodes with the old one go on until they are started with the new one, one after the other.
+    RotateMaster {
+        /// A file with the new key, made when it is not there: 64 hexadecimal digits. Without it, the data directory's own is replaced.
+        #[arg(long)]
+        new: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Clone, Args)]

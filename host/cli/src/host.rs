@@ -11,16 +11,19 @@ use host_basic::{MasterKey, PasswordOptions, Passwords, Services, TokenKeys};
 use host_engine::{CompileCache, Engine, EngineOptions};
 use host_http::{Check, Readiness};
 use host_http_client::{Connector, SystemResolver};
-use host_invoker::{Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays};
+use host_invoker::{Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays, TurnLimits};
 use host_runtime::{Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, Pools};
-use host_store::{GoneBecause, Store, StoreOptions};
+use host_store::{GoneBecause, Purpose, Restored, Store, StoreOptions};
 use host_types::{Clock, Rng, SystemClock, SystemRng};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::application::Application;
+use crate::background::{
+    keep_last_seen, last_seen, look_after, look_for_keys, remember, retentions, token_keys, upkeep,
+};
 use crate::key_values::DatabaseBackend;
 use crate::keys::InstallationKey;
 use crate::metrics::{self, Sources};
@@ -33,6 +36,19 @@ pub(crate) struct HostOptions<'a> {
     pub(crate) database_url: &'a str,
     pub(crate) listen: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// How long ended invocations are kept, where a component does not say.
+    pub(crate) retention: Duration,
+    /// The database was restored from a backup, whether that can be noticed or not.
+    pub(crate) is_restored: bool,
+}
+
+/// How a start knows whether its database was restored from a backup.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    /// Where the last heartbeat is kept.
+    pub(crate) data_dir: &'a Path,
+    /// The operator says that it was.
+    pub(crate) is_restored: bool,
 }
 
 /// A host that serves.
@@ -42,22 +58,32 @@ pub(crate) struct Host {
     pub(crate) admin_token: String,
     invoker: Invoker,
     store: Arc<Store>,
+    data_dir: PathBuf,
+    ready: Arc<watch::Sender<Readiness>>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
+    looks_after: JoinHandle<()>,
     lease_lost: watch::Receiver<bool>,
 }
 
+/// Secrets of an installation: what signs tokens, what makes fingerprints of values, what hides configuration in journals, what hides the keys of
+/// requests.
+pub(crate) const TOKENS: Purpose = "tokens";
+const FINGERPRINTS: Purpose = "fingerprints";
+const CONFIG: Purpose = "config";
+const IDEMPOTENCY_KEYS: Purpose = "idempotency keys";
 /// How long a node counts as alive after its last heartbeat.
 const LEASE: Duration = Duration::from_secs(5);
 /// How long an effect outside of the database may take: less than what is left of the lease whenever the heartbeat is on time.
 const EFFECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a stopping host waits for what it has begun.
 const DRAIN: Duration = Duration::from_secs(30);
-/// How long the journal of an ended invocation is kept.
-const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Attempts at once: each holds an instance or more, and the pool has two thousand.
-const MAX_ATTEMPTS: usize = 256;
+/// What all components together may have. Each attempt holds an instance or more, and the pool has two thousand.
+const TURNS: TurnLimits = TurnLimits {
+    attempts: 256,
+    waiting: 1024,
+};
 /// The store's own connections, the journal's writers among them.
 const STORE_CONNECTIONS: u32 = 6;
 
@@ -81,7 +107,7 @@ pub(crate) async fn pending_migrations(
         .collect())
 }
 
-async fn connect(
+pub(crate) async fn connect(
     database_url: &str,
     key: &InstallationKey,
     clock: &Arc<dyn Clock>,
@@ -89,6 +115,13 @@ async fn connect(
 ) -> Result<Store> {
     let options = StoreOptions {
         master_key: key.derive("store"),
+        // As they were derived before the database held them.
+        secrets: vec![
+            (TOKENS, key.derive("tokens")),
+            (FINGERPRINTS, key.derive("tokens")),
+            (CONFIG, key.derive("config")),
+            (IDEMPOTENCY_KEYS, key.derive("idempotency keys")),
+        ],
         lease_ms: LEASE.as_millis() as u32,
         max_connections: STORE_CONNECTIONS,
         clock: Arc::clone(clock),
@@ -113,16 +146,28 @@ fn module_migrations(application: &Application) -> Vec<(String, PathBuf)> {
     folders.filter(|(_, folder)| folder.is_dir()).collect()
 }
 
-/// The database, migrated, with a login for each module.
+/// The database, migrated, with a login for each module. After a restore from a backup everything open in it is paused.
 pub(crate) async fn open_store(
     application: &Application,
     database_url: &str,
+    origin: Origin<'_>,
     key: &InstallationKey,
     clock: &Arc<dyn Clock>,
     rng: &Arc<dyn Rng>,
 ) -> Result<Arc<Store>> {
     let store = connect(database_url, key, clock, rng).await?;
     store.migrate_host().await?;
+    if let Some(Restored { why, paused }) = store
+        .check_origin(last_seen(origin.data_dir), origin.is_restored)
+        .await?
+    {
+        tracing::warn!(
+            why,
+            paused,
+            "the database was restored from a backup: whatever was open in it is paused; look at it, then \
+             `nexus invocations resume --status paused --yes`"
+        );
+    }
     for component in application.app.components.values() {
         if let Some(schema) = &component.schema {
             store.provision_module(schema.as_str()).await?;
@@ -142,16 +187,19 @@ impl Host {
             database_url,
             listen,
             admin,
+            retention,
+            is_restored,
         } = options;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
         let key = InstallationKey::load(data_dir, &*rng)?;
+        let origin = Origin { data_dir, is_restored };
         let engine = Engine::new(&EngineOptions::default())?;
         let cache = CompileCache::open(&engine, &data_dir.join("compiled"), Arc::clone(&clock))?;
         let revisions = application.revisions()?;
         let (links, store) = tokio::join!(
             application.check_links(&cache, &revisions),
-            open_store(application, database_url, &key, &clock, &rng),
+            open_store(application, database_url, origin, &key, &clock, &rng),
         );
         links?;
         let store = store?;
@@ -183,8 +231,9 @@ impl Host {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let services = Arc::new(Services {
             passwords: Passwords::new(&PasswordOptions::new(cores), Arc::clone(&rng))?,
-            tokens: TokenKeys::new(MasterKey::new(&key.derive("tokens"))),
+            tokens: TokenKeys::new(MasterKey::new(&secret(&store, FINGERPRINTS).await?)),
         });
+        services.tokens.replace(token_keys(&store).await?);
         let registered: Vec<_> = revisions
             .iter()
             .map(|(id, digest, wasm)| (id.clone(), *digest, wasm.as_slice()))
@@ -207,7 +256,7 @@ impl Host {
             pools: module_pools,
             services: Arc::clone(&services),
             outside,
-            master_key: MasterKey::new(&key.derive("config")),
+            master_key: MasterKey::new(&secret(&store, CONFIG).await?),
         }));
         let deployment = Arc::new(runtime.deploy(number, revisions).await?);
         let invoker = Invoker::new(InvokerOptions {
@@ -216,8 +265,8 @@ impl Host {
             deployment,
             clock: Arc::clone(&clock),
             rng: Arc::clone(&rng),
-            claim_secret: key.derive("idempotency keys"),
-            max_attempts: MAX_ATTEMPTS,
+            claim_secret: secret(&store, IDEMPOTENCY_KEYS).await?,
+            turns: TURNS,
             lease_term,
         });
 
@@ -237,13 +286,13 @@ impl Host {
             tokio::spawn(Scheduler::new(invoker.clone()).run()),
             tokio::spawn(Strays::new(invoker.clone()).run()),
             tokio::spawn(Listener::new(invoker.clone()).run()),
-            tokio::spawn(upkeep(Arc::clone(&store))),
+            tokio::spawn(look_for_keys(Arc::clone(&store), Arc::clone(&services))),
+            tokio::spawn(remember(Arc::clone(&store), data_dir.to_owned())),
+            tokio::spawn(upkeep(Arc::clone(&store), retentions(&application.app, retention))),
         ];
         let (ready, readiness) = watch::channel(Readiness::default());
-        let background = background
-            .into_iter()
-            .chain([tokio::spawn(look_after(Arc::clone(&store), ready))])
-            .collect();
+        let ready = Arc::new(ready);
+        let looks_after = tokio::spawn(look_after(Arc::clone(&store), Arc::clone(&ready)));
 
         let (stop, stopped) = watch::channel(false);
         let listener = TcpListener::bind(listen)
@@ -299,9 +348,12 @@ impl Host {
             admin_token,
             invoker,
             store,
+            data_dir: data_dir.to_owned(),
+            ready,
             stop,
             servers,
             background,
+            looks_after,
             lease_lost,
         })
     }
@@ -311,8 +363,21 @@ impl Host {
         wait_for(self.lease_lost.clone()).await;
     }
 
-    /// Stops accepting, lets what has begun end, leaves the rest to another start.
-    pub(crate) async fn stop(self) -> Result<()> {
+    /// Says that it is not ready and goes on for `grace`, so that whoever sends requests here hears of it first. Then stops accepting,
+    /// lets what has begun end, and leaves the rest to other nodes, at once.
+    pub(crate) async fn stop(self, grace: Duration) -> Result<()> {
+        self.looks_after.abort();
+        self.ready.send_replace(Readiness {
+            checks: vec![Check {
+                name: "node",
+                ok: false,
+                detail: "about to stop: send no new requests".to_owned(),
+            }],
+        });
+        if let Err(error) = self.store.drain(true).await {
+            tracing::warn!(%error, "the other nodes cannot be told that this one stops");
+        }
+        tokio::time::sleep(grace).await;
         self.stop.send_replace(true);
         self.invoker.drain(DRAIN).await;
         for server in self.servers {
@@ -321,50 +386,25 @@ impl Host {
         for task in &self.background {
             task.abort();
         }
-        // What is left belongs to whoever comes next, at once and not when the lease runs out.
+        // What has ended should be known before the rest is given away, or it would be run again for nothing.
+        self.store.finish_writing().await;
+        self.store.release(&[]).await?;
         self.store
             .mark_gone(self.store.node(), GoneBecause::ProcessEnded)
             .await?;
+        keep_last_seen(&self.data_dir, self.store.last_heartbeat_ms());
         self.store.close().await;
         Ok(())
     }
 }
 
-/// Publishes what `/ready` answers.
-async fn look_after(store: Arc<Store>, ready: watch::Sender<Readiness>) {
-    let mut look = tokio::time::interval(Duration::from_secs(2));
-    loop {
-        look.tick().await;
-        let (ok, detail) = match store.next_due().await {
-            Ok(_) => (true, "answers".to_owned()),
-            Err(error) => (false, error.to_string()),
-        };
-        ready.send_replace(Readiness {
-            checks: vec![Check {
-                name: "database",
-                ok,
-                detail,
-            }],
-        });
-    }
-}
-
-/// Makes partitions ahead, and forgets what is past its time.
-async fn upkeep(store: Arc<Store>) {
-    let mut hourly = tokio::time::interval(Duration::from_secs(3600));
-    loop {
-        hourly.tick().await;
-        let done = async {
-            store.create_partitions().await?;
-            store.expire_keys().await?;
-            store.expire_audit().await?;
-            store.forget_nodes().await?;
-            store.drop_finished(RETENTION.as_millis() as u64).await
-        };
-        if let Err(error) = done.await {
-            tracing::warn!(%error, "the upkeep of the database failed; trying again in an hour");
-        }
-    }
+/// A secret of which one version alone is ever in use.
+async fn secret(store: &Store, purpose: Purpose) -> Result<[u8; 32]> {
+    let versions = store.secret(purpose).await?;
+    versions
+        .first()
+        .copied()
+        .with_context(|| format!("the database holds no secret for {purpose}"))
 }
 
 async fn wait_for(mut stopped: watch::Receiver<bool>) {

@@ -25,9 +25,14 @@ impl InstallationKey {
             return Self::parse(&text).with_context(|| path.clone());
         }
         let path = data_dir.join("master.key");
-        match fs::read_to_string(&path) {
+        Self::load_or_make(&path, rng)
+    }
+
+    /// From a file, which is made when it is not there.
+    pub(crate) fn load_or_make(path: &Path, rng: &dyn Rng) -> Result<Self> {
+        match fs::read_to_string(path) {
             Ok(text) => {
-                let mode = fs::metadata(&path)?.permissions().mode();
+                let mode = fs::metadata(path)?.permissions().mode();
                 if mode & 0o077 != 0 {
                     bail!("{} can be read by others: run `chmod 600 {0}`", path.display());
                 }
@@ -36,7 +41,7 @@ impl InstallationKey {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let key: [u8; 32] = rng.bytes();
                 // Complete or absent: a half-written key would lock the installation out of its own data.
-                let temporary = path.with_extension("new");
+                let temporary = path.with_extension("made");
                 let mut file = OpenOptions::new()
                     .write(true)
                     .create(true)
@@ -45,7 +50,7 @@ impl InstallationKey {
                     .open(&temporary)?;
                 writeln!(file, "{}", hex::encode(key))?;
                 file.sync_all()?;
-                fs::rename(&temporary, &path)?;
+                fs::rename(&temporary, path)?;
                 Ok(Self(key))
             }
             Err(error) => Err(error).with_context(|| path.display().to_string()),

@@ -2,6 +2,7 @@
 
 mod application;
 mod args;
+mod background;
 mod build;
 mod host;
 mod key_values;
@@ -56,6 +57,7 @@ async fn run(cli: Cli) -> Result<()> {
         Verb::Invocations(args) => verbs::invocations::invocations(args, json).await,
         Verb::Replay(args) => verbs::replay::replay(args, json).await,
         Verb::Audit(args) => verbs::audit::audit(args, json).await,
+        Verb::Keys(args) => verbs::keys::keys(args, json).await,
         Verb::Doctor(args) => verbs::doctor::doctor(args, json).await,
     }
 }

@@ -1,6 +1,7 @@
 //! `nexus up`: toolchain, PostgreSQL, build, migrate, serve, stop.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use host_postgres::{DataDir, Programs, Server};
@@ -55,6 +56,7 @@ impl Ready {
 
 /// Serves until SIGTERM or SIGINT; a second one ends the process at once.
 pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
+    raise_descriptor_limit();
     let application = Application::load(&args.application.manifest)?;
     let data_dir = DataDir::lock(&args.application.data_dir)?;
     let ready_path = data_dir.path().join("ready.json");
@@ -79,6 +81,8 @@ pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
         database_url: &database_url,
         listen: args.listen,
         admin: args.admin,
+        retention: Duration::from_secs(args.retention_hours * 3_600),
+        is_restored: args.restored,
     })
     .await?;
 
@@ -95,15 +99,16 @@ pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
     if let Some(path) = &args.ready_file {
         ready.write(path)?;
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let grace = tokio::select! {
+        _ = terminate.recv() => Duration::from_millis(args.drain_grace_ms),
+        // A person at a terminal: nobody sends requests here who would have to hear of it.
+        _ = interrupt.recv() => Duration::ZERO,
         failed = serve(&host, &ready, args.seed, json) => return failed,
-    }
+    };
     tracing::info!("stopping: no new requests, finishing what has begun");
     let _ = std::fs::remove_file(&ready_path);
     let stopped = async {
-        host.stop().await?;
+        host.stop(grace).await?;
         if let Some(server) = private {
             server.stop().await?;
         }
@@ -113,6 +118,20 @@ pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
         stopped = stopped => stopped,
         _ = terminate.recv() => std::process::exit(1),
         _ = interrupt.recv() => std::process::exit(1),
+    }
+}
+
+/// Connections are bounded by the host; where a shell allows fewer files than that, accepting them would fail instead.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the number of open files stays as it is");
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod components;
 pub(crate) mod doctor;
 pub(crate) mod invocations;
+pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod nodes;
 pub(crate) mod replay;

@@ -9,9 +9,6 @@ use parking_lot::Mutex;
 use ring::hmac;
 use tokio::sync::watch;
 
-/// How long a key is remembered.
-const KEY_RETENTION_MS: u64 = 24 * 3_600_000;
-
 /// Turns calls into claims.
 pub(crate) struct Claims {
     key: hmac::Key,
@@ -50,8 +47,8 @@ impl Claims {
         }
     }
 
-    /// The claim of a call, when it has a key.
-    pub(crate) fn claim(&self, call: &HttpCall, now_ms: u64) -> Option<Claim> {
+    /// The claim of a call, when it has a key. `retention_ms` is how long that is remembered.
+    pub(crate) fn claim(&self, call: &HttpCall, now_ms: u64, retention_ms: impl FnOnce() -> u64) -> Option<Claim> {
         let key = call.idempotency_key.as_ref()?;
         let request = &call.request;
         let subject = match &request.identity {
@@ -74,7 +71,7 @@ impl Claims {
         Some(Claim {
             key,
             fingerprint,
-            expires_ms: now_ms + KEY_RETENTION_MS,
+            expires_ms: now_ms.saturating_add(retention_ms()),
         })
     }
 
@@ -173,7 +170,7 @@ mod tests {
     #[test]
     fn a_key_belongs_to_its_subject_and_a_fingerprint_to_its_body() {
         let claims = Claims::new(b"secret");
-        let of = |subject, key, body| claims.claim(&call(subject, key, body), 0).unwrap();
+        let of = |subject, key, body| claims.claim(&call(subject, key, body), 0, || 1).unwrap();
         assert_eq!(of("a", "k", "x"), of("a", "k", "x"));
         assert_ne!(of("a", "k", "x").key, of("b", "k", "x").key);
         assert_ne!(of("a", "k", "x").key, of("a", "l", "x").key);
@@ -184,8 +181,8 @@ mod tests {
     #[test]
     fn the_second_call_of_a_key_joins_the_first_until_it_lets_go() {
         let claims = Claims::new(b"secret");
-        let claim = claims.claim(&call("a", "k", "x"), 0).unwrap();
-        let other = claims.claim(&call("a", "k", "y"), 0).unwrap();
+        let claim = claims.claim(&call("a", "k", "x"), 0, || 1).unwrap();
+        let other = claims.claim(&call("a", "k", "y"), 0, || 1).unwrap();
         let id = InvocationId::new(1, [0; 10]);
         let Entered::First(ticket) = claims.enter(&claim, id) else {
             panic!("not first")

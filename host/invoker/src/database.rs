@@ -7,7 +7,7 @@ use host_store::{
     Deployment, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, Loaded, Result, Store, StoredPromise, Wake,
     Wakeups, Word,
 };
-use host_types::{DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
+use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
 
 /// Entries as they are stored, by index.
 pub type Bodies = Vec<(u32, Vec<u8>)>;
@@ -50,11 +50,13 @@ pub trait AppendFences: Send + Sync + 'static {
 /// What there is to do.
 pub trait FindWork: Send + Sync + 'static {
     /// Gives this node invocations that nobody owns and whose time has come.
-    fn due(&self, limit: u32) -> Answer<'_, Result<Vec<(InvocationId, bool)>>>;
+    fn due<'a>(&'a self, limit: u32, but: &'a [ComponentId]) -> Answer<'a, Result<Vec<(InvocationId, bool)>>>;
     /// Gives this node suspended ones that a promise woke.
     fn woken(&self, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>>;
     /// What this node owns.
     fn owned(&self) -> Answer<'_, Result<Vec<InvocationId>>>;
+    /// Gives up what this node owns, but for some.
+    fn release<'a>(&'a self, kept: &'a [InvocationId]) -> Answer<'a, Result<u64>>;
     /// How long until the next one is due.
     fn next_due(&self) -> Answer<'_, Result<Option<u64>>>;
 }
@@ -70,7 +72,7 @@ pub trait KeepLease: Send + Sync + 'static {
     /// Declares a node gone.
     fn mark_gone(&self, node: NodeId, because: GoneBecause) -> Answer<'_, Result<bool>>;
     /// Fences what a gone node left open.
-    fn take_over(&self, node: NodeId, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>>;
+    fn take_over(&self, node: NodeId, limit: u32) -> Answer<'_, Result<Vec<(InvocationId, ComponentId)>>>;
 }
 
 /// Hints from node to node.
@@ -132,8 +134,8 @@ impl AppendFences for Store {
 }
 
 impl FindWork for Store {
-    fn due(&self, limit: u32) -> Answer<'_, Result<Vec<(InvocationId, bool)>>> {
-        Box::pin(self.due(limit))
+    fn due<'a>(&'a self, limit: u32, but: &'a [ComponentId]) -> Answer<'a, Result<Vec<(InvocationId, bool)>>> {
+        Box::pin(self.due(limit, but))
     }
 
     fn woken(&self, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>> {
@@ -142,6 +144,10 @@ impl FindWork for Store {
 
     fn owned(&self) -> Answer<'_, Result<Vec<InvocationId>>> {
         Box::pin(self.owned())
+    }
+
+    fn release<'a>(&'a self, kept: &'a [InvocationId]) -> Answer<'a, Result<u64>> {
+        Box::pin(self.release(kept))
     }
 
     fn next_due(&self) -> Answer<'_, Result<Option<u64>>> {
@@ -166,7 +172,7 @@ impl KeepLease for Store {
         Box::pin(self.mark_gone(node, because))
     }
 
-    fn take_over(&self, node: NodeId, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>> {
+    fn take_over(&self, node: NodeId, limit: u32) -> Answer<'_, Result<Vec<(InvocationId, ComponentId)>>> {
         Box::pin(self.take_over(node, limit))
     }
 }

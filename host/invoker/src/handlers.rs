@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::RetryPolicy;
+use host_manifest::{Limits, Retention};
 use host_recorder::{Answer, Recorder, ScheduledInput};
 use host_runtime::{Deployment, Revision, Runtime};
 use host_types::{ComponentId, DeploymentNumber, Fault, HttpRequest, HttpResponse};
@@ -18,6 +19,15 @@ pub trait Handlers: Send + Sync + 'static {
     fn memory_limit_bytes(&self, component: &ComponentId) -> u64;
     /// How long an instance is kept while an invocation of the component waits.
     fn wait_hold(&self, component: &ComponentId) -> Duration;
+    /// How many attempts of the component a node makes at once, and how many requests of it may wait for their turn.
+    fn turn_limits(&self, _component: &ComponentId) -> (usize, usize) {
+        let limits = Limits::default();
+        (limits.attempt_limit as usize, limits.waiting_limit as usize)
+    }
+    /// How long the idempotency key of a request is remembered, milliseconds.
+    fn key_retention_ms(&self, _component: &ComponentId, _method: &str, _path: &str) -> u64 {
+        Retention::default().keys_ms
+    }
     /// What follows when an attempt that began with this request fails.
     fn retry_of_request(&self, component: &ComponentId, method: &str, path: &str) -> RetryPolicy;
     /// What follows when an attempt that began with this function fails.
@@ -91,6 +101,14 @@ impl Handlers for Deployment {
 
     fn wait_hold(&self, component: &ComponentId) -> Duration {
         self.wait_hold(component)
+    }
+
+    fn turn_limits(&self, component: &ComponentId) -> (usize, usize) {
+        self.turn_limits(component)
+    }
+
+    fn key_retention_ms(&self, component: &ComponentId, method: &str, path: &str) -> u64 {
+        self.key_retention_ms(component, method, path)
     }
 
     fn retry_of_request(&self, component: &ComponentId, method: &str, path: &str) -> RetryPolicy {

@@ -20,8 +20,9 @@ use crate::streamed;
 
 /// How long a call that found its key in use waits for the first one's answer.
 const JOIN_WAIT: Duration = Duration::from_secs(2);
-/// Between two looks at an invocation that another node runs.
-const JOIN_POLL: Duration = Duration::from_millis(100);
+/// Between two looks at an invocation that goes on without its caller: at first, and at last.
+const JOIN_POLL: Duration = Duration::from_millis(50);
+const JOIN_POLL_LONGEST: Duration = Duration::from_secs(1);
 
 impl InvocationClient for Invoker {
     fn handle_http(&self, call: HttpCall) -> Pin<Box<dyn Future<Output = HttpOutcome> + Send + '_>> {
@@ -42,7 +43,13 @@ async fn handle(inner: &Arc<Inner>, call: HttpCall) -> HttpOutcome {
     if inner.is_draining() {
         return HttpOutcome::Overloaded { retry_after_s: 1 };
     }
-    let Some(claim) = inner.claims.claim(&call, inner.clock.unix_ms()) else {
+    let retention_ms = || {
+        let request = &call.request;
+        inner
+            .current()
+            .key_retention_ms(&call.component, &request.method, &request.path)
+    };
+    let Some(claim) = inner.claims.claim(&call, inner.clock.unix_ms(), retention_ms) else {
         return run(inner, call, None).await;
     };
     match inner.claims.enter(&claim, call.invocation) {
@@ -173,7 +180,7 @@ impl Drop for Caller<'_> {
         if let Some(running) = self.running.take()
             && self.progress.is_durable()
         {
-            self.inner.spawn(running);
+            self.inner.spawn_run(running);
         }
     }
 }
@@ -182,6 +189,8 @@ impl Drop for Caller<'_> {
 async fn join(inner: &Arc<Inner>, claim: &Claim, own: Option<InvocationId>) -> Option<HttpOutcome> {
     let patience = tokio::time::sleep(JOIN_WAIT);
     tokio::pin!(patience);
+    let looking = inner.lookers.try_acquire();
+    let mut pause = JOIN_POLL;
     loop {
         let owner = match inner.store.find_key(&claim.key).await {
             Ok(owner) => owner?,
@@ -215,19 +224,22 @@ async fn join(inner: &Arc<Inner>, claim: &Claim, own: Option<InvocationId>) -> O
                 return Some(HttpOutcome::KeySpent { invocation, ended });
             }
             Stored::Paused => return Some(in_progress(true)),
+            Stored::Open if looking.is_err() => return Some(in_progress(false)),
             Stored::Open => {}
         }
         tokio::select! {
             biased;
             () = &mut patience => return Some(in_progress(false)),
-            () = tokio::time::sleep(JOIN_POLL) => {}
+            () = tokio::time::sleep(pause) => pause = longer(pause),
         }
     }
 }
 
 /// Waits for the answer of an invocation that goes on without this task.
 async fn elsewhere(inner: &Arc<Inner>, invocation: InvocationId, wait: Duration) -> Option<HttpOutcome> {
+    let _looking = inner.lookers.try_acquire().ok()?;
     let answer = async {
+        let mut pause = JOIN_POLL;
         loop {
             match stored(inner, invocation).await {
                 Stored::Answer(response) => {
@@ -239,11 +251,19 @@ async fn elsewhere(inner: &Arc<Inner>, invocation: InvocationId, wait: Duration)
                 }
                 Stored::Ended(InvocationStatus::Cancelled) => return Some(HttpOutcome::Cancelled { invocation }),
                 Stored::Paused | Stored::Ended(_) => return None,
-                Stored::Open => tokio::time::sleep(JOIN_POLL).await,
+                Stored::Open => {
+                    tokio::time::sleep(pause).await;
+                    pause = longer(pause);
+                }
             }
         }
     };
     tokio::time::timeout(wait, answer).await.ok().flatten()
+}
+
+/// What takes long is looked at less often.
+fn longer(pause: Duration) -> Duration {
+    (pause * 5 / 4).min(JOIN_POLL_LONGEST)
 }
 
 /// What the database says of an invocation's answer.

@@ -13,9 +13,10 @@ use host_runtime::Deployment;
 use host_store::Heartbeat;
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, HttpRequest, InvocationId, Rng};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::backlog::Backlog;
 use crate::claims::Claims;
 use crate::database::Database;
 use crate::halt::Halts;
@@ -23,6 +24,7 @@ use crate::handlers::{Deploy, Handlers};
 use crate::lease::LeaseTerm;
 use crate::metrics::InvokerMetrics;
 use crate::run::{Ended, HTTP_FUNCTION, Run};
+use crate::turns::{Share, Turn, TurnLimits, Turns};
 use crate::waits::Waits;
 
 /// What an invoker needs.
@@ -39,8 +41,8 @@ pub struct InvokerOptions {
     pub rng: Arc<dyn Rng>,
     /// Keys the hashes of idempotency keys; the same on every node of a database.
     pub claim_secret: [u8; 32],
-    /// Attempts at once.
-    pub max_attempts: usize,
+    /// What all components together may have at once.
+    pub turns: TurnLimits,
     /// Told of every heartbeat.
     pub lease_term: Arc<LeaseTerm>,
 }
@@ -60,10 +62,13 @@ pub(crate) struct Inner {
     current: ArcSwap<Arc<dyn Handlers>>,
     /// Deployments that open invocations are pinned to.
     pinned: Mutex<HashMap<DeploymentNumber, Arc<dyn Handlers>>>,
-    capacity: Arc<Semaphore>,
-    /// What of it each component may take.
-    shares: Mutex<HashMap<ComponentId, Arc<Semaphore>>>,
-    share: usize,
+    /// Held while a deployment is built: of many that need the same one builds it.
+    building: tokio::sync::Mutex<()>,
+    pub(crate) turns: Turns,
+    /// Open invocations that wait for their turn.
+    pub(crate) backlog: Backlog,
+    /// Records loaded at once for the backlog.
+    pub(crate) loading: Arc<Semaphore>,
     /// Invocations at work on this node.
     pub(crate) here: Mutex<HashSet<InvocationId>>,
     tasks: Mutex<JoinSet<()>>,
@@ -73,6 +78,8 @@ pub(crate) struct Inner {
     /// Whether the last heartbeat allowed this node to take work.
     may_work: AtomicBool,
     pub(crate) lease_term: Arc<LeaseTerm>,
+    /// Callers that look for an answer which others bring: each look is a question to the database.
+    pub(crate) lookers: Semaphore,
     /// Something ended here: those who wait for that look again.
     pub(crate) changed: Notify,
     /// Promises, and who waits for them here.
@@ -87,8 +94,10 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 /// Methods whose requests may carry an idempotency key.
 const KEYED_METHODS: [&str; 4] = ["POST", "PATCH", "PUT", "DELETE"];
-/// How long an attempt waits for its turn.
-const CAPACITY_WAIT: Duration = Duration::from_secs(1);
+/// Callers that look for an answer which others bring; more are told to ask again.
+const LOOKERS: usize = 512;
+/// Records loaded at once: fewer than the store has connections.
+const LOADS: usize = 4;
 
 impl Invoker {
     /// Nothing runs yet.
@@ -100,7 +109,7 @@ impl Invoker {
             clock,
             rng,
             claim_secret,
-            max_attempts,
+            turns,
             lease_term,
         } = options;
         let draining = watch::Sender::new(false);
@@ -113,15 +122,17 @@ impl Invoker {
             runtime,
             pinned: Mutex::new(HashMap::from([(deployment.number(), Arc::clone(&deployment))])),
             current: ArcSwap::from_pointee(deployment),
-            capacity: Arc::new(Semaphore::new(max_attempts)),
-            shares: Mutex::default(),
-            share: (max_attempts / 2).max(1),
+            building: tokio::sync::Mutex::default(),
+            turns: Turns::new(turns),
+            backlog: Backlog::default(),
+            loading: Arc::new(Semaphore::new(LOADS)),
             here: Mutex::default(),
             tasks: Mutex::default(),
             draining,
             halts: Halts::default(),
             may_work: AtomicBool::new(true),
             lease_term,
+            lookers: Semaphore::new(LOOKERS),
             changed: Notify::new(),
             waits: Arc::new(waits),
             dry_runs: tokio::sync::Mutex::default(),
@@ -151,14 +162,22 @@ impl Invoker {
         stored
     }
 
-    /// Takes no new work, waits for what runs at most `patience`; what is durable and unfinished is left to other nodes.
+    /// Takes no new work, gives away at once what nobody here works on, and waits for what runs at most `patience`. What is durable
+    /// and unfinished then is left to other nodes: `release` is called once more when everything is written.
     pub async fn drain(&self, patience: Duration) {
         self.inner.draining.send_replace(true);
+        let here: Vec<_> = self.inner.here.lock().iter().copied().collect();
+        match self.inner.store.release(&here).await {
+            Ok(0) => {}
+            Ok(released) => tracing::info!(released, "open invocations that waited here are other nodes' now"),
+            // They are given away at the end, or found when this node is gone.
+            Err(error) => tracing::warn!(%error, "open invocations that wait here cannot be given away"),
+        }
         let drained = self.inner.until(HashSet::is_empty);
         if tokio::time::timeout(patience, drained).await.is_err() {
             tracing::warn!(
                 open = self.inner.here.lock().len(),
-                "stopping with open invocations; another start finishes them"
+                "stopping with open invocations: other nodes, or another start, finish them"
             );
         }
         self.inner.tasks.lock().abort_all();
@@ -169,6 +188,11 @@ impl Inner {
     /// No new work: the node is stopping, or its clock is off.
     pub(crate) fn is_draining(&self) -> bool {
         *self.draining.borrow() || !self.may_work.load(Ordering::Relaxed)
+    }
+
+    /// Whether the invocation is at work here, or will be when its turn has come.
+    pub(crate) fn has(&self, invocation: &InvocationId) -> bool {
+        self.here.lock().contains(invocation) || self.backlog.contains(invocation)
     }
 
     /// Returns when the invocation is not at work here.
@@ -204,8 +228,13 @@ impl Inner {
 
     /// The deployment of this number, which an open invocation is pinned to.
     pub(crate) async fn pinned(&self, number: DeploymentNumber) -> Result<Arc<dyn Handlers>, Fault> {
-        if let Some(deployment) = self.pinned.lock().get(&number) {
-            return Ok(Arc::clone(deployment));
+        let known = || self.pinned.lock().get(&number).cloned();
+        if let Some(deployment) = known() {
+            return Ok(deployment);
+        }
+        let _building = self.building.lock().await;
+        if let Some(deployment) = known() {
+            return Ok(deployment);
         }
         let stored = self
             .store
@@ -225,28 +254,17 @@ impl Inner {
         Ok(Arc::clone(self.pinned.lock().entry(number).or_insert(deployment)))
     }
 
-    /// Waits for the component's turn. One component takes half of all turns at most, so that others have theirs.
-    pub(crate) async fn capacity(&self, component: &ComponentId) -> Result<Turn, Fault> {
-        let share = {
-            let mut shares = self.shares.lock();
-            let share = shares.entry(component.clone());
-            Arc::clone(share.or_insert_with(|| Arc::new(Semaphore::new(self.share))))
-        };
-        let turn = async {
-            let _share = share.acquire_owned().await.ok()?;
-            let _all = Arc::clone(&self.capacity).acquire_owned().await.ok()?;
-            Some(Turn { _share, _all })
-        };
-        let turn = tokio::time::timeout(CAPACITY_WAIT, turn).await.ok().flatten();
-        turn.ok_or_else(|| {
-            self.metrics.refused(component);
-            Fault::Overloaded("too many requests are under way".into())
+    /// What of all turns the component may take.
+    pub(crate) fn share(&self, component: &ComponentId) -> Arc<Share> {
+        self.turns.share(component, || {
+            let (attempts, waiting) = self.current().turn_limits(component);
+            Share::new(attempts, waiting)
         })
     }
 
     /// Attempts that could begin at once.
     pub(crate) fn free_turns(&self) -> usize {
-        self.capacity.available_permits()
+        self.turns.free()
     }
 
     /// What follows when an attempt of this invocation fails: what the current deployment says of what it began with.
@@ -279,19 +297,36 @@ impl Inner {
     }
 
     /// Gives work nobody waits for a task of its own.
-    pub(crate) fn spawn(&self, running: Running) {
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.tasks.lock();
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(async move {
+        tasks.spawn(work);
+    }
+
+    /// The same for a run whose end is told by the database.
+    pub(crate) fn spawn_run(&self, running: Running) {
+        self.spawn(async move {
             running.await;
         });
     }
-}
 
-/// The right to make attempts, given back when dropped.
-pub(crate) struct Turn {
-    _share: OwnedSemaphorePermit,
-    _all: OwnedSemaphorePermit,
+    /// Returns when this node takes no new work any more.
+    pub(crate) async fn stopped(&self) {
+        let mut draining = self.draining.subscribe();
+        // A dropped sender is a stop as well.
+        let _ = draining.wait_for(|draining| *draining).await;
+    }
+
+    /// A turn for a request of a component: now, or after a short wait.
+    pub(crate) async fn turn(&self, component: &ComponentId) -> Result<Turn, Fault> {
+        let turn = self.turns.ask(&self.share(component)).await;
+        turn.inspect_err(|_| self.metrics.refused(component))
+    }
+
+    /// A turn for an attempt of a component, if there is one now.
+    pub(crate) fn turn_now(&self, component: &ComponentId) -> Option<Turn> {
+        self.turns.try_take(&self.share(component))
+    }
 }
 
 struct Here {

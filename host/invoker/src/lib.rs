@@ -3,6 +3,7 @@
 //! One path for every failure of an append, whatever its cause: drop the instance, fence, reload, replay. Nothing here ever
 //! concludes from a read that a commit did not happen.
 
+mod backlog;
 mod claims;
 mod compensate;
 mod database;
@@ -20,6 +21,7 @@ mod run;
 mod scheduler;
 mod strays;
 mod streamed;
+mod turns;
 mod waits;
 
 pub use database::{
@@ -35,3 +37,4 @@ pub use listener::Listener;
 pub use operate::{Asked, OperateError};
 pub use scheduler::Scheduler;
 pub use strays::Strays;
+pub use turns::TurnLimits;

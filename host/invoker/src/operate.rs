@@ -77,13 +77,14 @@ fn repeats(effects: &[Effect]) -> String {
 }
 
 impl Invoker {
-    /// Sets a paused invocation going again, here. One that runs is left alone.
+    /// Sets a paused invocation going again, here, or when its time has come if it was to begin later. One that runs is left alone.
     pub async fn resume(&self, invocation: InvocationId, asked: &Asked) -> Result<(), OperateError> {
         loop {
             let loaded = self.open(invocation, "an open one", "resumed").await?;
             if loaded.row.status != InvocationStatus::Paused {
                 return Ok(());
             }
+            let begins_later = word::not_before(&loaded.entries, self.inner.clock.unix_ms()).is_some();
             let spoken = Spoken {
                 verb: "resume",
                 outcome: "running".into(),
@@ -92,7 +93,7 @@ impl Invoker {
                 status: InvocationStatus::Running,
             };
             if let Some(recovered) = self.inner.say(loaded, spoken, asked).await? {
-                if !self.inner.is_draining() {
+                if !begins_later && !self.inner.is_draining() {
                     begin(&self.inner, recovered).await;
                 }
                 return Ok(());

@@ -10,8 +10,10 @@ use host_journal::{
 use host_store::{Fence, Loaded};
 use host_types::InvocationId;
 
+use crate::backlog::enqueue;
 use crate::invoker::Inner;
-use crate::run::Output;
+use crate::run::{Output, Run};
+use crate::turns::Turn;
 
 /// An invocation this node owns, by a fence it has just appended.
 pub(crate) struct Recovered {
@@ -31,6 +33,8 @@ pub(crate) enum Outcome {
     Elsewhere,
 }
 
+/// A wait for another attempt that keeps the invocation on this node, with its turn. Until a longer one is over it is nobody's.
+pub(crate) const HELD_RETRY_MS: u64 = 1_000;
 /// Between two tries to reach the database.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -194,7 +198,7 @@ impl Inner {
                 bodies: vec![body],
                 start: None,
                 status,
-                owner: (status == InvocationStatus::Running).then_some(self.store.node()),
+                owner: (status == InvocationStatus::Running && delay_ms <= HELD_RETRY_MS).then_some(self.store.node()),
                 attempt: attempts,
                 failures,
                 due_ms: (delay_ms > 0).then(|| self.clock.unix_ms() + delay_ms),
@@ -255,7 +259,7 @@ pub(crate) fn output(entries: &[Entry]) -> Option<Output> {
 
 /// Fences an invocation and runs it here. `false`: there is nothing to run, or someone was faster.
 pub(crate) async fn run_here(inner: &Arc<Inner>, invocation: InvocationId, reason: FenceReason) -> bool {
-    if inner.here.lock().contains(&invocation) {
+    if inner.has(&invocation) {
         return false;
     }
     match inner.take_over(invocation, reason).await {
@@ -264,46 +268,58 @@ pub(crate) async fn run_here(inner: &Arc<Inner>, invocation: InvocationId, reaso
     }
 }
 
-/// Runs an invocation here whose last entry is a fence of this node.
-pub(crate) async fn run_fenced(inner: &Arc<Inner>, invocation: InvocationId) -> bool {
+/// Runs an invocation here whose last entry was a fence of this node, and whose turn it is.
+pub(crate) async fn run_fenced(inner: &Arc<Inner>, invocation: InvocationId, turn: Turn) {
     let loaded = match inner.store.load(invocation).await {
         Ok(Some(loaded)) => loaded,
-        Ok(None) => return false,
+        Ok(None) => return,
         Err(error) => {
-            tracing::error!(invocation.id = %invocation, %error, "an invocation that was taken over cannot be loaded");
-            return false;
+            // It is found again, as a stray.
+            tracing::error!(invocation.id = %invocation, %error, "an invocation of this node cannot be loaded");
+            return;
         }
     };
+    // Whoever took it while it waited has fenced it.
+    if loaded.row.status != InvocationStatus::Running || loaded.row.node != Some(inner.store.node()) {
+        return;
+    }
     let (salt, attempts) = (loaded.row.erasure_salt, loaded.row.attempt);
     match Machine::replay(loaded.entries) {
         Ok(machine) => {
-            begin(
-                inner,
-                Recovered {
-                    invocation,
-                    machine,
-                    salt,
-                    attempts,
-                },
-            )
-            .await
+            let recovered = Recovered {
+                invocation,
+                machine,
+                salt,
+                attempts,
+            };
+            begin_in_turn(inner, recovered, turn).await;
         }
         Err(error) => {
             tracing::error!(invocation.id = %invocation, error, "a stored history is no history");
-            false
         }
     }
 }
 
-/// Runs what this node owns, unless somebody here does already.
+/// Runs what this node owns, unless somebody here does already: now, or when its turn has come.
 pub(crate) async fn begin(inner: &Arc<Inner>, recovered: Recovered) -> bool {
+    let component = &recovered.machine.header().component;
+    match inner.turn_now(component) {
+        Some(turn) => begin_in_turn(inner, recovered, turn).await,
+        None => {
+            enqueue(inner, component, recovered.invocation);
+            true
+        }
+    }
+}
+
+async fn begin_in_turn(inner: &Arc<Inner>, recovered: Recovered, turn: Turn) -> bool {
     let invocation = recovered.invocation;
     let number = recovered.machine.header().deployment;
     match inner.pinned(number).await {
         Ok(deployment) => {
-            let run = crate::run::Run::continued(Arc::clone(inner), deployment, recovered);
+            let run = Run::continued(Arc::clone(inner), deployment, recovered, turn);
             if let Some(running) = inner.enter(run) {
-                inner.spawn(running);
+                inner.spawn_run(running);
             }
             true
         }

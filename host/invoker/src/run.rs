@@ -15,7 +15,8 @@ use crate::compensate;
 use crate::halt::Halt;
 use crate::handlers::Handlers;
 use crate::invoker::Inner;
-use crate::recovery::Recovered;
+use crate::recovery::{HELD_RETRY_MS, Recovered};
+use crate::turns::Turn;
 
 /// The function an HTTP invocation calls.
 pub(crate) const HTTP_FUNCTION: &str = "nexus:http/handler.handle";
@@ -74,6 +75,8 @@ pub(crate) struct Run {
     attempts: u32,
     progress: Arc<Progress>,
     halt: Arc<Halt>,
+    /// The turn it came with; a request asks for its own.
+    turn: Option<Turn>,
 }
 
 /// A transaction the database wants again is repeated this often before it counts as a failure.
@@ -123,11 +126,17 @@ impl Run {
             attempts: 0,
             progress: Arc::default(),
             halt: Arc::default(),
+            turn: None,
         }
     }
 
-    /// An invocation whose fence this node has just appended.
-    pub(crate) fn continued(inner: Arc<Inner>, deployment: Arc<dyn Handlers>, recovered: Recovered) -> Self {
+    /// An invocation whose last entry is a fence of this node, and whose turn it is.
+    pub(crate) fn continued(
+        inner: Arc<Inner>,
+        deployment: Arc<dyn Handlers>,
+        recovered: Recovered,
+        turn: Turn,
+    ) -> Self {
         let Recovered {
             invocation,
             machine,
@@ -144,6 +153,7 @@ impl Run {
             attempts,
             progress: Arc::default(),
             halt: Arc::default(),
+            turn: Some(turn),
         }
     }
 
@@ -168,11 +178,12 @@ impl Run {
     }
 
     async fn drive_to_end(mut self) -> Ended {
-        let permit = match self.inner.capacity(&self.machine.header().component).await {
-            Ok(permit) => permit,
-            Err(fault) if !self.machine.is_durable() => return Ended::Failed(fault),
-            // It is durable and due: the scheduler of a node with room takes it.
-            Err(_) => return Ended::Open,
+        let turn = match self.turn.take() {
+            Some(turn) => turn,
+            None => match self.inner.turn(&self.machine.header().component).await {
+                Ok(turn) => turn,
+                Err(fault) => return Ended::Failed(fault),
+            },
         };
         let mut repeats = 0;
         loop {
@@ -206,7 +217,7 @@ impl Run {
             repeats = 0;
             match self.after_failure(&fault, cause).await {
                 Some(ended) => {
-                    drop(permit);
+                    drop(turn);
                     return ended;
                 }
                 None => continue,
@@ -309,7 +320,7 @@ impl Run {
             failures = failures.len(), "an attempt failed",
         );
         match self.inner.refence(self.invocation, reason, status, delay_ms).await {
-            Some(recovered) if status == InvocationStatus::Running => {
+            Some(recovered) if status == InvocationStatus::Running && delay_ms <= HELD_RETRY_MS => {
                 self.take(recovered);
                 tokio::select! {
                     biased;

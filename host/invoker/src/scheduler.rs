@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream;
 use host_journal::FenceReason;
 use host_types::InvocationId;
 
@@ -18,6 +20,8 @@ pub struct Scheduler {
 const POLL: Duration = Duration::from_secs(1);
 /// Invocations begun per look.
 const BATCH: u32 = 100;
+/// Invocations fenced at the same time: their commits share a flush.
+const AT_ONCE: usize = 4;
 
 impl Scheduler {
     /// For this invoker's node.
@@ -41,22 +45,18 @@ impl Scheduler {
 
     async fn begin_due(&self) -> u32 {
         let inner = &self.invoker.inner;
-        let due = match inner.store.due(BATCH).await {
+        let due = match inner.store.due(BATCH, &inner.backlog.full()).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, "what is due cannot be listed");
                 return 0;
             }
         };
-        let mut begun = 0;
-        for (invocation, was_suspended) in due {
-            let reason = match was_suspended {
-                true => FenceReason::Wake,
-                false => FenceReason::TakeOver,
-            };
-            begun += u32::from(begin(inner, invocation, reason).await);
-        }
-        begun
+        let due = due.into_iter().map(|(invocation, was_suspended)| match was_suspended {
+            true => (invocation, FenceReason::Wake),
+            false => (invocation, FenceReason::TakeOver),
+        });
+        begin_all(inner, due).await
     }
 
     async fn begin_woken(&self) -> u32 {
@@ -68,11 +68,11 @@ impl Scheduler {
                 return 0;
             }
         };
-        let mut begun = 0;
-        for invocation in woken {
-            begun += u32::from(begin(inner, invocation, FenceReason::Wake).await);
-        }
-        begun
+        begin_all(
+            inner,
+            woken.into_iter().map(|invocation| (invocation, FenceReason::Wake)),
+        )
+        .await
     }
 
     async fn wait(&self) {
@@ -87,6 +87,12 @@ impl Scheduler {
             () = inner.waits.due.notified() => {}
         }
     }
+}
+
+async fn begin_all(inner: &Arc<Inner>, given: impl Iterator<Item = (InvocationId, FenceReason)>) -> u32 {
+    let begun = stream::iter(given).map(|(invocation, reason)| begin(inner, invocation, reason));
+    let begun = begun.buffer_unordered(AT_ONCE);
+    begun.fold(0, |sum, begun| async move { sum + u32::from(begun) }).await
 }
 
 /// Runs an invocation that was given to this node. One that is just being given up here is run once it is.

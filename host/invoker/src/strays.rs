@@ -44,10 +44,7 @@ impl Strays {
             return BTreeSet::new();
         }
         match inner.store.owned().await {
-            Ok(owned) => {
-                let here = inner.here.lock();
-                owned.into_iter().filter(|id| !here.contains(id)).collect()
-            }
+            Ok(owned) => owned.into_iter().filter(|id| !inner.has(id)).collect(),
             Err(error) => {
                 tracing::warn!(%error, "what this node owns cannot be listed");
                 BTreeSet::new()

@@ -22,7 +22,7 @@ pub(crate) async fn handle(inner: &Arc<Inner>, call: StreamedCall) -> StreamedOu
     if inner.is_draining() {
         return overloaded;
     }
-    let Ok(turn) = inner.capacity(&call.component).await else {
+    let Ok(turn) = inner.turn(&call.component).await else {
         return overloaded;
     };
     let Some(deployment) = inner.current().deployment() else {

@@ -327,7 +327,7 @@ impl Machine {
         }
         if self.payload_bytes + size > MAX_INVOCATION_BYTES || self.log.len() >= MAX_ENTRIES {
             return Err(Fault::LimitExceeded(format!(
-                "the invocation holds more than {MAX_INVOCATION_BYTES} bytes or {MAX_ENTRIES} entries: divide its work",
+                "the invocation holds more than {MAX_INVOCATION_BYTES} bytes or {MAX_ENTRIES} entries: end it with the rest of its work sent to a new one",
             )));
         }
         let at = self.log.len();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::{
-    ComponentId, ConfigValue, EffectRule, InterfaceName, KeyName, Location, OutboundHost, RetryPolicy, RetryRule,
-    RoutePattern, SchemaName, StoreName,
+    ComponentId, ConfigValue, EffectRule, InterfaceName, KeyName, Location, OutboundHost, Retention, RetryPolicy,
+    RetryRule, RoutePattern, SchemaName, StoreName,
 };
 
 /// What `spin.toml` describes.
@@ -84,6 +84,8 @@ pub struct Component {
     pub retry: RetryPolicy,
     /// The same for some of its requests and functions.
     pub retry_for: Vec<RetryRule>,
+    /// How long what has ended is remembered.
+    pub retention: Retention,
 }
 
 /// How a component is built: `[component.<id>.build]`.
@@ -158,6 +160,10 @@ pub struct Limits {
     pub wait_hold_ms: u64,
     /// The largest request body, bytes; at most [`Limits::MAX_BODY_BYTES`] where it is recorded.
     pub body_limit_bytes: u64,
+    /// Attempts of invocations that began with the component, at once on a node.
+    pub attempt_limit: u64,
+    /// Requests that wait for their turn, on a node; more are refused.
+    pub waiting_limit: u64,
 }
 
 impl Limits {
@@ -176,6 +182,8 @@ impl Default for Limits {
             request_timeout_ms: 30_000,
             wait_hold_ms: 5_000,
             body_limit_bytes: Self::MAX_BODY_BYTES,
+            attempt_limit: 128,
+            waiting_limit: 256,
         }
     }
 }

@@ -172,6 +172,8 @@ pub enum Error {
     UnreachableSensitive { place: String, route: String },
     #[error("`{route}` has a policy in {place}, but no route leads there")]
     UnreachableRetry { place: String, route: String },
+    #[error("`{route}` has a retention in {place}, but no route leads there")]
+    UnreachableKeyRetention { place: String, route: String },
 
     #[error("`{component}` has not been compiled, so its imports cannot be checked")]
     NotCompiled { component: ComponentId },
@@ -270,9 +272,9 @@ impl Error {
             Self::UnknownKeyName { key, .. } => {
                 format!("add \"{key}\" to the `keys` of the component that signs with it")
             }
-            Self::UnreachableSensitive { .. } | Self::UnreachableRetry { .. } => {
-                "write it as its requests arrive, or add the route".into()
-            }
+            Self::UnreachableSensitive { .. }
+            | Self::UnreachableRetry { .. }
+            | Self::UnreachableKeyRetention { .. } => "write it as its requests arrive, or add the route".into(),
             Self::NotCompiled { .. } => "run `nexus build`".into(),
             Self::NotOffered { offered, .. } if offered.is_empty() => "build the component without it".into(),
             Self::NotOffered { offered, .. } => format!("build it against {}", offered.join(" or ")),

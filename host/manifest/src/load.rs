@@ -6,6 +6,7 @@ mod component;
 mod dependencies;
 mod nexus;
 mod outbound;
+mod retention;
 mod retry;
 mod trigger;
 mod variables;

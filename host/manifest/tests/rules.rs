@@ -202,6 +202,28 @@ spin.toml:14:57: `max_ms` in [component.cart.tool.nexus.retry] is 100, outside 5
 }
 
 #[test]
+fn a_retention_for_a_route_nobody_can_reach_or_outside_its_range_is_refused() {
+    refused(
+        r#"[component.cart.tool.nexus]
+attempt_limit = 0
+retention_hours = 0
+key_retention_for = { "POST /cart/pay" = 0, "POST /basket/pay" = 720, "pay" = 1 }
+"#,
+        r#"
+spin.toml:10:1: `attempt_limit` in [component.cart.tool.nexus] is 0, outside 1 to 256
+    choose a value from 1 to 256
+spin.toml:11:1: `retention_hours` in [component.cart.tool.nexus] is 0, outside 1 to 87600
+    choose a value from 1 to 87600
+spin.toml:12:24: `POST /cart/pay` in [component.cart.tool.nexus.key_retention_for] is 0, outside 1 to 8760
+    choose a value from 1 to 8760
+spin.toml:12:46: `POST /basket/pay` has a retention in [component.cart.tool.nexus.key_retention_for], but no route leads there
+    write it as its requests arrive, or add the route
+spin.toml:12:72: `pay` (key_retention_for in [component.cart.tool.nexus.key_retention_for]) is not a method and a path
+    write method and path, as in "POST /api/v1/order/buyer/checkout""#,
+    );
+}
+
+#[test]
 fn two_routes_for_the_same_paths_are_refused() {
     refused(
         r#"[component.item]

@@ -98,6 +98,38 @@ retry = { attempts = 3, initial_ms = 10, factor = 3, max_ms = 20 }
 }
 
 #[test]
+fn turns_and_retentions_are_the_manifests_to_say() {
+    let plain = app("");
+    let cart = &plain.components["cart"];
+    assert_eq!((cart.limits.attempt_limit, cart.limits.waiting_limit), (128, 256));
+    assert_eq!(cart.retention.invocations_ms, None);
+    assert_eq!(cart.key_retention_ms("POST", "/cart/pay"), 86_400_000);
+    let app = app(r#"[component.cart.tool.nexus]
+attempt_limit = 2
+waiting_limit = 0
+retention_hours = 48
+key_retention_hours = 2
+[component.cart.tool.nexus.key_retention_for]
+"POST /cart/..." = 3
+"POST /cart/pay" = 720
+"#);
+    let cart = &app.components["cart"];
+    assert_eq!((cart.limits.attempt_limit, cart.limits.waiting_limit), (2, 0));
+    assert_eq!(cart.retention.invocations_ms, Some(172_800_000));
+    for (method, path, hours) in [
+        ("POST", "/cart/pay", 720),
+        ("POST", "/cart/item", 3),
+        ("PUT", "/cart/pay", 2),
+    ] {
+        assert_eq!(
+            cart.key_retention_ms(method, path),
+            hours * 3_600_000,
+            "{method} {path}"
+        );
+    }
+}
+
+#[test]
 fn a_policy_is_that_of_the_most_specific_line_and_else_the_components() {
     let app = app(r#"[component.cart.tool.nexus]
 retry = { attempts = 5, deadline_ms = 60000 }

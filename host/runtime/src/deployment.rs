@@ -95,6 +95,20 @@ impl Deployment {
             .map_or(0, |component| component.limits.memory_limit_bytes)
     }
 
+    /// How many attempts of the component a node makes at once, and how many requests of it may wait for their turn.
+    pub fn turn_limits(&self, component: &ComponentId) -> (usize, usize) {
+        let limits = self.app.components.get(component).map(|granted| granted.limits);
+        let limits = limits.unwrap_or_default();
+        let size = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
+        (size(limits.attempt_limit), size(limits.waiting_limit))
+    }
+
+    /// How long the idempotency key of this request of the component is remembered, milliseconds.
+    pub fn key_retention_ms(&self, component: &ComponentId, method: &str, path: &str) -> u64 {
+        let granted = self.app.components.get(component);
+        granted.map_or(0, |granted| granted.key_retention_ms(method, path))
+    }
+
     /// How long an instance is kept while an invocation of the component waits.
     pub fn wait_hold(&self, component: &ComponentId) -> Duration {
         let granted = self.app.components.get(component);

@@ -35,13 +35,15 @@ pub enum Error {
     },
     /// One node more than the server has connections for.
     #[error(
-        "{nodes} nodes with {connections} connections each would need {needed} of the {allowed} that the server allows: \
-         raise its max_connections, or stop a node", needed = u64::from(*nodes) * u64::from(*connections)
+        "this node would need {connections} connections beside the {taken} of {others} others, and the server allows {allowed}: raise \
+         its max_connections, or stop a node"
     )]
     TooManyNodes {
-        /// Live nodes, this one included.
-        nodes: u32,
-        /// What each may open.
+        /// Other live nodes.
+        others: u32,
+        /// What they may open together.
+        taken: u32,
+        /// What this one may open.
         connections: u32,
         /// What the server, or the limit of the database, leaves to all of them.
         allowed: u32,
@@ -62,11 +64,22 @@ pub enum Error {
     #[error("the schema of the host is not there yet: migrate first")]
     NotMigrated,
     /// Data in the database was sealed under another master key.
-    #[error("data key {id} cannot be opened with this master key: it is not the one this database was made with")]
+    #[error("data key {id} cannot be opened with this master key: it is another database's, or was replaced")]
     MasterKey {
         /// The data key.
         id: i32,
     },
+    /// The master key is none of this database's, or not any more.
+    #[error(
+        "this master key is not one of this database's: it was replaced (`nexus keys rotate-master`; start with the new one), or is another \
+         database's"
+    )]
+    WrongMasterKey,
+    /// One rotation at a time.
+    #[error(
+        "the master key is being replaced already: restart every node with the new one; the rotation ends by itself after the last"
+    )]
+    RotationUnderWay,
     /// A file that was applied has been edited since.
     #[error("{} was changed after it was applied: restore it, and make the change in a new file", file.display())]
     MigrationChanged {
@@ -81,6 +94,20 @@ pub enum Error {
         /// The number of the migration.
         version: i64,
     },
+    /// The host's schema is for programs that know more than this one.
+    #[error(
+        "this program knows the host's schema up to migration {known}, and the database is for programs that know it from {from} \
+         on: start a newer version of nexus here"
+    )]
+    SchemaTooNew {
+        /// The newest migration this program has.
+        known: i32,
+        /// The newest migration a program must have.
+        from: i32,
+    },
+    /// A migration takes away what a live node needs.
+    #[error("{0}")]
+    OldNodes(String),
     /// A migration did not run.
     #[error("the migration {} failed", file.display())]
     MigrationFailed {
@@ -180,6 +207,13 @@ const TOO_MANY_CONNECTIONS: &str = "53300";
 const CANNOT_CONNECT_NOW: &str = "57P03";
 
 /// The server is there and gives no session now.
+/// Whether a lock was not given in time.
+pub(crate) fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    const SQLSTATE_LOCK_NOT_AVAILABLE: &str = "55P03";
+    let code = error.as_database_error().and_then(|answer| answer.code());
+    code.is_some_and(|code| code == SQLSTATE_LOCK_NOT_AVAILABLE)
+}
+
 pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     let sqlstate = error.as_database_error().and_then(|answer| answer.code());
     sqlstate.is_some_and(|sqlstate| sqlstate == TOO_MANY_CONNECTIONS || sqlstate == CANNOT_CONNECT_NOW)

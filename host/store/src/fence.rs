@@ -1,7 +1,7 @@
 //! Fences: the entries by which an invocation changes hands, pauses or ends, each with what its row then says.
 
 use host_journal::{AppendError, Body, Entry, FenceReason, InvocationStatus, Start, encode};
-use host_types::{InvocationId, NodeId};
+use host_types::{ComponentId, InvocationId, NodeId};
 use uuid::Uuid;
 
 use crate::batch::{Entries, Starts};
@@ -40,10 +40,12 @@ pub struct Fence {
 }
 
 /// An invocation whose owner is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Abandoned {
     /// Which.
     pub invocation: InvocationId,
+    /// The component called.
+    pub component: ComponentId,
     /// The index after its last entry.
     pub next_index: u32,
     /// The number of its last attempt.
@@ -96,8 +98,8 @@ impl Store {
         if !self.is_gone(node).await? {
             return Err(Error::NodeAlive(node));
         }
-        let rows: Vec<(Uuid, i32, i32, i32)> = sqlx::query_as(
-            "SELECT id, attempt, failures,
+        let rows: Vec<(Uuid, String, i32, i32, i32)> = sqlx::query_as(
+            "SELECT id, component, attempt, failures,
                  (SELECT max(entry_index) + 1 FROM host.journal_entry WHERE invocation_id = invocation.id)
              FROM host.invocation WHERE node_id = $1 ORDER BY id LIMIT $2",
         )
@@ -105,8 +107,9 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(self.pool())
         .await?;
-        let abandoned = |(id, attempt, failures, next): (Uuid, i32, i32, i32)| Abandoned {
+        let abandoned = |(id, component, attempt, failures, next): (Uuid, String, i32, i32, i32)| Abandoned {
             invocation: InvocationId(id),
+            component: component.into(),
             next_index: next.unsigned_abs(),
             attempt: attempt.unsigned_abs(),
             failures: failures.unsigned_abs(),
@@ -115,8 +118,9 @@ impl Store {
     }
 
     /// Takes over up to `limit` running invocations of a node that was declared gone: its connections are ended first, so that
-    /// nothing it had begun commits behind a fence. Returns those that are ours now; none when there is nothing left.
-    pub async fn take_over(&self, node: NodeId, limit: u32) -> Result<Vec<InvocationId>> {
+    /// nothing it had begun commits behind a fence. Returns those that are ours now, and whose they are; none when there is nothing
+    /// left.
+    pub async fn take_over(&self, node: NodeId, limit: u32) -> Result<Vec<(InvocationId, ComponentId)>> {
         if !self.is_gone(node).await? {
             return Err(Error::NodeAlive(node));
         }
@@ -125,12 +129,12 @@ impl Store {
         let mut ours = Vec::with_capacity(abandoned.len());
         for chunk in abandoned.chunks(CHUNK) {
             let fences: Vec<Fence> = chunk.iter().map(|it| self.takeover_fence(it)).collect();
-            for (fence, outcome) in fences.iter().zip(self.fence_all(&fences).await) {
+            for (it, outcome) in chunk.iter().zip(self.fence_all(&fences).await) {
                 match outcome {
-                    Ok(()) => ours.push(fence.invocation),
+                    Ok(()) => ours.push((it.invocation, it.component.clone())),
                     // Another node was faster.
                     Err(AppendError::Fenced) => {}
-                    Err(error) => tracing::warn!(invocation.id = %fence.invocation, %error, "not taken over"),
+                    Err(error) => tracing::warn!(invocation.id = %it.invocation, %error, "not taken over"),
                 }
             }
         }
@@ -143,6 +147,7 @@ impl Store {
             next_index,
             attempt,
             failures,
+            ..
         } = *abandoned;
         let attempt = attempt + 1;
         let body = Body::Fence {

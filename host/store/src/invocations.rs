@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, Wake};
 
 /// `SELECT` with all columns of [`InvocationRow`], and what follows.
 macro_rules! select {
@@ -209,13 +209,14 @@ impl Store {
     }
 
     /// Up to `limit` invocations that nobody owns and whose time has come, given to this node, the longest due first; whether each
-    /// was suspended. Several nodes that ask at once get different ones. What this node does not get to, its successor finds among
-    /// its own.
-    pub async fn due(&self, limit: u32) -> Result<Vec<(InvocationId, bool)>> {
+    /// was suspended. None of the components in `but`. Several nodes that ask at once get different ones. What this node does not get
+    /// to, its successor finds among its own.
+    pub async fn due(&self, limit: u32, but: &[ComponentId]) -> Result<Vec<(InvocationId, bool)>> {
+        let but: Vec<&str> = but.iter().map(ComponentId::as_str).collect();
         let rows: Vec<(Uuid, bool)> = sqlx::query_as(
             "WITH due AS (
                  SELECT id, due_at, status = 'suspended' AS suspended FROM host.invocation
-                 WHERE due_at <= clock_timestamp() AND node_id IS NULL
+                 WHERE due_at <= clock_timestamp() AND node_id IS NULL AND component <> ALL($3)
                      AND EXISTS (SELECT FROM host.node WHERE id = $1 AND gone_at IS NULL)
                  ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
              ), taken AS (
@@ -228,6 +229,7 @@ impl Store {
         )
         .bind(self.node().0)
         .bind(i64::from(limit))
+        .bind(but)
         .fetch_all(self.pool())
         .await?;
         let due = |(id, suspended)| (InvocationId(id), suspended);
@@ -244,6 +246,25 @@ impl Store {
         .fetch_all(self.pool())
         .await?;
         Ok(ids.into_iter().map(InvocationId).collect())
+    }
+
+    /// Gives up what this node owns but for `kept`: whoever is free takes it, at once. For a node that stops. Of what it was still
+    /// writing itself and of the next owner's fence only one can be first, as ever. Returns how many.
+    pub async fn release(&self, kept: &[InvocationId]) -> Result<u64> {
+        let kept: Vec<Uuid> = kept.iter().map(|kept| kept.0).collect();
+        let released = sqlx::query(
+            "UPDATE host.invocation SET node_id = NULL, due_at = coalesce(due_at, clock_timestamp()), updated_at = now()
+             WHERE node_id = $1 AND status = 'running' AND id <> ALL($2)",
+        )
+        .bind(self.node().0)
+        .bind(kept)
+        .execute(self.pool())
+        .await?
+        .rows_affected();
+        if released > 0 {
+            self.notify(Wake::Due);
+        }
+        Ok(released)
     }
 
     /// How long until the next one is due, milliseconds by the database's clock; 0 when one is.

@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
+use ring::hmac;
 use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use crate::names::{check_schema, host_role, owner_role, quoted, runtime_role, view_role};
+use crate::store::MODULE_LOGINS;
 use crate::{Error, Result, Store};
 
 static HOST: Migrator = sqlx::migrate!("../../migrations/host");
@@ -52,6 +54,7 @@ impl Store {
                 "modules may call functions that only a superuser can revoke"
             );
         }
+        self.check_use(&mut session).await?;
         run(&mut session, &HOST, HOST_SCHEMA, &role, Path::new("migrations/host")).await?;
         self.open_views(&mut session).await?;
         sqlx::query("SELECT host.create_partitions($1)")
@@ -59,7 +62,15 @@ impl Store {
             .execute(&mut session)
             .await?;
         self.inner.keys.ensure(&mut session).await?;
+        self.inner.keys.ensure_master(&mut session).await?;
+        self.ensure_secrets(&mut session).await?;
         session.close().await?;
+        let logins = self.secret(MODULE_LOGINS).await?;
+        if let Some(logins) = logins.first() {
+            self.inner
+                .login_key
+                .get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, logins));
+        }
         Ok(())
     }
 
@@ -144,6 +155,33 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Refuses a schema that is for newer programs. One that is newer and still for this program too is used as it is.
+    pub(crate) async fn check_use(&self, session: &mut PgConnection) -> Result<()> {
+        // Before the table there was nothing newer; the first statement is parsed where it does not exist, too.
+        let exists: bool = sqlx::query_scalar("SELECT to_regclass('host.schema_use') IS NOT NULL")
+            .fetch_one(&mut *session)
+            .await?;
+        if !exists {
+            return Ok(());
+        }
+        let from: i32 = sqlx::query_scalar("SELECT known_from FROM host.schema_use")
+            .fetch_one(session)
+            .await?;
+        let known = newest_known();
+        match from <= known {
+            true => Ok(()),
+            false => Err(Error::SchemaTooNew { known, from }),
+        }
+    }
+}
+
+/// The number of the newest migration of the host's schema that this program has.
+pub(crate) fn newest_known() -> i32 {
+    let newest = HOST.iter().map(|migration| migration.version).max();
+    newest.and_then(|version| i32::try_from(version).ok()).unwrap_or(0)
+}
+
 pub(crate) async fn execute(session: &mut PgConnection, statement: String) -> Result<()> {
     session.execute(AssertSqlSafe(statement)).await?;
     Ok(())
@@ -166,6 +204,8 @@ async fn run(session: &mut PgConnection, files: &Migrator, schema: &str, role: &
         migrations: Cow::Owned(files.migrations.to_vec()),
         // The session holds a lock already, and the role may not take one.
         locking: false,
+        // The host's schema may be newer than this program, and says for itself which programs may use it.
+        ignore_missing: schema == HOST_SCHEMA,
         ..Migrator::DEFAULT
     };
     migrator.dangerous_set_table_name(table(schema));
@@ -185,6 +225,11 @@ async fn run(session: &mut PgConnection, files: &Migrator, schema: &str, role: &
             schema: schema.to_owned(),
             version,
         },
+        MigrateError::ExecuteMigration(source, _) if is_for_newer_nodes(&source) => Error::OldNodes(
+            source
+                .as_database_error()
+                .map_or_else(String::new, |answer| answer.message().to_owned()),
+        ),
         MigrateError::ExecuteMigration(source, version) => Error::MigrationFailed {
             file: file(version),
             source,
@@ -196,6 +241,13 @@ async fn run(session: &mut PgConnection, files: &Migrator, schema: &str, role: &
         },
     })?;
     execute(session, "RESET ROLE; RESET search_path".to_owned()).await
+}
+
+/// Whether a migration would take away what a live node needs: see `require_nodes`.
+fn is_for_newer_nodes(error: &sqlx::Error) -> bool {
+    const SQLSTATE_OLD_NODES: &str = "NX005";
+    let code = error.as_database_error().and_then(|answer| answer.code());
+    code.is_some_and(|code| code == SQLSTATE_OLD_NODES)
 }
 
 fn table(schema: &str) -> String {

@@ -1,9 +1,12 @@
 //! Running hosts: registration, lease, and the end of both. All times are the database's.
 
+use std::sync::atomic::Ordering;
+
 use host_types::NodeId;
 use ring::digest::{SHA256, digest};
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use crate::journal::bigint;
 use crate::{Error, Result, Store};
 
 /// A clock further from the database's makes ids and due times that others cannot rely on.
@@ -79,25 +82,28 @@ impl Store {
         sqlx::query("LOCK TABLE host.node IN SHARE UPDATE EXCLUSIVE MODE")
             .execute(&mut *transaction)
             .await?;
-        self.check_room(
-            &mut transaction,
-            name,
-            self.connections().saturating_add(module_sessions),
-        )
-        .await?;
+        self.check_use(&mut transaction).await?;
+        inner.keys.check_master(&mut transaction).await?;
+        let connections = self.connections().saturating_add(module_sessions);
+        self.check_room(&mut transaction, name, connections).await?;
         let predecessors =
             sqlx::query_scalar("SELECT id FROM host.node WHERE name = $1 AND gone_at IS NULL ORDER BY id")
                 .bind(name)
                 .fetch_all(&mut *transaction)
                 .await?;
         let database_ms = sqlx::query_scalar(
-            "INSERT INTO host.node (id, name, token_hash, lease_ms) VALUES ($1, $2, $3, $4)
-             RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+            "INSERT INTO host.node (id, name, token_hash, lease_ms, connections, knows, data_key, master_key)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             RETURNING floor(extract(epoch FROM heartbeat_at) * 1000)::bigint",
         )
         .bind(inner.node.id.0)
         .bind(name)
         .bind(token_hash.as_ref())
         .bind(i32::try_from(inner.lease_ms).unwrap_or(i32::MAX))
+        .bind(i32::try_from(connections).unwrap_or(i32::MAX))
+        .bind(crate::migrate::newest_known())
+        .bind(inner.keys.current())
+        .bind(inner.keys.master().fingerprint())
         .fetch_one(&mut *transaction)
         .await?;
         let heartbeat = self.answered(asked, database_ms);
@@ -110,27 +116,30 @@ impl Store {
         })
     }
 
-    /// Refuses when the live nodes and this one, each with so many connections, need more than the server allows. Nodes of this
-    /// name are predecessors, and dead.
+    /// Refuses when the live nodes, each with as many connections as it said, and this one need more than the server allows. Nodes of
+    /// this name are predecessors, and dead.
     async fn check_room(&self, session: &mut PgConnection, name: &str, connections: u32) -> Result<()> {
-        let (others, allowed): (i64, i64) = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM host.node WHERE gone_at IS NULL AND name <> $1
-                         AND heartbeat_at >= clock_timestamp() - lease_ms * interval '1 millisecond'),
+        let (others, taken, allowed): (i64, i64, i64) = sqlx::query_as(
+            "SELECT count(*), coalesce(sum(coalesce(connections, $2)), 0)::bigint,
                  least(current_setting('max_connections')::bigint
                          - current_setting('superuser_reserved_connections')::bigint
                          - coalesce(current_setting('reserved_connections', true)::bigint, 0),
-                     (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()))",
+                     (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()))
+             FROM host.node WHERE gone_at IS NULL AND name <> $1
+                 AND heartbeat_at >= clock_timestamp() - lease_ms * interval '1 millisecond'",
         )
         .bind(name)
+        .bind(i32::try_from(connections).unwrap_or(i32::MAX))
         .fetch_one(session)
         .await?;
-        let nodes = u32::try_from(others + 1).unwrap_or(u32::MAX);
+        let taken = u32::try_from(taken).unwrap_or(u32::MAX);
         let allowed = u32::try_from(allowed.max(0)).unwrap_or(u32::MAX);
-        if u64::from(nodes) * u64::from(connections) <= u64::from(allowed) {
+        if u64::from(taken) + u64::from(connections) <= u64::from(allowed) {
             return Ok(());
         }
         Err(Error::TooManyNodes {
-            nodes,
+            others: u32::try_from(others).unwrap_or(u32::MAX),
+            taken,
             connections,
             allowed,
         })
@@ -139,11 +148,21 @@ impl Store {
     /// Renews the lease. [`Error::NodeGone`] when others have taken over: this process must end, or register anew.
     pub async fn heartbeat(&self) -> Result<Heartbeat> {
         let asked = self.asked();
+        // A database that has forgotten the last heartbeat was restored from a backup under us. One that remembers it and has another
+        // timeline is a replica that took over: that is where the data is from now on.
         let database_ms: Option<i64> = sqlx::query_scalar(
-            "UPDATE host.node SET heartbeat_at = clock_timestamp() WHERE id = $1 AND gone_at IS NULL
-             RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+            "WITH beat AS (
+                 UPDATE host.node SET heartbeat_at = clock_timestamp() WHERE id = $1 AND gone_at IS NULL
+                     AND heartbeat_at > to_timestamp($2::double precision / 1000) - interval '1 s'
+                 RETURNING floor(extract(epoch FROM heartbeat_at) * 1000)::bigint AS ms
+             ), followed AS (
+                 UPDATE host.origin SET timeline = host.current_timeline()
+                 WHERE timeline <> host.current_timeline() AND EXISTS (SELECT FROM beat)
+             )
+             SELECT ms FROM beat",
         )
         .bind(self.node().0)
+        .bind(bigint(self.last_heartbeat_ms()))
         .fetch_optional(&self.inner.reserved)
         .await?;
         Ok(self.answered(asked, database_ms.ok_or(Error::NodeGone)?))
@@ -257,6 +276,9 @@ impl Store {
     fn answered(&self, (asked_ms, asked_ns): (u64, u64), database_ms: i64) -> Heartbeat {
         // The database read its clock somewhere between question and answer: within half of that time of the middle.
         let answered_ms = self.inner.clock.unix_ms();
+        self.inner
+            .last_heartbeat_ms
+            .store(database_ms.unsigned_abs(), Ordering::Relaxed);
         let half_ms = (answered_ms.saturating_sub(asked_ms) / 2).cast_signed();
         let clock_offset_ms = database_ms - asked_ms.cast_signed() - half_ms;
         Heartbeat {

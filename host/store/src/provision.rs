@@ -76,9 +76,14 @@ impl Store {
         Ok(login)
     }
 
+    fn login_key(&self) -> &hmac::Key {
+        let known = self.inner.login_key.get();
+        known.expect("migrate_host ran before the first module was provided for")
+    }
+
     fn login(&self, schema: &str) -> ModuleLogin {
         let role = runtime_role(self.database(), schema);
-        let password = hmac::sign(&self.inner.login_key, format!("password {role}").as_bytes());
+        let password = hmac::sign(self.login_key(), format!("password {role}").as_bytes());
         ModuleLogin {
             role,
             password: password.as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -87,7 +92,7 @@ impl Store {
 
     /// Derived too: the same verifier every time, so that nodes do not undo each other's.
     fn salt(&self, role: &str) -> [u8; 16] {
-        let derived = hmac::sign(&self.inner.login_key, format!("salt {role}").as_bytes());
+        let derived = hmac::sign(self.login_key(), format!("salt {role}").as_bytes());
         let mut salt = [0; 16];
         salt.copy_from_slice(&derived.as_ref()[..16]);
         salt

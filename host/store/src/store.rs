@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use sqlx::{ConnectOptions, Connection};
 use crate::data_keys::KeyRing;
 use crate::error::is_busy;
 use crate::metrics::StoreMetrics;
+use crate::secrets::Purpose;
 use crate::wake::Notifier;
 use crate::writer::Writer;
 use crate::{Error, Result, application_name};
@@ -27,13 +29,17 @@ const START_PAUSE: Duration = Duration::from_millis(200);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Two writers, the lease, takeovers, the listener, the notifier: they never wait behind requests, nor for each other.
 const RESERVED_CONNECTIONS: u32 = 6;
+/// The secret that the passwords of modules are derived from.
+pub(crate) const MODULE_LOGINS: Purpose = "module logins";
 const OLDEST_SERVER: i32 = 15_00_00;
 
 /// What a store needs besides the database.
 #[derive(Clone)]
 pub struct StoreOptions {
-    /// Wraps data keys and derives the passwords of modules. The same on every node of a database.
+    /// Wraps every other key. The same on every node of a database, but while it is being replaced.
     pub master_key: [u8; 32],
+    /// What else is secret, by purpose: its value in a database that holds none yet. See [`Store::secret`].
+    pub secrets: Vec<(Purpose, [u8; 32])>,
     /// How long this node may be silent before others take over, milliseconds.
     pub lease_ms: u32,
     /// Connections for everything but the journal's writers, the lease and notifications, which have 6 of their own.
@@ -77,7 +83,11 @@ pub(crate) struct Inner {
     max_connections: u32,
     pub(crate) reserved: PgPool,
     pub(crate) keys: Arc<KeyRing>,
-    pub(crate) login_key: hmac::Key,
+    /// By the database's clock; 0 before the node registered.
+    pub(crate) last_heartbeat_ms: AtomicU64,
+    /// Derives the passwords of modules; known once the host's schema is there.
+    pub(crate) login_key: OnceLock<hmac::Key>,
+    pub(crate) first_secrets: Vec<(Purpose, [u8; 32])>,
     pub(crate) writer: Writer,
     pub(crate) notifier: Notifier,
     pub(crate) metrics: StoreMetrics,
@@ -97,6 +107,7 @@ impl Store {
     pub async fn connect(url: &str, options: StoreOptions) -> Result<Self> {
         let StoreOptions {
             master_key,
+            secrets,
             lease_ms,
             max_connections,
             clock,
@@ -142,6 +153,8 @@ impl Store {
             metrics.clone(),
         );
         let notifier = Notifier::spawn(reserved.clone());
+        let mut first_secrets = secrets;
+        first_secrets.push((MODULE_LOGINS, derived_bytes(&master_key, MODULE_LOGINS.as_bytes())));
         let inner = Inner {
             node,
             lease_ms,
@@ -152,7 +165,9 @@ impl Store {
             max_connections,
             reserved,
             keys: Arc::new(KeyRing::new(&master_key, rng)),
-            login_key: derived_key(&master_key, b"module logins"),
+            last_heartbeat_ms: AtomicU64::new(0),
+            login_key: OnceLock::new(),
+            first_secrets,
             writer,
             notifier,
             metrics,
@@ -181,6 +196,11 @@ impl Store {
         inner.starting.close().await;
     }
 
+    /// Waits until every append handed over is written, and accepts no more.
+    pub async fn finish_writing(&self) {
+        self.inner.writer.close().await;
+    }
+
     /// Waits until every append handed over is written, then closes the connections. For a process that ends.
     pub async fn close(&self) {
         self.inner.writer.close().await;
@@ -195,9 +215,14 @@ impl Store {
         self.inner.serving.get().unwrap_or(&self.inner.starting)
     }
 
-    /// Sessions this store may have at once: its two pools, and the one that changes schemas.
+    /// Sessions this store may have at once: its two pools, and the one that changes schemas or does the upkeep.
     pub(crate) fn connections(&self) -> u32 {
         self.inner.max_connections + RESERVED_CONNECTIONS + 1
+    }
+
+    /// A connection beside the pools.
+    pub(crate) async fn session_of_its_own(&self) -> Result<PgConnection> {
+        Ok(PgConnection::connect_with(&self.inner.session).await?)
     }
 
     /// A connection of its own that holds the lock under which this database's roles and schemas change: one node at a time.
@@ -205,7 +230,7 @@ impl Store {
     pub(crate) async fn exclusive_session(&self) -> Result<PgConnection> {
         /// "nexus", for whoever looks at pg_locks.
         const LOCK: i64 = 0x6e_6578_7573;
-        let mut session = PgConnection::connect_with(&self.inner.session).await?;
+        let mut session = self.session_of_its_own().await?;
         sqlx::query("SELECT pg_advisory_lock($1)")
             .bind(LOCK)
             .execute(&mut session)
@@ -234,6 +259,12 @@ async fn first_session(session: &PgConnectOptions) -> Result<PgConnection> {
 
 /// A key for one purpose, from the master key.
 pub(crate) fn derived_key(master_key: &[u8; 32], purpose: &[u8]) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, &derived_bytes(master_key, purpose))
+}
+
+pub(crate) fn derived_bytes(master_key: &[u8; 32], purpose: &[u8]) -> [u8; 32] {
     let master = hmac::Key::new(hmac::HMAC_SHA256, master_key);
-    hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&master, purpose).as_ref())
+    let mut derived = [0; 32];
+    derived.copy_from_slice(hmac::sign(&master, purpose).as_ref());
+    derived
 }

@@ -1,12 +1,100 @@
-//! What has to be done now and then: partitions for the months to come, and forgetting what is past retention.
+//! What has to be done now and then: partitions for the months to come, and forgetting what is past its time. One node does it, a little
+//! at a time, and no append waits for it.
 
+use std::collections::HashMap;
+
+use host_types::ComponentId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::error::is_lock_timeout;
+use crate::journal::bigint;
 use crate::{Result, Store};
 
 /// This month and the next two: a node that is down for a month finds its partition all the same.
 pub(crate) const MONTHS_AHEAD: i32 = 3;
+/// Invocations looked at in one transaction.
+const AT_ONCE: i32 = 1_000;
+/// A month is dropped when no more entries than this have to be moved first; appends wait while they are.
+const MAX_STRAGGLERS: i32 = 5_000;
+/// Tries to take a month out of the table between appends.
+const DETACH_TRIES: u32 = 20;
+/// "upkeep", for whoever looks at pg_locks.
+const LOCK: i64 = 0x7570_6b65_6570;
+
+/// How long ended invocations are kept, counted from their end, milliseconds.
+#[derive(Debug, Clone, Default)]
+pub struct Retentions {
+    /// Of the components that do not say.
+    pub default_ms: u64,
+    /// Of those that do.
+    pub of: HashMap<ComponentId, u64>,
+}
+
+/// What an upkeep came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Partitions made for months to come.
+    pub created: u32,
+    /// Keys, audit records, nodes and secrets forgotten.
+    pub expired: u64,
+    /// Invocations forgotten.
+    pub forgotten: u64,
+    /// Months dropped.
+    pub dropped: Vec<String>,
+    /// A month past its time that is kept, because too much of it is still open or keyed.
+    pub kept: Option<String>,
+}
+
+/// Which invocations a walk is about.
+struct Walk<'a> {
+    component: Option<&'a str>,
+    from: Uuid,
+    below: Uuid,
+    before_ms: u64,
+    with_entries: bool,
+}
+
+impl Retentions {
+    fn of(&self, component: &str) -> u64 {
+        self.of.get(component).copied().unwrap_or(self.default_ms)
+    }
+
+    fn longest_ms(&self) -> u64 {
+        self.of.values().copied().fold(self.default_ms, u64::max)
+    }
+}
 
 impl Store {
-    /// Makes the journal's partitions for this month and the next two. Daily; any node may. Returns how many were missing.
+    /// Does all there is to do, unless another node is at it: then nothing, and `None`. Whatever is interrupted is done the next time.
+    pub async fn upkeep(&self, retentions: &Retentions) -> Result<Option<Upkeep>> {
+        let mut session = self.session_of_its_own().await?;
+        // Ends with the session, however that ends.
+        let ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+            .bind(LOCK)
+            .fetch_one(&mut session)
+            .await?;
+        if !ours {
+            return Ok(None);
+        }
+        let mut done = Upkeep {
+            created: self.create_partitions().await?,
+            expired: self.expire_keys().await? + self.expire_audit().await? + self.forget_nodes().await?,
+            ..Upkeep::default()
+        };
+        let longest_ms = retentions.longest_ms();
+        self.forget_short_lived(&mut session, retentions, longest_ms, &mut done)
+            .await?;
+        self.forget_months(&mut session, longest_ms, &mut done).await?;
+        self.forget_stragglers(&mut session, longest_ms, &mut done).await?;
+        self.forget_waits(&mut session).await?;
+        // After what they sealed.
+        done.expired += self.drop_data_keys().await? + self.expire_secrets().await?;
+        self.finish_rotation().await?;
+        Ok(Some(done))
+    }
+
+    /// Makes the journal's partitions for this month and the next two. Returns how many were missing.
     pub async fn create_partitions(&self) -> Result<u32> {
         let created: i32 = sqlx::query_scalar("SELECT host.create_partitions($1)")
             .bind(MONTHS_AHEAD)
@@ -15,51 +103,117 @@ impl Store {
         Ok(created.unsigned_abs())
     }
 
-    /// Forgets invocations that ended longer ago than `retention_ms` and that no key leads to, month by month: whole partitions
-    /// are dropped, and stragglers stay. Returns the partitions dropped.
-    pub async fn drop_finished(&self, retention_ms: u64) -> Result<Vec<String>> {
-        let mut dropped = Vec::new();
-        loop {
-            let partition: Option<String> =
-                sqlx::query_scalar("SELECT host.drop_oldest_partition(now() - $1::bigint * interval '1 millisecond')")
-                    .bind(crate::journal::bigint(retention_ms))
-                    .fetch_one(self.pool())
-                    .await?;
-            match partition {
-                Some(partition) => dropped.push(partition),
-                None => break,
+    /// Components that are kept shorter than the months: invocation by invocation.
+    async fn forget_short_lived(
+        &self,
+        session: &mut PgConnection,
+        retentions: &Retentions,
+        longest_ms: u64,
+        done: &mut Upkeep,
+    ) -> Result<()> {
+        let known: Vec<String> = sqlx::query_scalar("SELECT host.known_components()")
+            .fetch_all(&mut *session)
+            .await?;
+        for component in known {
+            let before_ms = retentions.of(&component);
+            if before_ms < longest_ms {
+                let walk = Walk {
+                    component: Some(&component),
+                    from: Uuid::nil(),
+                    below: boundary(session, before_ms).await?,
+                    before_ms,
+                    with_entries: true,
+                };
+                let forgotten = forget(session, &walk).await?;
+                if forgotten > 0 {
+                    tracing::info!(component.id = %component, forgotten, "ended invocations are past their retention");
+                }
+                done.forgotten += forgotten;
             }
         }
-        let stragglers: i64 =
-            sqlx::query_scalar("SELECT host.forget_stragglers(now() - $1::bigint * interval '1 millisecond')")
-                .bind(crate::journal::bigint(retention_ms))
-                .fetch_one(self.pool())
-                .await?;
-        if stragglers > 0 || !dropped.is_empty() {
-            self.forget_promises().await?;
-        }
-        Ok(dropped)
+        Ok(())
     }
 
-    /// Forgets the promises of invocations that are forgotten, and the waits of those that were ended while they waited.
-    async fn forget_promises(&self) -> Result<()> {
-        sqlx::query(
-            "DELETE FROM host.promise
-                 WHERE NOT EXISTS (SELECT FROM host.invocation WHERE id = promise.invocation_id)",
-        )
-        .execute(self.pool())
-        .await?;
+    /// Whole months: the rows first, in small parts, then the entries, which go with their partition.
+    async fn forget_months(&self, session: &mut PgConnection, longest_ms: u64, done: &mut Upkeep) -> Result<()> {
+        // What one who died had taken out already.
+        drop_detached(session).await?;
+        loop {
+            let oldest: Option<(String, Uuid, Uuid)> =
+                sqlx::query_as("SELECT * FROM host.oldest_month(now() - $1::bigint * interval '1 millisecond')")
+                    .bind(bigint(longest_ms))
+                    .fetch_optional(&mut *session)
+                    .await?;
+            let Some((name, from, below)) = oldest else {
+                return Ok(());
+            };
+            let walk = Walk {
+                component: None,
+                from,
+                below,
+                before_ms: longest_ms,
+                with_entries: false,
+            };
+            let forgotten = forget(session, &walk).await?;
+            done.forgotten += forgotten;
+            let (ids, stragglers): (Vec<Uuid>, i64) = sqlx::query_as("SELECT * FROM host.stragglers($1, $2, $3, $4)")
+                .bind(&name)
+                .bind(from)
+                .bind(below)
+                .bind(MAX_STRAGGLERS)
+                .fetch_one(&mut *session)
+                .await?;
+            let too_many = stragglers > i64::from(MAX_STRAGGLERS) || ids.len() > MAX_STRAGGLERS as usize;
+            if too_many || !detach(session, &name, &ids).await? {
+                tracing::warn!(
+                    partition = name,
+                    stragglers,
+                    "a month is past its retention and kept: too many of its invocations are open, or appends left no moment to take it out"
+                );
+                done.kept = Some(name);
+                return Ok(());
+            }
+            drop_detached(session).await?;
+            tracing::info!(
+                partition = name,
+                forgotten,
+                stragglers,
+                "a month is past its retention and dropped"
+            );
+            done.dropped.push(name);
+        }
+    }
+
+    /// What was left of dropped months, once it has ended, too.
+    async fn forget_stragglers(&self, session: &mut PgConnection, longest_ms: u64, done: &mut Upkeep) -> Result<()> {
+        let oldest: Option<Uuid> = sqlx::query_scalar("SELECT from_id FROM host.oldest_month('infinity')")
+            .fetch_optional(&mut *session)
+            .await?;
+        let Some(below) = oldest else { return Ok(()) };
+        let walk = Walk {
+            component: None,
+            from: Uuid::nil(),
+            below,
+            before_ms: longest_ms,
+            with_entries: true,
+        };
+        done.forgotten += forget(session, &walk).await?;
+        Ok(())
+    }
+
+    /// The waits of invocations that were ended while they waited.
+    async fn forget_waits(&self, session: &mut PgConnection) -> Result<()> {
         sqlx::query(
             "DELETE FROM host.promise_waiter WHERE NOT EXISTS (SELECT FROM host.invocation
                  WHERE id = promise_waiter.invocation_id AND status IN ('suspended', 'paused'))",
         )
-        .execute(self.pool())
+        .execute(session)
         .await?;
         Ok(())
     }
 
     /// Forgets keys that are past their time. Returns how many.
-    pub async fn expire_keys(&self) -> Result<u64> {
+    async fn expire_keys(&self) -> Result<u64> {
         // A part at a time: no long transaction, and no lock that a claim would wait for.
         const AT_ONCE: i64 = 1_000;
         let mut expired = 0;
@@ -80,7 +234,7 @@ impl Store {
     }
 
     /// Forgets nodes that have been gone for a week and own nothing. Returns how many.
-    pub async fn forget_nodes(&self) -> Result<u64> {
+    async fn forget_nodes(&self) -> Result<u64> {
         let done = sqlx::query(
             "DELETE FROM host.node WHERE gone_at < now() - interval '7 days'
                  AND NOT EXISTS (SELECT FROM host.invocation WHERE node_id = node.id)",
@@ -89,4 +243,60 @@ impl Store {
         .await?;
         Ok(done.rows_affected())
     }
+}
+
+/// Walks over invocations part by part, each in a transaction of its own. Returns how many were forgotten.
+async fn forget(session: &mut PgConnection, walk: &Walk<'_>) -> Result<u64> {
+    let mut after = walk.from;
+    let mut forgotten = 0;
+    loop {
+        let (go_on_after, part): (Option<Uuid>, i64) = sqlx::query_as(
+            "SELECT * FROM host.forget_ended($1, $2, $3, now() - $4::bigint * interval '1 millisecond', $5, $6)",
+        )
+        .bind(walk.component)
+        .bind(after)
+        .bind(walk.below)
+        .bind(bigint(walk.before_ms))
+        .bind(walk.with_entries)
+        .bind(AT_ONCE)
+        .fetch_one(&mut *session)
+        .await?;
+        forgotten += part.unsigned_abs();
+        match go_on_after {
+            Some(last) => after = last,
+            None => return Ok(forgotten),
+        }
+    }
+}
+
+/// The first id of the time that lies so long back.
+async fn boundary(session: &mut PgConnection, ago_ms: u64) -> Result<Uuid> {
+    let boundary = sqlx::query_scalar("SELECT host.time_boundary(now() - $1::bigint * interval '1 millisecond')")
+        .bind(bigint(ago_ms))
+        .fetch_one(session)
+        .await?;
+    Ok(boundary)
+}
+
+/// Takes a month out of the table, in a moment between two appends. `false`: there was none.
+async fn detach(session: &mut PgConnection, name: &str, stragglers: &[Uuid]) -> Result<bool> {
+    for _ in 0..DETACH_TRIES {
+        let detached = sqlx::query("SELECT host.detach_month($1, $2)")
+            .bind(name)
+            .bind(stragglers);
+        let detached = detached.execute(&mut *session).await;
+        match detached {
+            Ok(_) => return Ok(true),
+            Err(error) if is_lock_timeout(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
+}
+
+async fn drop_detached(session: &mut PgConnection) -> Result<()> {
+    sqlx::query("SELECT host.drop_detached_months()")
+        .execute(session)
+        .await?;
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use ring::hkdf;
 
 /// 256 bits from outside, of which no part is ever used directly.
+#[derive(Clone)]
 pub struct MasterKey(hkdf::Prk);
 
 impl MasterKey {

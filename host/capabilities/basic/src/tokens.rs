@@ -1,9 +1,11 @@
 //! JSON Web Tokens in compact form, signed with HMAC-SHA-512 and with nothing else, and keyed fingerprints.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::RwLock;
 use ring::hmac;
 use serde_json::{Map, Value};
 
@@ -45,12 +47,27 @@ impl Verified {
 }
 
 /// The host's token keys, each by name.
-pub struct TokenKeys(MasterKey);
+pub struct TokenKeys {
+    fingerprints: MasterKey,
+    /// The first signs, all verify.
+    versions: RwLock<Vec<Arc<MasterKey>>>,
+}
 
 impl TokenKeys {
-    /// All keys are derived from the master key.
+    /// All keys are derived from the master key: those of fingerprints for good, those of tokens until they are replaced.
     pub fn new(master: MasterKey) -> Self {
-        Self(master)
+        let versions = vec![Arc::new(master.clone())];
+        Self {
+            fingerprints: master,
+            versions: RwLock::new(versions),
+        }
+    }
+
+    /// From now on the first of these signs, and what any of them signed is good. Without any, nothing changes.
+    pub fn replace(&self, versions: Vec<MasterKey>) {
+        if !versions.is_empty() {
+            *self.versions.write() = versions.into_iter().map(Arc::new).collect();
+        }
     }
 
     /// Signs a payload: a JSON object with a numeric `exp`, since a token without an end could never be taken back.
@@ -63,7 +80,9 @@ impl TokenKeys {
         }
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS512","typ":"JWT"}"#);
         let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload));
-        let signature = hmac::sign(&self.signing(key_name), signed.as_bytes());
+        let version = self.versions.read().first().map(Arc::clone);
+        let version = version.ok_or(TokenError::Invalid("there is no key to sign with"))?;
+        let signature = hmac::sign(&signing(&version, key_name), signed.as_bytes());
         let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()));
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Invalid("the payload is too long for a token"));
@@ -89,8 +108,11 @@ impl TokenKeys {
         if header.contains_key("crit") {
             return Err(TokenError::Invalid("the token has extensions"));
         }
-        hmac::verify(&self.signing(key_name), signed.as_bytes(), &signature)
-            .map_err(|_| TokenError::Invalid("the token's signature does not match"))?;
+        let is_signed_with =
+            |version: &Arc<MasterKey>| hmac::verify(&signing(version, key_name), signed.as_bytes(), &signature).is_ok();
+        if !self.versions.read().iter().any(is_signed_with) {
+            return Err(TokenError::Invalid("the token's signature does not match"));
+        }
         let payload = String::from_utf8(payload).map_err(|_| MALFORMED)?;
         let claims = object(payload.as_bytes()).ok_or(MALFORMED)?;
         let seconds = |claim: &str| claims.get(claim).and_then(Value::as_f64);
@@ -108,14 +130,14 @@ impl TokenKeys {
 
     /// HMAC-SHA-256 in hex: the same value gives the same text, and the text does not give the value.
     pub fn fingerprint(&self, key_name: &str, value: &str) -> String {
-        let key: [u8; 32] = self.0.derive(&format!("fingerprint:{key_name}"));
+        let key: [u8; 32] = self.fingerprints.derive(&format!("fingerprint:{key_name}"));
         hex::encode(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), value.as_bytes()))
     }
+}
 
-    fn signing(&self, key_name: &str) -> hmac::Key {
-        let key: [u8; 64] = self.0.derive(&format!("token:{key_name}"));
-        hmac::Key::new(hmac::HMAC_SHA512, &key)
-    }
+fn signing(version: &MasterKey, key_name: &str) -> hmac::Key {
+    let key: [u8; 64] = version.derive(&format!("token:{key_name}"));
+    hmac::Key::new(hmac::HMAC_SHA512, &key)
 }
 
 impl fmt::Debug for TokenKeys {
@@ -142,7 +164,7 @@ mod tests {
     /// A token with this header and payload and a right signature.
     fn forge(header: &str, payload: &str) -> String {
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
-        let signature = hmac::sign(&keys().signing("access"), signed.as_bytes());
+        let signature = hmac::sign(&signing(&MasterKey::new(&[1; 32]), "access"), signed.as_bytes());
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
     }
 
@@ -176,6 +198,31 @@ mod tests {
             keys().fingerprint("refresh", "value"),
             "032a3956c2f2e60f5be7f08126df2dfdbc096d986dd9219bded119b44f94c7ea"
         );
+    }
+
+    #[test]
+    fn a_replaced_key_verifies_what_it_signed_for_as_long_as_it_is_kept() {
+        let keys = keys();
+        let (old, mark) = (keys.sign("access", PAYLOAD).unwrap(), keys.fingerprint("refresh", "a"));
+        let version = |number| MasterKey::new(&[number; 32]);
+        // Made, and not yet in use.
+        keys.replace(vec![version(1), version(2)]);
+        assert_eq!(keys.sign("access", PAYLOAD).unwrap(), old);
+        keys.replace(vec![version(2), version(1)]);
+        let new = keys.sign("access", PAYLOAD).unwrap();
+        assert_ne!(new, old);
+        for token in [&old, &new] {
+            assert!(keys.verify("access", token, NOW_MS).is_ok());
+        }
+        assert_eq!(
+            keys.fingerprint("refresh", "a"),
+            mark,
+            "what is kept by its fingerprint is found again"
+        );
+        keys.replace(vec![version(2)]);
+        assert!(keys.verify("access", &old, NOW_MS).is_err());
+        keys.replace(Vec::new());
+        assert!(keys.verify("access", &new, NOW_MS).is_ok());
     }
 
     #[test]

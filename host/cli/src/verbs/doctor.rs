@@ -99,6 +99,7 @@ async fn database(args: &DoctorArgs, url: &str) -> Finding {
         let key = InstallationKey::load(&args.application.data_dir, &*rng)?;
         let options = StoreOptions {
             master_key: key.derive("store"),
+            secrets: Vec::new(),
             lease_ms: 5_000,
             max_connections: 1,
             clock,

@@ -25,6 +25,16 @@ pub(super) fn text(what: &str, reason: &str) -> String {
     }
 }
 
+/// Until when one that was to begin later, and has not begun, still has to wait, milliseconds since 1970-01-01 UTC.
+pub(super) fn not_before(entries: &[Entry], now_ms: u64) -> Option<u64> {
+    let (first, rest) = entries.split_first()?;
+    let Body::Started(header) = &first.body else {
+        return None;
+    };
+    let has_begun = rest.iter().any(|entry| !matches!(entry.body, Body::Fence { .. }));
+    (!has_begun && header.started_ms > now_ms).then_some(header.started_ms)
+}
+
 impl Inner {
     /// Appends the fence; whoever runs the invocation, here or on another node, is stopped. A running one is this node's from then on,
     /// unless it stops taking work: then any node's. `None`: the journal has grown meanwhile, look again.
@@ -59,6 +69,15 @@ impl Inner {
             node: self.store.node(),
             reason,
         };
+        // Resumed too early, what was to begin later would begin now.
+        let due_ms = match &fence {
+            Body::Fence {
+                reason: FenceReason::Resume,
+                ..
+            } => not_before(&entries, self.clock.unix_ms()),
+            _ => None,
+        };
+        let is_ours = status == InvocationStatus::Running && due_ms.is_none() && !self.is_draining();
         let next_index = entries.len() as u32;
         let seal = self.store.seal(invocation, row.erasure_salt);
         let mut bodies = Vec::with_capacity(1 + more.len());
@@ -73,10 +92,10 @@ impl Inner {
             bodies,
             start: None,
             status,
-            owner: (status == InvocationStatus::Running && !self.is_draining()).then_some(self.store.node()),
+            owner: is_ours.then_some(self.store.node()),
             attempt,
             failures,
-            due_ms: None,
+            due_ms,
             cause,
         };
         let word = Word {

@@ -362,6 +362,41 @@ fn an_answer_over_the_limit_is_refused() {
     assert!(matches!(refused, Err(Fault::LimitExceeded(_))));
 }
 
+/// The first refusal, after how many answers of this size it came.
+fn fills_up(size: usize) -> (usize, Fault) {
+    let mut machine = Machine::start(header());
+    for answers in 0.. {
+        let arguments = machine.header().seed.hash(b"");
+        let step = machine
+            .command(&Scope::root(), CommandKind::Observation, "sql.query", arguments)
+            .unwrap();
+        let Step::Perform(position) = step else {
+            panic!("nothing is recorded yet")
+        };
+        let answer = Payload::from(vec![0; size]);
+        let noted = machine.complete(&position, CommandKind::Observation, "sql.query", arguments, answer);
+        if let Err(refused) = noted {
+            return (answers, refused);
+        }
+    }
+    unreachable!("nothing is without an end")
+}
+
+#[test]
+fn an_invocation_over_its_limits_is_refused_and_told_what_to_do_instead() {
+    for (size, most) in [(MAX_ENTRY_BYTES, 16), (0, MAX_ENTRIES - 1)] {
+        let (answers, refused) = fills_up(size);
+        assert_eq!(answers, most, "of {size} bytes");
+        let Fault::LimitExceeded(text) = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(
+            text,
+            "the invocation holds more than 16777216 bytes or 50000 entries: end it with the rest of its work sent to a new one"
+        );
+    }
+}
+
 #[test]
 fn a_history_with_a_gap_is_refused() {
     let mut guest = Guest::new(Machine::start(header()));

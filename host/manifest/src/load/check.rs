@@ -14,6 +14,7 @@ pub(super) fn across_tables(app: &App, report: &mut Report<'_>) {
     for component in app.components.values() {
         sensitive_routes(app, component, report);
         retried_routes(app, component, report);
+        key_retention_routes(app, component, report);
         ambiguous_imports(component, report);
     }
 }
@@ -103,6 +104,20 @@ fn retried_routes(app: &App, component: &Component, report: &mut Report<'_>) {
             let error = Error::UnreachableRetry {
                 place: format!("[component.{}.tool.nexus.retry_for]", component.id),
                 route: rule.of.to_string(),
+            };
+            report.add_at(rule.at, error);
+        }
+    }
+}
+
+/// A retention for a route nobody can reach is a mistyped one, and the keys of the one that was meant would be forgotten early.
+fn key_retention_routes(app: &App, component: &Component, report: &mut Report<'_>) {
+    for rule in &component.retention.keys_for {
+        let mut own = app.routes.iter().filter(|route| route.component == component.id);
+        if !own.any(|route| route.pattern.covers(&rule.pattern)) {
+            let error = Error::UnreachableKeyRetention {
+                place: format!("[component.{}.tool.nexus.key_retention_for]", component.id),
+                route: format!("{} {}", rule.method, rule.pattern),
             };
             report.add_at(rule.at, error);
         }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::document::{Item, Report, Section};
-use crate::load::{Names, dependencies, outbound, retry};
+use crate::load::{Names, dependencies, outbound, retention, retry};
 use crate::{
-    EffectRule, IdentityRule, KeyName, Limits, OutboundHost, Providers, RetryPolicy, RetryRule, RoutePattern,
-    SchemaName, SensitiveRoute,
+    EffectRule, IdentityRule, KeyName, Limits, OutboundHost, Providers, Retention, RetryPolicy, RetryRule,
+    RoutePattern, SchemaName, SensitiveRoute,
 };
 
 /// The table's content; its default is that of a component without one.
@@ -21,6 +21,7 @@ pub(super) struct Nexus {
     pub(super) limits: Limits,
     pub(super) retry: RetryPolicy,
     pub(super) retry_for: Vec<RetryRule>,
+    pub(super) retention: Retention,
 }
 
 /// Methods a request can have that changes something, or carries something to hide.
@@ -63,6 +64,7 @@ pub(super) fn read(
         limits: read_limits(&mut table, report),
         retry,
         retry_for: retry::read_rules(&mut table, id, retry, report),
+        retention: retention::read(&mut table, id, report),
     };
     table.finish(report);
     nexus
@@ -190,5 +192,8 @@ fn read_limits(table: &mut Section<'_, '_>, report: &mut Report<'_>) -> Limits {
             default.body_limit_bytes,
             report,
         ),
+        // A node makes 256 attempts at once, and lets 1024 requests wait.
+        attempt_limit: table.integer("attempt_limit", 1..=256, default.attempt_limit, report),
+        waiting_limit: table.integer("waiting_limit", 0..=1024, default.waiting_limit, report),
     }
 }

@@ -229,10 +229,10 @@ async fn a_message_is_a_new_invocation_in_its_senders_commit() {
     for statement in store.append_statements(&append) {
         run(&mut session, &statement).await.unwrap();
     }
-    assert_eq!(store.due(10).await.unwrap(), []);
+    assert_eq!(store.due(10, &[]).await.unwrap(), []);
     execute(&mut session, "COMMIT").await.unwrap();
 
-    assert_eq!(store.due(10).await.unwrap(), [(sent, false)]);
+    assert_eq!(store.due(10, &[]).await.unwrap(), [(sent, false)]);
     let loaded = store.load(sent).await.unwrap().unwrap();
     assert_eq!((loaded.row.parent, loaded.row.node), (Some(sender), Some(store.node())));
     assert_eq!(loaded.entries, [started(0)]);

@@ -74,7 +74,7 @@ async fn a_pause_keeps_its_reason() {
     assert_eq!((loaded.row.status, loaded.row.node), (InvocationStatus::Paused, None));
     assert_eq!((loaded.row.cause.as_deref(), loaded.row.failures), (Some("boom"), 3));
     assert!(matches!(&loaded.entries[1].body, Body::Fence { reason: FenceReason::Pause(kept), .. } if *kept == cause));
-    assert_eq!(store.due(10).await.unwrap(), []);
+    assert_eq!(store.due(10, &[]).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -167,8 +167,8 @@ async fn a_retry_waits_for_its_time_and_goes_to_one_node() {
         .unwrap();
     assert_eq!(store.next_due().await.unwrap(), Some(0));
 
-    let (one, two) = tokio::join!(store.due(15), other.due(15));
-    let taken = [one.unwrap(), two.unwrap(), store.due(15).await.unwrap()].concat();
+    let (one, two) = tokio::join!(store.due(15, &[]), other.due(15, &[]));
+    let taken = [one.unwrap(), two.unwrap(), store.due(15, &[]).await.unwrap()].concat();
     let mut taken: Vec<_> = taken.into_iter().map(|(invocation, _)| invocation).collect();
     taken.sort();
     retried.sort();

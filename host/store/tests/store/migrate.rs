@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use host_store::{Error, PendingMigration, Store};
+use host_journal::AppendJournal;
+use host_store::{Error, GoneBecause, PendingMigration, Store};
 
-use crate::support::{MODULE_SESSIONS, fixture, node, options};
+use crate::support::{MODULE_SESSIONS, begun, execute, fixture, next_append, node, options};
 
 fn write(folder: &Path, file: &str, sql: &str) {
     fs::write(folder.join(file), sql).unwrap();
@@ -112,4 +113,61 @@ async fn an_empty_database_says_what_is_pending_and_that_it_is_empty() {
         store.register_node("one", MODULE_SESSIONS).await,
         Err(Error::NotMigrated)
     ));
+}
+
+/// What the next version's migration would leave: an addition, and its line in the table of migrations.
+const NEXT: &str = "SET ROLE \"{role}\";
+    ALTER TABLE host.invocation ADD COLUMN of_the_next_version text;
+    INSERT INTO host._sqlx_migrations (version, description, success, checksum, execution_time)
+        VALUES (9001, 'of the next version', true, '', 0);
+    RESET ROLE";
+
+#[tokio::test]
+async fn a_node_goes_on_and_starts_on_a_schema_that_the_next_version_has_added_to() {
+    let fixture = fixture().await;
+    let old = &fixture.store;
+    let open = begun(old).await;
+    let role = format!("{}_host", fixture.database.name());
+    fixture.superuser_executes(&NEXT.replace("{role}", &role)).await;
+
+    old.append(next_append(old, open, 1)).await.unwrap();
+    begun(old).await;
+    assert!(old.heartbeat().await.unwrap().may_work);
+    // One more of the old version, for instance after a crash in the middle of the upgrade.
+    let another = node(&fixture.database, "two").await;
+    assert_eq!(another.pending_host().await.unwrap(), []);
+    another.mark_gone(old.node(), GoneBecause::ProcessEnded).await.unwrap();
+    let taken = another.take_over(old.node(), 10).await.unwrap();
+    assert!(taken.iter().any(|(invocation, _)| *invocation == open));
+}
+
+#[tokio::test]
+async fn what_an_old_node_needs_is_not_taken_away_while_it_lives_and_it_does_not_start_afterwards() {
+    let fixture = fixture().await;
+    let require = "SELECT host.require_nodes(9002)";
+    let refused = execute(&mut fixture.superuser().await, require).await.unwrap_err();
+    let refused = refused.as_database_error().unwrap();
+    assert_eq!(refused.code().as_deref(), Some("NX005"));
+    assert!(refused.message().contains("one (knows "), "{refused}");
+    assert_eq!(fixture.value("SELECT known_from::bigint FROM host.schema_use").await, 0);
+
+    fixture
+        .superuser_executes("UPDATE host.node SET heartbeat_at = now() - interval '6 s'")
+        .await;
+    fixture.superuser_executes(require).await;
+    let late = Store::connect(fixture.database.url(), options()).await.unwrap();
+    for refused in [
+        late.migrate_host().await.unwrap_err(),
+        // Had it looked before the newer one came, and registered after.
+        late.register_node("late", MODULE_SESSIONS).await.unwrap_err(),
+    ] {
+        assert!(
+            matches!(refused, Error::SchemaTooNew { from: 9_002, .. }),
+            "{refused:?}"
+        );
+        assert!(
+            refused.to_string().ends_with("start a newer version of nexus here"),
+            "{refused}"
+        );
+    }
 }

@@ -74,7 +74,7 @@ async fn a_node_too_many_for_the_server_does_not_start() {
     let refused = third.register_node("three", MODULE_SESSIONS).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "3 nodes with 19 connections each would need 57 of the 38 that the server allows: raise its max_connections, or stop \
+        "this node would need 19 connections beside the 38 of 2 others, and the server allows 38: raise its max_connections, or stop \
          a node"
     );
     assert_eq!(third.nodes().await.unwrap().len(), 2, "it left nothing behind");
@@ -88,4 +88,50 @@ async fn a_node_too_many_for_the_server_does_not_start() {
     );
     execute(&mut superuser, &silent).await.unwrap();
     third.register_node("three", MODULE_SESSIONS).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_node_counts_with_what_it_opens_and_not_with_what_the_next_one_would() {
+    let fixture = fixture().await;
+    let mut superuser = fixture.superuser().await;
+    // 19 of the first.
+    let limit = format!("ALTER DATABASE \"{}\" CONNECTION LIMIT 60", fixture.database.name());
+    execute(&mut superuser, &limit).await.unwrap();
+    let connect = async || Store::connect(fixture.database.url(), options()).await.unwrap();
+    let large = connect().await;
+    let refused = large.register_node("large", 30).await.unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            Error::TooManyNodes {
+                others: 1,
+                taken: 19,
+                connections: 45,
+                allowed: 60
+            }
+        ),
+        "{refused:?}"
+    );
+    large.register_node("large", 20).await.unwrap();
+    // 6 are left: too few for a small one, which by its own measure would have found room for three of its kind.
+    let refused = connect().await.register_node("small", 0).await.unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            Error::TooManyNodes {
+                taken: 54,
+                connections: 15,
+                ..
+            }
+        ),
+        "{refused:?}"
+    );
+    // A node that is older than the count is taken for one like ourselves.
+    execute(
+        &mut superuser,
+        "UPDATE host.node SET connections = NULL WHERE name = 'large'",
+    )
+    .await
+    .unwrap();
+    connect().await.register_node("small", 0).await.unwrap();
 }

@@ -26,6 +26,7 @@ pub(crate) struct Fixture {
 pub(crate) fn options() -> StoreOptions {
     StoreOptions {
         master_key: MASTER_KEY,
+        secrets: vec![("tokens", [9; 32])],
         lease_ms: 5_000,
         max_connections: 8,
         clock: Arc::new(SystemClock),

@@ -1,9 +1,11 @@
 //! Partitions, retention, expiry.
 
 use host_journal::{Append, AppendJournal, InvocationStatus};
+use host_store::{Retentions, Upkeep};
 use host_types::{Clock, InvocationId, SystemClock};
+use sqlx::Connection;
 
-use crate::support::{Fixture, begun, claim, first_append, fixture, new_id, next_append};
+use crate::support::{Fixture, begun, claim, execute, first_append, fixture, new_id, next_append};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -54,55 +56,212 @@ async fn a_late_partition_takes_what_waits_in_the_default_one() {
     assert_eq!(store.load(invocation).await.unwrap().unwrap().entries.len(), 2);
 }
 
-#[tokio::test]
-async fn a_finished_month_is_dropped_and_its_stragglers_stay() {
+/// 2020-01-15, and the month of it.
+const LONG_AGO_MS: u64 = 1_579_046_400_000;
+const LONG_AGO: &str = "journal_entry_202001";
+
+/// A database with a partition of long ago.
+async fn fixture_of_long_ago() -> Fixture {
     let fixture = fixture().await;
-    let store = &fixture.store;
     let host_role = format!("{}_host", fixture.database.name());
     fixture
         .superuser_executes(&format!(
-            "SET ROLE \"{host_role}\"; CREATE TABLE host.journal_entry_202001 PARTITION OF host.journal_entry
+            "SET ROLE \"{host_role}\"; CREATE TABLE host.{LONG_AGO} PARTITION OF host.journal_entry
                  FOR VALUES FROM (host.month_boundary('2020-01-01')) TO (host.month_boundary('2020-02-01'))"
         ))
         .await;
-    // 2020-01-15.
-    let [done, open, keyed] = [1, 2, 3].map(|entropy| id_at(1_579_046_400_000, entropy));
-    for invocation in [done, open, keyed] {
-        let claim = (invocation == keyed).then(|| claim(1, 1));
-        store
-            .append(Append {
-                claim,
-                ..first_append(store, invocation)
-            })
-            .await
-            .unwrap();
-    }
-    for invocation in [done, keyed] {
-        let status = Some(InvocationStatus::Completed);
-        store
-            .append(Append {
+    fixture
+}
+
+impl Fixture {
+    /// An invocation of long ago, and whether it has ended.
+    async fn of_long_ago(&self, entropy: u8, component: &str, has_ended: bool) -> InvocationId {
+        let invocation = id_at(LONG_AGO_MS, entropy);
+        let mut first = first_append(&self.store, invocation);
+        first.start.as_mut().unwrap().component = component.into();
+        self.store.append(first).await.unwrap();
+        if has_ended {
+            let status = Some(InvocationStatus::Completed);
+            let last = Append {
                 status,
-                ..next_append(store, invocation, 1)
-            })
-            .await
-            .unwrap();
+                ..next_append(&self.store, invocation, 1)
+            };
+            self.store.append(last).await.unwrap();
+        }
+        invocation
     }
-    assert_eq!(
-        store.drop_finished(30 * DAY_MS).await.unwrap(),
-        ["journal_entry_202001"]
-    );
+
+    /// As long ago as they were begun, they ended.
+    async fn ended_long_ago(&self) {
+        self.superuser_executes("UPDATE host.invocation SET ended_at = '2020-01-16' WHERE ended_at IS NOT NULL")
+            .await;
+    }
+
+    async fn upkeep(&self, retentions: &Retentions) -> Upkeep {
+        self.store
+            .upkeep(retentions)
+            .await
+            .unwrap()
+            .expect("nobody else is at it")
+    }
+}
+
+fn kept_for(days: u64) -> Retentions {
+    Retentions {
+        default_ms: days * DAY_MS,
+        ..Retentions::default()
+    }
+}
+
+#[tokio::test]
+async fn a_finished_month_is_dropped_and_its_stragglers_stay() {
+    let fixture = fixture_of_long_ago().await;
+    let store = &fixture.store;
+    let done = fixture.of_long_ago(1, "order", true).await;
+    let open = fixture.of_long_ago(2, "order", false).await;
+    let keyed = id_at(LONG_AGO_MS, 3);
+    let claim = Some(claim(1, 1));
+    let status = Some(InvocationStatus::Completed);
+    let first = first_append(store, keyed);
+    store.append(Append { claim, ..first }).await.unwrap();
+    let last = next_append(store, keyed, 1);
+    store.append(Append { status, ..last }).await.unwrap();
+
     // All three ended, or go on, within the retention.
+    let done_first = fixture.upkeep(&kept_for(30)).await;
+    assert_eq!(
+        (done_first.dropped, done_first.forgotten),
+        (vec![LONG_AGO.to_owned()], 0)
+    );
     assert_eq!(in_default(&fixture).await, 5);
 
-    fixture
-        .superuser_executes("UPDATE host.invocation SET ended_at = '2020-01-16' WHERE ended_at IS NOT NULL")
-        .await;
-    assert_eq!(store.drop_finished(30 * DAY_MS).await.unwrap(), Vec::<String>::new());
+    fixture.ended_long_ago().await;
+    let done_then = fixture.upkeep(&kept_for(30)).await;
+    assert_eq!((done_then.dropped, done_then.forgotten), (vec![], 1));
     assert_eq!(store.row(done).await.unwrap(), None);
     assert_eq!(store.bodies(done).await.unwrap(), []);
     assert_eq!(store.load(open).await.unwrap().unwrap().entries.len(), 1);
     assert_eq!(store.load(keyed).await.unwrap().unwrap().entries.len(), 2);
     store.append(next_append(store, open, 1)).await.unwrap();
+    assert_eq!(
+        fixture.upkeep(&kept_for(30)).await,
+        Upkeep::default(),
+        "there is nothing left to do"
+    );
+}
+
+#[tokio::test]
+async fn a_component_has_its_own_retention_and_the_longest_is_that_of_the_months() {
+    let fixture = fixture_of_long_ago().await;
+    let brief = fixture.of_long_ago(1, "chat", true).await;
+    let open = fixture.of_long_ago(2, "chat", false).await;
+    let long = fixture.of_long_ago(3, "order", true).await;
+    fixture.ended_long_ago().await;
+    fixture
+        .superuser_executes(&format!(
+            "INSERT INTO host.promise (id, invocation_id) VALUES (gen_random_uuid(), '{brief}'), (gen_random_uuid(), '{open}')"
+        ))
+        .await;
+
+    let mut retentions = kept_for(365 * 100);
+    retentions.of.insert("chat".into(), DAY_MS);
+    let done = fixture.upkeep(&retentions).await;
+    assert_eq!((done.dropped, done.forgotten), (vec![], 1));
+    assert_eq!(fixture.store.row(brief).await.unwrap(), None);
+    assert_eq!(fixture.store.bodies(brief).await.unwrap(), []);
+    assert_eq!(fixture.store.load(long).await.unwrap().unwrap().entries.len(), 2);
+    assert_eq!(fixture.store.load(open).await.unwrap().unwrap().entries.len(), 1);
+    assert_eq!(
+        fixture.value("SELECT count(*) FROM host.promise").await,
+        1,
+        "an invocation takes its promises along"
+    );
+
+    retentions.of.insert("order".into(), 2 * DAY_MS);
+    retentions.default_ms = DAY_MS;
+    let done = fixture.upkeep(&retentions).await;
+    assert_eq!((done.dropped, done.forgotten), (vec![LONG_AGO.to_owned()], 1));
+    assert_eq!(in_default(&fixture).await, 1, "what is open has moved");
+}
+
+#[tokio::test]
+async fn whatever_the_number_they_are_forgotten_a_part_at_a_time() {
+    let fixture = fixture_of_long_ago().await;
+    let count = 2_345;
+    fixture
+        .superuser_executes(&format!(
+            "INSERT INTO host.invocation (id, component, function, deployment, status, ended_at)
+                 SELECT (lpad(to_hex({LONG_AGO_MS} + number), 12, '0') || repeat('7', 20))::uuid, 'order', 'f', 1, 'completed', '2020-01-16'
+                 FROM generate_series(1, {count}) AS number;
+             INSERT INTO host.journal_entry SELECT id, 0, '' FROM host.invocation"
+        ))
+        .await;
+    let open = fixture.of_long_ago(9, "order", false).await;
+    let done = fixture.upkeep(&kept_for(1)).await;
+    assert_eq!((done.forgotten, done.dropped), (count, vec![LONG_AGO.to_owned()]));
+    assert_eq!(fixture.value("SELECT count(*) FROM host.invocation").await, 1);
+    assert_eq!(fixture.store.load(open).await.unwrap().unwrap().entries.len(), 1);
+}
+
+#[tokio::test]
+async fn a_month_is_kept_while_too_much_of_it_is_open_or_appends_leave_no_moment() {
+    let fixture = fixture_of_long_ago().await;
+    let open = fixture.of_long_ago(1, "order", false).await;
+    let mut session = fixture.superuser().await;
+    execute(
+        &mut session,
+        "BEGIN; LOCK TABLE host.journal_entry IN ROW EXCLUSIVE MODE",
+    )
+    .await
+    .unwrap();
+    let kept = Upkeep {
+        kept: Some(LONG_AGO.to_owned()),
+        ..Upkeep::default()
+    };
+    assert_eq!(fixture.upkeep(&kept_for(1)).await, kept);
+    execute(&mut session, "COMMIT").await.unwrap();
+
+    fixture
+        .superuser_executes(&format!(
+            "INSERT INTO host.journal_entry SELECT '{open}', number, '' FROM generate_series(1, 5000) AS number"
+        ))
+        .await;
+    assert_eq!(fixture.upkeep(&kept_for(1)).await, kept);
+    fixture
+        .superuser_executes("DELETE FROM host.journal_entry WHERE entry_index > 0")
+        .await;
+    assert_eq!(fixture.upkeep(&kept_for(1)).await.dropped, [LONG_AGO]);
+}
+
+#[tokio::test]
+async fn one_node_at_a_time_does_it_and_finishes_what_a_dead_one_began() {
+    let fixture = fixture_of_long_ago().await;
+    let open = fixture.of_long_ago(1, "order", false).await;
+    let mut other = fixture.superuser().await;
+    execute(&mut other, "SELECT pg_advisory_lock(x'75706b656570'::bigint)")
+        .await
+        .unwrap();
+    assert_eq!(fixture.store.upkeep(&kept_for(1)).await.unwrap(), None);
+    // It dies after it took the month out, and before it dropped it.
+    execute(
+        &mut other,
+        &format!("SELECT host.detach_month('{LONG_AGO}', ARRAY['{open}'::uuid])"),
+    )
+    .await
+    .unwrap();
+    other.close().await.unwrap();
+
+    let there = format!("SELECT count(*) FROM pg_tables WHERE tablename = '{LONG_AGO}'");
+    assert_eq!(fixture.value(&there).await, 1);
+    let done = loop {
+        // The server takes a moment to notice that a session has ended.
+        if let Some(done) = fixture.store.upkeep(&kept_for(1)).await.unwrap() {
+            break done;
+        }
+    };
+    assert_eq!(done, Upkeep::default());
+    assert_eq!(fixture.value(&there).await, 0);
+    assert_eq!(fixture.store.load(open).await.unwrap().unwrap().entries.len(), 1);
 }
 
 #[tokio::test]
@@ -118,11 +277,11 @@ async fn keys_are_forgotten_when_their_time_is_over() {
             .await
             .unwrap();
     }
-    assert_eq!(store.expire_keys().await.unwrap(), 0);
+    assert_eq!(fixture.upkeep(&kept_for(1)).await.expired, 0);
     fixture
         .superuser_executes("UPDATE host.idempotency_key SET expires_at = now() WHERE get_byte(key, 0) < 3")
         .await;
-    assert_eq!(store.expire_keys().await.unwrap(), 2);
+    assert_eq!(fixture.upkeep(&kept_for(1)).await.expired, 2);
     assert!(store.find_key(&[3; 32]).await.unwrap().is_some());
 }
 
@@ -134,7 +293,7 @@ async fn nodes_are_forgotten_a_week_after_they_went_empty() {
     fixture
         .superuser_executes("UPDATE host.node SET gone_at = now() - interval '8 days'")
         .await;
-    assert_eq!(fixture.store.forget_nodes().await.unwrap(), 1);
+    assert_eq!(fixture.upkeep(&kept_for(1)).await.expired, 1);
     let left: Vec<_> = fixture
         .store
         .nodes()

@@ -15,7 +15,7 @@ use host_recorder::Answer;
 use host_store::{
     Deployment, Error, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, Loaded, Result, StoredPromise, Wake, Word,
 };
-use host_types::{Clock, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
+use host_types::{Clock, ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
@@ -383,9 +383,13 @@ impl AppendFences for Session {
 }
 
 impl FindWork for Session {
-    fn due(&self, limit: u32) -> Answer<'_, Result<Vec<(InvocationId, bool)>>> {
-        let node = self.node;
-        Box::pin(async move { Ok(self.ask(move |tables, now_ms| tables.due(node, limit, now_ms)).await?) })
+    fn due<'a>(&'a self, limit: u32, but: &'a [ComponentId]) -> Answer<'a, Result<Vec<(InvocationId, bool)>>> {
+        let (node, but) = (self.node, but.to_vec());
+        Box::pin(async move {
+            Ok(self
+                .ask(move |tables, now_ms| tables.due(node, limit, &but, now_ms))
+                .await?)
+        })
     }
 
     fn woken(&self, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>> {
@@ -399,6 +403,15 @@ impl FindWork for Session {
 
     fn owned(&self) -> Answer<'_, Result<Vec<InvocationId>>> {
         Box::pin(async move { Ok(self.look(|tables, now_ms| tables.owned(self.node, now_ms)).await?) })
+    }
+
+    fn release<'a>(&'a self, kept: &'a [InvocationId]) -> Answer<'a, Result<u64>> {
+        let (node, kept) = (self.node, kept.to_vec());
+        Box::pin(async move {
+            Ok(self
+                .ask(move |tables, now_ms| tables.release(node, &kept, now_ms))
+                .await?)
+        })
     }
 
     fn next_due(&self) -> Answer<'_, Result<Option<u64>>> {
@@ -452,15 +465,15 @@ impl KeepLease for Session {
         })
     }
 
-    fn take_over(&self, node: NodeId, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>> {
+    fn take_over(&self, node: NodeId, limit: u32) -> Answer<'_, Result<Vec<(InvocationId, ComponentId)>>> {
         Box::pin(async move {
             self.ask(move |tables, _| tables.end_backends(node)).await?;
             let abandoned = self.look(|tables, _| abandoned(tables, node, limit)).await?;
             let mut ours = Vec::new();
             for (row, next_index) in abandoned {
-                let invocation = row.invocation;
+                let taken = (row.invocation, row.component.clone());
                 if self.fence(takeover(self.node, row, next_index)).await.is_ok() {
-                    ours.push(invocation);
+                    ours.push(taken);
                 }
             }
             Ok(ours)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use host_journal::{Append, AppendError, Body, Claim, Entry, InvocationStatus, Message, Start, decode};
 use host_store::{Fence, InvocationRow, Loaded, Word};
-use host_types::{InvocationId, NodeId, PromiseId};
+use host_types::{ComponentId, InvocationId, NodeId, PromiseId};
 
 use super::sabotage::Sabotage;
 use super::seal::Plain;
@@ -327,13 +327,21 @@ impl Tables {
     }
 
     /// Gives the node what nobody owns and what is due.
-    pub(crate) fn due(&mut self, node: NodeId, limit: u32, now_ms: u64) -> Vec<(InvocationId, bool)> {
+    pub(crate) fn due(
+        &mut self,
+        node: NodeId,
+        limit: u32,
+        but: &[ComponentId],
+        now_ms: u64,
+    ) -> Vec<(InvocationId, bool)> {
         if self.may_write(node).is_err() {
             return Vec::new();
         }
         let mut due: Vec<(i64, InvocationId)> = self
             .unowned()
-            .filter(|(due_ms, _)| *due_ms <= now_ms.cast_signed())
+            .filter(|(due_ms, id)| {
+                *due_ms <= now_ms.cast_signed() && !but.contains(&self.invocations[id].row.component)
+            })
             .collect();
         due.sort_unstable();
         due.truncate(limit as usize);
@@ -384,6 +392,22 @@ impl Tables {
     pub(crate) fn next_due_ms(&self, now_ms: u64) -> Option<u64> {
         let first = self.unowned().map(|(due_ms, _)| due_ms).min()?;
         Some((first - now_ms.cast_signed()).max(0).unsigned_abs())
+    }
+
+    /// Takes from the node what it owns, but for some; returns how many.
+    pub(crate) fn release(&mut self, node: NodeId, kept: &[InvocationId], now_ms: u64) -> u64 {
+        let owned = self.open.iter().copied().filter(|id| {
+            let row = &self.invocations[id].row;
+            row.node == Some(node) && row.status == InvocationStatus::Running && !kept.contains(id)
+        });
+        let released: Vec<InvocationId> = owned.collect();
+        for id in &released {
+            if let Some(stored) = self.invocations.get_mut(id) {
+                stored.row.node = None;
+                stored.row.due_ms = stored.row.due_ms.or(Some(now_ms.cast_signed()));
+            }
+        }
+        released.len() as u64
     }
 
     pub(crate) fn owned(&self, node: NodeId, now_ms: u64) -> Vec<InvocationId> {

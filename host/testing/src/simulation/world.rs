@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use host_invoker::{Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays};
+use host_invoker::{Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays, TurnLimits};
 use host_store::Heartbeat;
 use host_types::{Clock, NodeId, Rng};
 use parking_lot::Mutex;
@@ -31,7 +31,10 @@ pub(crate) const ITEMS: u64 = 2;
 const TROUBLE: Duration = Duration::from_secs(12);
 /// After it everything must have come to its end within this.
 const SETTLING: Duration = Duration::from_secs(90);
-const MAX_ATTEMPTS: usize = 64;
+const TURNS: TurnLimits = TurnLimits {
+    attempts: 64,
+    waiting: 256,
+};
 
 /// One process.
 pub(crate) struct Node {
@@ -159,7 +162,7 @@ impl World {
             clock,
             rng: Arc::new(self.dice.clone()),
             claim_secret: [7; 32],
-            max_attempts: MAX_ATTEMPTS,
+            turns: TURNS,
             lease_term,
         });
         let lease = Lease::new(invoker.clone(), LEASE);

@@ -150,8 +150,13 @@ impl Error {
             Self::Method { allow } => {
                 headers.insert(ALLOW, HeaderValue::from_static(allow));
             }
-            // What follows on this connection is the rest of the body, not a request.
-            Self::BodyTooLarge { .. } | Self::BodyTimeout | Self::BodyBroken | Self::Draining => {
+            // What follows on this connection is the rest of the body, not a request. And who is to come back later leaves his place to
+            // others: connections are bounded too.
+            Self::BodyTooLarge { .. }
+            | Self::BodyTimeout
+            | Self::BodyBroken
+            | Self::Draining
+            | Self::Overloaded { .. } => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}

@@ -1,0 +1,9 @@
+//! Bounds: what a crowd costs, and who notices.
+
+mod backup;
+mod flood;
+mod keys;
+mod loops;
+mod rolling;
+mod takeover;
+mod world;
