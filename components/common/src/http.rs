@@ -2,10 +2,12 @@
 
 mod geocode;
 mod option;
+mod stream;
 
 use sdk::http::Router;
 
 pub(crate) const ROUTER: Router = Router::new(&sdk::routes![
     GET "/api/v1/common/option" => option::list,
     POST "/api/v1/common/geocode/forward" => geocode::forward,
+    GET "/api/v1/common/stream" => stream::of_the_caller,
 ]);

@@ -5,6 +5,7 @@
 
 pub mod bindings;
 pub mod config;
+pub mod events;
 pub mod http;
 pub mod id;
 pub mod invocation;
@@ -43,7 +44,7 @@ pub use crate::{
 ///
 /// Interfaces this crate binds are mapped to [`bindings`](crate::bindings), so that its helpers and the component share one
 /// type for a request, a row, a transaction. Those that not every world has follow the name: `timer` for `nexus:durable/timer`,
-/// `promises` for `nexus:durable/promises`, `compensation` for `nexus:durable/compensation`.
+/// `promises` for `nexus:durable/promises`, `compensation` for `nexus:durable/compensation`, `events` for `nexus:events/publisher`.
 ///
 /// ```ignore
 /// sdk::component!("account");
@@ -63,6 +64,10 @@ macro_rules! component {
     (@with $world:tt [$($with:tt)*] compensation $($more:ident)*) => {
         $crate::component!(@with $world
             [$($with)* "nexus:durable/compensation@0.1.0": ::sdk::bindings::nexus::durable::compensation,] $($more)*);
+    };
+    (@with $world:tt [$($with:tt)*] events $($more:ident)*) => {
+        $crate::component!(@with $world
+            [$($with)* "nexus:events/publisher@0.1.0": ::sdk::bindings::nexus::events::publisher,] $($more)*);
     };
     (@with $world:tt [$($with:tt)*]) => {
         $crate::component!(@generate $world, $($with)*);

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
 use crate::audit::{AuditFilter, AuditView};
+use crate::dead_letters::{self, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb, DeadLettersView, SettledView};
 use crate::journal::InvocationDetail;
 use crate::operate::Filter;
 use crate::problem::Problem;
@@ -180,6 +181,31 @@ impl AdminClient {
     pub async fn audit(&self, filter: &AuditFilter) -> Result<AuditView, ClientError> {
         self.ask(Method::GET, &format!("/v1/audit?{}", query::audit_text(filter)))
             .await
+    }
+
+    /// A page of dead letters, newest first.
+    pub async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<DeadLettersView, ClientError> {
+        self.ask(Method::GET, &format!("/v1/dead-letters?{}", dead_letters::text(filter)))
+            .await
+    }
+
+    /// Replays or drops one dead letter.
+    pub async fn settle(
+        &self,
+        verb: DeadLetterVerb,
+        id: InvocationId,
+        reason: &str,
+    ) -> Result<SettledView, ClientError> {
+        let body = DeadLetterBulk {
+            reason: reason.to_owned(),
+            ..DeadLetterBulk::default()
+        };
+        self.say(&format!("/v1/dead-letters/{id}/{verb}"), &body).await
+    }
+
+    /// Replays or drops all that are chosen, or counts them.
+    pub async fn settle_all(&self, verb: DeadLetterVerb, bulk: &DeadLetterBulk) -> Result<BulkView, ClientError> {
+        self.say(&format!("/v1/dead-letters/{verb}"), bulk).await
     }
 
     /// All nodes.

@@ -3,6 +3,7 @@
 mod audit;
 mod bulk;
 mod client;
+mod dead_letters;
 mod journal;
 mod operate;
 mod problem;
@@ -15,6 +16,9 @@ mod view;
 
 pub use audit::{AuditFilter, AuditView, SaidView};
 pub use client::{AdminClient, ClientError};
+pub use dead_letters::{
+    DeadLetterBulk, DeadLetterFilter, DeadLetterVerb, DeadLetterView, DeadLettersView, SettledView,
+};
 pub use journal::{CallView, CompensationView, EntryKind, EntryView, InvocationDetail, PayloadView, PositionView};
 pub use operate::{Filter, Operate, OperateError, Operation};
 pub use problem::{FieldProblem, Problem};

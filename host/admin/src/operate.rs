@@ -6,6 +6,7 @@ use std::pin::Pin;
 use host_types::{ComponentId, InvocationId, Position, WaitingFor};
 
 use crate::audit::{AuditFilter, AuditView};
+use crate::dead_letters::{DeadLetterFilter, DeadLetterVerb, DeadLettersView, SettledView};
 use crate::journal::InvocationDetail;
 use crate::replay::{ReplayView, Replaying};
 use crate::steer::{Answer, Asked, Verb};
@@ -84,6 +85,12 @@ pub trait Operate: Send + Sync + 'static {
 
     /// What operators said, newest first. `filter.limit` is set and within its bounds.
     fn audit(&self, filter: AuditFilter) -> Operation<'_, AuditView>;
+
+    /// A page of dead letters, newest first. `filter.limit` is set and within its bounds.
+    fn dead_letters(&self, filter: DeadLetterFilter) -> Operation<'_, DeadLettersView>;
+
+    /// Replays or drops a dead letter. A second time it is none any more, which is a conflict.
+    fn settle(&self, verb: DeadLetterVerb, id: InvocationId, asked: Asked) -> Operation<'_, SettledView>;
 
     /// All nodes, also those that left.
     fn nodes(&self) -> Operation<'_, Vec<NodeView>>;

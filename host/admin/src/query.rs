@@ -9,7 +9,7 @@ use crate::problem::Refusal;
 
 /// The longest page.
 pub const MAX_LIMIT: u32 = 100;
-const DEFAULT_LIMIT: u32 = 50;
+pub(crate) const DEFAULT_LIMIT: u32 = 50;
 
 /// Reads the filter; an empty value counts as none. Every parameter is understood or refused: a misspelt filter that lists
 /// everything would mislead.
@@ -81,14 +81,14 @@ pub(crate) fn check(filter: &Filter) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn parsed<T: FromStr<Err: Display>>(name: &str, value: &str) -> Result<T, Refusal> {
+pub(crate) fn parsed<T: FromStr<Err: Display>>(name: &str, value: &str) -> Result<T, Refusal> {
     value.parse().map_err(|error: T::Err| Refusal::Parameter {
         name: name.to_owned(),
         detail: error.to_string(),
     })
 }
 
-fn limit(name: &str, value: &str) -> Result<u32, Refusal> {
+pub(crate) fn limit(name: &str, value: &str) -> Result<u32, Refusal> {
     let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
     let detail = || format!("{value:?} is not a whole number from 1 to {MAX_LIMIT}");
     limit.ok_or_else(|| Refusal::Parameter {

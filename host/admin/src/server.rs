@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 
 use crate::audit::AuditFilter;
 use crate::bulk;
+use crate::dead_letters::{self, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb};
 use crate::operate::{Filter, Operate};
 use crate::problem::Refusal;
 use crate::query;
@@ -83,6 +84,9 @@ enum Asked {
     CompleteEntry(InvocationId),
     Replay(InvocationId, Replaying),
     Audit(AuditFilter),
+    DeadLetters(DeadLetterFilter),
+    Settle(DeadLetterVerb, InvocationId),
+    SettleAll(DeadLetterVerb),
     Nodes,
 }
 
@@ -114,7 +118,8 @@ impl Shared {
         let rest = path.strip_prefix("/v1/").ok_or_else(unknown)?;
         let segments: Vec<_> = rest.split('/').collect();
         let allow = match segments[..] {
-            ["components" | "invocations" | "nodes" | "audit"] => "GET",
+            ["components" | "invocations" | "nodes" | "audit" | "dead-letters"] => "GET",
+            ["dead-letters", verb] | ["dead-letters", _, verb] if verb.parse::<DeadLetterVerb>().is_ok() => "POST",
             ["invocations", verb] if verb.parse::<Verb>().is_ok() => "POST",
             ["invocations", _] => "GET",
             ["invocations", _, "complete-entry" | "replay"] => "POST",
@@ -132,6 +137,9 @@ impl Shared {
             ["nodes"] => Asked::Nodes,
             ["invocations"] => Asked::List(query::filter(request.uri().query().unwrap_or_default())?),
             ["audit"] => Asked::Audit(query::audit(request.uri().query().unwrap_or_default())?),
+            ["dead-letters"] => Asked::DeadLetters(dead_letters::filter(request.uri().query().unwrap_or_default())?),
+            ["dead-letters", verb] => Asked::SettleAll(verb.parse().map_err(|()| unknown())?),
+            ["dead-letters", id, verb] => Asked::Settle(verb.parse().map_err(|()| unknown())?, invocation(id)?),
             ["invocations", word] => match word.parse() {
                 Ok(verb) => Asked::Bulk(verb),
                 Err(()) => Asked::Show(invocation(word)?),
@@ -203,6 +211,23 @@ impl Shared {
                 json(&operate.replay(invocation, Replaying { wasm, ..replaying }).await?)
             }
             Asked::Audit(filter) => json(&operate.audit(filter).await?),
+            Asked::DeadLetters(filter) => json(&operate.dead_letters(filter).await?),
+            Asked::Settle(verb, id) => {
+                let (name, bytes) = said(request).await?;
+                let DeadLetterBulk { reason, .. } = steer::body(&bytes)?;
+                let asked = steer::Asked::new(name.as_deref(), reason)?;
+                let view = operate.settle(verb, id, asked).await?;
+                tracing::info!(invocation.id = %id, %verb, "an operator has settled a dead letter");
+                json(&view)
+            }
+            Asked::SettleAll(verb) => {
+                let (name, bytes) = said(request).await?;
+                let bulk: DeadLetterBulk = steer::body(&bytes)?;
+                let asked = steer::Asked::new(name.as_deref(), bulk.reason.clone())?;
+                let view = dead_letters::say(operate, verb, &bulk, &asked).await?;
+                tracing::info!(%verb, matched = view.matched, done = view.done, "an operator has settled dead letters");
+                json(&view)
+            }
             Asked::Nodes => json(&NodesView {
                 nodes: operate.nodes().await?,
             }),

@@ -36,6 +36,8 @@ pub(crate) enum Verb {
     Invocations(InvocationsArgs),
     /// Run a stored invocation once more from its journal, without any effect: does it do the same on today's revisions?
     Replay(ReplayArgs),
+    /// Look at events that could not be delivered, and replay or drop them.
+    Events(EventsArgs),
     /// List what operators said, newest first.
     Audit(AuditArgs),
     /// Find out what is wrong with this machine, the data directory or the database.
@@ -235,6 +237,63 @@ pub(crate) struct AuditArgs {
     /// Go on where the last list ended.
     #[arg(long)]
     pub(crate) cursor: Option<i64>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EventsArgs {
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    #[command(subcommand)]
+    pub(crate) verb: EventsVerb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum EventsVerb {
+    /// Events that a subscription was not able to take, the newest first.
+    DeadLetters {
+        /// Of one component's subscriptions.
+        #[arg(long)]
+        component: Option<String>,
+        /// Of subscriptions of this name.
+        #[arg(long)]
+        subscription: Option<String>,
+        /// At most this many, 1 to 100.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+        /// Go on where the last list ended.
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// Deliver dead letters once more: one, or all that the filter chooses. What a delivery has done is not done again.
+    Replay(SettleArgs),
+    /// Give dead letters up, and let the events that wait for them go on: one, or all that the filter chooses.
+    Drop(SettleArgs),
+}
+
+/// Which dead letters, and who says so.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SettleArgs {
+    /// The id of one, as `dead-letters` lists it; without it, a filter chooses.
+    #[arg(conflicts_with_all = ["component", "subscription"])]
+    pub(crate) id: Option<String>,
+    /// Those of one component's subscriptions.
+    #[arg(long)]
+    pub(crate) component: Option<String>,
+    /// Those of subscriptions of this name.
+    #[arg(long)]
+    pub(crate) subscription: Option<String>,
+    /// At most this many, 1 to 10000, the newest first.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: u32,
+    /// Do it to all that a filter chooses; without it, `drop` only counts them.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Why, for the audit log.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    /// Who says so, for the audit log.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) by: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]

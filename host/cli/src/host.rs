@@ -11,7 +11,7 @@ use host_basic::{MasterKey, PasswordOptions, Passwords, Services, TokenKeys};
 use host_engine::{CompileCache, Engine, EngineOptions};
 use host_http::{Check, Readiness};
 use host_http_client::{Connector, SystemResolver};
-use host_invoker::{Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays};
+use host_invoker::{DeadLetters, Deliveries, Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays};
 use host_runtime::{Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, Pools};
 use host_store::{GoneBecause, Store, StoreOptions};
@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::application::Application;
+use crate::event_log::DatabaseLog;
 use crate::key_values::DatabaseBackend;
 use crate::keys::InstallationKey;
 use crate::metrics::{self, Sources};
@@ -228,6 +229,8 @@ impl Host {
         for predecessor in registration.predecessors {
             lease.succeed(predecessor).await;
         }
+        // Before anything is served: what is published from here on is delivered.
+        let deliveries = Deliveries::register(invoker.clone(), Arc::clone(&store)).await?;
         let (lost, lease_lost) = watch::channel(false);
         let background = vec![
             tokio::spawn(async move {
@@ -237,13 +240,13 @@ impl Host {
             tokio::spawn(Scheduler::new(invoker.clone()).run()),
             tokio::spawn(Strays::new(invoker.clone()).run()),
             tokio::spawn(Listener::new(invoker.clone()).run()),
+            tokio::spawn(deliveries.run()),
             tokio::spawn(upkeep(Arc::clone(&store))),
         ];
         let (ready, readiness) = watch::channel(Readiness::default());
         let background = background
             .into_iter()
-            .chain([tokio::spawn(look_after(Arc::clone(&store), ready))])
-            .collect();
+            .chain([tokio::spawn(look_after(Arc::clone(&store), ready))]);
 
         let (stop, stopped) = watch::channel(false);
         let listener = TcpListener::bind(listen)
@@ -264,6 +267,9 @@ impl Host {
             store: &store,
             clock: &clock,
         });
+        let log = Arc::new(DatabaseLog(Arc::clone(&store)));
+        let streams = host_http::Streams::new(log, invoker.published());
+        let streaming = tokio::spawn(streams.clone().run());
         let server = host_http::Server::new(host_http::ServerOptions {
             listener,
             app: Arc::clone(&application.app),
@@ -277,6 +283,7 @@ impl Host {
                     payload: verified.payload,
                 })
             }),
+            streams,
             readiness,
             clock: Arc::clone(&clock),
             rng: Arc::clone(&rng),
@@ -284,11 +291,14 @@ impl Host {
             exposition: Arc::new(exposition),
             limits: host_http::Limits::default(),
         });
+        let dead_letters = DeadLetters::new(invoker.clone(), Arc::clone(&store));
         let operator = Operator {
+            dead_letters,
             store: Arc::clone(&store),
             invoker: invoker.clone(),
         };
         let admin = host_admin::Server::new(admin_listener, admin_token.clone(), Arc::new(operator));
+        let background = background.chain([streaming]).collect();
         let servers = vec![
             tokio::spawn(server.run(wait_for(stopped.clone()))),
             tokio::spawn(admin.run(wait_for(stopped))),
@@ -358,6 +368,7 @@ async fn upkeep(store: Arc<Store>) {
             store.create_partitions().await?;
             store.expire_keys().await?;
             store.expire_audit().await?;
+            store.expire_events().await?;
             store.forget_nodes().await?;
             store.drop_finished(RETENTION.as_millis() as u64).await
         };

@@ -3,6 +3,7 @@
 mod application;
 mod args;
 mod build;
+mod event_log;
 mod host;
 mod key_values;
 mod keys;
@@ -25,6 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log(cli.json);
+    raise_descriptors();
     #[cfg(feature = "crash-points")]
     arm();
     let json = cli.json;
@@ -55,6 +57,7 @@ async fn run(cli: Cli) -> Result<()> {
         Verb::Nodes(args) => verbs::nodes::list(args, json).await,
         Verb::Invocations(args) => verbs::invocations::invocations(args, json).await,
         Verb::Replay(args) => verbs::replay::replay(args, json).await,
+        Verb::Events(args) => verbs::events::events(args, json).await,
         Verb::Audit(args) => verbs::audit::audit(args, json).await,
         Verb::Doctor(args) => verbs::doctor::doctor(args, json).await,
     }
@@ -70,6 +73,16 @@ fn arm() {
             arm(what, point);
         }
     }
+}
+
+/// A stream to a client is a connection, and many systems begin a process with 1024 descriptors of all that it may have.
+fn raise_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // As it was will do for a while.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// Structured lines on standard error; `NEXUS_LOG` chooses what is logged, as `tracing` filters are written.

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use host_admin::{
-    Answer, AuditFilter, AuditView, CompensationView, ComponentView, EntryKind, EntryView, Filter, InvocationDetail,
-    InvocationView, InvocationsView, NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView, ReplayView,
-    Replaying, RevisionDigest, SaidView, Status, Timestamp, Verb,
+    Answer, AuditFilter, AuditView, CompensationView, ComponentView, DeadLetterFilter, DeadLetterVerb, DeadLetterView,
+    DeadLettersView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, NodeStatus,
+    NodeView, Operate, OperateError, Operation, PayloadView, ReplayView, Replaying, RevisionDigest, SaidView,
+    SettledView, Status, Timestamp, Verb,
 };
-use host_invoker::Invoker;
+use host_invoker::{DeadLetters, Invoker, Replayed};
 use host_journal::{Body, CommandKind, Entry, FenceReason, InvocationStatus, Seal, SealError};
 use host_runtime::Deployment;
 use host_store::{InvocationRow, Store};
@@ -22,6 +23,7 @@ use host_types::{InvocationId, Position};
 pub(crate) struct Operator {
     pub(crate) store: Arc<Store>,
     pub(crate) invoker: Invoker,
+    pub(crate) dead_letters: DeadLetters,
 }
 
 impl Operator {
@@ -180,6 +182,51 @@ impl Operate for Operator {
             Ok(AuditView {
                 next_cursor: said.last().filter(|_| more).map(|said| said.id),
                 audit: said.into_iter().map(said_view).collect(),
+            })
+        })
+    }
+
+    fn dead_letters(&self, filter: DeadLetterFilter) -> Operation<'_, DeadLettersView> {
+        Box::pin(async move {
+            let limit = filter.limit.unwrap_or(20);
+            // One more than asked for tells whether there is a next page.
+            let stored = host_store::DeadFilter {
+                component: filter.component,
+                subscription: filter.subscription,
+                invocation: None,
+                limit: limit + 1,
+                cursor: filter.cursor,
+            };
+            let mut letters = self.dead_letters.list(&stored).await.map_err(refused)?;
+            let more = letters.len() > limit as usize;
+            letters.truncate(limit as usize);
+            Ok(DeadLettersView {
+                next_cursor: letters.last().filter(|_| more).map(|letter| letter.invocation),
+                dead_letters: letters.into_iter().map(dead_letter).collect(),
+            })
+        })
+    }
+
+    fn settle(&self, verb: DeadLetterVerb, id: InvocationId, asked: host_admin::Asked) -> Operation<'_, SettledView> {
+        Box::pin(async move {
+            let asked = in_words(asked);
+            let outcome = match verb {
+                DeadLetterVerb::Replay => {
+                    let replayed = self.dead_letters.replay(id, &asked).await;
+                    match replayed.map_err(refused)? {
+                        Replayed::Anew => "anew",
+                        Replayed::Resumed => "resumed",
+                    }
+                }
+                DeadLetterVerb::Drop => {
+                    let dropped = self.dead_letters.give_up(id, &asked).await;
+                    dropped.map_err(refused)?;
+                    "dropped"
+                }
+            };
+            Ok(SettledView {
+                id,
+                outcome: outcome.to_owned(),
             })
         })
     }
@@ -391,6 +438,23 @@ fn refused(error: host_invoker::OperateError) -> OperateError {
 fn in_words(asked: host_admin::Asked) -> host_invoker::Asked {
     let host_admin::Asked { by, reason } = asked;
     host_invoker::Asked { by, reason }
+}
+
+fn dead_letter(letter: host_store::DeadLetter) -> DeadLetterView {
+    DeadLetterView {
+        id: letter.invocation,
+        component: letter.component,
+        subscription: letter.subscription,
+        event: letter.event,
+        topic: letter.topic,
+        key: letter.key,
+        source: letter.source,
+        published_at: Timestamp::from_unix_ms(letter.published_ms),
+        dead_since: Timestamp::from_unix_ms(letter.dead_ms),
+        cause: letter.cause,
+        blocks: letter.blocks,
+        behind: letter.behind,
+    }
 }
 
 fn said_view(said: host_store::Said) -> SaidView {

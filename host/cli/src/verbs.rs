@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod components;
 pub(crate) mod doctor;
+pub(crate) mod events;
 pub(crate) mod invocations;
 pub(crate) mod migrate;
 pub(crate) mod nodes;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::RetryPolicy;
-use host_recorder::{Answer, Recorder, ScheduledInput};
+use host_recorder::{Answer, Delivered, Recorder, ScheduledInput};
 use host_runtime::{Deployment, Revision, Runtime};
 use host_types::{ComponentId, DeploymentNumber, Fault, HttpRequest, HttpResponse};
 
@@ -59,6 +59,16 @@ pub trait Handlers: Send + Sync + 'static {
         name: &'a str,
         argument: &'a [u8],
     ) -> Answer<'a, Result<Result<(), String>, Fault>>;
+
+    /// Enters `nexus:events/subscriber.handle`.
+    fn call_subscriber<'a>(
+        self: Arc<Self>,
+        _: Recorder,
+        component: &'a ComponentId,
+        _: Delivered,
+    ) -> Answer<'a, Result<(), Fault>> {
+        Box::pin(async move { Err(Fault::Guest(format!("{component} takes no events"))) })
+    }
 
     /// The components themselves, for whoever shows them. `None`: what answers is none.
     fn deployment(self: Arc<Self>) -> Option<Arc<Deployment>> {
@@ -142,6 +152,15 @@ impl Handlers for Deployment {
         argument: &'a [u8],
     ) -> Answer<'a, Result<Result<(), String>, Fault>> {
         Box::pin(async move { Deployment::call_compensate(&self, recorder, component, name, argument).await })
+    }
+
+    fn call_subscriber<'a>(
+        self: Arc<Self>,
+        recorder: Recorder,
+        component: &'a ComponentId,
+        delivered: Delivered,
+    ) -> Answer<'a, Result<(), Fault>> {
+        Box::pin(async move { Deployment::call_subscriber(&self, recorder, component, delivered).await })
     }
 
     fn deployment(self: Arc<Self>) -> Option<Arc<Deployment>> {

@@ -80,6 +80,8 @@ pub(crate) struct Inner {
     /// Held by the dry run under way.
     pub(crate) dry_runs: tokio::sync::Mutex<()>,
     pub(crate) metrics: InvokerMetrics,
+    /// A delivery here has ended: there is room for another.
+    pub(crate) delivered: Notify,
 }
 
 /// An invocation at work. Dropped, it stops where it is.
@@ -126,6 +128,7 @@ impl Invoker {
             waits: Arc::new(waits),
             dry_runs: tokio::sync::Mutex::default(),
             metrics: InvokerMetrics::default(),
+            delivered: Notify::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -149,6 +152,11 @@ impl Invoker {
             }
         }
         stored
+    }
+
+    /// Counts what may have been published, here or by another node: whoever reads events looks when it changes.
+    pub fn published(&self) -> watch::Receiver<u64> {
+        self.inner.waits.events.subscribe()
     }
 
     /// Takes no new work, waits for what runs at most `patience`; what is durable and unfinished is left to other nodes.

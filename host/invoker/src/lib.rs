@@ -6,6 +6,8 @@
 mod claims;
 mod compensate;
 mod database;
+mod dead_letters;
+mod deliveries;
 mod dry_run;
 mod halt;
 mod handlers;
@@ -25,6 +27,8 @@ mod waits;
 pub use database::{
     AppendFences, Bodies, Database, FindWork, HearNodes, KeepLease, ReadDeployments, ReadInvocations, TellNodes,
 };
+pub use dead_letters::{DeadLetters, Replayed};
+pub use deliveries::Deliveries;
 pub use dry_run::{DryRun, DryRunOptions, Outcome, Replacement};
 pub use handlers::{Deploy, Handlers};
 /// Of a deployment.

@@ -49,10 +49,12 @@ impl Listener {
         match wake {
             Wake::Due => inner.waits.due.notify_one(),
             Wake::Progress => inner.waits.look_again(),
+            Wake::Events => inner.waits.look_for_events(),
             Wake::Halt(invocation) => inner.halts.ask(invocation),
             Wake::Missed => {
                 inner.waits.due.notify_one();
                 inner.waits.look_again();
+                inner.waits.look_for_events();
                 self.stop_what_is_not_ours().await;
             }
             Wake::Deployment | Wake::Node => {}

@@ -11,7 +11,7 @@ use host_store::Loaded;
 use host_types::{InvocationId, Position};
 
 use crate::invoker::Invoker;
-use crate::operate::word::Spoken;
+pub(crate) use crate::operate::word::Spoken;
 use crate::recovery::begin;
 
 /// Who wants something done, and why.
@@ -151,6 +151,6 @@ impl Invoker {
     }
 }
 
-fn unavailable(error: host_store::Error) -> OperateError {
+pub(crate) fn unavailable(error: host_store::Error) -> OperateError {
     OperateError::Store(error.to_string())
 }

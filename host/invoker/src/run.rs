@@ -6,7 +6,9 @@ use std::time::Duration;
 use host_journal::{
     Body, Cause, Claim, Decision, Entry, FenceReason, Header, InvocationStatus, Machine, Payload, Start, decide,
 };
-use host_recorder::{Attempt, AttemptOptions, SCHEDULED_FUNCTION, ScheduledInput, Unwritten};
+use host_recorder::{
+    Attempt, AttemptOptions, Delivered, SCHEDULED_FUNCTION, SUBSCRIBER_FUNCTION, ScheduledInput, Unwritten,
+};
 use host_types::{Fault, HttpRequest, HttpResponse, InvocationId};
 use minicbor::{Decode, Encode};
 use parking_lot::Mutex;
@@ -25,7 +27,7 @@ pub(crate) const HTTP_FUNCTION: &str = "nexus:http/handler.handle";
 pub(crate) enum Output {
     #[n(0)]
     Http(#[n(0)] HttpResponse),
-    /// None: it succeeded. Some: a final error.
+    /// None: it succeeded, as deliveries of events do. Some: a final error.
     #[n(1)]
     Scheduled(#[n(0)] Option<String>),
     /// An operator ended it, and what it had to undo is undone.
@@ -247,6 +249,10 @@ impl Run {
         };
         let result = match ended {
             Ok(output @ Output::Cancelled) => attempt.finish_cancelled(encode(&output)).await.map(|()| output),
+            // The next event of its key waits for it.
+            Ok(output) if header.function == SUBSCRIBER_FUNCTION => {
+                attempt.finish_at_once(encode(&output)).await.map(|()| output)
+            }
             Ok(output) => {
                 let keep = !matches!(&output, Output::Http(response) if response.status >= 400);
                 attempt.finish(encode(&output), keep).await.map(|()| output)
@@ -366,6 +372,13 @@ pub(crate) async fn call(
                 .call_scheduled(attempt.recorder(), &header.component, input)
                 .await?;
             Ok(Output::Scheduled(result.err()))
+        }
+        SUBSCRIBER_FUNCTION => {
+            let delivered: Delivered = minicbor::decode(&header.input).map_err(malformed)?;
+            Arc::clone(deployment)
+                .call_subscriber(attempt.recorder(), &header.component, delivered)
+                .await?;
+            Ok(Output::Scheduled(None))
         }
         exported => {
             let (interface, function) = exported

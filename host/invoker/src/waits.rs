@@ -24,6 +24,8 @@ pub(crate) struct Waits {
     stopping: watch::Receiver<bool>,
     /// Told of what may be due: the scheduler looks.
     pub(crate) due: Notify,
+    /// Counts what may have been published.
+    pub(crate) events: watch::Sender<u64>,
 }
 
 /// One promise that is waited for here.
@@ -40,12 +42,18 @@ impl Waits {
             watched: Mutex::default(),
             stopping,
             due: Notify::new(),
+            events: watch::Sender::new(0),
         }
     }
 
     /// Waits that keep their instances now.
     pub(crate) fn held(&self) -> usize {
         HOLDS - self.holds.available_permits()
+    }
+
+    /// Something may have been published.
+    pub(crate) fn look_for_events(&self) {
+        self.events.send_modify(|events| *events += 1);
     }
 
     /// Something may have changed about any promise: another node says so, or what it said was missed.
@@ -115,6 +123,11 @@ impl Promises for Waits {
             self.due.notify_one();
             self.store.notify(Wake::Due);
         }
+    }
+
+    fn published(&self) {
+        self.look_for_events();
+        self.store.notify(Wake::Events);
     }
 }
 

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use host_types::{ComponentId, DeploymentNumber, InvocationId, PromiseId};
+use host_types::{ComponentId, DeploymentNumber, EventId, InvocationId, PromiseId};
 use uuid::Uuid;
 
 use crate::{InvocationStatus, Seal};
@@ -31,6 +31,8 @@ pub struct Append {
     /// Pairs of key-value stores that are written or removed by the commit, each key once, in the order of stores and keys: two
     /// appends that write the same ones wait for each other and not crosswise.
     pub key_values: Vec<KeyValueWrite>,
+    /// Events that are there with the commit.
+    pub publications: Vec<Publication>,
     /// What the invocation waits for, when it is given up until then; its status is then [`InvocationStatus::Suspended`].
     pub suspension: Option<Suspension>,
     /// Where the invocation stands after this append, when that changes.
@@ -50,6 +52,7 @@ impl Append {
             promises: Vec::new(),
             completions: Vec::new(),
             key_values: Vec::new(),
+            publications: Vec::new(),
             suspension: None,
             status: None,
         }
@@ -113,6 +116,27 @@ pub struct KeyValueWrite {
     pub key: String,
     /// None: the key goes.
     pub value: Option<Vec<u8>>,
+}
+
+/// Something happened, and whoever subscribes to its topic is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// Its id, derived from the publisher's position.
+    pub event: EventId,
+    /// What kind of thing happened. In clear, as the key is.
+    pub topic: String,
+    /// To what: events of one key are delivered in order.
+    pub key: String,
+    /// What the payload is.
+    pub content_type: String,
+    /// More about it, sealed under the event's own id.
+    pub payload: Vec<u8>,
+    /// Who says so.
+    pub component: ComponentId,
+    /// Milliseconds since 1970-01-01 UTC by the publisher's clock.
+    pub published_ms: u64,
+    /// It may be forgotten from then on, once it is delivered.
+    pub expires_ms: u64,
 }
 
 /// What wakes an invocation that holds nothing but its rows. Whichever comes first.

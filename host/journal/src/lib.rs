@@ -13,8 +13,8 @@ mod machine;
 mod retry;
 
 pub use append::{
-    Append, AppendError, AppendJournal, Claim, Completion, HostParameter, HostStatement, KeyValueWrite, Message, Start,
-    Suspension,
+    Append, AppendError, AppendJournal, Claim, Completion, HostParameter, HostStatement, KeyValueWrite, Message,
+    Publication, Start, Suspension,
 };
 pub use codec::{DecodeError, Seal, SealError, decode, encode};
 pub use compensation::{

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::{
-    ComponentId, ConfigValue, EffectRule, InterfaceName, KeyName, Location, OutboundHost, RetryPolicy, RetryRule,
-    RoutePattern, SchemaName, StoreName,
+    ComponentId, ConfigValue, EffectRule, EventRules, InterfaceName, KeyName, Location, OutboundHost, RetryPolicy,
+    RetryRule, RoutePattern, SchemaName, StoreName,
 };
 
 /// What `spin.toml` describes.
@@ -84,6 +84,8 @@ pub struct Component {
     pub retry: RetryPolicy,
     /// The same for some of its requests and functions.
     pub retry_for: Vec<RetryRule>,
+    /// What it may publish and stream, and what it subscribes to.
+    pub events: EventRules,
 }
 
 /// How a component is built: `[component.<id>.build]`.
@@ -132,9 +134,11 @@ pub struct IdentityRule {
     pub key: KeyName,
     /// The claim that names the subject.
     pub subject: String,
+    /// Requests whose token may come as `token` in their query, for clients that cannot send a header.
+    pub token_in_query: Vec<SensitiveRoute>,
 }
 
-/// Requests whose payloads hold a secret.
+/// Requests whose payloads, or whose addresses, hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SensitiveRoute {
@@ -229,6 +233,14 @@ impl Component {
     /// How requests that change something are treated at this host, one of `allowed_outbound_hosts`.
     pub fn effect_rule(&self, host: &OutboundHost) -> EffectRule {
         self.effect_rules.get(host).copied().unwrap_or_default()
+    }
+
+    /// Whether the token of this request (method in upper case, path percent-encoded) may come in its query.
+    pub fn has_token_in_query(&self, method: &str, path: &str) -> bool {
+        let routes = self.identity.iter().flat_map(|identity| &identity.token_in_query);
+        routes
+            .into_iter()
+            .any(|route| route.method == method && route.pattern.matches(path))
     }
 
     /// Whether the payloads of this request (method in upper case, path percent-encoded) are erased when its invocation ends.

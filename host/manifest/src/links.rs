@@ -34,7 +34,7 @@ struct Grant {
     line: fn(&ComponentId) -> String,
 }
 
-static GRANTS: [Grant; 7] = [
+static GRANTS: &[Grant] = &[
     Grant {
         interface: "nexus:sql",
         is_given: has_schema,
@@ -52,6 +52,12 @@ static GRANTS: [Grant; 7] = [
         is_given: |component| !component.keys.is_empty(),
         table: ".tool.nexus",
         line: |_| "keys = [\"access\"]".into(),
+    },
+    Grant {
+        interface: "nexus:events/publisher",
+        is_given: |component| !component.events.publishes.is_empty(),
+        table: ".tool.nexus",
+        line: |id| format!("publishes = [\"{id}.*\"]"),
     },
     Grant {
         interface: "wasi:http",
@@ -128,6 +134,8 @@ const SCHEDULED: &str = "nexus:durable/scheduled";
 /// What a component that can undo what it did imports, and what it then exports.
 const COMPENSATION: &str = "nexus:durable/compensation";
 const COMPENSATE: &str = "nexus:durable/compensate";
+/// What a component with subscriptions exports.
+const SUBSCRIBER: &str = "nexus:events/subscriber";
 
 impl App {
     /// Checks the manifest against its compiled components, of which `components` holds one entry for each.
@@ -250,6 +258,14 @@ impl Links<'_> {
             broken(
                 component.at,
                 missing_export(component, COMPENSATE, "names compensations"),
+            );
+        }
+        if let Some(subscription) = component.events.subscriptions.first()
+            && !self.exports(&component.id, SUBSCRIBER)
+        {
+            broken(
+                subscription.at,
+                missing_export(component, SUBSCRIBER, "subscribes to events"),
             );
         }
         for rule in &component.retry_for {

@@ -4,6 +4,7 @@ mod application;
 mod check;
 mod component;
 mod dependencies;
+mod events;
 mod nexus;
 mod outbound;
 mod retry;

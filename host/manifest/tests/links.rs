@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use host_manifest::{App, ComponentId, Interfaces, Offered};
 
-const PLATFORM: [&str; 11] = [
+const PLATFORM: [&str; 12] = [
+    "nexus:events/publisher@0.1.0",
     "nexus:durable/compensation@0.1.0",
     "nexus:sql/sql@0.1.0",
     "nexus:crypto/tokens@0.1.0",
@@ -384,4 +385,27 @@ fn a_component_that_is_not_compiled_is_named_once() {
 spin.toml:5:12: `stock` has not been compiled, so its imports cannot be checked
     run `nexus build`"#,
     );
+}
+
+#[test]
+fn who_publishes_needs_a_grant_and_who_subscribes_a_handler() {
+    let cart: Compiled<'_> = ("cart", &["nexus:events/publisher@0.1.0"], &[]);
+    refused(
+        "[component.cart.tool.nexus.subscriptions]\nplaced = { topics = [\"order.*\"] }\n",
+        &[STOCK, cart],
+        r#"
+spin.toml:7:12: `cart` imports `nexus:events/publisher@0.1.0` without the grant for it
+    add to [component.cart.tool.nexus]:
+    publishes = ["cart.*"]
+spin.toml:10:1: `cart` subscribes to events, but does not export `nexus:events/subscriber`
+    export `nexus:events/subscriber` from its world"#,
+    );
+    let cart: Compiled<'_> = (
+        "cart",
+        &["nexus:events/publisher@0.1.0"],
+        &["nexus:events/subscriber@0.1.0"],
+    );
+    let added =
+        "[component.cart.tool.nexus]\npublishes = [\"cart.*\"]\nsubscriptions = { own = { topics = [\"cart.*\"] } }\n";
+    assert_eq!(check(added, &[STOCK, cart]), Ok(()));
 }

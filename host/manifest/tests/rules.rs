@@ -95,7 +95,7 @@ fn an_unknown_key_without_a_neighbour_lists_the_known_ones() {
         "[component.cart.tool.nexus.identity]\nkey = \"access\"\nissuer = \"shop\"\n[component.cart.tool.nexus]\nkeys = [\"access\"]\n",
         r#"
 spin.toml:11:1: unknown key `issuer` in [component.cart.tool.nexus.identity]
-    remove it; known here: key, subject"#,
+    remove it; known here: key, subject, token_in_query"#,
     );
 }
 
@@ -492,5 +492,35 @@ spin.toml:12:1: `route` in [[trigger.http]] must be a string, not a table
     write `route = "..."`
 spin.toml:13:1: `component` in [[trigger.http]] must be a string, not a table
     write `component = "..."`"#,
+    );
+}
+
+#[test]
+fn events_have_topics_and_subscriptions_names() {
+    refused(
+        r#"[component.cart.tool.nexus]
+publishes = ["Cart", "cart.*"]
+streams = ["cart.*.x"]
+event_retention_hours = 1
+[component.cart.tool.nexus.subscriptions]
+Placed = { topics = ["order.*"] }
+placed = { topics = [], after_dead_letter = "stop" }
+later = { topic = "order.*" }
+"#,
+        r#"
+spin.toml:10:15: `Cart` (publishes in [component.cart.tool.nexus]) is no topic: words of lower-case letters, digits and `-`, joined by dots; a last word `*` stands for any
+    write it as in `order.placed`, `order.*` or `*`
+spin.toml:11:13: `cart.*.x` (streams in [component.cart.tool.nexus]) is no topic: words of lower-case letters, digits and `-`, joined by dots; a last word `*` stands for any
+    write it as in `order.placed`, `order.*` or `*`
+spin.toml:12:1: `event_retention_hours` in [component.cart.tool.nexus] is 1, outside 24 to 8784
+    choose a value from 24 to 8784
+spin.toml:14:1: `Placed` (subscription in [component.cart.tool.nexus.subscriptions]) is not lower-case kebab-case of at most 63 characters
+    rename it, as in `placed-orders`
+spin.toml:15:21: `` (topics in `placed` in [component.cart.tool.nexus.subscriptions]) names no topic
+    write at least one, as in ["order.*"]
+spin.toml:15:46: `stop` (after_dead_letter in `placed` in [component.cart.tool.nexus.subscriptions]) is neither "wait" nor "go-on"
+    write "wait", to tell nothing out of order, or "go-on", to skip what cannot be taken
+spin.toml:16:1: `later` in [component.cart.tool.nexus.subscriptions] has no `topics`
+    add `topics = ...` to `later` in [component.cart.tool.nexus.subscriptions]"#,
     );
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use host_manifest::{Answer, App, InterfaceName, Limits, RetryPolicy, Unknown};
+use host_manifest::{AfterDeadLetter, Answer, App, EventRules, InterfaceName, Limits, RetryPolicy, Unknown};
 
 /// A valid manifest; what a test adds continues `[component.cart]`.
 const VALID: &str = r#"spin_manifest_version = 2
@@ -227,4 +227,39 @@ api_token = {{ required = true, secret = true }}
 
     let app = load(&text, &[("SPIN_VARIABLE_API_TOKEN", "s3cret")]).expect("valid");
     assert_eq!(app.components["cart"].variables["region"].expose(), "vn-1");
+}
+
+#[test]
+fn what_a_component_publishes_streams_and_subscribes_to_arrives_in_the_application() {
+    assert_eq!(app("").components["cart"].events, EventRules::default());
+    let app = app(r#"[component.cart.tool.nexus]
+publishes = ["cart.*"]
+streams = ["cart.filled"]
+event_retention_hours = 48
+[component.cart.tool.nexus.subscriptions]
+orders = { topics = ["order.placed", "order.paid"] }
+stock = { topics = ["*"], after_dead_letter = "go-on" }
+"#);
+    let events = &app.components["cart"].events;
+    assert_eq!(events.retention_ms, 172_800_000);
+    assert!(events.publishes[0].matches("cart.filled") && events.streams[0].matches("cart.filled"));
+    let subscriptions: Vec<_> = events
+        .subscriptions
+        .iter()
+        .map(|line| {
+            (
+                line.name.as_str(),
+                line.topics.len(),
+                line.after_dead_letter,
+                line.at.line,
+            )
+        })
+        .collect();
+    assert_eq!(
+        subscriptions,
+        [
+            ("orders", 2, AfterDeadLetter::Wait, 14),
+            ("stock", 1, AfterDeadLetter::GoOn, 15)
+        ]
+    );
 }

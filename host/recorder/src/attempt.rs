@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use host_journal::{
     Append, AppendError, AppendJournal, Body, Claim, Completion, Entry, Finish, InvocationStatus, KeyValueWrite,
-    Machine, Message, Payload, Seal, Start, Suspension, encode,
+    Machine, Message, Payload, Publication, Seal, Start, Suspension, encode,
 };
 use host_types::{Clock, Fault, InvocationId, NodeId, Position, PromiseId, Scope};
 use parking_lot::Mutex;
@@ -45,7 +45,7 @@ pub struct Unwritten {
     pub claim: Option<Claim>,
     /// Invocations to begin. Their commands are noted, so that nothing but this remembers to write them.
     pub(crate) messages: Vec<Message>,
-    /// Of all messages and writes together.
+    /// Of all messages, writes and publications together.
     pub(crate) message_bytes: usize,
     /// Promises to come.
     pub(crate) promises: Vec<PromiseId>,
@@ -53,6 +53,8 @@ pub struct Unwritten {
     pub(crate) completions: Vec<Completion>,
     /// Writes to key-value stores, in the guest's order.
     pub(crate) key_values: Vec<KeyValueWrite>,
+    /// Events to be there.
+    pub(crate) publications: Vec<Publication>,
 }
 
 /// How much was unwritten at some moment.
@@ -62,6 +64,7 @@ pub(crate) struct UnwrittenMark {
     promises: usize,
     completions: usize,
     key_values: usize,
+    publications: usize,
 }
 
 impl Unwritten {
@@ -79,6 +82,11 @@ impl Unwritten {
         self.messages.push(message);
     }
 
+    pub(crate) fn publish(&mut self, publication: Publication) {
+        self.message_bytes += publication.payload.len();
+        self.publications.push(publication);
+    }
+
     pub(crate) fn has_promises(&self) -> bool {
         !self.promises.is_empty() || !self.completions.is_empty()
     }
@@ -89,6 +97,7 @@ impl Unwritten {
             promises: self.promises.len(),
             completions: self.completions.len(),
             key_values: self.key_values.len(),
+            publications: self.publications.len(),
         }
     }
 
@@ -96,10 +105,13 @@ impl Unwritten {
     pub(crate) fn truncate(&mut self, mark: UnwrittenMark) {
         self.messages.truncate(mark.messages);
         self.key_values.truncate(mark.key_values);
-        let messages = self.messages.iter().map(|message| message.started.len());
-        self.message_bytes = messages.sum::<usize>() + self.key_values.iter().map(key_values::size).sum::<usize>();
         self.promises.truncate(mark.promises);
         self.completions.truncate(mark.completions);
+        self.publications.truncate(mark.publications);
+        let messages = self.messages.iter().map(|message| message.started.len());
+        let publications = self.publications.iter().map(|publication| publication.payload.len());
+        let writes = self.key_values.iter().map(key_values::size);
+        self.message_bytes = messages.chain(publications).chain(writes).sum();
     }
 }
 
@@ -221,18 +233,7 @@ impl Attempt {
 
     /// The handler returned. `keep` says that the output must be found again (a request with a key, below 400).
     pub async fn finish(&self, output: Payload, keep: bool) -> Result<(), Fault> {
-        let finish = {
-            let mut state = self.state.lock();
-            if let Some(fault) = &state.fault {
-                return Err(fault.clone());
-            }
-            let keep = keep && state.unwritten.claim.is_some();
-            state
-                .machine
-                .finish(output, keep)
-                .map_err(|fault| state.fault.get_or_insert(fault).clone())?
-        };
-        match finish {
+        match self.returned(output, keep)? {
             Finish::Nothing => Ok(()),
             Finish::Lazily => {
                 let append = self
@@ -246,6 +247,25 @@ impl Attempt {
             }
             Finish::Eagerly => self.flush(Some(InvocationStatus::Completed)).await,
         }
+    }
+
+    /// The handler returned, and something waits for the end of the invocation: it is durable when this returns.
+    pub async fn finish_at_once(&self, output: Payload) -> Result<(), Fault> {
+        match self.returned(output, true)? {
+            Finish::Nothing => Ok(()),
+            Finish::Lazily | Finish::Eagerly => self.flush(Some(InvocationStatus::Completed)).await,
+        }
+    }
+
+    /// Notes the output; says what must be written.
+    fn returned(&self, output: Payload, keep: bool) -> Result<Finish, Fault> {
+        let mut state = self.state.lock();
+        if let Some(fault) = &state.fault {
+            return Err(fault.clone());
+        }
+        let keep = keep && state.unwritten.claim.is_some();
+        let finish = state.machine.finish(output, keep);
+        finish.map_err(|fault| state.fail(fault))
     }
 
     /// Makes everything noted durable, in a commit of its own.
@@ -284,6 +304,9 @@ impl Attempt {
                     let completed: Vec<_> = written.completions.iter().map(|it| it.promise).collect();
                     self.promises.announce(&completed, !written.messages.is_empty());
                 }
+                if !written.publications.is_empty() {
+                    self.promises.published();
+                }
                 Ok(())
             }
             Err(AppendError::Fenced) => Err(self.fail(Fault::Fenced)),
@@ -308,6 +331,7 @@ impl State {
             promises: unwritten.promises,
             completions: unwritten.completions,
             key_values: key_values::last_of_each(unwritten.key_values),
+            publications: unwritten.publications,
             status,
             ..Append::new(attempt.invocation, first_index, bodies)
         }

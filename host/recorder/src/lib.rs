@@ -4,6 +4,7 @@ mod attempt;
 mod compensation;
 pub mod crash;
 mod dry_run;
+mod events;
 mod key_values;
 mod messages;
 mod recorder;
@@ -14,6 +15,7 @@ mod transaction;
 mod waiting;
 
 pub use attempt::{Attempt, AttemptOptions, Unwritten};
+pub use events::{Delivered, MAX_EVENT_BYTES, Publishing, SUBSCRIBER_FUNCTION, event_seal};
 pub use messages::{Outgoing, SCHEDULED_FUNCTION, ScheduledInput};
 pub use recorder::{CallStep, Entered, ExternalEffect, ExternalStep, Recorder};
 pub use tally::Tallied;

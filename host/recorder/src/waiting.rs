@@ -81,6 +81,9 @@ pub trait Promises: Send + Sync + 'static {
 
     /// An append is durable that completed these promises, or (`due`) began invocations.
     fn announce(&self, completed: &[PromiseId], due: bool);
+
+    /// An append is durable that published events.
+    fn published(&self) {}
 }
 
 /// Room for one wait that keeps its instance.

@@ -3,6 +3,7 @@
 mod stock;
 
 use host_basic::{BasicContext, BasicView};
+use host_events::{EventsContext, EventsView};
 use host_http_client::{HttpClientContext, HttpClientHost, HttpClientView};
 use host_keyvalue::{KeyValueContext, KeyValueView};
 use host_recorder::Recorder;
@@ -25,6 +26,8 @@ pub const PLATFORM: &[&str] = &[
     "nexus:durable/invocation@0.1.0",
     "nexus:durable/promises@0.1.0",
     "nexus:durable/timer@0.1.0",
+    "nexus:events/publisher@0.1.0",
+    "nexus:events/types@0.1.0",
     "nexus:http/types@0.1.0",
     "nexus:link/providers@0.1.0",
     "nexus:link/types@0.1.0",
@@ -62,6 +65,7 @@ pub(crate) struct Capabilities {
     pub(crate) sql: Option<SqlContext>,
     pub(crate) http: Option<HttpClientContext>,
     pub(crate) key_values: Option<KeyValueContext>,
+    pub(crate) events: Option<EventsContext>,
 }
 
 impl Capabilities {
@@ -86,6 +90,10 @@ impl Capabilities {
                 .key_values
                 .as_ref()
                 .map(|stores| KeyValueContext::new(stores.clone(), recorder.clone(), grants.lease_left.clone())),
+            events: grants
+                .events
+                .as_ref()
+                .map(|grant| EventsContext::new(grant.clone(), recorder.clone())),
         }
     }
 }
@@ -103,6 +111,9 @@ pub(crate) fn link(linker: &mut Linker<InstanceState>, grants: &Grants) -> wasmt
     }
     if grants.key_values.is_some() {
         host_keyvalue::add_to_linker(linker, key_values)?;
+    }
+    if grants.events.is_some() {
+        host_events::add_to_linker(linker, events)?;
     }
     Ok(())
 }
@@ -133,6 +144,11 @@ fn key_values(state: &mut InstanceState) -> KeyValueView<'_> {
         context,
         table: &mut state.table,
     }
+}
+
+fn events(state: &mut InstanceState) -> EventsView<'_> {
+    let context = state.capabilities.events.as_mut();
+    EventsView(context.expect("linked only where a topic is granted"))
 }
 
 impl HttpClientHost for InstanceState {

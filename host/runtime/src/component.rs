@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use host_basic::Services;
 use host_bindings::exports::nexus::durable::{compensate, scheduled};
+use host_bindings::exports::nexus::events::subscriber;
 use host_bindings::exports::nexus::http::handler;
 use host_engine::{Engine, Limits};
+use host_events::EventsGrant;
 use host_http_client::{HttpClient, LeaseLeft};
 use host_keyvalue::KeyValueGrants;
 use host_link::Signature;
@@ -27,6 +29,7 @@ pub(crate) struct Grants {
     pub(crate) sql: Option<Arc<ModulePool>>,
     pub(crate) http: Option<Arc<HttpClient>>,
     pub(crate) key_values: Option<Arc<KeyValueGrants>>,
+    pub(crate) events: Option<Arc<EventsGrant>>,
     pub(crate) lease_left: LeaseLeft,
 }
 
@@ -49,6 +52,7 @@ pub(crate) struct Loaded {
     pub(crate) http: Option<handler::GuestIndices>,
     pub(crate) scheduled: Option<scheduled::GuestIndices>,
     pub(crate) compensate: Option<compensate::GuestIndices>,
+    pub(crate) subscriber: Option<subscriber::GuestIndices>,
     /// One permit an instance.
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) metrics: InstanceMetrics,
@@ -68,6 +72,7 @@ impl Loaded {
         let http = handler::GuestIndices::new(&pre).ok();
         let scheduled = scheduled::GuestIndices::new(&pre).ok();
         let compensate = compensate::GuestIndices::new(&pre).ok();
+        let subscriber = subscriber::GuestIndices::new(&pre).ok();
         Self {
             id,
             revision,
@@ -77,6 +82,7 @@ impl Loaded {
             http,
             scheduled,
             compensate,
+            subscriber,
             slots: Arc::new(Semaphore::new(MAX_INSTANCES)),
             metrics,
             exports,

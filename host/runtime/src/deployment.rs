@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use host_bindings::exports::nexus::events::subscriber as wit_subscriber;
 use host_bindings::exports::nexus::http::handler as wit_handler;
 use host_bindings::nexus::http::types as wit_http;
 use host_engine::{Pace, apply_limits};
 use host_journal::RetryPolicy;
 use host_manifest::App;
-use host_recorder::{Recorder, ScheduledInput};
+use host_recorder::{Delivered, Recorder, ScheduledInput};
 use host_types::{
     ComponentId, DeploymentNumber, Digest, Fault, HttpRequest, HttpResponse, Identity, StreamedCall, StreamedOutcome,
 };
@@ -231,6 +232,33 @@ impl Deployment {
         called.map_err(|error| fault(&error, &store.data().limits))
     }
 
+    /// Calls `nexus:events/subscriber.handle`. What the guest refuses is a fault: of another delivery something else may come.
+    pub async fn call_subscriber(
+        self: &Arc<Self>,
+        recorder: Recorder,
+        component: &ComponentId,
+        delivered: Delivered,
+    ) -> Result<(), Fault> {
+        let loaded = self.loaded(component)?;
+        let indices = loaded.subscriber.as_ref();
+        let indices = indices.ok_or_else(|| Fault::Guest(format!("{component} exports no nexus:events/subscriber")))?;
+        let (mut store, instance) = self.enter(loaded, recorder).await?;
+        let called = async {
+            let guest = indices.load(&mut store, &instance)?;
+            guest.call_handle(&mut store, &event(delivered)).await
+        };
+        let called = self.pace.keep(called).await;
+        match called.map_err(|error| fault(&error, &store.data().limits))? {
+            Ok(()) => Ok(()),
+            Err(wit_subscriber::Refusal::Retry(reason)) => Err(Fault::Transient(format!(
+                "{component} does not take the event yet: {reason}"
+            ))),
+            Err(wit_subscriber::Refusal::Reject(reason)) => {
+                Err(Fault::Guest(format!("{component} rejects the event: {reason}")))
+            }
+        }
+    }
+
     /// Calls what a component exports to others. Parameters and result are encoded.
     pub(crate) async fn call_export(
         self: &Arc<Self>,
@@ -299,6 +327,29 @@ fn policy(given: host_manifest::RetryPolicy) -> RetryPolicy {
         factor,
         max_ms,
         deadline_ms,
+    }
+}
+
+fn event(delivered: Delivered) -> wit_subscriber::Event {
+    let Delivered {
+        event,
+        subscription,
+        topic,
+        key,
+        content_type,
+        payload,
+        published_ms,
+        source,
+    } = delivered;
+    wit_subscriber::Event {
+        id: event,
+        subscription,
+        topic,
+        key,
+        content_type,
+        payload,
+        published_ms,
+        source,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use host_basic::{ConfigValue, MasterKey, Services};
 use host_engine::{CompileCache, Engine, Kind, Limits};
+use host_events::EventsGrant;
 use host_http_client::{Connector, Grant, HttpClient, LeaseLeft};
 use host_keyvalue::{Backend, KeyValueGrants};
 use host_manifest::App;
@@ -160,9 +161,21 @@ impl Runtime {
             sql: self.options.pools.get(&granted.id).cloned(),
             http: outside.http_client(granted),
             key_values: outside.key_values(granted),
+            events: events(granted),
             lease_left: Arc::clone(&outside.lease_left),
         }
     }
+}
+
+/// None: the component may publish nothing.
+fn events(granted: &host_manifest::Component) -> Option<Arc<EventsGrant>> {
+    let rules = &granted.events;
+    let grant = || EventsGrant {
+        component: granted.id.clone(),
+        publishes: rules.publishes.clone(),
+        retention_ms: rules.retention_ms,
+    };
+    (!rules.publishes.is_empty()).then(|| Arc::new(grant()))
 }
 
 impl Outside {

@@ -2,6 +2,7 @@
 
 use host_journal::AppendError;
 use host_types::InvocationId;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::error::append_error_from;
@@ -15,7 +16,7 @@ const RETENTION_DAYS: i32 = 400;
 pub struct Word {
     /// Who said it.
     pub operator: String,
-    /// What was said: `pause`, `resume`, `cancel`, `restart`, `complete-entry`.
+    /// What was said: `pause`, `resume`, `cancel`, `restart`, `complete-entry`, `replay`, `drop`.
     pub verb: &'static str,
     /// Of which invocation.
     pub invocation: InvocationId,
@@ -67,8 +68,25 @@ impl Store {
     /// Appends a fence with the word that it is the effect of, in one commit. [`AppendError::Fenced`] also when the invocation has
     /// ended, or was restarted before: neither fence nor word was written.
     pub async fn fence_with_word(&self, fence: &Fence, word: &Word) -> Result<(), AppendError> {
+        self.say(fence, word, None).await
+    }
+
+    /// The same for a dead letter, which its subscription is then told of anew: another invocation, at the same place among the events of
+    /// its key. `fence` ends the invocation that gave up.
+    pub async fn renew_delivery(&self, fence: &Fence, word: &Word) -> Result<(), AppendError> {
+        self.say(fence, word, Some(fence.invocation)).await
+    }
+
+    async fn say(&self, fence: &Fence, word: &Word, renewed: Option<InvocationId>) -> Result<(), AppendError> {
         let said = async {
             let mut transaction = self.pool().begin().await?;
+            // Before the fence, with which the delivery would be over.
+            if let Some(invocation) = renewed
+                && !release_delivery(&mut transaction, invocation).await?
+            {
+                transaction.rollback().await?;
+                return Ok(false);
+            }
             if !self
                 .write_fences(&mut *transaction, std::slice::from_ref(fence))
                 .await?
@@ -147,6 +165,20 @@ impl Store {
                 .await?;
         Ok(expired.rows_affected())
     }
+}
+
+/// The delivery waits again. False: it is none, or not dead.
+async fn release_delivery(session: &mut PgConnection, invocation: InvocationId) -> Result<bool, sqlx::Error> {
+    let released = sqlx::query(
+        "WITH released AS (
+             UPDATE host.delivery SET state = 'waiting', invocation_id = NULL, round = round + 1
+             WHERE invocation_id = $1 AND state = 'dead' RETURNING subscription, key
+         ) INSERT INTO host.lane_wakeup (subscription, key) SELECT subscription, key FROM released",
+    )
+    .bind(invocation.0)
+    .execute(session)
+    .await?;
+    Ok(released.rows_affected() > 0)
 }
 
 fn is_restarted(error: &sqlx::Error) -> bool {

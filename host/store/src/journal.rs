@@ -16,6 +16,7 @@ const CREATE_PROMISE: &str = "SELECT host.create_promise($1, $2, $3, $4)";
 const COMPLETE_PROMISE: &str = "SELECT host.complete_promise($1, $2, $3, $4)";
 const SET_KEY_VALUE: &str = "SELECT host.set_key_value($1, $2, $3, $4, $5)";
 const DELETE_KEY_VALUE: &str = "SELECT host.delete_key_value($1, $2, $3, $4)";
+const PUBLISH: &str = "SELECT host.publish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 const SEND: &str = "SELECT host.send($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 /// A `u64` of milliseconds as the database's bigint, which ends 292 million years later.
@@ -120,6 +121,26 @@ impl AppendJournal for Store {
                 None => self.statement(DELETE_KEY_VALUE, [store, key]),
             }
         }));
+        // Last, since others that publish under the same keys wait from here until the commit; and in one order, so that no two wait for
+        // each other.
+        let mut publications: Vec<_> = append.publications.iter().collect();
+        publications.sort_by(|left, right| left.key.cmp(&right.key));
+        statements.extend(publications.into_iter().map(|publication| {
+            self.statement(
+                PUBLISH,
+                [
+                    HostParameter::Uuid(Some(append.invocation.0)),
+                    HostParameter::Uuid(Some(publication.event.0)),
+                    HostParameter::Text(Some(publication.topic.clone())),
+                    HostParameter::Text(Some(publication.key.clone())),
+                    HostParameter::Text(Some(publication.content_type.clone())),
+                    HostParameter::Bytes(Some(publication.payload.clone())),
+                    HostParameter::Text(Some(publication.component.as_str().to_owned())),
+                    HostParameter::BigInt(bigint(publication.published_ms)),
+                    HostParameter::BigInt(bigint(publication.expires_ms)),
+                ],
+            )
+        }));
         statements
     }
 
@@ -127,9 +148,14 @@ impl AppendJournal for Store {
         Box::pin(async move {
             let inner = &self.inner;
             let begun_ns = inner.clock.boot_ns();
-            // A completion or a write to a store may have to wait for another's transaction, and one that loses takes its batch with it.
-            let alone = !(append.promises.is_empty() && append.completions.is_empty() && append.key_values.is_empty());
-            let (path, outcome) = match alone || append.suspension.is_some() {
+            // A completion, a write to a store or a publication may have to wait for another's transaction, and one that loses takes its
+            // batch with it.
+            let alone = !append.promises.is_empty()
+                || !append.completions.is_empty()
+                || !append.key_values.is_empty()
+                || !append.publications.is_empty()
+                || append.suspension.is_some();
+            let (path, outcome) = match alone {
                 true => ("alone", self.append_alone(append).await),
                 false => ("group", inner.writer.append(append).await),
             };

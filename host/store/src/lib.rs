@@ -6,8 +6,10 @@
 mod audit;
 mod batch;
 mod data_keys;
+mod deliveries;
 mod deployments;
 mod error;
+mod events;
 mod fence;
 mod idempotency;
 mod invocations;
@@ -28,8 +30,10 @@ mod wake;
 mod writer;
 
 pub use audit::{AuditFilter, Said, Word};
+pub use deliveries::{Asked, Begun, DeadFilter, DeadLetter, Head, Subscription, SubscriptionId};
 pub use deployments::Deployment;
 pub use error::{Error, Result, SQLSTATE_NODE_GONE, SQLSTATE_WRONG_TOKEN, append_error};
+pub use events::{News, StoredEvent};
 pub use fence::{Abandoned, Fence};
 pub use idempotency::HeldKey;
 pub use invocations::{Filter, InvocationRow, Loaded, Page};

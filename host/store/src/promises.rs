@@ -86,7 +86,7 @@ impl Store {
         Ok(ids.into_iter().map(InvocationId).collect())
     }
 
-    /// Writes an append that makes, completes or waits for promises, or writes to key-value stores.
+    /// Writes an append that makes, completes or waits for promises, writes to key-value stores, or publishes.
     pub(crate) async fn append_alone(&self, append: Append) -> Result<(), AppendError> {
         let mut transaction = self.pool().begin().await.map_err(|error| append_error_from(&error))?;
         let claim = append.claim.as_ref();

@@ -66,7 +66,7 @@ impl Store {
             END $$;
             GRANT USAGE ON SCHEMA host TO {runtime};
             GRANT EXECUTE ON FUNCTION host.append, host.start, host.send, host.claim,
-                host.create_promise, host.complete_promise, host.set_key_value, host.delete_key_value TO {runtime};
+                host.create_promise, host.complete_promise, host.set_key_value, host.delete_key_value, host.publish TO {runtime};
         "
             ),
         )

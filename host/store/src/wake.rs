@@ -30,6 +30,8 @@ pub enum Wake {
     Deployment,
     /// A node came, drains, or went.
     Node,
+    /// Something was published, or a delivery may be begun.
+    Events,
     /// An operator has fenced this invocation: whoever runs it need not go on.
     Halt(InvocationId),
     /// Everything: hints may have been missed.
@@ -45,6 +47,7 @@ impl Wake {
             Self::Progress => "progress",
             Self::Deployment => "deployment",
             Self::Node => "node",
+            Self::Events => "events",
             Self::Halt(invocation) => return Cow::Owned(format!("{HALT}{invocation}")),
             Self::Missed => "missed",
         })
@@ -55,7 +58,7 @@ impl Wake {
         if let Some(invocation) = word.strip_prefix(HALT).and_then(|id| id.parse().ok()) {
             return Self::Halt(invocation);
         }
-        let known = [Self::Due, Self::Progress, Self::Deployment, Self::Node];
+        let known = [Self::Due, Self::Progress, Self::Deployment, Self::Node, Self::Events];
         known
             .into_iter()
             .find(|wake| wake.word() == word)

@@ -63,6 +63,11 @@ uuid_id!(
     "a promise id (a UUID)"
 );
 uuid_id!(
+    /// Something that was published. The same in every delivery of it.
+    EventId,
+    "an event id (a UUID)"
+);
+uuid_id!(
     /// One running host.
     NodeId,
     "a node id (a UUID)"

@@ -14,7 +14,7 @@ pub use self::http::{Claims, HttpRequest, HttpResponse, Identity};
 pub use client::{HttpCall, HttpOutcome, IdempotencyKey, InvocationClient};
 pub use clock::{Clock, SystemClock};
 pub use fault::{Blame, Fault};
-pub use ids::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, ParseIdError, PromiseId};
+pub use ids::{ComponentId, DeploymentNumber, Digest, EventId, InvocationId, NodeId, ParseIdError, PromiseId};
 pub use position::{ParseScopeError, Position, Scope};
 pub use rng::{Rng, SystemRng};
 pub use streamed::{StreamBody, StreamError, StreamedCall, StreamedOutcome};

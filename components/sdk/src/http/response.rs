@@ -1,5 +1,6 @@
 //! Answers in the success envelopes.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::json;
 
@@ -57,6 +58,17 @@ impl Response {
             status,
             &serde_json::to_value(value).map_err(Error::internal)?,
         ))
+    }
+
+    /// What is published under this topic (or these: `order.*`) and key from now on, as server-sent events: the host streams them, and no
+    /// instance is held meanwhile. The manifest must grant the topic (`streams`); who may see the key is for the caller of this to know.
+    pub fn stream(topic: &str, key: &str) -> Self {
+        let key = utf8_percent_encode(key, NON_ALPHANUMERIC);
+        Self {
+            status: 200,
+            headers: vec![("nexus-stream".to_owned(), format!("{topic} {key}"))],
+            body: Vec::new(),
+        }
     }
 
     /// The same with a header; the name in lower case.
@@ -118,6 +130,15 @@ mod tests {
         let plain = Response::plain(401, &json!({ "success": false }));
         assert_eq!(plain.as_ref().unwrap().status(), 401);
         assert_eq!(text(plain), r#"{"success":false}"#);
+    }
+
+    #[test]
+    fn a_stream_is_named_by_topic_and_key() {
+        let wire = Response::stream("order.*", "a b/c").into_wire();
+        assert_eq!(
+            wire.headers,
+            [("nexus-stream".to_owned(), "order.* a%20b%2Fc".to_owned())]
+        );
     }
 
     #[test]

@@ -3,15 +3,15 @@
 use std::error::Error;
 
 use host_admin::{
-    AdminClient, Answer, AuditFilter, Bulk, ClientError, Completing, Filter, InvocationsView, PositionView, Replaying,
-    Status, Steering, Verb,
+    AdminClient, Answer, AuditFilter, Bulk, ClientError, Completing, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb,
+    Filter, InvocationsView, PositionView, Replaying, Status, Steering, Verb,
 };
 use host_types::{ComponentId, WaitingFor};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use crate::support::{
-    Host, TOKEN, component, cursor, detail, ended, invocation, node_view, open, replayed, said, unknown,
+    Host, TOKEN, component, cursor, dead_letter, detail, ended, invocation, node_view, open, replayed, said, unknown,
 };
 
 fn client(url: &str) -> AdminClient {
@@ -231,4 +231,40 @@ fn a_url_is_one_of_an_admin_server_or_refused() {
         AdminClient::new("http://localhost", "a\nb"),
         Err(ClientError::TokenText)
     ));
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_and_settled() {
+    let host = Host::start(TOKEN).await;
+    let client = client(&host.url()).named("ann").unwrap();
+    let filter = DeadLetterFilter {
+        subscription: Some("placed".into()),
+        limit: Some(1),
+        ..DeadLetterFilter::default()
+    };
+    let page = client.dead_letters(&filter).await.unwrap();
+    assert_eq!(
+        (page.dead_letters, page.next_cursor),
+        (vec![dead_letter()], Some(cursor()))
+    );
+
+    let settled = client.settle(DeadLetterVerb::Replay, open(), "fixed").await.unwrap();
+    assert_eq!(settled.outcome, "replay by ann: fixed");
+    let refused = client.settle(DeadLetterVerb::Drop, ended(), "").await.unwrap_err();
+    assert_eq!(refused.to_string(), format!("{} is no dead letter", ended()));
+
+    let mut bulk = DeadLetterBulk {
+        subscription: Some("placed".into()),
+        ..DeadLetterBulk::default()
+    };
+    let all = client.settle_all(DeadLetterVerb::Drop, &bulk).await.unwrap();
+    assert_eq!((all.matched, all.done, all.more), (2, 2, false));
+    bulk.dry_run = true;
+    bulk.limit = Some(1);
+    let counted = client.settle_all(DeadLetterVerb::Drop, &bulk).await.unwrap();
+    assert_eq!((counted.matched, counted.done, counted.more), (1, 0, true));
+    let everything = client
+        .settle_all(DeadLetterVerb::Drop, &DeadLetterBulk::default())
+        .await;
+    assert!(everything.unwrap_err().to_string().contains("subscription"));
 }

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use host_admin::{
-    Asked, AuditFilter, AuditView, ComponentView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView,
-    InvocationsView, NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView, PositionView, ReplayOutcome,
-    ReplayView, Replaying, RevisionDigest, SaidView, Server, Status, Timestamp, Verb,
+    Asked, AuditFilter, AuditView, ComponentView, DeadLetterFilter, DeadLetterVerb, DeadLetterView, DeadLettersView,
+    EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, NodeStatus, NodeView, Operate,
+    OperateError, Operation, PayloadView, PositionView, ReplayOutcome, ReplayView, Replaying, RevisionDigest, SaidView,
+    Server, SettledView, Status, Timestamp, Verb,
 };
-use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, Position, Scope};
+use host_types::{ComponentId, DeploymentNumber, Digest, EventId, InvocationId, NodeId, Position, Scope};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -124,6 +125,23 @@ pub(crate) fn node_view() -> NodeView {
         started_at: Timestamp::from_unix_ms(1_700_000_000_000),
         silent_ms: 12,
         lease_ms: 5_000,
+    }
+}
+
+pub(crate) fn dead_letter() -> DeadLetterView {
+    DeadLetterView {
+        id: open(),
+        component: "order".into(),
+        subscription: "placed".into(),
+        event: EventId::new(1_700_000_000_000, [6; 10]),
+        topic: "order.placed".into(),
+        key: "7".into(),
+        source: "cart".into(),
+        published_at: Timestamp::from_unix_ms(1_700_000_000_000),
+        dead_since: Timestamp::from_unix_ms(1_700_000_000_250),
+        cause: "order rejects the event: never".into(),
+        blocks: true,
+        behind: 3,
     }
 }
 
@@ -258,6 +276,27 @@ impl Operate for Double {
                 audit: vec![said()],
                 next_cursor: filter.cursor.is_none().then_some(7),
             })
+        })
+    }
+
+    fn dead_letters(&self, filter: DeadLetterFilter) -> Operation<'_, DeadLettersView> {
+        Box::pin(async move {
+            let next_cursor = filter.cursor.is_none().then(cursor);
+            let is_asked_for = filter.subscription.as_deref().is_none_or(|name| name == "placed");
+            Ok(DeadLettersView {
+                dead_letters: is_asked_for.then(dead_letter).into_iter().collect(),
+                next_cursor: next_cursor.filter(|_| is_asked_for),
+            })
+        })
+    }
+
+    fn settle(&self, verb: DeadLetterVerb, id: InvocationId, asked: Asked) -> Operation<'_, SettledView> {
+        Box::pin(async move {
+            if id != open() {
+                return Err(OperateError::Conflict(format!("{id} is no dead letter")));
+            }
+            let outcome = format!("{verb} by {}: {}", asked.by, asked.reason);
+            Ok(SettledView { id, outcome })
         })
     }
 

@@ -113,7 +113,7 @@ pub(crate) async fn complete_entry(client: AdminClient, given: Given, json: bool
     Ok(())
 }
 
-fn named(client: AdminClient, by: Option<&str>) -> Result<AdminClient> {
+pub(crate) fn named(client: AdminClient, by: Option<&str>) -> Result<AdminClient> {
     Ok(match by {
         Some(name) => client.named(name)?,
         None => client,

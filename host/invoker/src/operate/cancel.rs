@@ -3,8 +3,7 @@
 use host_journal::{Body, FenceReason, InvocationStatus, cancelled, compensations};
 use host_types::InvocationId;
 
-use super::word::Spoken;
-use super::{Asked, OperateError};
+use super::{Asked, OperateError, Spoken};
 use crate::invoker::Invoker;
 use crate::recovery::begin;
 use crate::run::{Output, encode};
@@ -13,6 +12,16 @@ impl Invoker {
     /// Ends an open invocation. One that has nothing to undo has ended when this returns; of another one the compensations run from
     /// here on, whatever happens to this node, and it has ended after the last. Saying it again changes nothing.
     pub async fn cancel(&self, invocation: InvocationId, asked: &Asked) -> Result<(), OperateError> {
+        self.cancel_as("cancel", invocation, asked).await
+    }
+
+    /// The same under another word.
+    pub(crate) async fn cancel_as(
+        &self,
+        verb: &'static str,
+        invocation: InvocationId,
+        asked: &Asked,
+    ) -> Result<(), OperateError> {
         loop {
             let loaded = match self.open(invocation, "an open one", "cancelled").await {
                 Ok(loaded) => loaded,
@@ -40,7 +49,7 @@ impl Invoker {
                 ),
             };
             let spoken = Spoken {
-                verb: "cancel",
+                verb,
                 outcome,
                 reason: FenceReason::Cancel(asked.reason.clone()),
                 more,

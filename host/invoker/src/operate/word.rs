@@ -8,13 +8,21 @@ use crate::invoker::Inner;
 use crate::recovery::Recovered;
 
 /// What a word does to a journal, and what the audit log says of it.
-pub(super) struct Spoken {
-    pub(super) verb: &'static str,
-    pub(super) outcome: String,
-    pub(super) reason: FenceReason,
+pub(crate) struct Spoken {
+    pub(crate) verb: &'static str,
+    pub(crate) outcome: String,
+    pub(crate) reason: FenceReason,
     /// Entries behind the fence, in the same commit.
-    pub(super) more: Vec<Body>,
-    pub(super) status: InvocationStatus,
+    pub(crate) more: Vec<Body>,
+    pub(crate) status: InvocationStatus,
+}
+
+/// A word on its way into a journal.
+pub(crate) struct Prepared {
+    pub(crate) fence: Fence,
+    pub(crate) word: Word,
+    entries: Vec<Entry>,
+    salt: Option<[u8; 32]>,
 }
 
 /// What a person reads of it, with the operator's reason when there is one.
@@ -28,12 +36,19 @@ pub(super) fn text(what: &str, reason: &str) -> String {
 impl Inner {
     /// Appends the fence; whoever runs the invocation, here or on another node, is stopped. A running one is this node's from then on,
     /// unless it stops taking work: then any node's. `None`: the journal has grown meanwhile, look again.
-    pub(super) async fn say(
+    pub(crate) async fn say(
         &self,
         loaded: Loaded,
         spoken: Spoken,
         asked: &Asked,
     ) -> Result<Option<Recovered>, OperateError> {
+        let prepared = self.prepare(loaded, spoken, asked);
+        let written = self.store.fence_with_word(&prepared.fence, &prepared.word).await;
+        self.said(prepared, written)
+    }
+
+    /// The fence that a word becomes, and what the audit log says of it: to be written in one commit.
+    pub(crate) fn prepare(&self, loaded: Loaded, spoken: Spoken, asked: &Asked) -> Prepared {
         let Loaded { row, mut entries } = loaded;
         let Spoken {
             verb,
@@ -87,11 +102,29 @@ impl Inner {
             reason: asked.reason.clone(),
             outcome,
         };
-        match self.store.fence_with_word(&fence, &word).await {
+        Prepared {
+            fence,
+            word,
+            entries,
+            salt: row.erasure_salt,
+        }
+    }
+
+    /// What became of a word. `None`: the journal has grown meanwhile, look again.
+    pub(crate) fn said(
+        &self,
+        prepared: Prepared,
+        written: Result<(), AppendError>,
+    ) -> Result<Option<Recovered>, OperateError> {
+        match written {
             Ok(()) => {}
             Err(AppendError::Fenced) => return Ok(None),
             Err(error) => return Err(OperateError::Store(error.to_string())),
         }
+        let Prepared {
+            fence, entries, salt, ..
+        } = prepared;
+        let invocation = fence.invocation;
         self.halts.ask(invocation);
         self.store.notify(Wake::Halt(invocation));
         self.changed.notify_waiters();
@@ -100,8 +133,8 @@ impl Inner {
         Ok(Some(Recovered {
             invocation,
             machine,
-            salt: row.erasure_salt,
-            attempts: attempt,
+            salt,
+            attempts: fence.attempt,
         }))
     }
 }

@@ -73,6 +73,7 @@ pub(super) fn read(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) 
         limits: nexus.limits,
         retry: nexus.retry,
         retry_for: nexus.retry_for,
+        events: nexus.events,
     };
     for (key, way_out) in UNSUPPORTED {
         table.refuse(key, way_out, report);

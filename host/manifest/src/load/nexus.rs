@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::document::{Item, Report, Section};
-use crate::load::{Names, dependencies, outbound, retry};
+use crate::load::{Names, dependencies, events, outbound, retry};
 use crate::{
-    EffectRule, IdentityRule, KeyName, Limits, OutboundHost, Providers, RetryPolicy, RetryRule, RoutePattern,
-    SchemaName, SensitiveRoute,
+    EffectRule, EventRules, IdentityRule, KeyName, Limits, OutboundHost, Providers, RetryPolicy, RetryRule,
+    RoutePattern, SchemaName, SensitiveRoute,
 };
 
 /// The table's content; its default is that of a component without one.
@@ -21,6 +21,7 @@ pub(super) struct Nexus {
     pub(super) limits: Limits,
     pub(super) retry: RetryPolicy,
     pub(super) retry_for: Vec<RetryRule>,
+    pub(super) events: EventRules,
 }
 
 /// Methods a request can have that changes something, or carries something to hide.
@@ -63,6 +64,7 @@ pub(super) fn read(
         limits: read_limits(&mut table, report),
         retry,
         retry_for: retry::read_rules(&mut table, id, retry, report),
+        events: events::read(&mut table, id, report),
     };
     table.finish(report);
     nexus
@@ -141,10 +143,15 @@ fn read_identity(table: &mut Section<'_, '_>, id: &str, report: &mut Report<'_>)
             report,
         );
     }
+    let token_in_query = section.strings("token_in_query", report);
     section.finish(report);
     Some(IdentityRule {
         key: key?,
         subject: claim?.to_owned(),
+        token_in_query: token_in_query
+            .iter()
+            .filter_map(|item| read_sensitive(item, report))
+            .collect(),
     })
 }
 

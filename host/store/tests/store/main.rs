@@ -3,6 +3,7 @@
 mod append;
 mod batch;
 mod deployments;
+mod events;
 mod fence;
 mod invocations;
 mod isolation;

@@ -41,7 +41,8 @@ pub struct ConnectionLimits {
 impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
-            max_connections: 4096,
+            // Most of them may be streams, which hold nothing else.
+            max_connections: 12_288,
             header_read_timeout: Duration::from_secs(10),
             max_header_bytes: 32 << 10,
             write_stall_timeout: Duration::from_secs(30),

@@ -4,6 +4,7 @@ use host_manifest::IdentityRule;
 use host_types::{Claims, Identity};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 /// A token that its key vouches for.
@@ -29,17 +30,36 @@ where
     }
 }
 
+/// A query and the token that was in it, which is taken out: what is recorded of a request has none.
+pub(crate) fn in_query(query: &str) -> (String, Option<String>) {
+    let mut token = None;
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| {
+            let sent = pair.strip_prefix("token=");
+            if let Some(sent) = sent.filter(|sent| !sent.is_empty()) {
+                let sent = percent_decode_str(sent).decode_utf8_lossy();
+                token.get_or_insert(sent.into_owned());
+            }
+            sent.is_none()
+        })
+        .collect();
+    (kept.join("&"), token)
+}
+
 /// Who is asking, by the component's rule; without a rule everybody is anonymous.
 pub(crate) fn of(
     headers: &HeaderMap,
     rule: Option<&IdentityRule>,
+    in_query: Option<&str>,
     verifier: &dyn VerifyToken,
     now_ms: u64,
 ) -> Identity {
     let Some(rule) = rule else {
         return Identity::Anonymous;
     };
-    match token(headers) {
+    // The header first: who sends both means it.
+    match token(headers).map(|token| token.or(in_query)) {
         Ok(None) => Identity::Anonymous,
         Ok(Some(token)) => match verifier.verify(rule.key.as_str(), token, now_ms) {
             Ok(Verified { payload }) => match subject(&payload, &rule.subject) {

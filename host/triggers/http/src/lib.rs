@@ -16,6 +16,7 @@ mod response;
 mod router;
 mod server;
 mod streamed;
+mod streams;
 mod trace_parent;
 
 pub use connections::{ConnectionLimits, serve};
@@ -23,3 +24,4 @@ pub use health::{Check, Readiness};
 pub use identity::{Verified, VerifyToken};
 pub use metrics::HttpMetrics;
 pub use server::{Limits, Server, ServerOptions};
+pub use streams::{EventLog, LogAnswer, LoggedEvent, News, Streams};

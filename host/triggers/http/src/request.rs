@@ -14,6 +14,8 @@ use crate::trace_parent;
 pub(crate) struct Found {
     pub(crate) invocation: InvocationId,
     pub(crate) identity: Identity,
+    /// Without the token that may have been in it.
+    pub(crate) query: String,
     pub(crate) idempotency_key: Option<IdempotencyKey>,
     pub(crate) peer: String,
     pub(crate) body: Vec<u8>,
@@ -35,7 +37,7 @@ pub(crate) fn call(parts: &Parts, matched: &Matched<'_>, found: Found) -> HttpCa
         request: HttpRequest {
             method: method.to_owned(),
             path: path.to_owned(),
-            query: parts.uri.query().unwrap_or_default().to_owned(),
+            query: found.query,
             headers: recorded(&parts.headers),
             identity: found.identity,
             peer: found.peer,

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use host_types::{HttpOutcome, HttpResponse, InvocationId, StreamBody, StreamedOutcome};
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::{Either, Full};
@@ -97,6 +98,18 @@ impl Answer {
             HttpOutcome::Overloaded { retry_after_s } => Error::Overloaded { retry_after_s },
         };
         Self::error(error, own)
+    }
+}
+
+impl Answer {
+    /// The head stays, with what clients and proxies expect of a stream.
+    pub(crate) fn with_events(mut self, events: StreamBody) -> Self {
+        let headers = self.response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        self.response = self.response.map(|_| Either::Right(events));
+        self
     }
 }
 

@@ -13,7 +13,7 @@ use host_metrics::Exposition;
 use host_types::{Clock, InvocationClient, InvocationId, Rng};
 use http::header::{ACCEPT, CONTENT_TYPE, EXPECT, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -34,6 +34,7 @@ use crate::request::{self, Found};
 use crate::response::{Answer, Body, INVOCATION_ID};
 use crate::router::{Matched, Router};
 use crate::streamed;
+use crate::streams::{self, Asked, STREAM, StreamError, Streams};
 
 /// What a server needs.
 pub struct ServerOptions {
@@ -45,6 +46,8 @@ pub struct ServerOptions {
     pub client: Arc<dyn InvocationClient>,
     /// Verifies bearer tokens.
     pub verifier: Arc<dyn VerifyToken>,
+    /// What responses may stream to their clients.
+    pub streams: Streams,
     /// What `/ready` answers.
     pub readiness: watch::Receiver<Readiness>,
     /// Dates invocation ids and checks tokens.
@@ -94,6 +97,7 @@ struct Shared {
     router: Router,
     client: Arc<dyn InvocationClient>,
     verifier: Arc<dyn VerifyToken>,
+    streams: Streams,
     readiness: watch::Receiver<Readiness>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
@@ -115,6 +119,7 @@ impl Server {
             app,
             client,
             verifier,
+            streams,
             readiness,
             clock,
             rng,
@@ -127,6 +132,7 @@ impl Server {
         let shared = Shared {
             client,
             verifier,
+            streams,
             readiness,
             clock,
             rng,
@@ -154,6 +160,7 @@ impl Server {
         let shutdown = async {
             shutdown.await;
             shared.is_draining.store(true, Ordering::Relaxed);
+            shared.streams.stop();
         };
         let service = |peer: SocketAddr| {
             let shared = Arc::clone(&shared);
@@ -253,16 +260,50 @@ impl Shared {
                 Err(error) => return Answer::error(error, own),
             };
         let rule = matched.component.identity.as_ref();
-        let identity = identity::of(&parts.headers, rule, &*self.verifier, self.clock.unix_ms());
+        let query = parts.uri.query().unwrap_or_default();
+        let (query, token) = match matched
+            .component
+            .has_token_in_query(parts.method.as_str(), parts.uri.path())
+        {
+            true => identity::in_query(query),
+            false => (query.to_owned(), None),
+        };
+        let now_ms = self.clock.unix_ms();
+        let identity = identity::of(&parts.headers, rule, token.as_deref(), &*self.verifier, now_ms);
+        let may_stream = parts.method == Method::GET && !matched.component.events.streams.is_empty();
+        let good_for = may_stream.then(|| streams::good_for(&identity, now_ms)).flatten();
         let found = Found {
             invocation: own,
             identity,
+            query,
             idempotency_key,
             peer: peer.to_owned(),
             body,
         };
         let outcome = self.client.handle_http(request::call(&parts, &matched, found)).await;
-        Answer::outcome(outcome, own)
+        let mut answer = Answer::outcome(outcome, own);
+        let Some(stream) = answer.response.headers_mut().remove(STREAM) else {
+            return answer;
+        };
+        if parts.method != Method::GET || answer.response.status() != StatusCode::OK {
+            return answer;
+        }
+        let invocation = answer.invocation;
+        let begun = match Asked::read(&stream, matched.component, &parts.headers, good_for) {
+            Ok(asked) => self.streams.begin(asked).await,
+            Err(error) => Err(error),
+        };
+        match begun {
+            Ok(events) => answer.with_events(events),
+            Err(error) => {
+                tracing::error!(invocation.id = %invocation, %error, "there is no stream");
+                let error = match error {
+                    StreamError::Component(_) => Error::Failed { invocation },
+                    StreamError::Unavailable(_) => Error::Overloaded { retry_after_s: 1 },
+                };
+                Answer::error(error, invocation)
+            }
+        }
     }
 
     /// A request for a component that takes it as it comes.

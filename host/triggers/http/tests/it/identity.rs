@@ -63,3 +63,28 @@ async fn where_no_rule_says_how_tokens_are_verified_everybody_is_anonymous() {
     assert_eq!(request.identity, Identity::Anonymous);
     assert!(request.headers.iter().all(|(name, _)| name != "authorization"));
 }
+
+#[tokio::test]
+async fn a_token_in_the_query_is_taken_where_the_manifest_says_so_and_recorded_nowhere() {
+    let host = Host::plain().await;
+    for (path, header) in [
+        ("/api/cart/stream/live?a=1&token=good&b=2&token=old", ""),
+        ("/api/cart/stream/live?token=old", "authorization: Bearer good"),
+        ("/api/cart/stream/other?token=good", ""),
+        ("/api/cart/stream/live?token=", ""),
+    ] {
+        assert_eq!(host.ask("GET", path, header).await.status, 200);
+    }
+    let found: Vec<_> = host
+        .calls()
+        .into_iter()
+        .map(|call| {
+            (
+                call.request.query,
+                matches!(call.request.identity, Identity::Verified(_)),
+            )
+        })
+        .collect();
+    let expected = [("a=1&b=2", true), ("", true), ("token=good", false), ("", false)];
+    assert_eq!(found, expected.map(|(query, verified)| (query.to_owned(), verified)));
+}

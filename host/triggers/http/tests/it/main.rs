@@ -10,4 +10,5 @@ mod limits;
 mod outcomes;
 mod recording;
 mod routing;
+mod streams;
 mod support;

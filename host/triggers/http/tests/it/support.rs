@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use host_http::{HttpMetrics, Limits, Readiness, Server, ServerOptions, Verified};
+use host_http::{
+    EventLog, HttpMetrics, Limits, LogAnswer, LoggedEvent, News, Readiness, Server, ServerOptions, Streams, Verified,
+};
 use host_manifest::App;
-use host_types::{Clock, HttpCall, HttpOutcome, HttpResponse, InvocationClient, InvocationId, Rng};
+use host_types::{Clock, EventId, HttpCall, HttpOutcome, HttpResponse, InvocationClient, InvocationId, Rng};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -37,10 +39,11 @@ source = "shop.wasm"
 source = "cart.wasm"
 [component.cart.tool.nexus]
 keys = ["access"]
-identity = { key = "access", subject = "sub" }
+identity = { key = "access", subject = "sub", token_in_query = ["GET /api/cart/stream/live"] }
 sensitive = ["POST /api/cart/login/basic"]
 request_timeout_ms = 1234
 body_limit_bytes = 2048
+streams = ["cart.*"]
 
 [component.item]
 source = "item.wasm"
@@ -121,10 +124,92 @@ pub(crate) fn response(call: &HttpCall, status: u16, headers: &[(&str, &str)], b
     }
 }
 
+/// A log in memory.
+#[derive(Default)]
+pub(crate) struct MemoryLog {
+    events: Mutex<Vec<LoggedEvent>>,
+    published: watch::Sender<u64>,
+    /// It does not answer.
+    pub(crate) is_broken: AtomicBool,
+}
+
+impl MemoryLog {
+    /// Publishes; the event's id.
+    pub(crate) fn publish(&self, topic: &str, key: &str, payload: &str) -> EventId {
+        let mut events = self.events.lock().unwrap();
+        let number = events.len() as u64 + 1;
+        let mut entropy = [0; 10];
+        fill(&mut entropy, number);
+        let event = EventId::new(NOW_MS, entropy);
+        events.push(LoggedEvent {
+            number: number as i64,
+            event,
+            topic: topic.to_owned(),
+            key: key.to_owned(),
+            payload: payload.as_bytes().to_vec(),
+        });
+        drop(events);
+        self.published.send_modify(|published| *published += 1);
+        event
+    }
+
+    fn answer<T>(&self, of: impl FnOnce(&[LoggedEvent]) -> T) -> Result<T, String> {
+        match self.is_broken.load(Ordering::Relaxed) {
+            true => Err("out of order".to_owned()),
+            false => Ok(of(&self.events.lock().unwrap())),
+        }
+    }
+}
+
+impl EventLog for MemoryLog {
+    fn news(&self, from: Option<u64>) -> LogAnswer<'_, News> {
+        let news = self.answer(|events| News {
+            keys: events
+                .iter()
+                .filter(|event| from.is_some_and(|from| event.number as u64 > from))
+                .map(|event| (event.key.clone(), event.number))
+                .collect(),
+            from: events.len() as u64,
+        });
+        Box::pin(std::future::ready(news))
+    }
+
+    fn after<'a>(&'a self, places: &'a [(String, i64)], limit: u32) -> LogAnswer<'a, Vec<LoggedEvent>> {
+        let after = self.answer(|events| {
+            let of = |(key, number): &(String, i64)| {
+                let after = events
+                    .iter()
+                    .filter(|event| event.key == *key && event.number > *number);
+                after.take(limit as usize).cloned().collect::<Vec<_>>()
+            };
+            places.iter().flat_map(of).collect()
+        });
+        Box::pin(std::future::ready(after))
+    }
+
+    fn newest<'a>(&'a self, key: &'a str) -> LogAnswer<'a, i64> {
+        let newest = self.answer(|events| {
+            let newest = events.iter().rev().find(|event| event.key == key);
+            newest.map_or(0, |event| event.number)
+        });
+        Box::pin(std::future::ready(newest))
+    }
+
+    fn number<'a>(&'a self, event: EventId, key: &'a str) -> LogAnswer<'a, Option<i64>> {
+        let number = self.answer(|events| {
+            let found = events.iter().find(|logged| logged.event == event && logged.key == key);
+            found.map(|logged| logged.number)
+        });
+        Box::pin(std::future::ready(number))
+    }
+}
+
 pub(crate) struct Host {
     pub(crate) address: SocketAddr,
     pub(crate) readiness: watch::Sender<Readiness>,
     calls: Arc<Mutex<Vec<HttpCall>>>,
+    pub(crate) log: Arc<MemoryLog>,
+    pub(crate) streams: Streams,
     stop: Option<oneshot::Sender<()>>,
     pub(crate) served: JoinHandle<()>,
 }
@@ -153,6 +238,9 @@ impl Host {
         let address = listener.local_addr().unwrap();
         let calls = Arc::<Mutex<Vec<HttpCall>>>::default();
         let (readiness, watched) = watch::channel(Readiness::default());
+        let log = Arc::<MemoryLog>::default();
+        let streams = Streams::new(log.clone(), log.published.subscribe());
+        tokio::spawn(streams.clone().run());
         let server = Server::new(ServerOptions {
             metrics: HttpMetrics::default(),
             exposition: Arc::default(),
@@ -163,6 +251,7 @@ impl Host {
                 calls: Arc::clone(&calls),
             }),
             verifier: Arc::new(verify),
+            streams: streams.clone(),
             readiness: watched,
             clock: Arc::new(FixedClock),
             rng: Arc::new(CountingRng::default()),
@@ -176,6 +265,8 @@ impl Host {
             address,
             readiness,
             calls,
+            log,
+            streams,
             stop: Some(stop),
             served,
         }
@@ -235,6 +326,7 @@ fn verify(key: &str, token: &str, now_ms: u64) -> Result<Verified, String> {
         "nameless" => r#"{"iss":"shop"}"#,
         "empty" => r#"{"sub":""}"#,
         "array" => "[]",
+        "brief" => r#"{"sub":"a1","exp":1700000000}"#,
         _ => return Err("the token is expired".to_owned()),
     };
     Ok(Verified {
@@ -301,7 +393,7 @@ impl<S: AsyncRead + Unpin> Client<S> {
         }
     }
 
-    async fn line(&mut self) -> String {
+    pub(crate) async fn line(&mut self) -> String {
         let mut line = String::new();
         within(self.0.read_line(&mut line)).await.unwrap();
         line.strip_suffix("\r\n")

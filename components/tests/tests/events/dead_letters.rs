@@ -1,0 +1,129 @@
+//! What cannot be taken becomes a dead letter; an operator looks, and replays or drops it.
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use crate::world::{World, counts};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_waits_for_an_operator_and_what_it_did_is_done_once() -> Result<()> {
+    let world = World::start().await?;
+    for (key, mood) in [
+        ("before", "retry before"),
+        ("after", "reject after"),
+        ("trap", "trap before"),
+    ] {
+        world.mood(key, mood).await?;
+        world.tell("news.bad", key).await?;
+        world.tell("news.bad", key).await?;
+    }
+    world.deliveries("dead", 3).await?;
+    world.deliveries("waiting", 3).await?;
+    let dead = world.dead_letters().await?;
+    for letter in &dead {
+        ensure!(
+            letter["subscription"] == "strict" && letter["component"] == "listener",
+            "{letter}"
+        );
+        ensure!(
+            letter["topic"] == "news.bad" && letter["behind"] == 1 && letter["blocks"] == true,
+            "{letter}"
+        );
+        let cause = letter["cause"].as_str().unwrap_or_default();
+        let expected = match letter["key"].as_str() {
+            Some("before") => "listener does not take the event yet: not now; 3 attempts in a row have failed",
+            Some("after") => "listener rejects the event: never",
+            _ => "unreachable",
+        };
+        ensure!(cause.contains(expected), "{letter}");
+    }
+    let listed = world.nexus.run(&["events", "dead-letters"])?;
+    ensure!(
+        listed.contains("listener/strict") && listed.contains("rejects the event"),
+        "{listed}"
+    );
+
+    for key in ["before", "after", "trap"] {
+        world.mood(key, "").await?;
+    }
+    // Nothing of the first and the last stands: they are delivered anew. The other one goes on where it stopped.
+    for letter in &dead {
+        let answer = world.say(&letter["id"], "replay").await?;
+        let expected = if letter["key"] == "after" { "resumed" } else { "anew" };
+        ensure!(
+            answer.status == 200 && answer.json["outcome"] == expected,
+            "{}",
+            answer.json
+        );
+        // Said twice it is done once.
+        let again = world.say(&letter["id"], "replay").await?;
+        ensure!(again.status == 409, "{}", again.json);
+    }
+    world.delivered().await?;
+    for key in ["before", "after", "trap"] {
+        let heard = world.heard("strict", key).await?;
+        ensure!(heard == counts(2), "{key}: {heard:?}");
+    }
+    let said = world.nexus.run(&["audit"])?;
+    ensure!(
+        said.matches("replay").count() == 3 && said.contains("delivered anew"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_one_is_told_to_nobody_and_the_next_goes_on() -> Result<()> {
+    let world = World::start().await?;
+    world.mood("a", "reject before").await?;
+    for _ in 0..3 {
+        world.tell("news.good", "a").await?;
+    }
+    // The strict one waits with the two behind; to the loose one all three are dead letters by now.
+    world.deliveries("dead", 4).await?;
+    world.deliveries("waiting", 2).await?;
+    world.mood("a", "").await?;
+    world.tell("news.good", "a").await?;
+    let heard = "SELECT count(*) FROM listener.heard WHERE subscription = 'loose'";
+    world.audit.becomes(heard, 1).await?;
+
+    let counted = world
+        .nexus
+        .run(&["events", "drop", "--subscription", "loose", "--component", "listener"])?;
+    ensure!(counted.contains("3 would be chosen"), "{counted}");
+    let dropped = world.nexus.run(&[
+        "events",
+        "drop",
+        "--subscription",
+        "loose",
+        "--yes",
+        "--reason",
+        "stale",
+    ])?;
+    ensure!(dropped.contains("3 of 3"), "{dropped}");
+    let dead = world.dead_letters().await?;
+    ensure!(dead.len() == 1, "{dead:?}");
+    let id = dead[0]["id"].as_str().unwrap_or_default();
+    world.nexus.run(&["events", "drop", id, "--as", "ann"])?;
+    world.delivered().await?;
+    ensure!(world.heard("strict", "a").await? == counts(4)[1..]);
+    ensure!(world.heard("loose", "a").await? == counts(4)[3..]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_about_what_is_no_dead_letter_is_refused() -> Result<()> {
+    let world = World::start().await?;
+    let unknown = json!("01890000-0000-7000-8000-000000000000");
+    let refused = world.say(&unknown, "replay").await?;
+    ensure!(refused.status == 409, "{}", refused.json);
+    let detail = refused.json["detail"].as_str().unwrap_or_default();
+    ensure!(detail.contains("nexus events dead-letters"), "{detail}");
+    let admin = world.nexus.admin();
+    ensure!(admin.get("/v1/dead-letters?sub=x").await?.status == 400);
+    ensure!(
+        admin.post("/v1/dead-letters/drop", json!({})).await?.status == 400,
+        "to all of them is nobody's intention"
+    );
+    Ok(())
+}

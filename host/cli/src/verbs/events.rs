@@ -1,0 +1,119 @@
+//! `nexus events dead-letters|replay|drop`: what could not be delivered.
+
+use anyhow::{Context, Result, bail};
+use host_admin::{AdminClient, BulkView, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb, DeadLetterView};
+use host_types::ComponentId;
+
+use super::invocations::parse;
+use super::steer::named;
+use crate::args::{EventsArgs, EventsVerb, SettleArgs};
+use crate::up::Ready;
+
+pub(crate) async fn events(args: EventsArgs, json: bool) -> Result<()> {
+    let ready = Ready::of(&args.reach.data_dir)?;
+    let client = AdminClient::new(&ready.admin_url, &ready.admin_token)?;
+    match args.verb {
+        EventsVerb::DeadLetters {
+            component,
+            subscription,
+            limit,
+            cursor,
+        } => {
+            let filter = DeadLetterFilter {
+                component: component.map(ComponentId::from),
+                subscription,
+                limit: Some(limit),
+                cursor: cursor.map(|cursor| cursor.parse()).transpose().context("--cursor")?,
+            };
+            let page = client.dead_letters(&filter).await?;
+            for letter in &page.dead_letters {
+                crate::print_line(&if json {
+                    serde_json::to_string(letter)?
+                } else {
+                    line(letter)
+                });
+            }
+            if let Some(cursor) = page.next_cursor.filter(|_| !json) {
+                crate::print_line(&format!("more with --cursor {cursor}"));
+            }
+            Ok(())
+        }
+        EventsVerb::Replay(args) => settle(client, DeadLetterVerb::Replay, args, json).await,
+        EventsVerb::Drop(args) => settle(client, DeadLetterVerb::Drop, args, json).await,
+    }
+}
+
+async fn settle(client: AdminClient, verb: DeadLetterVerb, args: SettleArgs, json: bool) -> Result<()> {
+    let client = named(client, args.by.as_deref())?;
+    if let Some(id) = &args.id {
+        let settled = client.settle(verb, parse(id)?, &args.reason).await?;
+        let said = match json {
+            true => serde_json::to_string(&settled)?,
+            false => format!("{}  {}", settled.id, settled.outcome),
+        };
+        crate::print_line(&said);
+        return Ok(());
+    }
+    if args.component.is_none() && args.subscription.is_none() {
+        bail!("name an id, or choose with --component and --subscription");
+    }
+    // What cannot be taken back is counted first.
+    let counts = verb == DeadLetterVerb::Drop && !args.yes;
+    let bulk = DeadLetterBulk {
+        component: args.component.map(ComponentId::from),
+        subscription: args.subscription,
+        limit: Some(args.limit),
+        dry_run: counts,
+        reason: args.reason,
+    };
+    let view = client.settle_all(verb, &bulk).await?;
+    if json {
+        crate::print_line(&serde_json::to_string(&view)?);
+    } else {
+        tell(verb, &view, counts);
+    }
+    if !view.failed.is_empty() {
+        bail!("{} of {} were refused", view.failed.len(), view.matched);
+    }
+    Ok(())
+}
+
+fn tell(verb: DeadLetterVerb, view: &BulkView, counts: bool) {
+    let BulkView {
+        matched,
+        done,
+        failed,
+        more,
+    } = view;
+    crate::print_line(&match counts {
+        true => format!("{matched} would be chosen; add --yes to {verb} them"),
+        false => format!("{verb}: {done} of {matched}"),
+    });
+    for failure in failed {
+        crate::print_line(&format!("{}  {}", failure.id, failure.error));
+    }
+    if *more {
+        crate::print_line("there are more than the limit: say it again, or raise --limit");
+    }
+}
+
+fn line(letter: &DeadLetterView) -> String {
+    let DeadLetterView {
+        id,
+        component,
+        subscription,
+        topic,
+        key,
+        dead_since,
+        cause,
+        blocks,
+        behind,
+        ..
+    } = letter;
+    let waiting = match (blocks, behind) {
+        (_, 0) => String::new(),
+        (true, behind) => format!("  {behind} wait behind it"),
+        (false, behind) => format!("  {behind} go on without it"),
+    };
+    format!("{id}  {dead_since}  {component}/{subscription}  {topic} {key}  {cause}{waiting}")
+}

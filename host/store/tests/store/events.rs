@@ -1,0 +1,156 @@
+//! Events: numbered in the order of the commits of their key, read without a gap, forgotten when they are past their time and delivered.
+
+use host_journal::{Append, AppendJournal, Publication};
+use host_store::Subscription;
+use host_types::{EventId, InvocationId};
+use sqlx::{Connection, PgConnection};
+
+use crate::support::{Fixture, first_append, fixture, run};
+
+/// An invocation's append that publishes under these keys.
+fn publishing(fixture: &Fixture, number: u8, keys: &[&str], expires_ms: u64) -> Append {
+    let invocation = InvocationId::new(1_700_000_000_000, [number; 10]);
+    let publication = |(index, key): (usize, &&str)| {
+        let event = EventId::new(1_700_000_000_000, [number.wrapping_add(100 * (index as u8 + 1)); 10]);
+        let seal = fixture.store.seal(InvocationId(event.0), None);
+        Publication {
+            event,
+            topic: "news.good".into(),
+            key: (*key).to_owned(),
+            content_type: "text/plain".into(),
+            payload: seal.seal(0, format!("{key} {number}").as_bytes()),
+            component: "teller".into(),
+            published_ms: 1_700_000_000_000,
+            expires_ms,
+        }
+    };
+    Append {
+        publications: keys.iter().enumerate().map(publication).collect(),
+        ..first_append(&fixture.store, invocation)
+    }
+}
+
+/// Far from now.
+const LATER: u64 = 4_000_000_000_000;
+
+async fn write(fixture: &Fixture, session: &mut PgConnection, append: &Append) {
+    for statement in fixture.store.append_statements(append) {
+        run(session, &statement).await.unwrap();
+    }
+}
+
+async fn contents(fixture: &Fixture, key: &str, after: i64) -> Vec<String> {
+    let events = fixture
+        .store
+        .events_after(&[(key.to_owned(), after)], 10)
+        .await
+        .unwrap();
+    events
+        .into_iter()
+        .map(|event| String::from_utf8(event.payload).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_late_commit_is_not_missed_and_a_key_has_one_order() {
+    let fixture = fixture().await;
+    let (login, mut late) = fixture.module("teller").await;
+    let mut other = fixture.session(&login).await;
+    let from = fixture.store.news(None).await.unwrap().from;
+    // Numbered first, and committed last.
+    let mut open = late.begin().await.unwrap();
+    write(&fixture, &mut open, &publishing(&fixture, 1, &["a"], LATER)).await;
+    let mut transaction = other.begin().await.unwrap();
+    write(&fixture, &mut transaction, &publishing(&fixture, 2, &["b"], LATER)).await;
+    transaction.commit().await.unwrap();
+    let news = fixture.store.news(Some(from)).await.unwrap();
+    assert_eq!(news.keys.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["b"]);
+
+    // Whoever publishes under the same key waits, so that its number is greater and seen later.
+    let third = publishing(&fixture, 3, &["a"], LATER);
+    let waiting = async {
+        let mut transaction = other.begin().await.unwrap();
+        write(&fixture, &mut transaction, &third).await;
+        transaction.commit().await.unwrap();
+    };
+    let ending = async {
+        let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        while fixture.value(waits).await == 0 {}
+        assert!(contents(&fixture, "a", 0).await.is_empty());
+        open.commit().await.unwrap();
+    };
+    tokio::join!(waiting, ending);
+    let mut news = fixture.store.news(Some(news.from)).await.unwrap();
+    news.keys.sort();
+    assert_eq!(news.keys[0].0, "a");
+    assert_eq!(contents(&fixture, "a", 0).await, ["a 1", "a 3"]);
+    let newest = fixture.store.newest_event("a").await.unwrap();
+    assert_eq!(news.keys[0].1, newest);
+    assert!(contents(&fixture, "a", newest).await.is_empty());
+    // Once nobody is at work whose transaction began before, nothing is told twice. Others use the same server.
+    while !news.keys.is_empty() {
+        news = fixture.store.news(Some(news.from)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_delivered_is_forgotten_in_its_time_and_nothing_else() {
+    let fixture = fixture().await;
+    let placed = Subscription {
+        component: "listener".into(),
+        name: "placed".into(),
+        patterns: vec!["news.*".into()],
+        blocks: true,
+    };
+    let append = |number, keys: &'static [&str], expires_ms| {
+        fixture.store.append(publishing(&fixture, number, keys, expires_ms))
+    };
+    append(1, &["old"], 1).await.unwrap();
+    let ids = fixture
+        .store
+        .register_subscriptions(std::slice::from_ref(&placed))
+        .await
+        .unwrap();
+    append(2, &["undelivered"], 1).await.unwrap();
+    append(3, &["new"], LATER).await.unwrap();
+    // Only what came after the subscription is delivered to it.
+    assert_eq!(fixture.value("SELECT count(*) FROM host.delivery").await, 2);
+    assert_eq!(fixture.store.expire_events().await.unwrap(), 1);
+    assert_eq!(fixture.value("SELECT count(*) FROM host.event").await, 2);
+
+    // Without it in any manifest nothing is added, and what waits stays; back again it is the same.
+    assert!(fixture.store.register_subscriptions(&[]).await.unwrap().is_empty());
+    append(4, &["new"], LATER).await.unwrap();
+    assert_eq!(fixture.value("SELECT count(*) FROM host.delivery").await, 2);
+    assert_eq!(fixture.store.register_subscriptions(&[placed]).await.unwrap(), ids);
+    append(5, &["new", "new"], LATER).await.unwrap();
+    assert_eq!(fixture.value("SELECT count(*) FROM host.delivery").await, 4);
+    fixture.superuser_executes("DELETE FROM host.delivery").await;
+    assert_eq!(fixture.store.expire_events().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn another_nodes_manifest_does_not_retire_what_a_live_one_serves() {
+    let fixture = fixture().await;
+    let placed = Subscription {
+        component: "listener".into(),
+        name: "placed".into(),
+        patterns: vec!["news.good".into()],
+        blocks: false,
+    };
+    fixture.store.register_subscriptions(&[placed]).await.unwrap();
+    let second = crate::support::node(&fixture.database, "two").await;
+    second.register_subscriptions(&[]).await.unwrap();
+    fixture
+        .store
+        .append(publishing(&fixture, 1, &["a"], LATER))
+        .await
+        .unwrap();
+    assert_eq!(fixture.value("SELECT count(*) FROM host.delivery").await, 1);
+    fixture
+        .superuser_executes("UPDATE host.node SET gone_at = now() WHERE name = 'one'")
+        .await;
+    second.register_subscriptions(&[]).await.unwrap();
+    second.append(publishing(&fixture, 2, &["a"], LATER)).await.unwrap();
+    assert_eq!(fixture.value("SELECT count(*) FROM host.delivery").await, 1);
+}
