@@ -350,7 +350,6 @@ impl Host {
             invoker: invoker.clone(),
         };
         let admin = host_admin::Server::new(admin_listener, admin_token.clone(), Arc::new(operator));
-        let background = background.chain([streaming]).collect();
         let servers = vec![
             tokio::spawn(server.run(wait_for(stopped.clone()))),
             tokio::spawn(admin.run(wait_for(stopped))),

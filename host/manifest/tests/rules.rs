@@ -214,11 +214,11 @@ spin.toml:10:1: `attempt_limit` in [component.cart.tool.nexus] is 0, outside 1 t
     choose a value from 1 to 256
 spin.toml:11:1: `retention_hours` in [component.cart.tool.nexus] is 0, outside 1 to 87600
     choose a value from 1 to 87600
-spin.toml:12:23: `POST /cart/pay` in [component.cart.tool.nexus.key_retention_for] is 0, outside 1 to 8760
+spin.toml:12:24: `POST /cart/pay` in [component.cart.tool.nexus.key_retention_for] is 0, outside 1 to 8760
     choose a value from 1 to 8760
-spin.toml:12:45: `POST /basket/pay` has a retention in [component.cart.tool.nexus.key_retention_for], but no route leads there
+spin.toml:12:46: `POST /basket/pay` has a retention in [component.cart.tool.nexus.key_retention_for], but no route leads there
     write it as its requests arrive, or add the route
-spin.toml:12:71: `pay` (key_retention_for in [component.cart.tool.nexus.key_retention_for]) is not a method and a path
+spin.toml:12:72: `pay` (key_retention_for in [component.cart.tool.nexus.key_retention_for]) is not a method and a path
     write method and path, as in "POST /api/v1/order/buyer/checkout""#,
     );
 }

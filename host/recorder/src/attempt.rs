@@ -426,9 +426,6 @@ impl Attempt {
                 if !before.publications.is_empty() || !within.publications.is_empty() {
                     self.promises.published();
                 }
-                if !written.publications.is_empty() {
-                    self.promises.published();
-                }
                 Ok(())
             }
             Err(AppendError::Fenced) => Err(state.fail(Fault::Fenced)),

@@ -88,13 +88,16 @@ pub(crate) enum Standby {
     GivenUp,
 }
 
+/// Begun work that is done by whoever waits for it.
+type Running = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
+
 /// Work that is begun, whatever comes of it.
 trait Begun: Send + Sync {
     /// Gives it a task. `false`: somebody has taken it over.
     fn spawn(&self, tasks: &mut JoinSet<()>) -> bool;
 
     /// Does it here, unless somebody else does.
-    fn run(&self, by: &Recorder) -> Option<Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>>;
+    fn run(&self, by: &Recorder) -> Option<Running>;
 }
 
 /// Work that was begun, to be waited for. Dropped, the work goes on all the same.
@@ -251,7 +254,7 @@ impl<T: Send + 'static> Begun for Unstarted<T> {
         true
     }
 
-    fn run(&self, by: &Recorder) -> Option<Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>> {
+    fn run(&self, by: &Recorder) -> Option<Running> {
         let (work, _) = self.work.lock().take()?;
         let work = in_turn(by, self, work);
         Some(Box::pin(async move { work.await.map(drop) }))

@@ -277,33 +277,6 @@ impl Deployment {
         }
     }
 
-    /// Calls `nexus:events/subscriber.handle`. What the guest refuses is a fault: of another delivery something else may come.
-    pub async fn call_subscriber(
-        self: &Arc<Self>,
-        recorder: Recorder,
-        component: &ComponentId,
-        delivered: Delivered,
-    ) -> Result<(), Fault> {
-        let loaded = self.loaded(component)?;
-        let indices = loaded.subscriber.as_ref();
-        let indices = indices.ok_or_else(|| Fault::Guest(format!("{component} exports no nexus:events/subscriber")))?;
-        let (mut store, instance) = self.enter(loaded, recorder).await?;
-        let called = async {
-            let guest = indices.load(&mut store, &instance)?;
-            guest.call_handle(&mut store, &event(delivered)).await
-        };
-        let called = self.pace.keep(called).await;
-        match called.map_err(|error| fault(&error, &store.data().limits))? {
-            Ok(()) => Ok(()),
-            Err(wit_subscriber::Refusal::Retry(reason)) => Err(Fault::Transient(format!(
-                "{component} does not take the event yet: {reason}"
-            ))),
-            Err(wit_subscriber::Refusal::Reject(reason)) => {
-                Err(Fault::Guest(format!("{component} rejects the event: {reason}")))
-            }
-        }
-    }
-
     /// Calls what a component exports to others. Parameters and result are encoded.
     pub(crate) async fn call_export(
         self: &Arc<Self>,

@@ -35,7 +35,7 @@ pub(crate) struct Transaction {
 enum Mode {
     /// What was read, and what is to be written.
     Live {
-        step: Option<host_recorder::Transaction>,
+        step: Option<Box<host_recorder::Transaction>>,
         number: u64,
         read: Vec<Option<Row>>,
         rows: Vec<(RowKey, Row)>,
@@ -75,7 +75,7 @@ impl Transaction {
                     Err(Lost) => return Err(step.abandoned(lost("BEGIN"))),
                 };
                 Mode::Live {
-                    step: Some(step),
+                    step: Some(Box::new(step)),
                     number,
                     read: Vec::new(),
                     rows: Vec::new(),
@@ -275,7 +275,7 @@ impl Transaction {
             Mode::Recorded { .. } => None,
         };
         self.end().await;
-        end(step.expect("a transaction ends once"))
+        end(*step.expect("a transaction ends once"))
     }
 
     async fn end(&self) {

@@ -182,7 +182,8 @@ async fn nothing_begun_is_waited_for_while_a_transaction_is_open_nor_are_there_t
     assert!(matches!(&refused, Fault::Guest(text) if text.contains("while the transaction begun at /#1 is open")));
     let refused = guest.finish_query(query).await.unwrap_err();
     assert_eq!(Some(&refused), guest.attempt.fault().as_ref());
-    drop(tx);
+    // Open until here.
+    let _ = tx;
 
     let mut guest = database.guest();
     let mut open = Vec::new();

@@ -99,7 +99,7 @@ pub(crate) async fn checkout(instance: &Instance, number: i64, item: i64, quanti
         memory_limit_bytes: 64 << 20,
     };
     recorder.send("mail:letters.send", letter, 0)?;
-    recorder.schedule(PAY_OUT.into(), encode(order).to_vec(), ESCROW_MS)?;
+    recorder.schedule(&"orders".into(), PAY_OUT.into(), encode(order).to_vec(), ESCROW_MS)?;
     placing.commit().await?;
     Ok((200, format!("order {order}")))
 }

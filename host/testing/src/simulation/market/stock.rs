@@ -35,7 +35,7 @@ pub(crate) async fn reserve(instance: Instance, order: i64, item: i64, quantity:
     reserving.write("reservation", order.unsigned_abs(), vec![HELD, item, quantity]);
     instance
         .recorder
-        .schedule(EXPIRE.into(), encode(order).to_vec(), HOLD_MS)?;
+        .schedule(&"stock".into(), EXPIRE.into(), encode(order).to_vec(), HOLD_MS)?;
     reserving.commit().await?;
     Ok(DONE)
 }
