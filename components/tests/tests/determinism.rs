@@ -263,7 +263,7 @@ async fn a_build_that_differs_is_reported_with_both_sides_and_writes_nothing() -
             "session_secondz",
             "observation wasi:config/store.get ",
         ),
-        ("from_id, note, currency", "from_id, NOTE, currency", "statement "),
+        ("to_id, note, currency", "to_id, NOTE, currency", "statement "),
     ];
     for (constant, other, command) in builds {
         let guests = Guests::built()?;

@@ -167,9 +167,9 @@ fn its_grants_are_these() {
             "geocode-local: ",
             "inventory: schema inventory",
             "order: schema order, variable attempt_seconds, variable escrow_seconds, variable session_seconds, \
-             provider payment-cod, provider payment-sandbox, provider payment-sandbox, provider transport-flat",
+             provider payment-sandbox, provider payment-cod, provider payment-sandbox, provider transport-flat",
             "payment-cod: variable cod_currencies, variable cod_enabled",
-            "payment-sandbox: host http://sandbox.invalid:80, variable sandbox_currencies, variable sandbox_enabled, \
+            "payment-sandbox: host http://sandbox.invalid, variable sandbox_currencies, variable sandbox_enabled, \
              variable sandbox_secret, variable sandbox_url",
             "transport-flat: variable base_minor, variable currency, variable step_minor",
         ]
