@@ -7,8 +7,9 @@ use component_tests::NexusOptions;
 use crate::world::World;
 
 const JOBS: i64 = 10_000;
-/// After the old owner is known to be dead, milliseconds.
-const ALL_OWNED_MS: i64 = 3_000;
+/// After the old owner is known to be dead, milliseconds. Three seconds are promised of what operators run; without optimisation, beside
+/// other tests, a host needs longer.
+const ALL_OWNED_MS: i64 = if cfg!(debug_assertions) { 12_000 } else { 3_000 };
 
 impl World {
     /// What a killed host would have been working on, if it could work on so many at once.
