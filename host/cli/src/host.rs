@@ -11,7 +11,9 @@ use host_basic::{MasterKey, PasswordOptions, Passwords, Services, TokenKeys};
 use host_engine::{CompileCache, Engine, EngineOptions};
 use host_http::{Check, Readiness};
 use host_http_client::{Connector, SystemResolver};
-use host_invoker::{DeadLetters, Deliveries, Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays};
+use host_invoker::{
+    Cron, DeadLetters, Deliveries, Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays,
+};
 use host_runtime::{Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, Pools};
 use host_store::{GoneBecause, Store, StoreOptions};
@@ -239,6 +241,7 @@ impl Host {
             }),
             tokio::spawn(Scheduler::new(invoker.clone()).run()),
             tokio::spawn(Strays::new(invoker.clone()).run()),
+            tokio::spawn(Cron::new(invoker.clone(), Arc::clone(&store)).run()),
             tokio::spawn(Listener::new(invoker.clone()).run()),
             tokio::spawn(deliveries.run()),
             tokio::spawn(upkeep(Arc::clone(&store))),
@@ -367,6 +370,9 @@ async fn upkeep(store: Arc<Store>) {
         let done = async {
             store.create_partitions().await?;
             store.expire_keys().await?;
+            store.expire_workflows().await?;
+            store.expire_ticks().await?;
+            store.give_up_strays().await?;
             store.expire_audit().await?;
             store.expire_events().await?;
             store.forget_nodes().await?;

@@ -18,6 +18,11 @@ pub trait Handlers: Send + Sync + 'static {
     fn memory_limit_bytes(&self, component: &ComponentId) -> u64;
     /// How long an instance is kept while an invocation of the component waits.
     fn wait_hold(&self, component: &ComponentId) -> Duration;
+    /// How long after its begin what an invocation of this request awaits may come, milliseconds.
+    fn deadline_of_request(&self, component: &ComponentId, method: &str, path: &str) -> Option<u64> {
+        let _ = (component, method, path);
+        None
+    }
     /// What follows when an attempt that began with this request fails.
     fn retry_of_request(&self, component: &ComponentId, method: &str, path: &str) -> RetryPolicy;
     /// What follows when an attempt that began with this function fails.
@@ -101,6 +106,10 @@ impl Handlers for Deployment {
 
     fn wait_hold(&self, component: &ComponentId) -> Duration {
         self.wait_hold(component)
+    }
+
+    fn deadline_of_request(&self, component: &ComponentId, method: &str, path: &str) -> Option<u64> {
+        self.deadline_of_request(component, method, path)
     }
 
     fn retry_of_request(&self, component: &ComponentId, method: &str, path: &str) -> RetryPolicy {

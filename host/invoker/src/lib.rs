@@ -5,6 +5,7 @@
 
 mod claims;
 mod compensate;
+mod cron;
 mod database;
 mod dead_letters;
 mod deliveries;
@@ -24,6 +25,7 @@ mod strays;
 mod streamed;
 mod waits;
 
+pub use cron::Cron;
 pub use database::{
     AppendFences, Bodies, Database, FindWork, HearNodes, KeepLease, ReadDeployments, ReadInvocations, TellNodes,
 };

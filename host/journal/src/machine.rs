@@ -297,6 +297,15 @@ impl Machine {
         if let Some(compared) = self.compare_answer(position, &answer) {
             return compared;
         }
+        // Again, since an append may have been made between the question and the answer. What a call came to is not counted: a
+        // replay of what was appended within it comes to the same.
+        if matches!(
+            kind,
+            CommandKind::Observation | CommandKind::Message | CommandKind::Wait
+        ) {
+            self.commands_since_append = true;
+            self.must_append |= kind == CommandKind::Message;
+        }
         let position = position.clone();
         if self.records.contains_key(&position) {
             self.note(Body::Completion { position, answer })
@@ -406,6 +415,21 @@ impl Machine {
         Ok((position, recorded_until))
     }
 
+    /// A wait that is to be durable before it begins: noted without an answer. `false`: it is recorded already.
+    pub fn begin_wait(&mut self, position: &Position, target: &str, arguments: ArgumentHash) -> Result<bool, Fault> {
+        if self.records.contains_key(position) {
+            return Ok(false);
+        }
+        self.note(Body::Command {
+            position: position.clone(),
+            kind: CommandKind::Wait,
+            target: target.to_owned(),
+            arguments,
+            answer: None,
+        })?;
+        Ok(true)
+    }
+
     /// The instance that waits here is given up: notes what must be durable before. `node` owns the attempt that ends.
     pub fn suspend(
         &mut self,
@@ -414,14 +438,8 @@ impl Machine {
         arguments: ArgumentHash,
         node: NodeId,
     ) -> Result<(), Fault> {
-        if !self.records.contains_key(position) {
-            return self.note(Body::Command {
-                position: position.clone(),
-                kind: CommandKind::Wait,
-                target: target.to_owned(),
-                arguments,
-                answer: None,
-            });
+        if self.begin_wait(position, target, arguments)? {
+            return Ok(());
         }
         if self.pending().is_empty() {
             let attempt = self.attempt();
@@ -446,6 +464,11 @@ impl Machine {
             begun: position.clone(),
             entries_before: self.log.len(),
         });
+    }
+
+    /// A transaction was begun and is not over.
+    pub fn has_open_transaction(&self) -> bool {
+        self.transaction.is_some()
     }
 
     /// The transaction is over, either way.

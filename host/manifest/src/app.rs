@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::{
-    ComponentId, ConfigValue, EffectRule, EventRules, InterfaceName, KeyName, Location, OutboundHost, RetryPolicy,
-    RetryRule, RoutePattern, SchemaName, StoreName,
+    ComponentId, ConfigValue, CronRule, DeadlineRule, EffectRule, EventRules, ExclusiveRule, InterfaceName, KeyName,
+    Location, OutboundHost, RetryPolicy, RetryRule, RoutePattern, SchemaName, StoreName,
 };
 
 /// What `spin.toml` describes.
@@ -86,6 +86,12 @@ pub struct Component {
     pub retry_for: Vec<RetryRule>,
     /// What it may publish and stream, and what it subscribes to.
     pub events: EventRules,
+    /// How long what its invocations await may take, for some of its requests and functions.
+    pub deadline_for: Vec<DeadlineRule>,
+    /// When its scheduled function is called by the clock.
+    pub cron: Vec<CronRule>,
+    /// Which of its functions run one at a time for each key.
+    pub exclusive: Vec<ExclusiveRule>,
 }
 
 /// How a component is built: `[component.<id>.build]`.
@@ -162,6 +168,8 @@ pub struct Limits {
     pub wait_hold_ms: u64,
     /// The largest request body, bytes; at most [`Limits::MAX_BODY_BYTES`] where it is recorded.
     pub body_limit_bytes: u64,
+    /// How long the id of a workflow of its is known after the workflow's end, milliseconds.
+    pub workflow_retention_ms: u64,
 }
 
 impl Limits {
@@ -180,6 +188,7 @@ impl Default for Limits {
             request_timeout_ms: 30_000,
             wait_hold_ms: 5_000,
             body_limit_bytes: Self::MAX_BODY_BYTES,
+            workflow_retention_ms: 30 * 24 * 3_600_000,
         }
     }
 }

@@ -1,17 +1,20 @@
 //! One physical run of an invocation: its machine, and the appends it makes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host_journal::{
-    Append, AppendError, AppendJournal, Body, Claim, Completion, Entry, Finish, InvocationStatus, KeyValueWrite,
-    Machine, Message, Payload, Publication, Seal, Start, Suspension, encode,
+    Acquired, Append, AppendError, AppendJournal, Body, Claim, Completion, Entry, ExclusiveKey, Finish,
+    InvocationStatus, KeyId, KeyValueWrite, Machine, Message, OUTPUT_PROMISE, Payload, Publication, Seal, Start,
+    Suspension, WorkflowEnd, WorkflowKey, encode, workflow_promise,
 };
 use host_types::{Clock, Fault, InvocationId, NodeId, Position, PromiseId, Scope};
 use parking_lot::Mutex;
 
 use crate::tally::Tally;
+use crate::waiting::promise_seal;
 use crate::{Promises, Recorder, Tallied, crash, key_values};
 
 /// What an attempt needs.
@@ -55,6 +58,12 @@ pub struct Unwritten {
     pub(crate) key_values: Vec<KeyValueWrite>,
     /// Events to be there.
     pub(crate) publications: Vec<Publication>,
+    /// Places in the queues of exclusive keys to take.
+    pub(crate) acquires: Vec<ExclusiveKey>,
+    /// Places to give up.
+    pub(crate) releases: Vec<KeyId>,
+    /// All of them.
+    pub(crate) releases_all: bool,
 }
 
 /// How much was unwritten at some moment.
@@ -87,8 +96,25 @@ impl Unwritten {
         self.publications.push(publication);
     }
 
+    /// What others can wait for is to come: a wait that is for it must not begin before.
     pub(crate) fn has_promises(&self) -> bool {
-        !self.promises.is_empty() || !self.completions.is_empty()
+        !self.promises.is_empty() || self.is_contested()
+    }
+
+    /// Something of it can be lost to somebody who is faster, and then must be asked for again.
+    pub fn is_contested(&self) -> bool {
+        !self.completions.is_empty() || self.starts_workflow()
+    }
+
+    fn starts_workflow(&self) -> bool {
+        self.messages.iter().any(|message| message.workflow.is_some())
+    }
+
+    /// The invocation that will be this workflow.
+    pub(crate) fn workflow(&self, key: &WorkflowKey) -> Option<InvocationId> {
+        let mut messages = self.messages.iter();
+        let started = messages.find(|message| message.workflow.as_ref().is_some_and(|start| start.key == *key));
+        started.map(|message| message.invocation)
     }
 
     pub(crate) fn mark(&self) -> UnwrittenMark {
@@ -135,6 +161,8 @@ pub(crate) struct State {
     pub(crate) unwritten: Unwritten,
     /// A transaction is answered from its record, which was written at its end.
     pub(crate) replays_transaction: bool,
+    /// Exclusive keys, by the scopes whose calls asked for them, and what that came to.
+    pub(crate) held: BTreeMap<Scope, (KeyId, Acquired)>,
     /// The first fault; what the guest makes of it afterwards does not count.
     fault: Option<Fault>,
 }
@@ -157,6 +185,7 @@ impl Attempt {
             machine,
             unwritten,
             replays_transaction: false,
+            held: BTreeMap::new(),
             fault: None,
         });
         Arc::new(Self {
@@ -175,7 +204,8 @@ impl Attempt {
 
     /// What the root instance is given.
     pub fn recorder(self: &Arc<Self>) -> Recorder {
-        Recorder::new(Arc::clone(self), Scope::root())
+        let deadline_ms = self.state.lock().machine.header().deadline_ms;
+        Recorder::new(Arc::clone(self), Scope::root(), deadline_ms)
     }
 
     /// Which invocation.
@@ -233,8 +263,14 @@ impl Attempt {
 
     /// The handler returned. `keep` says that the output must be found again (a request with a key, below 400).
     pub async fn finish(&self, output: Payload, keep: bool) -> Result<(), Fault> {
-        match self.returned(output, keep)? {
+        let finish = self.returned(output, keep)?;
+        let gives_up = self.release_all();
+        match finish {
             Finish::Nothing => Ok(()),
+            // What others wait for does not wait itself.
+            Finish::Lazily if gives_up || !self.state.lock().unwritten.completions.is_empty() => {
+                self.flush(Some(InvocationStatus::Completed)).await
+            }
             Finish::Lazily => {
                 let append = self
                     .state
@@ -251,7 +287,9 @@ impl Attempt {
 
     /// The handler returned, and something waits for the end of the invocation: it is durable when this returns.
     pub async fn finish_at_once(&self, output: Payload) -> Result<(), Fault> {
-        match self.returned(output, true)? {
+        let finish = self.returned(output, true)?;
+        self.release_all();
+        match finish {
             Finish::Nothing => Ok(()),
             Finish::Lazily | Finish::Eagerly => self.flush(Some(InvocationStatus::Completed)).await,
         }
@@ -266,6 +304,17 @@ impl Attempt {
         let keep = keep && state.unwritten.claim.is_some();
         let finish = state.machine.finish(output, keep);
         finish.map_err(|fault| state.fail(fault))
+    }
+
+    /// The handler of a workflow returned, or will not: those who wait for its output are told with it.
+    pub fn end_workflow(&self, end: &WorkflowEnd) {
+        let mut state = self.state.lock();
+        let promise = workflow_promise(&state.machine.header().seed.promise_key(), OUTPUT_PROMISE);
+        let value = self
+            .journal
+            .seal(promise_seal(promise), None)
+            .seal(0, &end.to_payload());
+        state.unwritten.completions.push(Completion { promise, value });
     }
 
     /// Makes everything noted durable, in a commit of its own.
@@ -300,9 +349,11 @@ impl Attempt {
                     state.machine.appended();
                     std::mem::take(&mut state.unwritten)
                 };
-                if !written.completions.is_empty() || !written.messages.is_empty() {
-                    let completed: Vec<_> = written.completions.iter().map(|it| it.promise).collect();
-                    self.promises.announce(&completed, !written.messages.is_empty());
+                let completed: Vec<_> = written.completions.iter().map(|it| it.promise).collect();
+                let has_messages = !written.messages.is_empty();
+                if !completed.is_empty() || has_messages || written.releases_all || !written.releases.is_empty() {
+                    let due = has_messages || written.releases_all;
+                    self.promises.announce(&completed, &written.releases, due);
                 }
                 if !written.publications.is_empty() {
                     self.promises.published();
@@ -332,6 +383,9 @@ impl State {
             completions: unwritten.completions,
             key_values: key_values::last_of_each(unwritten.key_values),
             publications: unwritten.publications,
+            acquires: unwritten.acquires,
+            releases: unwritten.releases,
+            releases_all: unwritten.releases_all,
             status,
             ..Append::new(attempt.invocation, first_index, bodies)
         }

@@ -31,7 +31,8 @@ impl Recorder {
 impl Attempt {
     /// What calls the compensations of a cancelled invocation: in a scope no guest can be in.
     pub fn compensator(self: &Arc<Self>) -> Recorder {
-        Recorder::new(Arc::clone(self), compensating_scope())
+        // What is undone takes the time it takes.
+        Recorder::new(Arc::clone(self), compensating_scope(), None)
     }
 
     /// The last compensation has run: the invocation is over when this returns.
@@ -44,6 +45,7 @@ impl Attempt {
             let noted = state.machine.finish(output, true);
             noted.map_err(|fault| state.fail(fault))?;
         }
+        self.release_all();
         self.flush(Some(InvocationStatus::Cancelled)).await
     }
 }

@@ -3,8 +3,10 @@
 mod attempt;
 mod compensation;
 pub mod crash;
+mod deadline;
 mod dry_run;
 mod events;
+mod exclusive;
 mod key_values;
 mod messages;
 mod recorder;
@@ -13,11 +15,14 @@ mod tally;
 pub mod test_support;
 mod transaction;
 mod waiting;
+mod workflow;
 
 pub use attempt::{Attempt, AttemptOptions, Unwritten};
 pub use events::{Delivered, MAX_EVENT_BYTES, Publishing, SUBSCRIBER_FUNCTION, event_seal};
+pub use exclusive::Place;
 pub use messages::{Outgoing, SCHEDULED_FUNCTION, ScheduledInput};
 pub use recorder::{CallStep, Entered, ExternalEffect, ExternalStep, Recorder};
 pub use tally::Tallied;
 pub use transaction::{Transaction, TransactionStep};
-pub use waiting::{Answer, Completed, Hold, MAX_PROMISE_BYTES, PromiseState, Promises, Waited, promise_seal};
+pub use waiting::{Answer, Completed, Hold, MAX_PROMISE_BYTES, PromiseState, Promises, Waited, Watched, promise_seal};
+pub use workflow::{Attached, Started, Workflow};

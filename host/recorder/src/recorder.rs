@@ -9,12 +9,14 @@ use host_types::{Fault, InvocationId, Position, Scope};
 use uuid::Uuid;
 
 use crate::Attempt;
+use crate::deadline::Deadline;
 
 /// One instance's access to the record. Cheap to clone.
 #[derive(Clone)]
 pub struct Recorder {
     pub(crate) attempt: Arc<Attempt>,
     pub(crate) scope: Scope,
+    pub(crate) deadline: Deadline,
 }
 
 /// What to do about a call.
@@ -52,8 +54,14 @@ pub struct ExternalEffect<'a> {
 }
 
 impl Recorder {
-    pub(crate) fn new(attempt: Arc<Attempt>, scope: Scope) -> Self {
-        Self { attempt, scope }
+    /// `deadline_ms` is that of whoever calls.
+    pub(crate) fn new(attempt: Arc<Attempt>, scope: Scope, deadline_ms: Option<u64>) -> Self {
+        let deadline = Deadline::given(deadline_ms);
+        Self {
+            attempt,
+            scope,
+            deadline,
+        }
     }
 
     /// The invocation this instance works for.
@@ -223,6 +231,7 @@ impl Entered {
         Recorder::new(
             Arc::clone(&self.caller.attempt),
             self.position.scope.child(self.position.number),
+            self.caller.deadline_ms(),
         )
     }
 

@@ -8,11 +8,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use host_journal::{ArgumentHash, CommandKind, Completion, Payload, Step, Suspension};
-use host_types::{Fault, Position, PromiseId};
+use host_journal::{Acquired, ArgumentHash, CommandKind, Completion, KeyId, Payload, Step, Suspension, WorkflowKey};
+use host_types::{Fault, InvocationId, Position, PromiseId};
 use minicbor::{Decode, Encode};
 
-use crate::{Recorder, crash};
+use crate::{Place, Recorder, crash};
 
 /// Bytes of a promise's value at most: it is recorded by everybody who waits for it.
 pub const MAX_PROMISE_BYTES: usize = 256 << 10;
@@ -69,9 +69,22 @@ pub trait Promises: Send + Sync + 'static {
     /// Reads a promise.
     fn look(&self, promise: PromiseId) -> Answer<'_, Result<PromiseState, Fault>>;
 
-    /// Returns once this promise may have changed, and after a while in any case. What changes after the call of this function is
-    /// not missed, even before the future is polled.
-    fn changed(&self, promise: Option<PromiseId>) -> Answer<'_, ()>;
+    /// The invocation that is the workflow of this key, if there is one.
+    fn workflow<'a>(&'a self, key: &'a WorkflowKey) -> Answer<'a, Result<Option<InvocationId>, Fault>>;
+
+    /// The promise of this name of a workflow: it is there as soon as the workflow is. `None`: there is no such workflow.
+    fn workflow_promise<'a>(
+        &'a self,
+        key: &'a WorkflowKey,
+        name: &'a str,
+    ) -> Answer<'a, Result<Option<PromiseId>, Fault>>;
+
+    /// Where an invocation stands in the queue of an exclusive key.
+    fn place(&self, key: KeyId, invocation: InvocationId) -> Answer<'_, Result<Place, Fault>>;
+
+    /// Returns once this may have changed, and after a while in any case. What changes after the call of this function is not missed,
+    /// even before the future is polled.
+    fn changed(&self, watched: Watched) -> Answer<'_, ()>;
 
     /// Room for a wait that keeps its instance, until this is dropped; `None` when there is none.
     fn hold(&self) -> Option<Hold>;
@@ -79,8 +92,8 @@ pub trait Promises: Send + Sync + 'static {
     /// The node stops: no instance may be kept any more. What waits on [`Promises::changed`] is told.
     fn is_stopping(&self) -> bool;
 
-    /// An append is durable that completed these promises, or (`due`) began invocations.
-    fn announce(&self, completed: &[PromiseId], due: bool);
+    /// An append is durable that completed these promises, gave up these keys, or (`due`) made invocations due.
+    fn announce(&self, completed: &[PromiseId], released: &[KeyId], due: bool);
 
     /// An append is durable that published events.
     fn published(&self) {}
@@ -89,10 +102,35 @@ pub trait Promises: Send + Sync + 'static {
 /// Room for one wait that keeps its instance.
 pub type Hold = Box<dyn Send + Sync>;
 
+/// What may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Watched {
+    /// Nothing but the time, and whether the node stops.
+    Time,
+    /// Whether a promise is completed.
+    Promise(PromiseId),
+    /// Who stands first in the queue of an exclusive key.
+    Key(KeyId),
+}
+
 /// What an instance waits for.
-struct Awaited {
-    promise: Option<PromiseId>,
+pub(crate) struct Awaited {
+    what: What,
     until_ms: Option<u64>,
+}
+
+enum What {
+    Time,
+    Promise(PromiseId),
+    OfWorkflow(WorkflowKey, String),
+}
+
+impl Awaited {
+    /// The promise of this name.
+    pub(crate) fn of_workflow(key: WorkflowKey, name: String, until_ms: Option<u64>) -> Self {
+        let what = What::OfWorkflow(key, name);
+        Self { what, until_ms }
+    }
 }
 
 impl Recorder {
@@ -118,6 +156,19 @@ impl Recorder {
     /// Completes a promise with the next append. The first completion wins: one that others were faster with makes the append fail,
     /// and the attempt that follows is told so.
     pub async fn complete_promise(&self, promise: PromiseId, value: &[u8]) -> Result<Completed, Fault> {
+        let arguments = [promise.0.as_bytes().as_slice(), value].concat();
+        let found = async { Ok(Some(promise)) };
+        self.complete_promise_of(COMPLETE, &arguments, found, value).await
+    }
+
+    /// Completes the promise that `find` gives; none is an unknown one. `target` and `arguments` name the command.
+    pub(crate) async fn complete_promise_of(
+        &self,
+        target: &str,
+        arguments: &[u8],
+        find: impl Future<Output = Result<Option<PromiseId>, Fault>>,
+        value: &[u8],
+    ) -> Result<Completed, Fault> {
         if value.len() > MAX_PROMISE_BYTES {
             let size = value.len();
             let text = format!(
@@ -125,13 +176,16 @@ impl Recorder {
             );
             return Err(self.attempt.fail(Fault::LimitExceeded(text)));
         }
-        let arguments = [promise.0.as_bytes().as_slice(), value].concat();
-        match self.step(CommandKind::Message, COMPLETE, &arguments)? {
+        match self.step(CommandKind::Message, target, arguments)? {
             (Step::Recorded(answer), _) => self.decode(&answer),
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
-                let completed = self.completion(promise).await?;
+                let found = find.await?;
+                let completed = match found {
+                    Some(promise) => self.completion(promise).await?,
+                    None => Completed::Unknown,
+                };
                 let mut state = self.attempt.state.lock();
-                if completed == Completed::Now {
+                if let (Some(promise), Completed::Now) = (found, completed) {
                     let seal = self.attempt.journal.seal(promise_seal(promise), None);
                     let value = seal.seal(0, value);
                     state.unwritten.completions.push(Completion { promise, value });
@@ -139,7 +193,7 @@ impl Recorder {
                 let noted =
                     state
                         .machine
-                        .complete(&position, CommandKind::Message, COMPLETE, arguments, encode(&completed));
+                        .complete(&position, CommandKind::Message, target, arguments, encode(&completed));
                 noted.map_err(|fault| state.fail(fault))?;
                 Ok(completed)
             }
@@ -173,13 +227,9 @@ impl Recorder {
 
     /// Waits until a promise is completed, at most `timeout_ms`.
     pub async fn wait_for(&self, promise: PromiseId, timeout_ms: Option<u64>) -> Result<Waited, Fault> {
-        // Recorded: a replay waits until the same moment.
-        let until_ms = match timeout_ms {
-            Some(timeout_ms) => Some(self.now_ms()?.saturating_add(timeout_ms)),
-            None => None,
-        };
+        let until_ms = self.until_ms(timeout_ms)?;
         let awaited = Awaited {
-            promise: Some(promise),
+            what: What::Promise(promise),
             until_ms,
         };
         let mut arguments = promise.0.as_bytes().to_vec();
@@ -191,15 +241,28 @@ impl Recorder {
     /// Waits for this long.
     pub async fn sleep(&self, duration_ms: u64) -> Result<(), Fault> {
         let until_ms = self.now_ms()?.saturating_add(duration_ms);
+        let until_ms = self
+            .deadline_ms()
+            .map_or(until_ms, |deadline_ms| deadline_ms.min(until_ms));
         let awaited = Awaited {
-            promise: None,
+            what: What::Time,
             until_ms: Some(until_ms),
         };
         self.wait(SLEEP, &until_ms.to_be_bytes(), &awaited).await?;
         Ok(())
     }
 
-    async fn wait(&self, target: &str, arguments: &[u8], awaited: &Awaited) -> Result<Payload, Fault> {
+    /// When a wait is over. Recorded: a replay waits until the same moment.
+    pub(crate) fn until_ms(&self, timeout_ms: Option<u64>) -> Result<Option<u64>, Fault> {
+        let until_ms = match timeout_ms {
+            Some(timeout_ms) => Some(self.now_ms()?.saturating_add(timeout_ms)),
+            None => None,
+        };
+        let until_ms = until_ms.into_iter().chain(self.deadline_ms());
+        Ok(until_ms.min())
+    }
+
+    pub(crate) async fn wait(&self, target: &str, arguments: &[u8], awaited: &Awaited) -> Result<Payload, Fault> {
         let (position, arguments) = match self.step(CommandKind::Wait, target, arguments)? {
             (Step::Recorded(answer), _) => return Ok(answer),
             (Step::Perform(position) | Step::InDoubt(position), arguments) => (position, arguments),
@@ -209,41 +272,63 @@ impl Recorder {
         if has_promises {
             self.attempt.flush(None).await?;
         }
-        match self.watch(awaited).await? {
-            Some(waited) => {
-                let answer = encode(&waited);
+        let watched = match &awaited.what {
+            What::Time => Watched::Time,
+            What::Promise(promise) => Watched::Promise(*promise),
+            What::OfWorkflow(key, name) => match self.named(key, name).await? {
+                Some(promise) => Watched::Promise(promise),
+                None => {
+                    let answer = encode(&Waited::Unknown);
+                    self.complete(&position, CommandKind::Wait, target, arguments, answer.clone())?;
+                    return Ok(answer);
+                }
+            },
+        };
+        let until_ms = awaited.until_ms;
+        match self.watch(watched, until_ms).await? {
+            Some(answer) => {
                 self.complete(&position, CommandKind::Wait, target, arguments, answer.clone())?;
                 Ok(answer)
             }
-            None => Err(self.suspend(&position, target, arguments, awaited).await),
+            None => {
+                let mut suspension = Suspension {
+                    due_ms: until_ms,
+                    ..Suspension::default()
+                };
+                if let Watched::Promise(promise) = watched {
+                    suspension.promises.push(promise);
+                }
+                Err(self.suspend(&position, target, arguments, suspension).await)
+            }
         }
     }
 
-    /// What it came to, as long as the instance may be kept.
-    async fn watch(&self, awaited: &Awaited) -> Result<Option<Waited>, Fault> {
+    /// What it came to, encoded, as long as the instance may be kept.
+    pub(crate) async fn watch(&self, watched: Watched, until_ms: Option<u64>) -> Result<Option<Payload>, Fault> {
         let attempt = &self.attempt;
         let mut hold = None;
         let held_until_ns = attempt.clock.boot_ns() + attempt.wait_hold.as_nanos() as u64;
         loop {
             // Before the look: what happens right after it is told to this.
-            let changed = attempt.promises.changed(awaited.promise);
-            if let Some(promise) = awaited.promise {
-                let state = attempt.promises.look(promise).await;
-                match state.map_err(|fault| attempt.fail(fault))? {
-                    PromiseState::Completed(value) => return Ok(Some(Waited::Value(value.into()))),
-                    PromiseState::Unknown => return Ok(Some(Waited::Unknown)),
-                    PromiseState::Open => {}
-                }
+            let changed = attempt.promises.changed(watched);
+            let ended = match watched {
+                Watched::Time => None,
+                Watched::Promise(promise) => self.promised(promise).await?,
+                Watched::Key(key) => self.place(key).await?,
+            };
+            if ended.is_some() {
+                return Ok(ended);
             }
-            let left_ms = awaited
-                .until_ms
-                .map(|until| until.saturating_sub(attempt.clock.unix_ms()));
+            let left_ms = until_ms.map(|until| until.saturating_sub(attempt.clock.unix_ms()));
             if left_ms == Some(0) {
-                return Ok(Some(Waited::TimedOut));
+                return Ok(Some(match watched {
+                    Watched::Key(_) => encode(&Acquired::TimedOut),
+                    Watched::Time | Watched::Promise(_) => encode(&Waited::TimedOut),
+                }));
             }
             let hold_ms = held_until_ns.saturating_sub(attempt.clock.boot_ns()) / 1_000_000;
             // A sleep that is longer than the instance may be kept need not begin here.
-            let is_hopeless = awaited.promise.is_none() && left_ms.is_some_and(|left| left > hold_ms);
+            let is_hopeless = watched == Watched::Time && left_ms.is_some_and(|left| left > hold_ms);
             if hold_ms == 0 || is_hopeless || attempt.promises.is_stopping() {
                 return Ok(None);
             }
@@ -258,18 +343,31 @@ impl Recorder {
         }
     }
 
+    /// What a wait for a promise has come to, encoded.
+    async fn promised(&self, promise: PromiseId) -> Result<Option<Payload>, Fault> {
+        let attempt = &self.attempt;
+        let state = attempt.promises.look(promise).await;
+        Ok(match state.map_err(|fault| attempt.fail(fault))? {
+            PromiseState::Completed(value) => Some(encode(&Waited::Value(value.into()))),
+            PromiseState::Unknown => Some(encode(&Waited::Unknown)),
+            PromiseState::Open => None,
+        })
+    }
+
     /// Gives the instance up. What will wake it is durable when this returns.
-    async fn suspend(&self, position: &Position, target: &str, arguments: ArgumentHash, awaited: &Awaited) -> Fault {
+    pub(crate) async fn suspend(
+        &self,
+        position: &Position,
+        target: &str,
+        arguments: ArgumentHash,
+        suspension: Suspension,
+    ) -> Fault {
         let attempt = &self.attempt;
         let append = {
             let mut state = attempt.state.lock();
             if let Err(fault) = state.machine.suspend(position, target, arguments, attempt.node()) {
                 return state.fail(fault);
             }
-            let suspension = Suspension {
-                promises: awaited.promise.into_iter().collect(),
-                due_ms: awaited.until_ms,
-            };
             state.suspending_append(attempt, suspension)
         };
         crash::reached(crash::Point::BeforeAppend);
@@ -281,7 +379,7 @@ impl Recorder {
         }
     }
 
-    fn decode<'b, T: Decode<'b, ()>>(&self, recorded: &'b [u8]) -> Result<T, Fault> {
+    pub(crate) fn decode<'b, T: Decode<'b, ()>>(&self, recorded: &'b [u8]) -> Result<T, Fault> {
         minicbor::decode(recorded).map_err(|error| {
             let text = format!("a recorded answer is malformed: {error}");
             self.attempt.fail(Fault::Guest(text))
@@ -295,11 +393,11 @@ impl Recorder {
 }
 
 /// A promise's value is sealed as the entry of an invocation with the promise's id would be: there is none.
-pub fn promise_seal(promise: PromiseId) -> host_types::InvocationId {
-    host_types::InvocationId(promise.0)
+pub fn promise_seal(promise: PromiseId) -> InvocationId {
+    InvocationId(promise.0)
 }
 
-fn encode<T: Encode<()>>(value: &T) -> Payload {
+pub(crate) fn encode<T: Encode<()>>(value: &T) -> Payload {
     // Plain fields into a vector: there is nothing that could fail.
     minicbor::to_vec(value)
         .expect("a recorded answer has an encoding")
@@ -322,6 +420,7 @@ mod tests {
         let expected = Suspension {
             promises: vec![promise],
             due_ms: Some(10_000),
+            ..Suspension::default()
         };
         assert_eq!(journal.suspension(), Some(expected));
         // The start and the promise, which is written before it is waited for; the time, and the wait.

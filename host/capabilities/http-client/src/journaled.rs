@@ -54,7 +54,7 @@ async fn observe(
     let mut fresh = None;
     let exchange = async {
         let _slot = client.slot().await?;
-        let outcome = client.read(grant, request).await;
+        let outcome = client.read(grant, request, recorder.time_left()).await;
         let payload = record::encode(&outcome);
         fresh = Some(outcome);
         Ok(payload)
@@ -112,7 +112,8 @@ impl Effect<'_> {
             return happened(effect, Err(failure)).await;
         }
         let key = self.grant.sends_key.then(|| effect.key());
-        let exchange = self.client.effect(self.grant, self.request, key.as_deref()).await;
+        let left = self.recorder.time_left();
+        let exchange = self.client.effect(self.grant, self.request, key.as_deref(), left).await;
         let outcome = match exchange.outcome {
             Err(failure) if !failure.is_answered() && (exchange.sent || turn == Turn::Again) => {
                 Err(Failure::OutcomeUnknown(failure.to_string()))

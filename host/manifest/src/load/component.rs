@@ -74,6 +74,9 @@ pub(super) fn read(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) 
         retry: nexus.retry,
         retry_for: nexus.retry_for,
         events: nexus.events,
+        cron: nexus.cron,
+        deadline_for: nexus.deadline_for,
+        exclusive: nexus.exclusive,
     };
     for (key, way_out) in UNSUPPORTED {
         table.refuse(key, way_out, report);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::document::{Item, Report, Section};
-use crate::load::{Names, dependencies, events, outbound, retry};
+use crate::load::{Names, cron, deadline, dependencies, events, exclusive, outbound, retry};
 use crate::{
-    EffectRule, EventRules, IdentityRule, KeyName, Limits, OutboundHost, Providers, RetryPolicy, RetryRule,
-    RoutePattern, SchemaName, SensitiveRoute,
+    CronRule, DeadlineRule, EffectRule, EventRules, ExclusiveRule, IdentityRule, KeyName, Limits, OutboundHost,
+    Providers, RetryPolicy, RetryRule, RoutePattern, SchemaName, SensitiveRoute,
 };
 
 /// The table's content; its default is that of a component without one.
@@ -22,6 +22,9 @@ pub(super) struct Nexus {
     pub(super) retry: RetryPolicy,
     pub(super) retry_for: Vec<RetryRule>,
     pub(super) events: EventRules,
+    pub(super) cron: Vec<CronRule>,
+    pub(super) deadline_for: Vec<DeadlineRule>,
+    pub(super) exclusive: Vec<ExclusiveRule>,
 }
 
 /// Methods a request can have that changes something, or carries something to hide.
@@ -31,6 +34,7 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const MINUTE_MS: u64 = 60_000;
 pub(super) const HOUR_MS: u64 = 60 * MINUTE_MS;
+const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
 
 /// `hosts` are the component's `allowed_outbound_hosts`.
 pub(super) fn read(
@@ -65,6 +69,9 @@ pub(super) fn read(
         retry,
         retry_for: retry::read_rules(&mut table, id, retry, report),
         events: events::read(&mut table, id, report),
+        cron: cron::read_rules(&mut table, id, report),
+        deadline_for: deadline::read_rules(&mut table, id, report),
+        exclusive: exclusive::read_rules(&mut table, id, report),
     };
     table.finish(report);
     nexus
@@ -195,6 +202,12 @@ fn read_limits(table: &mut Section<'_, '_>, report: &mut Report<'_>) -> Limits {
             "body_limit_bytes",
             KIB..=Limits::MAX_STREAMED_BODY_BYTES,
             default.body_limit_bytes,
+            report,
+        ),
+        workflow_retention_ms: table.integer(
+            "workflow_retention_ms",
+            MINUTE_MS..=10 * YEAR_MS,
+            default.workflow_retention_ms,
             report,
         ),
     }
