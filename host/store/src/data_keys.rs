@@ -96,8 +96,8 @@ impl Store {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    /// Drops retired keys that sealed nothing which is left. What a key sealed lies with invocations that began while a node still sealed with
-    /// it, so it can go with the last of these. Returns how many went.
+    /// Drops retired keys that sealed nothing which is left. What a key sealed lies with invocations that began, and events that were
+    /// published, while a node still sealed with it, so it can go with the last of these. Returns how many went.
     pub(crate) async fn drop_data_keys(&self) -> Result<u64> {
         sqlx::query(
             "UPDATE host.data_key SET unused_since = clock_timestamp()
@@ -108,8 +108,11 @@ impl Store {
         .await?;
         // Ids are dated by the clocks of nodes, which differ by a second at most.
         let dropped = sqlx::query(
-            "DELETE FROM host.data_key WHERE unused_since IS NOT NULL AND NOT EXISTS (
-                 SELECT FROM host.invocation WHERE id < host.time_boundary(data_key.unused_since + interval '1 minute'))",
+            "DELETE FROM host.data_key WHERE unused_since IS NOT NULL
+                 AND NOT EXISTS (SELECT FROM host.invocation
+                     WHERE id < host.time_boundary(data_key.unused_since + interval '1 minute'))
+                 AND NOT EXISTS (SELECT FROM host.event
+                     WHERE id < host.time_boundary(data_key.unused_since + interval '1 minute'))",
         )
         .execute(self.pool())
         .await?;

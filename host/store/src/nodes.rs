@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use host_types::NodeId;
 use ring::digest::{SHA256, digest};
 use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Uuid;
 
 use crate::journal::bigint;
 use crate::{Error, Result, Store};
@@ -168,19 +169,28 @@ impl Store {
         Ok(self.answered(asked, database_ms.ok_or(Error::NodeGone)?))
     }
 
-    /// Nodes to take over from: those whose lease ran out, and those declared gone that still have invocations, since whoever
-    /// declared it may have died too.
+    /// Nodes to take over from: those whose lease ran out, and those declared gone that still have invocations or connections, since
+    /// whoever declared it may have died too. A transaction that is left open holds its locks although no invocation has a row yet.
     pub async fn dead_nodes(&self) -> Result<Vec<NodeId>> {
-        let nodes = sqlx::query_scalar(
-            "SELECT id FROM host.node WHERE id <> $1 AND CASE
+        let nodes: Vec<(Uuid, bool, bool)> = sqlx::query_as(
+            "SELECT id, gone_at IS NOT NULL, CASE
                  WHEN gone_at IS NULL THEN heartbeat_at < clock_timestamp() - lease_ms * interval '1 millisecond'
                  ELSE EXISTS (SELECT FROM host.invocation WHERE node_id = node.id)
-             END ORDER BY id",
+             END FROM host.node WHERE id <> $1 ORDER BY id",
         )
         .bind(self.node().0)
         .fetch_all(&self.inner.reserved)
         .await?;
-        Ok(nodes.into_iter().map(NodeId).collect())
+        let connected: Vec<String> = sqlx::query_scalar(
+            "SELECT DISTINCT coalesce(application_name, '') FROM pg_stat_activity WHERE datname = current_database()",
+        )
+        .fetch_all(&self.inner.reserved)
+        .await?;
+        let is_left = |id: Uuid| connected.contains(&application_name(NodeId(id)));
+        let dead = nodes
+            .into_iter()
+            .filter(|(id, is_gone, is_due)| *is_due || (*is_gone && is_left(*id)));
+        Ok(dead.map(|(id, ..)| NodeId(id)).collect())
     }
 
     /// Declares a node gone: nothing under its token is accepted any more. Returns whether it is gone now.
@@ -240,7 +250,7 @@ impl Store {
 
     /// All nodes, newest first.
     pub async fn nodes(&self) -> Result<Vec<NodeRow>> {
-        let rows: Vec<(uuid::Uuid, String, i64, i64, i32, bool, bool)> = sqlx::query_as(
+        let rows: Vec<(Uuid, String, i64, i64, i32, bool, bool)> = sqlx::query_as(
             "SELECT id, name, (extract(epoch FROM started_at) * 1000)::bigint,
                  (extract(epoch FROM clock_timestamp() - heartbeat_at) * 1000)::bigint, lease_ms, draining, gone_at IS NOT NULL
              FROM host.node ORDER BY id DESC",

@@ -42,6 +42,8 @@ async fn ten_thousand_open_invocations_have_an_owner_again_within_seconds() -> R
     for part in 0..4 {
         world.send_jobs(&format!("part-{part}"), 2_500, 0).await?;
     }
+    // Those who sent them are done: what is open then are the jobs.
+    world.audit.settled().await?;
     let first = world.living_node().await?;
     world.nexus.kill()?;
     world.give_jobs_to(&first).await?;

@@ -144,7 +144,7 @@ async fn a_thousand_clients_listen_and_hold_nothing_but_their_connections() -> R
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_reads_costs_nothing_and_keeps_nobody_waiting() -> Result<()> {
-    const EVENTS: usize = 100;
+    const EVENTS: usize = 300;
     const SIZE: usize = 200 << 10;
     let world = World::start().await?;
     let _deaf = Listener::open(world.nexus.url(), "a", None).await?;
@@ -161,8 +161,8 @@ async fn a_client_that_never_reads_costs_nothing_and_keeps_nobody_waiting() -> R
         }
     }
     let grown = resident_bytes(world.nexus.pid())?.saturating_sub(before);
-    // Four fifths of what was published are sixteen megabytes.
-    ensure!(grown < 12 << 20, "{grown} bytes more");
+    // Four fifths of what was published are forty-eight megabytes; what an allocator and warm instances come to by chance is less.
+    ensure!(grown < 24 << 20, "{grown} bytes more");
     Ok(())
 }
 

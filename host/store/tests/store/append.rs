@@ -112,7 +112,8 @@ async fn a_write_to_a_store_commits_with_the_append_that_carries_it_or_not_at_al
     );
 
     // Fenced: somebody has written this index.
-    let mut fenced = next_append(store, invocation, 0);
+    store.append(next_append(store, invocation, 1)).await.unwrap();
+    let mut fenced = next_append(store, invocation, 1);
     fenced.key_values = vec![write("a", Some("late")), write("b", None)];
     assert_eq!(store.append(fenced.clone()).await, Err(AppendError::Fenced));
     assert_eq!(
@@ -125,7 +126,7 @@ async fn a_write_to_a_store_commits_with_the_append_that_carries_it_or_not_at_al
         ("ROLLBACK", (Some("one"), Some("two"))),
         ("COMMIT", (Some("three"), None)),
     ] {
-        let mut append = next_append(store, invocation, 1);
+        let mut append = next_append(store, invocation, 2);
         append.key_values = vec![write("a", Some("three")), write("b", None)];
         execute(&mut session, "BEGIN").await.unwrap();
         for statement in store.append_statements(&append) {

@@ -1,6 +1,6 @@
 //! The pairs of key-value stores: what is kept, what is listed, and who may no longer write.
 
-use host_store::{Error, GoneBecause, KeyPage};
+use host_store::{Error, GoneBecause, KeyPage, SQLSTATE_WRONG_TOKEN};
 
 use crate::support::{execute, fixture, node};
 
@@ -66,14 +66,28 @@ async fn a_module_reaches_no_pair_but_through_the_capability() {
     let fixture = fixture().await;
     fixture.store.set_key_value("cart", "a", b"mine").await.unwrap();
     let (_, mut session) = fixture.module("shelf").await;
-    for statement in [
-        "SELECT value FROM host.key_value",
-        "INSERT INTO host.key_value (store, key, value) VALUES ('cart', 'b', '')",
-        "SELECT host.set_key_value(gen_random_uuid(), '\\x00', 'cart', 'a', '')",
-        "SELECT host.delete_key_value(gen_random_uuid(), '\\x00', 'cart', 'a')",
+    // The functions are the host's way to write in a module's commit: they demand the token of a node, which no guest sees.
+    for (statement, code) in [
+        ("SELECT value FROM host.key_value", "42501"),
+        (
+            "INSERT INTO host.key_value (store, key, value) VALUES ('cart', 'b', '')",
+            "42501",
+        ),
+        (
+            "SELECT host.set_key_value(gen_random_uuid(), '\\x00', 'cart', 'a', '')",
+            SQLSTATE_WRONG_TOKEN,
+        ),
+        (
+            "SELECT host.delete_key_value(gen_random_uuid(), '\\x00', 'cart', 'a')",
+            SQLSTATE_WRONG_TOKEN,
+        ),
     ] {
         let refused = execute(&mut session, statement).await.unwrap_err();
         let sqlstate = refused.as_database_error().and_then(|answer| answer.code());
-        assert_eq!(sqlstate.as_deref(), Some("42501"), "{statement}: {refused}");
+        assert_eq!(sqlstate.as_deref(), Some(code), "{statement}: {refused}");
     }
+    assert_eq!(
+        fixture.store.key_value("cart", "a").await.unwrap().as_deref(),
+        Some(&b"mine"[..])
+    );
 }

@@ -173,9 +173,12 @@ async fn bodies_share_a_bounded_memory_that_comes_back_with_the_answer() {
         own_id(1),
     );
     assert_eq!(answer.header("retry-after"), Some("1"));
+    // Whoever is turned away gives its connection back, too.
+    assert_eq!(answer.header("connection"), Some("close"));
 
     opened.add_permits(3);
     assert_eq!(first.read().await.status, 200);
+    let mut second = host.connect().await;
     for client in [&mut first, &mut second] {
         client.write(&body).await;
         assert_eq!(client.read().await.status, 200);
