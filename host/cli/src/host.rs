@@ -15,6 +15,7 @@ use host_invoker::{Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Schedule
 use host_runtime::{Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, Pools};
 use host_store::{GoneBecause, Store, StoreOptions};
+use host_traces::Traces;
 use host_types::{Clock, Rng, SystemClock, SystemRng};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -25,6 +26,7 @@ use crate::key_values::DatabaseBackend;
 use crate::keys::InstallationKey;
 use crate::metrics::{self, Sources};
 use crate::operate::Operator;
+use crate::traces;
 
 /// What a host needs.
 pub(crate) struct HostOptions<'a> {
@@ -46,6 +48,7 @@ pub(crate) struct Host {
     servers: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
     lease_lost: watch::Receiver<bool>,
+    traces: Traces,
 }
 
 /// How long a node counts as alive after its last heartbeat.
@@ -146,6 +149,7 @@ impl Host {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
         let key = InstallationKey::load(data_dir, &*rng)?;
+        let traces = traces::from_environment()?;
         let engine = Engine::new(&EngineOptions::default())?;
         let cache = CompileCache::open(&engine, &data_dir.join("compiled"), Arc::clone(&clock))?;
         let revisions = application.revisions()?;
@@ -219,6 +223,7 @@ impl Host {
             claim_secret: key.derive("idempotency keys"),
             max_attempts: MAX_ATTEMPTS,
             lease_term,
+            traces: traces.clone(),
         });
 
         // Nothing has asked for a connection in the name of a client yet: from here on, whoever waits for one is let go soon.
@@ -282,6 +287,7 @@ impl Host {
             rng: Arc::clone(&rng),
             metrics: http_metrics,
             exposition: Arc::new(exposition),
+            traces: traces.clone(),
             limits: host_http::Limits::default(),
         });
         let operator = Operator {
@@ -303,6 +309,7 @@ impl Host {
             servers,
             background,
             lease_lost,
+            traces,
         })
     }
 
@@ -326,6 +333,11 @@ impl Host {
             .mark_gone(self.store.node(), GoneBecause::ProcessEnded)
             .await?;
         self.store.close().await;
+        // Its own thread exports; waiting for that must not hold up this one.
+        let traces = self.traces;
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || traces.shutdown()).await {
+            tracing::warn!(error, "the last spans were not exported");
+        }
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use host_journal::{Header, RetryPolicy};
 use host_runtime::Deployment;
 use host_store::Heartbeat;
+use host_traces::Traces;
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, HttpRequest, InvocationId, Rng};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -43,6 +44,8 @@ pub struct InvokerOptions {
     pub max_attempts: usize,
     /// Told of every heartbeat.
     pub lease_term: Arc<LeaseTerm>,
+    /// Makes the spans of attempts.
+    pub traces: Traces,
 }
 
 /// Runs invocations to their end.
@@ -80,6 +83,7 @@ pub(crate) struct Inner {
     /// Held by the dry run under way.
     pub(crate) dry_runs: tokio::sync::Mutex<()>,
     pub(crate) metrics: InvokerMetrics,
+    pub(crate) traces: Traces,
 }
 
 /// An invocation at work. Dropped, it stops where it is.
@@ -102,6 +106,7 @@ impl Invoker {
             claim_secret,
             max_attempts,
             lease_term,
+            traces,
         } = options;
         let draining = watch::Sender::new(false);
         let waits = Waits::new(Arc::clone(&store), draining.subscribe());
@@ -126,6 +131,7 @@ impl Invoker {
             waits: Arc::new(waits),
             dry_runs: tokio::sync::Mutex::default(),
             metrics: InvokerMetrics::default(),
+            traces,
         };
         Self { inner: Arc::new(inner) }
     }

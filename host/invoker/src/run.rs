@@ -7,6 +7,7 @@ use host_journal::{
     Body, Cause, Claim, Decision, Entry, FenceReason, Header, InvocationStatus, Machine, Payload, Start, decide,
 };
 use host_recorder::{Attempt, AttemptOptions, SCHEDULED_FUNCTION, ScheduledInput, Unwritten};
+use host_traces::{Parent, Span, SpanKind, Trace};
 use host_types::{Fault, HttpRequest, HttpResponse, InvocationId};
 use minicbor::{Decode, Encode};
 use parking_lot::Mutex;
@@ -217,6 +218,7 @@ impl Run {
     async fn attempt(&mut self) -> (Result<Output, Fault>, Cause) {
         let compensations = self.machine.compensate();
         let header = self.machine.header().clone();
+        let mut span = self.begin_span(&header);
         let seal = self.inner.store.seal(self.invocation, self.salt);
         let attempt = Attempt::new(AttemptOptions {
             invocation: self.invocation,
@@ -228,6 +230,10 @@ impl Run {
             clock: Arc::clone(&self.inner.clock),
             promises: Arc::clone(&self.inner.waits) as _,
             wait_hold: self.deployment.wait_hold(&header.component),
+            trace: Trace {
+                traces: self.inner.traces.clone(),
+                within: span.as_parent(),
+            },
         });
         self.progress.set(Seen::Attempt(Arc::clone(&attempt)));
         let work = async {
@@ -253,6 +259,12 @@ impl Run {
             }
             Err(fault) => Err(attempt.fail(fault)),
         };
+        match &result {
+            Ok(_) => span.succeed(),
+            Err(Fault::Suspended) => span.set("nexus.suspended", true),
+            Err(fault) => span.fail(fault),
+        }
+        drop(span);
         let wrote = attempt.tallied();
         self.inner
             .metrics
@@ -279,6 +291,25 @@ impl Run {
             // only what is durable counts.
             None => (result.map_err(|fault| Fault::CommitUnknown(fault.to_string())), cause),
         }
+    }
+
+    /// The span of an attempt. One that continues what an earlier one began belongs to the same trace: its context is in the header.
+    fn begin_span(&self, header: &Header) -> Span {
+        let began = Parent::of(&header.trace_parent);
+        let name = || format!("attempt {}", header.component);
+        let traces = &self.inner.traces;
+        let mut span = match self.attempts {
+            0 => traces.begin(SpanKind::Internal, name, &began),
+            _ => traces.begin_linked(SpanKind::Internal, name, &began, &began),
+        };
+        if span.is_recording() {
+            span.set_text("nexus.invocation.id", self.invocation);
+            span.set_text("nexus.component", &header.component);
+            span.set_text("nexus.function", &header.function);
+            span.set("nexus.attempt", i64::from(self.attempts));
+            span.set_text("nexus.node.id", self.inner.store.node());
+        }
+        span
     }
 
     /// A failure after the first effect: another attempt, later, or a person. `None`: go on here.

@@ -8,6 +8,7 @@ use host_journal::{
     Append, AppendError, AppendJournal, Body, Claim, Completion, Entry, Finish, InvocationStatus, KeyValueWrite,
     Machine, Message, Payload, Seal, Start, Suspension, encode,
 };
+use host_traces::{Parent, Trace, Traces};
 use host_types::{Clock, Fault, InvocationId, NodeId, Position, PromiseId, Scope};
 use parking_lot::Mutex;
 
@@ -34,6 +35,8 @@ pub struct AttemptOptions {
     pub promises: Arc<dyn Promises>,
     /// How long a wait keeps its instance.
     pub wait_hold: Duration,
+    /// What the spans of what it does belong to.
+    pub trace: Trace,
 }
 
 /// What is written beside the entries of the next append. An attempt that ends before it leaves this to the one that follows.
@@ -110,6 +113,8 @@ pub struct Attempt {
     pub(crate) journal: Arc<dyn AppendJournal>,
     pub(crate) promises: Arc<dyn Promises>,
     pub(crate) wait_hold: Duration,
+    pub(crate) traces: Traces,
+    span: Parent,
     node: NodeId,
     seal: Arc<dyn Seal>,
     /// A first append was handed over; whether it is durable is for its answer to say.
@@ -140,6 +145,7 @@ impl Attempt {
             clock,
             promises,
             wait_hold,
+            trace: Trace { traces, within: span },
         } = options;
         let state = Mutex::new(State {
             machine,
@@ -153,6 +159,8 @@ impl Attempt {
             journal,
             promises,
             wait_hold,
+            traces,
+            span,
             node,
             seal,
             writing: AtomicBool::new(false),
@@ -163,7 +171,12 @@ impl Attempt {
 
     /// What the root instance is given.
     pub fn recorder(self: &Arc<Self>) -> Recorder {
-        Recorder::new(Arc::clone(self), Scope::root())
+        Recorder::new(Arc::clone(self), Scope::root(), self.span.clone())
+    }
+
+    /// What its spans belong to.
+    pub(crate) fn span(&self) -> Parent {
+        self.span.clone()
     }
 
     /// Which invocation.

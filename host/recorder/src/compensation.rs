@@ -31,7 +31,7 @@ impl Recorder {
 impl Attempt {
     /// What calls the compensations of a cancelled invocation: in a scope no guest can be in.
     pub fn compensator(self: &Arc<Self>) -> Recorder {
-        Recorder::new(Arc::clone(self), compensating_scope())
+        Recorder::new(Arc::clone(self), compensating_scope(), self.span())
     }
 
     /// The last compensation has run: the invocation is over when this returns.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use host_journal::{
     Append, AppendError, AppendJournal, Beyond, Claim, HostStatement, Machine, Payload, Returned, Seal, SealError,
 };
+use host_traces::Trace;
 use host_types::{Clock, Fault, InvocationId, NodeId, PromiseId};
 
 use crate::{Answer, Attempt, AttemptOptions, Hold, PromiseState, Promises, Unwritten};
@@ -27,6 +28,7 @@ impl Attempt {
             clock,
             promises: Arc::new(Nowhere),
             wait_hold: Duration::ZERO,
+            trace: Trace::default(),
         })
     }
 

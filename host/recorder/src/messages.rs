@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use host_journal::{CommandKind, Header, MAX_ENTRY_BYTES, MAX_INVOCATION_BYTES, Message, Payload, Seed, Start, Step};
+use host_traces::SpanKind;
 use host_types::{ComponentId, Fault, InvocationId};
 use minicbor::{Decode, Encode};
 use uuid::Uuid;
@@ -114,6 +115,9 @@ impl Recorder {
                     .machine
                     .complete(&position, CommandKind::Message, target, arguments, answer);
                 noted.map_err(|fault| state.fail(fault))?;
+                drop(state);
+                let mut span = self.begin_span(SpanKind::Producer, target, &position);
+                span.set_text("nexus.message.invocation.id", invocation);
                 Ok(invocation)
             }
         }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use host_journal::{ArgumentHash, CommandKind, Payload, Step};
+use host_traces::{Parent, Span, SpanKind};
 use host_types::{Fault, InvocationId, Position, Scope};
 use uuid::Uuid;
 
@@ -15,6 +16,8 @@ use crate::Attempt;
 pub struct Recorder {
     pub(crate) attempt: Arc<Attempt>,
     pub(crate) scope: Scope,
+    /// What this instance's spans belong to.
+    span: Parent,
 }
 
 /// What to do about a call.
@@ -31,6 +34,7 @@ pub struct Entered {
     position: Position,
     target: String,
     arguments: ArgumentHash,
+    span: Span,
 }
 
 /// What to do about an external effect.
@@ -49,11 +53,30 @@ pub struct ExternalEffect<'a> {
     position: Position,
     target: &'a str,
     arguments: ArgumentHash,
+    span: Span,
 }
 
 impl Recorder {
-    pub(crate) fn new(attempt: Arc<Attempt>, scope: Scope) -> Self {
-        Self { attempt, scope }
+    pub(crate) fn new(attempt: Arc<Attempt>, scope: Scope, span: Parent) -> Self {
+        Self { attempt, scope, span }
+    }
+
+    /// Begins the span of a command that is performed. What is answered from the record has none: it was seen before.
+    pub(crate) fn begin_span(&self, kind: SpanKind, target: &str, position: &Position) -> Span {
+        let mut span = self.attempt.traces.begin(kind, || target.to_owned(), &self.span);
+        if span.is_recording() {
+            span.set_text("nexus.invocation.id", self.attempt.invocation);
+            span.set_text("nexus.position", position);
+        }
+        span
+    }
+
+    /// The W3C `traceparent` of what this instance asks of other hosts.
+    pub fn trace_parent(&self) -> Option<String> {
+        self.span.trace_parent().or_else(|| {
+            let given = self.attempt.state.lock().machine.header().trace_parent.clone();
+            Some(given).filter(|given| !given.is_empty())
+        })
     }
 
     /// The invocation this instance works for.
@@ -118,7 +141,11 @@ impl Recorder {
         match self.step(CommandKind::Observation, target, arguments)? {
             (Step::Recorded(answer), _) => Ok(answer),
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
-                let answer = perform.await.map_err(|fault| self.attempt.fail(fault))?;
+                let mut span = self.begin_span(SpanKind::Internal, target, &position);
+                let answer = perform.await.map_err(|fault| {
+                    span.fail(&fault);
+                    self.attempt.fail(fault)
+                })?;
                 self.complete(&position, CommandKind::Observation, target, arguments, answer.clone())?;
                 Ok(answer)
             }
@@ -183,12 +210,20 @@ impl Recorder {
         match self.step(CommandKind::Call, target, arguments)? {
             (Step::Recorded(answer), _) => Ok(CallStep::Recorded(answer)),
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
+                let mut span = self.begin_span(SpanKind::Internal, target, &position);
+                if span.is_recording() {
+                    let inside = position.scope.child(position.number);
+                    let begun_before = self.attempt.state.lock().machine.is_replaying(&inside);
+                    span.set("nexus.replayed", begun_before);
+                    span.fail("the call did not return");
+                }
                 let target = target.to_owned();
                 Ok(CallStep::Enter(Entered {
                     caller: self.clone(),
                     position,
                     target,
                     arguments,
+                    span,
                 }))
             }
         }
@@ -200,19 +235,23 @@ impl Recorder {
             (Step::Recorded(answer), _) => Ok(ExternalStep::Recorded(answer)),
             (Step::Perform(position), arguments) => {
                 self.attempt.flush(None).await?;
-                Ok(ExternalStep::Perform(ExternalEffect {
-                    recorder: self,
-                    position,
-                    target,
-                    arguments,
-                }))
+                Ok(ExternalStep::Perform(self.effect(position, target, arguments)))
             }
-            (Step::InDoubt(position), arguments) => Ok(ExternalStep::InDoubt(ExternalEffect {
-                recorder: self,
-                position,
-                target,
-                arguments,
-            })),
+            (Step::InDoubt(position), arguments) => Ok(ExternalStep::InDoubt(self.effect(position, target, arguments))),
+        }
+    }
+}
+
+impl Recorder {
+    fn effect<'a>(&'a self, position: Position, target: &'a str, arguments: ArgumentHash) -> ExternalEffect<'a> {
+        let mut span = self.begin_span(SpanKind::Client, target, &position);
+        span.fail("the outcome is not known");
+        ExternalEffect {
+            recorder: self,
+            position,
+            target,
+            arguments,
+            span,
         }
     }
 }
@@ -223,17 +262,30 @@ impl Entered {
         Recorder::new(
             Arc::clone(&self.caller.attempt),
             self.position.scope.child(self.position.number),
+            match self.span.is_recording() {
+                true => self.span.as_parent(),
+                false => self.caller.span.clone(),
+            },
         )
     }
 
     /// The callee returned.
-    pub fn returned(self, answer: Payload) -> Result<(), Fault> {
+    pub fn returned(mut self, answer: Payload) -> Result<(), Fault> {
+        self.span.succeed();
         self.caller
             .complete(&self.position, CommandKind::Call, &self.target, self.arguments, answer)
     }
 }
 
 impl ExternalEffect<'_> {
+    /// The W3C `traceparent` that goes with it.
+    pub fn trace_parent(&self) -> Option<String> {
+        self.span
+            .as_parent()
+            .trace_parent()
+            .or_else(|| self.recorder.trace_parent())
+    }
+
     /// What the foreign system can recognise a repetition by.
     pub fn key(&self) -> String {
         let state = self.recorder.attempt.state.lock();
@@ -243,7 +295,8 @@ impl ExternalEffect<'_> {
     }
 
     /// The outcome is known: it is durable when this returns.
-    pub async fn happened(self, outcome: Payload) -> Result<(), Fault> {
+    pub async fn happened(mut self, outcome: Payload) -> Result<(), Fault> {
+        self.span.succeed();
         self.recorder.complete(
             &self.position,
             CommandKind::External,

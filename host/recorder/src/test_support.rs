@@ -11,6 +11,7 @@ use host_journal::{
     Append, AppendError, AppendJournal, Body, Claim, CommandKind, Entry, Header, HostStatement, KeyValueWrite, Machine,
     Payload, Seal, SealError, Seed, Suspension, decode,
 };
+use host_traces::Trace;
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, NodeId, PromiseId};
 use parking_lot::Mutex;
 
@@ -145,6 +146,7 @@ impl MemoryJournal {
             clock: Arc::new(Noon),
             promises: self.clone(),
             wait_hold: Duration::ZERO,
+            trace: Trace::default(),
         })
     }
 }

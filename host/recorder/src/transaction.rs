@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use host_journal::{AppendError, ArgumentHash, CommandKind, HostStatement, Payload, Step};
+use host_traces::{Span, SpanKind};
 use host_types::{Fault, Position};
 
 use crate::Recorder;
@@ -27,6 +28,7 @@ pub struct Transaction {
     arguments: ArgumentHash,
     /// What was unwritten when it began: what came after is its own, and goes with its commit alone.
     before: UnwrittenMark,
+    span: Span,
 }
 
 impl Recorder {
@@ -49,11 +51,14 @@ impl Recorder {
                 state.machine.open_transaction(&position);
                 let before = state.unwritten.mark();
                 drop(state);
+                let mut span = self.begin_span(SpanKind::Internal, TARGET, &position);
+                span.fail("it was not committed");
                 Ok(TransactionStep::Perform(Transaction {
                     recorder: self.clone(),
                     position,
                     arguments,
                     before,
+                    span,
                 }))
             }
             Err(fault) => Err(state.fail(fault)),
@@ -105,7 +110,8 @@ impl Transaction {
     }
 
     /// The commit was acknowledged.
-    pub fn committed(self) -> Result<(), Fault> {
+    pub fn committed(mut self) -> Result<(), Fault> {
+        self.span.succeed();
         self.recorder.attempt.state.lock().machine.close_transaction();
         self.recorder.attempt.settle(Ok(()))
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use host_journal::{ArgumentHash, CommandKind, Completion, Payload, Step, Suspension};
+use host_traces::SpanKind;
 use host_types::{Fault, Position, PromiseId};
 use minicbor::{Decode, Encode};
 
@@ -206,13 +207,17 @@ impl Recorder {
         if has_promises {
             self.attempt.flush(None).await?;
         }
+        let mut span = self.begin_span(SpanKind::Internal, target, &position);
         match self.watch(awaited).await? {
             Some(waited) => {
                 let answer = encode(&waited);
                 self.complete(&position, CommandKind::Wait, target, arguments, answer.clone())?;
                 Ok(answer)
             }
-            None => Err(self.suspend(&position, target, arguments, awaited).await),
+            None => {
+                span.set("nexus.suspended", true);
+                Err(self.suspend(&position, target, arguments, awaited).await)
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::exchange::{Exchange, exchange};
 use crate::grant::find;
 use crate::record::Outcome;
-use crate::request::OutgoingRequest;
+use crate::request::{Added, OutgoingRequest};
 use crate::{Connector, Grant};
 
 /// Bounds of one component's requests. A guest may ask for less, never for more.
@@ -107,16 +107,16 @@ impl HttpClient {
     }
 
     /// Sends a request that only reads.
-    pub(crate) async fn read(&self, grant: &Grant, request: &OutgoingRequest) -> Outcome {
+    pub(crate) async fn read(&self, grant: &Grant, request: &OutgoingRequest, added: &Added) -> Outcome {
         let Limits { total, .. } = self.limits;
-        exchange(&self.connector, &self.limits, total, grant, request, None)
+        exchange(&self.connector, &self.limits, total, grant, request, added)
             .await
             .outcome
     }
 
     /// Sends any other request.
-    pub(crate) async fn effect(&self, grant: &Grant, request: &OutgoingRequest, key: Option<&str>) -> Exchange {
+    pub(crate) async fn effect(&self, grant: &Grant, request: &OutgoingRequest, added: &Added) -> Exchange {
         let Limits { effect_total, .. } = self.limits;
-        exchange(&self.connector, &self.limits, effect_total, grant, request, key).await
+        exchange(&self.connector, &self.limits, effect_total, grant, request, added).await
     }
 }

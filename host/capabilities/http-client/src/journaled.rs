@@ -5,7 +5,7 @@ use host_recorder::{ExternalEffect, ExternalStep, Recorder};
 use host_types::Fault;
 
 use crate::record::{self, Outcome};
-use crate::request::OutgoingRequest;
+use crate::request::{Added, OutgoingRequest};
 use crate::{Failure, Grant, HttpClient, LeaseLeft};
 
 const TARGET: &str = "wasi:http/outgoing-handler.handle";
@@ -52,9 +52,13 @@ async fn observe(
     request: &OutgoingRequest,
 ) -> Result<Outcome, Fault> {
     let mut fresh = None;
+    let added = Added {
+        key: None,
+        trace_parent: recorder.trace_parent(),
+    };
     let exchange = async {
         let _slot = client.slot().await?;
-        let outcome = client.read(grant, request).await;
+        let outcome = client.read(grant, request, &added).await;
         let payload = record::encode(&outcome);
         fresh = Some(outcome);
         Ok(payload)
@@ -111,8 +115,11 @@ impl Effect<'_> {
             };
             return happened(effect, Err(failure)).await;
         }
-        let key = self.grant.sends_key.then(|| effect.key());
-        let exchange = self.client.effect(self.grant, self.request, key.as_deref()).await;
+        let added = Added {
+            key: self.grant.sends_key.then(|| effect.key()),
+            trace_parent: effect.trace_parent(),
+        };
+        let exchange = self.client.effect(self.grant, self.request, &added).await;
         let outcome = match exchange.outcome {
             Err(failure) if !failure.is_answered() && (exchange.sent || turn == Turn::Again) => {
                 Err(Failure::OutcomeUnknown(failure.to_string()))

@@ -18,7 +18,7 @@ use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::exchange::{MAX_HEAD_BYTES, MAX_HEADERS};
-use crate::request::OutgoingRequest;
+use crate::request::{Added, OutgoingRequest};
 use crate::{Failure, HttpClient};
 
 /// What is copied out of a guest at once.
@@ -84,7 +84,7 @@ async fn send(
         body,
         progress: Arc::clone(&progress),
     };
-    let wire = outgoing.to_wire_with(None, body)?;
+    let wire = outgoing.to_wire_with(&Added::default(), body)?;
     let within = outgoing.connect_timeout(limits.connect);
     let stream = client.connector.connect(&outgoing.origin, grant, within).await?;
     let mut builder = Builder::new();

@@ -10,10 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use host_manifest::App;
 use host_metrics::Exposition;
+use host_traces::{Parent, Span, SpanKind, Traces};
 use host_types::{Clock, InvocationClient, InvocationId, Rng};
 use http::header::{ACCEPT, CONTENT_TYPE, EXPECT, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -33,7 +34,7 @@ use crate::metrics::HttpMetrics;
 use crate::request::{self, Found};
 use crate::response::{Answer, Body, INVOCATION_ID};
 use crate::router::{Matched, Router};
-use crate::streamed;
+use crate::{streamed, trace_parent};
 
 /// What a server needs.
 pub struct ServerOptions {
@@ -55,6 +56,8 @@ pub struct ServerOptions {
     pub metrics: HttpMetrics,
     /// What `/metrics` answers.
     pub exposition: Arc<Exposition>,
+    /// Makes the spans of requests.
+    pub traces: Traces,
     /// What requests may take.
     pub limits: Limits,
 }
@@ -99,6 +102,7 @@ struct Shared {
     rng: Arc<dyn Rng>,
     metrics: HttpMetrics,
     exposition: Arc<Exposition>,
+    traces: Traces,
     body_read_timeout: Duration,
     body_memory: BodyMemory,
     is_draining: AtomicBool,
@@ -120,6 +124,7 @@ impl Server {
             rng,
             metrics,
             exposition,
+            traces,
             limits,
         } = options;
         let router = Router::new(app);
@@ -132,6 +137,7 @@ impl Server {
             rng,
             metrics,
             exposition,
+            traces,
             body_read_timeout: limits.body_read_timeout,
             body_memory: BodyMemory::new(limits.body_memory_bytes.max(largest_body)),
             is_draining: AtomicBool::new(false),
@@ -173,7 +179,7 @@ impl Shared {
         let (_active, begun_ns) = (self.metrics.begin(), self.clock.boot_ns());
         let own = InvocationId::new(self.clock.unix_ms(), self.rng.bytes());
         let method = request.method().clone();
-        let mut route = None;
+        let mut told = Told::default();
         let cors = Cors::of(request.headers());
         let span = tracing::debug_span!(
             "request",
@@ -183,7 +189,7 @@ impl Shared {
             component.id = tracing::field::Empty,
             http.response.status_code = tracing::field::Empty,
         );
-        let answer = self.answer(own, cors, peer, request, &mut route);
+        let answer = self.answer(own, cors, peer, request, &mut told);
         let answer = answer.instrument(span.clone()).await;
         let Answer {
             invocation,
@@ -193,18 +199,20 @@ impl Shared {
         cors.apply(response.headers_mut());
         response.headers_mut().insert(INVOCATION_ID, header_value(invocation));
         let duration_ns = self.clock.boot_ns().saturating_sub(begun_ns);
-        self.metrics.answered(&method, response.status(), route, duration_ns);
+        self.metrics
+            .answered(&method, response.status(), told.route, duration_ns);
+        told.end(response.status());
         response
     }
 
-    /// `route` is told as soon as it is known.
+    /// What is found out on the way is told as soon as it is known.
     async fn answer<'a>(
         &'a self,
         own: InvocationId,
         cors: Cors,
         peer: &str,
         request: Request<Incoming>,
-        route: &mut Option<&'a str>,
+        told: &mut Told<'a>,
     ) -> Answer {
         let (parts, body) = request.into_parts();
         let begun = match self.begin(&parts, cors) {
@@ -233,7 +241,8 @@ impl Shared {
             matched,
             idempotency_key,
         } = begun;
-        *route = Some(matched.route);
+        told.route = Some(matched.route);
+        told.span = self.begin_span(&parts, &matched, own);
         let span = tracing::Span::current();
         span.record("http.route", matched.route);
         span.record("component.id", matched.component.id.as_str());
@@ -261,7 +270,11 @@ impl Shared {
             peer: peer.to_owned(),
             body,
         };
-        let outcome = self.client.handle_http(request::call(&parts, &matched, found)).await;
+        let mut call = request::call(&parts, &matched, found);
+        if let Some(own) = told.span.as_parent().trace_parent() {
+            call.trace_parent = Some(own);
+        }
+        let outcome = self.client.handle_http(call).await;
         Answer::outcome(outcome, own)
     }
 
@@ -278,6 +291,21 @@ impl Shared {
             Ok(call) => Answer::streamed(self.client.handle_stream(call).await, own),
             Err(error) => Answer::error(error, own),
         }
+    }
+
+    /// The span of a request that a component answers.
+    fn begin_span(&self, parts: &Parts, matched: &Matched<'_>, own: InvocationId) -> Span {
+        let sent = trace_parent::of(&parts.headers);
+        let parent = Parent::of(sent.as_deref().unwrap_or_default());
+        let name = || format!("{} {}", parts.method, matched.route);
+        let mut span = self.traces.begin(SpanKind::Server, name, &parent);
+        if span.is_recording() {
+            span.set_text("http.request.method", &parts.method);
+            span.set_text("http.route", matched.route);
+            span.set_text("nexus.component", &matched.component.id);
+            span.set_text("nexus.invocation.id", own);
+        }
+        span
     }
 
     /// What can be said from the head alone.
@@ -332,6 +360,22 @@ impl Shared {
 
     fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
+    }
+}
+
+/// What is known of a request before there is a response.
+#[derive(Default)]
+struct Told<'a> {
+    route: Option<&'a str>,
+    span: Span,
+}
+
+impl Told<'_> {
+    fn end(mut self, status: StatusCode) {
+        self.span.set("http.response.status_code", i64::from(status.as_u16()));
+        if status.is_server_error() {
+            self.span.fail(status);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use host_http::{HttpMetrics, Limits, Readiness, Server, ServerOptions, Verified};
 use host_manifest::App;
+use host_traces::Traces;
 use host_types::{Clock, HttpCall, HttpOutcome, HttpResponse, InvocationClient, InvocationId, Rng};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -156,6 +157,7 @@ impl Host {
         let server = Server::new(ServerOptions {
             metrics: HttpMetrics::default(),
             exposition: Arc::default(),
+            traces: Traces::default(),
             listener,
             app: Arc::new(app),
             client: Arc::new(Double {
