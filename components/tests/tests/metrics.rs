@@ -95,11 +95,15 @@ async fn what_happens_is_counted_under_the_names_that_are_documented() -> Result
     assert_eq!(sample("nexus_instances_live{component=\"inventory\"}")?, 0.0);
     assert_eq!(sample("http_server_active_requests")?, 1.0, "this one");
     ensure!(sample("nexus_lease_left_seconds")? > 0.0);
-    // What expires later is open until then.
-    let mut open = samples
-        .iter()
-        .filter(|(name, _)| name.starts_with("nexus_invocations_open{status=\"running\""));
-    ensure!(open.any(|(_, count)| *count >= 1.0), "{text}");
+    // The reservation and the session that expire are open until then.
+    assert_eq!(
+        sample("nexus_invocations_open{status=\"running\",component=\"inventory\"}")?,
+        1.0
+    );
+    assert_eq!(
+        sample("nexus_invocations_open{status=\"running\",component=\"order\"}")?,
+        1.0
+    );
     ensure!(sample("process_resident_memory_bytes")? > 1e6 && sample("process_cpu_seconds_total")? > 0.0);
     Ok(())
 }

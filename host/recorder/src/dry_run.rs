@@ -115,6 +115,8 @@ impl Promises for Nowhere {
 
 #[cfg(test)]
 mod tests {
+    use host_types::ComponentId;
+
     use super::*;
     use crate::test_support::MemoryJournal;
     use crate::{CallStep, Recorder};
@@ -134,7 +136,7 @@ mod tests {
                 effect.happened(Payload::from_static(b"done")).await?;
             }
         }
-        recorder.schedule("later".into(), Vec::new(), 5)?;
+        recorder.schedule(&ComponentId::from("cart"), "later".into(), Vec::new(), 5)?;
         recorder.now_ms()?;
         if let CallStep::Enter(entered) = recorder.call("stock:reserve", b"")? {
             entered.callee().now_ms()?;

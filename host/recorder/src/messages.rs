@@ -38,15 +38,22 @@ pub struct Outgoing {
 }
 
 impl Recorder {
-    /// A new invocation of this component's `scheduled.run`, begun `delay_ms` after now, once this one's effects are durable.
-    pub fn schedule(&self, name: String, argument: Vec<u8>, delay_ms: u64) -> Result<InvocationId, Fault> {
+    /// A new invocation of `scheduled.run` of this component, that of the instance that asks and not of the one the invocation began
+    /// in, begun `delay_ms` after now, once this one's effects are durable.
+    pub fn schedule(
+        &self,
+        component: &ComponentId,
+        name: String,
+        argument: Vec<u8>,
+        delay_ms: u64,
+    ) -> Result<InvocationId, Fault> {
         let size = name.len() + argument.len();
         self.check_size(size)?;
         let outgoing = {
             let state = self.attempt.state.lock();
             let sender = state.machine.header();
             Outgoing {
-                component: sender.component.clone(),
+                component: component.clone(),
                 function: SCHEDULED_FUNCTION.into(),
                 input: encode_scheduled(ScheduledInput { name, argument }),
                 memory_limit_bytes: sender.memory_limit_bytes,

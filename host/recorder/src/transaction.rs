@@ -155,9 +155,11 @@ impl Transaction {
 mod tests {
     use std::sync::Arc;
 
+    use host_types::ComponentId;
+
     use super::*;
-    use crate::Attempt;
     use crate::test_support::MemoryJournal;
+    use crate::{Attempt, CallStep};
 
     fn begin(attempt: &Arc<Attempt>) -> Transaction {
         match attempt.recorder().transaction(b"read committed").unwrap() {
@@ -167,7 +169,9 @@ mod tests {
     }
 
     fn schedule(attempt: &Arc<Attempt>, name: &str) {
-        attempt.recorder().schedule(name.into(), Vec::new(), 60_000).unwrap();
+        let component = ComponentId::from("cart");
+        let scheduled = attempt.recorder().schedule(&component, name.into(), Vec::new(), 60_000);
+        scheduled.unwrap();
     }
 
     /// How many invocations the next append would begin.
@@ -184,6 +188,21 @@ mod tests {
         assert_eq!(unwritten(&attempt), 2);
         transaction.rolled_back(Payload::new()).unwrap();
         assert_eq!(unwritten(&attempt), 1);
+    }
+
+    #[test]
+    fn a_callee_schedules_itself_and_not_its_caller() {
+        let attempt = Arc::new(MemoryJournal::default()).attempt();
+        let Ok(CallStep::Enter(entered)) = attempt.recorder().call("stock:hold", b"") else {
+            panic!("nothing is recorded")
+        };
+        let stock = ComponentId::from("stock");
+        entered
+            .callee()
+            .schedule(&stock, "expire".into(), Vec::new(), 1)
+            .unwrap();
+        let state = attempt.state.lock();
+        assert_eq!(state.unwritten.messages[0].start.component, stock);
     }
 
     #[test]

@@ -59,7 +59,8 @@ impl derived::Host for BasicView<'_> {
 
 impl timer::Host for BasicView<'_> {
     fn schedule(&mut self, name: String, argument: Vec<u8>, delay_ms: u64) -> wasmtime::Result<String> {
-        Ok(self.0.recorder.schedule(name, argument, delay_ms)?.to_string())
+        let scheduled = self.0.recorder.schedule(&self.0.component, name, argument, delay_ms)?;
+        Ok(scheduled.to_string())
     }
 }
 
