@@ -4,6 +4,8 @@ mod attempt;
 mod compensation;
 pub mod crash;
 mod dry_run;
+#[cfg(any(test, feature = "test-support"))]
+pub mod interpose;
 mod key_values;
 mod messages;
 mod recorder;

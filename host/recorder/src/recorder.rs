@@ -90,7 +90,15 @@ impl Recorder {
         }
         let arguments = state.machine.header().seed.hash(arguments);
         match state.machine.command(&self.scope, kind, target, arguments) {
-            Ok(step) => Ok((step, arguments)),
+            Ok(step) => {
+                #[cfg(any(test, feature = "test-support"))]
+                if matches!(step, Step::Perform(_))
+                    && let Some(fault) = crate::interpose::fault(self.attempt.node(), kind, target)
+                {
+                    return Err(state.fail(fault));
+                }
+                Ok((step, arguments))
+            }
             Err(fault) => Err(state.fail(fault)),
         }
     }
@@ -183,6 +191,11 @@ impl Recorder {
         match self.step(CommandKind::Call, target, arguments)? {
             (Step::Recorded(answer), _) => Ok(CallStep::Recorded(answer)),
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
+                #[cfg(any(test, feature = "test-support"))]
+                if let Some(answer) = crate::interpose::answer(self.attempt.node(), target) {
+                    self.complete(&position, CommandKind::Call, target, arguments, answer.clone())?;
+                    return Ok(CallStep::Recorded(answer));
+                }
                 let target = target.to_owned();
                 Ok(CallStep::Enter(Entered {
                     caller: self.clone(),

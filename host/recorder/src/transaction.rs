@@ -46,6 +46,10 @@ impl Recorder {
                 Ok(TransactionStep::Recorded(record))
             }
             Ok(Step::Perform(position) | Step::InDoubt(position)) => {
+                #[cfg(any(test, feature = "test-support"))]
+                if let Some(fault) = crate::interpose::fault(self.attempt.node(), CommandKind::Transaction, TARGET) {
+                    return Err(state.fail(fault));
+                }
                 state.machine.open_transaction(&position);
                 let before = state.unwritten.mark();
                 drop(state);

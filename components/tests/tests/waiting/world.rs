@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 /// Relative to the workspace.
-const MANIFEST: &str = "components/tests/waiting/spin.toml";
+pub(crate) const MANIFEST: &str = "components/tests/waiting/spin.toml";
 
 /// How long a host that was started again may take to finish what the last one left.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
