@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tracing::{Instrument, Span};
 
-use crate::waiting::Parked;
+use crate::waiting::Waiting;
 use crate::{Attempt, Recorder};
 
 /// Pieces of work that go on at once beside the first branch, in one invocation. Further ones begin when one of these ends, or are done
@@ -75,7 +75,7 @@ enum Standing {
     /// It waits for this one to end.
     Joins(BranchId),
     /// It waits for what somebody else brings, and would be given up.
-    Parked(Parked),
+    Parked(Waiting),
 }
 
 /// What there is to do for a branch that need not be kept.
@@ -321,11 +321,11 @@ impl Branches {
     }
 
     /// The branch need not be kept.
-    pub(crate) fn park(&mut self, branch: BranchId, parked: &Parked) -> Standby {
+    pub(crate) fn park(&mut self, branch: BranchId, waiting: &Waiting) -> Standby {
         if self.is_suspending {
             return Standby::GivenUp;
         }
-        *self.standing(branch) = Standing::Parked(parked.clone());
+        *self.standing(branch) = Standing::Parked(waiting.clone());
         self.is_suspending = self.are_quiet();
         match self.is_suspending {
             true => Standby::Last,
@@ -354,7 +354,7 @@ impl Branches {
     }
 
     /// What all of them wait for.
-    pub(crate) fn parked(&self) -> impl Iterator<Item = &Parked> {
+    pub(crate) fn parked(&self) -> impl Iterator<Item = &Waiting> {
         self.standings().filter_map(|standing| match standing {
             Standing::Parked(parked) => Some(parked),
             Standing::AtWork | Standing::Joins(_) => None,

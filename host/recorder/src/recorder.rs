@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::Attempt;
 use crate::branch::BranchId;
+use crate::deadline::Deadline;
 
 /// One instance's access to the record. Cheap to clone.
 #[derive(Clone)]
@@ -18,6 +19,7 @@ pub struct Recorder {
     pub(crate) scope: Scope,
     /// Which of those that go on side by side this instance belongs to.
     pub(crate) branch: BranchId,
+    pub(crate) deadline: Deadline,
 }
 
 /// What to do about an observation that is begun and waited for later.
@@ -50,6 +52,8 @@ pub struct Entered {
     position: Position,
     target: String,
     arguments: ArgumentHash,
+    /// That of the caller when it called.
+    deadline_ms: Option<u64>,
 }
 
 /// What to do about an external effect.
@@ -71,8 +75,15 @@ pub struct ExternalEffect<'a> {
 }
 
 impl Recorder {
-    pub(crate) fn new(attempt: Arc<Attempt>, scope: Scope, branch: BranchId) -> Self {
-        Self { attempt, scope, branch }
+    /// `deadline_ms` is that of whoever calls.
+    pub(crate) fn new(attempt: Arc<Attempt>, scope: Scope, branch: BranchId, deadline_ms: Option<u64>) -> Self {
+        let deadline = Deadline::given(deadline_ms);
+        Self {
+            attempt,
+            scope,
+            branch,
+            deadline,
+        }
     }
 
     /// The invocation this instance works for.
@@ -243,6 +254,7 @@ impl Recorder {
                     position,
                     target,
                     arguments,
+                    deadline_ms: self.deadline_ms(),
                 }))
             }
         }
@@ -283,11 +295,15 @@ impl Entered {
     }
 
     fn callee_in(&self, branch: BranchId) -> Recorder {
-        let scope = self.position.scope.child(self.position.number);
-        Recorder::new(Arc::clone(&self.caller.attempt), scope, branch)
+        let attempt = Arc::clone(&self.caller.attempt);
+        Recorder::new(attempt, self.callee_scope(), branch, self.deadline_ms)
     }
 
-    /// The callee returned.
+    fn callee_scope(&self) -> Scope {
+        self.position.scope.child(self.position.number)
+    }
+
+    /// The callee returned. What it held is given up with the append that says so: see [`Recorder::release`].
     pub fn returned(self, answer: Payload) -> Result<(), Fault> {
         let mut state = self.caller.attempt.state.lock();
         let kind = CommandKind::Call;
@@ -296,7 +312,9 @@ impl Entered {
                 .machine
                 .complete(&self.position, kind, &self.target, self.arguments, answer)
         });
-        noted.map_err(|fault| state.fail(fault))
+        noted.map_err(|fault| state.fail(fault))?;
+        state.give_up_place(&self.callee_scope());
+        Ok(())
     }
 }
 

@@ -65,12 +65,13 @@ pub(crate) fn begin(client: &Arc<HttpClient>, recorder: &Recorder, request: Outg
         ObserveStep::Perform(observing) => observing,
     };
     let client = Arc::clone(client);
+    let time_left = recorder.time_left();
     let work = async move {
         let outcome = match client.grant(&request) {
             None => Err(Failure::Denied),
             Some(grant) => {
                 let _slot = client.slot().await?;
-                client.read(grant, &request).await
+                client.read(grant, &request, time_left).await
             }
         };
         observing.observed(record::encode(&outcome))?;
@@ -89,7 +90,7 @@ async fn observe(
     let mut fresh = None;
     let exchange = async {
         let _slot = client.slot().await?;
-        let outcome = client.read(grant, request).await;
+        let outcome = client.read(grant, request, recorder.time_left()).await;
         let payload = record::encode(&outcome);
         fresh = Some(outcome);
         Ok(payload)
@@ -147,7 +148,8 @@ impl Effect<'_> {
             return happened(effect, Err(failure)).await;
         }
         let key = self.grant.sends_key.then(|| effect.key());
-        let exchange = self.client.effect(self.grant, self.request, key.as_deref()).await;
+        let left = self.recorder.time_left();
+        let exchange = self.client.effect(self.grant, self.request, key.as_deref(), left).await;
         let outcome = match exchange.outcome {
             Err(failure) if !failure.is_answered() && (exchange.sent || turn == Turn::Again) => {
                 Err(Failure::OutcomeUnknown(failure.to_string()))
