@@ -14,5 +14,6 @@ wit_bindgen::generate!({
     world: "sdk",
     path: "../../wit",
     generate_all,
+    generate_unused_types: true,
     additional_derives: [PartialEq],
 });

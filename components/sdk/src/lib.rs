@@ -5,6 +5,7 @@
 
 pub mod bindings;
 pub mod config;
+pub mod deadline;
 pub mod events;
 pub mod http;
 pub mod id;
@@ -24,6 +25,7 @@ pub mod time;
 pub mod timer;
 pub mod uuid;
 pub mod validate;
+pub mod workflow;
 
 /// The generator behind [`component!`], for components that need it directly.
 pub use wit_bindgen;
@@ -40,6 +42,7 @@ pub use crate::{
     time::Timestamp,
     uuid::Uuid,
     validate::{Checks, Input},
+    workflow::Workflow,
 };
 
 /// Generates a private module `bindings` for a world of `wit/worlds.wit`.
@@ -47,6 +50,7 @@ pub use crate::{
 /// Interfaces this crate binds are mapped to [`bindings`](crate::bindings), so that its helpers and the component share one
 /// type for a request, a row, a transaction. Those that not every world has follow the name: `timer` for `nexus:durable/timer`,
 /// `promises` for `nexus:durable/promises`, `compensation` for `nexus:durable/compensation`, `events` for `nexus:events/publisher`.
+/// `workflows` and `deadlines` likewise.
 ///
 /// ```ignore
 /// sdk::component!("account");
@@ -70,6 +74,14 @@ macro_rules! component {
     (@with $world:tt [$($with:tt)*] events $($more:ident)*) => {
         $crate::component!(@with $world
             [$($with)* "nexus:events/publisher@0.1.0": ::sdk::bindings::nexus::events::publisher,] $($more)*);
+    };
+    (@with $world:tt [$($with:tt)*] workflows $($more:ident)*) => {
+        $crate::component!(@with $world
+            [$($with)* "nexus:durable/workflows@0.1.0": ::sdk::bindings::nexus::durable::workflows,] $($more)*);
+    };
+    (@with $world:tt [$($with:tt)*] deadlines $($more:ident)*) => {
+        $crate::component!(@with $world
+            [$($with)* "nexus:durable/deadlines@0.1.0": ::sdk::bindings::nexus::durable::deadlines,] $($more)*);
     };
     (@with $world:tt [$($with:tt)*]) => {
         $crate::component!(@generate $world, $($with)*);

@@ -41,25 +41,34 @@ impl<T> Promise<T> {
 impl<T: Serialize> Promise<T> {
     /// Completes it with the invocation's next effect; in a transaction, with its commit. The first completion wins. Asks the host.
     pub fn complete(&self, value: &T) -> Completion {
-        let value = serde_json::to_vec(value);
-        let value = value.unwrap_or_else(|error| trap(&format!("the value of a promise has no JSON form: {error}")));
-        promises::complete(&self.id, &value)
+        promises::complete(&self.id, &to_json(value))
     }
 }
 
 impl<T: DeserializeOwned> Promise<T> {
     /// Returns the value once there is one. A long wait costs nothing but rows. Asks the host.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<T, WaitError> {
-        let timeout_ms = timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
-        let value = promises::wait(&self.id, timeout_ms)?;
-        let value = serde_json::from_slice(&value);
-        Ok(value.unwrap_or_else(|error| {
-            trap(&format!(
-                "promise {} was completed with something else: {error}",
-                self.id
-            ))
-        }))
+        let value = promises::wait(&self.id, timeout.map(millis))?;
+        Ok(from_json(&value, &self.id))
     }
+}
+
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    let value = serde_json::to_vec(value);
+    value.unwrap_or_else(|error| trap(&format!("the value of a promise has no JSON form: {error}")))
+}
+
+pub(crate) fn from_json<T: DeserializeOwned>(value: &[u8], promise: &dyn fmt::Display) -> T {
+    let value = serde_json::from_slice(value);
+    value.unwrap_or_else(|error| {
+        trap(&format!(
+            "the promise {promise} was completed with something else: {error}"
+        ))
+    })
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl<T> Clone for Promise<T> {

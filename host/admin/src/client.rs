@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use host_types::InvocationId;
+use host_types::{InvocationId, PromiseId};
 use http::header::{AUTHORIZATION, HOST, HeaderValue};
 use http::uri::{Authority, Scheme};
 use http::{Method, Request, StatusCode, Uri};
@@ -19,6 +19,7 @@ use crate::dead_letters::{self, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb
 use crate::journal::InvocationDetail;
 use crate::operate::Filter;
 use crate::problem::Problem;
+use crate::promise::{CompletingPromise, PromiseView};
 use crate::query;
 use crate::replay::{ReplayView, Replaying};
 use crate::server::OPERATOR;
@@ -175,6 +176,18 @@ impl AdminClient {
     pub async fn replay(&self, invocation: InvocationId, replaying: Replaying) -> Result<ReplayView, ClientError> {
         let path = format!("/v1/invocations/{invocation}/replay?{}", replaying.query());
         self.answer(Method::POST, &path, replaying.wasm, LONG_TIMEOUT).await
+    }
+
+    /// Completes the promise of this id, or the one that the body names by its workflow.
+    pub async fn complete_promise(
+        &self,
+        promise: Option<PromiseId>,
+        completing: &CompletingPromise,
+    ) -> Result<PromiseView, ClientError> {
+        match promise {
+            Some(id) => self.say(&format!("/v1/promises/{id}"), completing).await,
+            None => self.say("/v1/promises", completing).await,
+        }
     }
 
     /// A page of what operators said.

@@ -6,6 +6,7 @@ use host_types::{ComponentId, NodeId, Position};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::promise::WaitView;
 use crate::view::InvocationView;
 
 /// An invocation with everything recorded of it.
@@ -20,6 +21,12 @@ pub struct InvocationDetail {
     /// What a cancellation undoes, or has to undo, newest first.
     #[serde(default)]
     pub compensations: Vec<CompensationView>,
+    /// Of a workflow: its function, and the id it was started under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<(String, String)>,
+    /// What it waits for; when it sleeps, that is not among it: `due_at` says until when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<WaitView>,
 }
 
 /// Something to undo, as its component named it.
@@ -162,6 +169,8 @@ impl InvocationDetail {
             tree: tree(&journal),
             journal,
             compensations,
+            workflow: None,
+            waits_for: Vec::new(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod dead_letters;
 mod journal;
 mod operate;
 mod problem;
+mod promise;
 mod query;
 mod replay;
 mod server;
@@ -22,6 +23,7 @@ pub use dead_letters::{
 pub use journal::{CallView, CompensationView, EntryKind, EntryView, InvocationDetail, PayloadView, PositionView};
 pub use operate::{Filter, Operate, OperateError, Operation};
 pub use problem::{FieldProblem, Problem};
+pub use promise::{CompletingPromise, PromiseName, PromiseOutcome, PromiseView, WaitView};
 pub use query::{MAX_LIMIT, duration_ms};
 pub use replay::{ReplacedView, ReplayOutcome, ReplayView, Replaying};
 pub use server::Server;

@@ -8,6 +8,7 @@ use host_types::{ComponentId, InvocationId, Position, WaitingFor};
 use crate::audit::{AuditFilter, AuditView};
 use crate::dead_letters::{DeadLetterFilter, DeadLetterVerb, DeadLettersView, SettledView};
 use crate::journal::InvocationDetail;
+use crate::promise::{PromiseName, PromiseView};
 use crate::replay::{ReplayView, Replaying};
 use crate::steer::{Answer, Asked, Verb};
 use crate::view::{ComponentView, InvocationView, InvocationsView, NodeView, Status};
@@ -43,6 +44,9 @@ pub enum OperateError {
     /// No such invocation, or nothing of it is durable.
     #[error("there is no invocation {0}")]
     NotFound(InvocationId),
+    /// No such promise, or no such workflow. The text says which.
+    #[error("{0}")]
+    NoPromise(String),
     /// It does not stand where it could be done. The text says where it stands.
     #[error("{0}")]
     Conflict(String),
@@ -82,6 +86,9 @@ pub trait Operate: Send + Sync + 'static {
 
     /// Runs an invocation once more from its journal, without any effect.
     fn replay(&self, invocation: InvocationId, replaying: Replaying) -> Operation<'_, ReplayView>;
+
+    /// Completes a promise. Said twice it is done once.
+    fn complete_promise(&self, promise: PromiseName, value: Answer, asked: Asked) -> Operation<'_, PromiseView>;
 
     /// What operators said, newest first. `filter.limit` is set and within its bounds.
     fn audit(&self, filter: AuditFilter) -> Operation<'_, AuditView>;

@@ -22,6 +22,7 @@ use crate::bulk;
 use crate::dead_letters::{self, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb};
 use crate::operate::{Filter, Operate};
 use crate::problem::Refusal;
+use crate::promise::CompletingPromise;
 use crate::query;
 use crate::replay::Replaying;
 use crate::steer::{self, Bulk, Completing, Steering, Verb};
@@ -83,6 +84,7 @@ enum Asked {
     Bulk(Verb),
     CompleteEntry(InvocationId),
     Replay(InvocationId, Replaying),
+    CompletePromise(Option<String>),
     Audit(AuditFilter),
     DeadLetters(DeadLetterFilter),
     Settle(DeadLetterVerb, InvocationId),
@@ -124,6 +126,7 @@ impl Shared {
             ["invocations", _] => "GET",
             ["invocations", _, "complete-entry" | "replay"] => "POST",
             ["invocations", _, verb] if verb.parse::<Verb>().is_ok() => "POST",
+            ["promises"] | ["promises", _] => "POST",
             _ => return Err(unknown()),
         };
         if request.method() != allow.parse::<Method>().unwrap_or_default() {
@@ -149,6 +152,8 @@ impl Shared {
                 let replaying = Replaying::new(request.uri().query().unwrap_or_default())?;
                 Asked::Replay(invocation(id)?, replaying)
             }
+            ["promises"] => Asked::CompletePromise(None),
+            ["promises", id] => Asked::CompletePromise(Some(id.to_owned())),
             ["invocations", id, verb] => Asked::Steer(verb.parse().map_err(|()| unknown())?, invocation(id)?),
             _ => return Err(unknown()),
         })
@@ -209,6 +214,18 @@ impl Shared {
             Asked::Replay(invocation, replaying) => {
                 let wasm = read(request.into_body(), MAX_WASM_BYTES).await?;
                 json(&operate.replay(invocation, Replaying { wasm, ..replaying }).await?)
+            }
+            Asked::CompletePromise(id) => {
+                let (name, bytes) = said(request).await?;
+                let completing: CompletingPromise = steer::body(&bytes)?;
+                let promise = match id {
+                    Some(id) => completing.of_id(&id)?,
+                    None => completing.of_workflow()?,
+                };
+                let asked = steer::Asked::new(name.as_deref(), completing.reason)?;
+                let view = operate.complete_promise(promise, completing.value, asked).await?;
+                tracing::info!(promise.id = %view.id, outcome = ?view.outcome, "an operator has completed a promise");
+                json(&view)
             }
             Asked::Audit(filter) => json(&operate.audit(filter).await?),
             Asked::DeadLetters(filter) => json(&operate.dead_letters(filter).await?),

@@ -9,6 +9,7 @@ wasmtime::component::bindgen!({
         "nexus:sql/sql": async | trappable,
         "nexus:crypto/passwords": async | trappable,
         "nexus:durable/promises": async | trappable,
+        "nexus:durable/workflows": async | trappable,
         "nexus:durable/invocation.sleep": async | trappable,
         "wasi:keyvalue/store": async | trappable,
         default: trappable,

@@ -38,6 +38,8 @@ pub(crate) enum Verb {
     Replay(ReplayArgs),
     /// Look at events that could not be delivered, and replay or drop them.
     Events(EventsArgs),
+    /// Complete promises that somebody else would have.
+    Promises(PromisesArgs),
     /// List what operators said, newest first.
     Audit(AuditArgs),
     /// List the keys of a database, and replace them while nodes run.
@@ -191,6 +193,51 @@ pub(crate) struct ChoiceArgs {
     /// Whose key that is: the subject of the client's token.
     #[arg(long, requires = "idempotency_key")]
     pub(crate) subject: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PromisesArgs {
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    #[command(subcommand)]
+    pub(crate) verb: PromisesVerb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum PromisesVerb {
+    /// Complete one, by its id or by its name within a workflow. Those who wait for it go on.
+    Complete(CompletePromiseArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CompletePromiseArgs {
+    /// Its id, as `nexus invocations show` lists it for who waits.
+    #[arg(conflicts_with_all = ["workflow", "function", "name", "component"], required_unless_present = "workflow")]
+    pub(crate) id: Option<String>,
+    /// The id of the workflow that it belongs to.
+    #[arg(long, requires_all = ["function", "name"])]
+    pub(crate) workflow: Option<String>,
+    /// The workflow's interface and function, as in shop:order/purchases.checkout.
+    #[arg(long)]
+    pub(crate) function: Option<String>,
+    /// Its name within the workflow.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// The component that runs the workflow, where several have one of that id.
+    #[arg(long)]
+    pub(crate) component: Option<String>,
+    /// The value, as JSON.
+    #[arg(long, conflicts_with = "base64", required_unless_present = "base64")]
+    pub(crate) value: Option<String>,
+    /// The value's bytes.
+    #[arg(long)]
+    pub(crate) base64: Option<String>,
+    /// Why, for the audit log.
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Who says so, for the audit log.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) by: Option<String>,
 }
 
 /// Which invocations, and who says so.

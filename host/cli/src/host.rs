@@ -12,7 +12,7 @@ use host_engine::{CompileCache, Engine, EngineOptions};
 use host_http::{Check, Readiness};
 use host_http_client::{Connector, SystemResolver};
 use host_invoker::{
-    DeadLetters, Deliveries, Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays, TurnLimits,
+    Cron, DeadLetters, Deliveries, Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays, TurnLimits,
 };
 use host_runtime::{Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, Pools};
@@ -290,6 +290,7 @@ impl Host {
             }),
             tokio::spawn(Scheduler::new(invoker.clone()).run()),
             tokio::spawn(Strays::new(invoker.clone()).run()),
+            tokio::spawn(Cron::new(invoker.clone(), Arc::clone(&store)).run()),
             tokio::spawn(Listener::new(invoker.clone()).run()),
             tokio::spawn(deliveries.run()),
             tokio::spawn(look_for_keys(Arc::clone(&store), Arc::clone(&services))),

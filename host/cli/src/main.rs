@@ -59,6 +59,7 @@ async fn run(cli: Cli) -> Result<()> {
         Verb::Invocations(args) => verbs::invocations::invocations(args, json).await,
         Verb::Replay(args) => verbs::replay::replay(args, json).await,
         Verb::Events(args) => verbs::events::events(args, json).await,
+        Verb::Promises(args) => verbs::promises::promises(args, json).await,
         Verb::Audit(args) => verbs::audit::audit(args, json).await,
         Verb::Keys(args) => verbs::keys::keys(args, json).await,
         Verb::Doctor(args) => verbs::doctor::doctor(args, json).await,

@@ -10,14 +10,16 @@ use base64::engine::general_purpose::STANDARD;
 use host_admin::{
     Answer, AuditFilter, AuditView, CompensationView, ComponentView, DeadLetterFilter, DeadLetterVerb, DeadLetterView,
     DeadLettersView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, NodeStatus,
-    NodeView, Operate, OperateError, Operation, PayloadView, ReplayView, Replaying, RevisionDigest, SaidView,
-    SettledView, Status, Timestamp, Verb,
+    NodeView, Operate, OperateError, Operation, PayloadView, PromiseName, PromiseOutcome, PromiseView, ReplayView,
+    Replaying, RevisionDigest, SaidView, SettledView, Status, Timestamp, Verb, WaitView,
 };
 use host_invoker::{DeadLetters, Invoker, Replayed};
-use host_journal::{Body, CommandKind, Entry, FenceReason, InvocationStatus, Seal, SealError};
+use host_journal::{
+    Body, CommandKind, Entry, FenceReason, InvocationStatus, OUTPUT_PROMISE, Seal, SealError, WorkflowKey,
+};
 use host_runtime::Deployment;
 use host_store::{InvocationRow, Store};
-use host_types::{InvocationId, Position};
+use host_types::{ComponentId, InvocationId, Position, PromiseId};
 
 /// What an operator reaches.
 pub(crate) struct Operator {
@@ -27,6 +29,75 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
+    async fn named_promise(
+        &self,
+        component: Option<ComponentId>,
+        function: &str,
+        workflow: String,
+        name: &str,
+    ) -> Result<PromiseId, OperateError> {
+        let invalid = |text: &str| OperateError::Invalid(format!("function: {function:?} {text}"));
+        let (interface, function_name) = function
+            .rsplit_once('.')
+            .ok_or_else(|| invalid("is no interface and function, as in \"shop:order/purchases.checkout\""))?;
+        let component = match component {
+            Some(component) => component,
+            None => {
+                let found = self
+                    .store
+                    .workflow_components(function, &workflow)
+                    .await
+                    .map_err(unavailable)?;
+                match &found[..] {
+                    [one] => one.clone(),
+                    [] => {
+                        return Err(OperateError::NoPromise(format!(
+                            "there is no workflow {workflow:?} of {function}"
+                        )));
+                    }
+                    _ => {
+                        return Err(invalid(
+                            "has a workflow of that id in several components: name the component",
+                        ));
+                    }
+                }
+            }
+        };
+        let key = WorkflowKey::new(component, interface, function_name, workflow);
+        let found = self.store.workflow_promise(&key, name).await.map_err(unavailable)?;
+        found.ok_or_else(|| {
+            let WorkflowKey {
+                component,
+                function,
+                id,
+            } = &key;
+            OperateError::NoPromise(format!("there is no workflow {id:?} of {component}:{function}"))
+        })
+    }
+
+    /// What an open invocation waits for.
+    async fn waits_for(&self, invocation: InvocationId) -> Result<Vec<WaitView>, OperateError> {
+        let promises = self.store.awaited_promises(invocation).await.map_err(unavailable)?;
+        let keys = self.store.awaited_keys(invocation).await.map_err(unavailable)?;
+        let promises = promises.into_iter().map(|awaited| match awaited.name {
+            Some(name) if name == OUTPUT_PROMISE => WaitView::Output {
+                invocation: awaited.owner,
+                workflow: awaited.workflow,
+            },
+            name => WaitView::Promise {
+                id: awaited.promise,
+                invocation: awaited.owner,
+                workflow: awaited.workflow.filter(|_| name.is_some()),
+                name,
+            },
+        });
+        let keys = keys.into_iter().map(|awaited| WaitView::Key {
+            function: awaited.function,
+            holder: awaited.holder,
+        });
+        Ok(promises.chain(keys).collect())
+    }
+
     fn deployment(&self) -> Result<Arc<Deployment>, OperateError> {
         let deployment = self.invoker.deployment();
         deployment.ok_or_else(|| OperateError::Unavailable("no components are deployed".into()))
@@ -107,11 +178,13 @@ impl Operate for Operator {
                     entries.map(|entry| redact(describe.entry(&entry))).collect()
                 }
             };
-            Ok(InvocationDetail::new(
-                invocation(&row),
-                journal,
-                compensations.unwrap_or_default(),
-            ))
+            let workflow = self.store.workflow_of(id).await.map_err(unavailable)?;
+            let mut detail = InvocationDetail::new(invocation(&row), journal, compensations.unwrap_or_default());
+            detail.workflow = workflow.map(|key| (key.function, key.id));
+            if !row.status.is_final() {
+                detail.waits_for = self.waits_for(id).await?;
+            }
+            Ok(detail)
         })
     }
 
@@ -164,6 +237,42 @@ impl Operate for Operator {
         Box::pin(async move {
             let found = self.invoker.dry_run(id, replay::options(replaying)).await;
             Ok(replay::view(id, found.map_err(refused)?))
+        })
+    }
+
+    fn complete_promise(
+        &self,
+        promise: PromiseName,
+        value: Answer,
+        asked: host_admin::Asked,
+    ) -> Operation<'_, PromiseView> {
+        Box::pin(async move {
+            let value = match value {
+                Answer::Json(value) => value.to_string().into_bytes(),
+                Answer::Base64(text) => STANDARD
+                    .decode(text)
+                    .map_err(|error| OperateError::Invalid(format!("value: not base64: {error}")))?,
+            };
+            let id = match promise {
+                PromiseName::Id(id) => id,
+                PromiseName::OfWorkflow {
+                    component,
+                    function,
+                    workflow,
+                    name,
+                } => self.named_promise(component, &function, workflow, &name).await?,
+            };
+            let asked = in_words(asked);
+            let completed = self.invoker.complete_promise(&self.store, id, &value, &asked).await;
+            let (owner, is_new) = completed.map_err(refused)?;
+            Ok(PromiseView {
+                id,
+                invocation: owner.invocation,
+                outcome: match is_new {
+                    true => PromiseOutcome::Completed,
+                    false => PromiseOutcome::AlreadyCompleted,
+                },
+            })
         })
     }
 
@@ -427,6 +536,7 @@ fn refused(error: host_invoker::OperateError) -> OperateError {
     use host_invoker::OperateError as Invoker;
     match error {
         Invoker::NotFound(id) => OperateError::NotFound(id),
+        Invoker::NoPromise(_) => OperateError::NoPromise(error.to_string()),
         Invoker::State { .. } | Invoker::Repeats(_) | Invoker::Erased | Invoker::Refused(_) => {
             OperateError::Conflict(error.to_string())
         }

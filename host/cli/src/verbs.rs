@@ -9,6 +9,7 @@ pub(crate) mod invocations;
 pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod nodes;
+pub(crate) mod promises;
 pub(crate) mod replay;
 pub(crate) mod seed;
 pub(crate) mod steer;

@@ -1,11 +1,11 @@
 //! What an invoker asks of the database that all nodes share: `host-store` answers over PostgreSQL, the simulation of `host/testing`
 //! from memory, with every failure a database can have. A trait per kind of question; [`Database`] is all of them.
 
-use host_journal::{AppendError, AppendJournal};
+use host_journal::{AppendError, AppendJournal, KeyId, WorkflowKey};
 use host_recorder::Answer;
 use host_store::{
-    Deployment, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, Loaded, Result, Store, StoredPromise, Wake,
-    Wakeups, Word,
+    Deployment, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, KeyPlace, Loaded, Result, Store, StoredPromise,
+    Wake, Wakeups, Word,
 };
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
 
@@ -35,6 +35,12 @@ pub trait ReadInvocations: Send + Sync + 'static {
     fn successor(&self, invocation: InvocationId) -> Answer<'_, Result<Option<InvocationId>>>;
     /// A promise.
     fn promise(&self, promise: PromiseId) -> Answer<'_, Result<Option<StoredPromise>>>;
+    /// The invocation that is a workflow.
+    fn workflow<'a>(&'a self, key: &'a WorkflowKey) -> Answer<'a, Result<Option<InvocationId>>>;
+    /// Where an invocation stands in the queue of an exclusive key.
+    fn key_place(&self, key: KeyId, invocation: InvocationId) -> Answer<'_, Result<KeyPlace>>;
+    /// A promise of a workflow, by its name.
+    fn workflow_promise<'a>(&'a self, key: &'a WorkflowKey, name: &'a str) -> Answer<'a, Result<Option<PromiseId>>>;
     /// Who holds an idempotency key.
     fn find_key<'a>(&'a self, key: &'a [u8; 32]) -> Answer<'a, Result<Option<HeldKey>>>;
 }
@@ -116,6 +122,18 @@ impl ReadInvocations for Store {
 
     fn promise(&self, promise: PromiseId) -> Answer<'_, Result<Option<StoredPromise>>> {
         Box::pin(self.promise(promise))
+    }
+
+    fn workflow<'a>(&'a self, key: &'a WorkflowKey) -> Answer<'a, Result<Option<InvocationId>>> {
+        Box::pin(self.workflow(key))
+    }
+
+    fn workflow_promise<'a>(&'a self, key: &'a WorkflowKey, name: &'a str) -> Answer<'a, Result<Option<PromiseId>>> {
+        Box::pin(self.workflow_promise(key, name))
+    }
+
+    fn key_place(&self, key: KeyId, invocation: InvocationId) -> Answer<'_, Result<KeyPlace>> {
+        Box::pin(self.key_place(key, invocation))
     }
 
     fn find_key<'a>(&'a self, key: &'a [u8; 32]) -> Answer<'a, Result<Option<HeldKey>>> {

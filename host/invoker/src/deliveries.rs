@@ -177,6 +177,8 @@ impl Deliveries {
             trace_parent: String::new(),
             memory_limit_bytes: deployment.memory_limit_bytes(&served.component),
             started_ms: inner.clock.unix_ms(),
+            workflow: None,
+            deadline_ms: None,
         };
         let start = Start {
             component: header.component.clone(),
@@ -193,6 +195,7 @@ impl Deliveries {
             started,
             start,
             due_ms,
+            workflow: None,
         })
     }
 

@@ -28,6 +28,12 @@ pub trait Handlers: Send + Sync + 'static {
     fn key_retention_ms(&self, _component: &ComponentId, _method: &str, _path: &str) -> u64 {
         Retention::default().keys_ms
     }
+
+    /// How long after its begin what an invocation of this request awaits may come, milliseconds.
+    fn deadline_of_request(&self, component: &ComponentId, method: &str, path: &str) -> Option<u64> {
+        let _ = (component, method, path);
+        None
+    }
     /// What follows when an attempt that began with this request fails.
     fn retry_of_request(&self, component: &ComponentId, method: &str, path: &str) -> RetryPolicy;
     /// What follows when an attempt that began with this function fails.
@@ -119,6 +125,10 @@ impl Handlers for Deployment {
 
     fn key_retention_ms(&self, component: &ComponentId, method: &str, path: &str) -> u64 {
         self.key_retention_ms(component, method, path)
+    }
+
+    fn deadline_of_request(&self, component: &ComponentId, method: &str, path: &str) -> Option<u64> {
+        self.deadline_of_request(component, method, path)
     }
 
     fn retry_of_request(&self, component: &ComponentId, method: &str, path: &str) -> RetryPolicy {

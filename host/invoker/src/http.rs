@@ -94,6 +94,8 @@ async fn run(inner: &Arc<Inner>, call: HttpCall, claim: Option<Claim>) -> HttpOu
         Identity::Verified(claims) => claims.subject.clone(),
         Identity::Anonymous | Identity::Invalid(_) => String::new(),
     };
+    let started_ms = inner.clock.unix_ms();
+    let within_ms = deployment.deadline_of_request(&call.component, &call.request.method, &call.request.path);
     let header = Header {
         function: HTTP_FUNCTION.into(),
         deployment: deployment.number(),
@@ -102,7 +104,9 @@ async fn run(inner: &Arc<Inner>, call: HttpCall, claim: Option<Claim>) -> HttpOu
         subject,
         trace_parent: call.trace_parent.unwrap_or_default(),
         memory_limit_bytes: deployment.memory_limit_bytes(&call.component),
-        started_ms: inner.clock.unix_ms(),
+        started_ms,
+        workflow: None,
+        deadline_ms: within_ms.map(|within_ms| started_ms.saturating_add(within_ms)),
         component: call.component,
     };
     let salt = call.sensitive.then(|| inner.rng.bytes());

@@ -6,6 +6,7 @@
 mod backlog;
 mod claims;
 mod compensate;
+mod cron;
 mod database;
 mod dead_letters;
 mod deliveries;
@@ -26,6 +27,7 @@ mod streamed;
 mod turns;
 mod waits;
 
+pub use cron::Cron;
 pub use database::{
     AppendFences, Bodies, Database, FindWork, HearNodes, KeepLease, ReadDeployments, ReadInvocations, TellNodes,
 };

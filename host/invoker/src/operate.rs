@@ -3,12 +3,13 @@
 
 mod cancel;
 mod complete_entry;
+mod complete_promise;
 mod restart;
 mod word;
 
 use host_journal::{Cause, Effect, FenceReason, InvocationStatus};
 use host_store::Loaded;
-use host_types::{InvocationId, Position};
+use host_types::{InvocationId, Position, PromiseId};
 
 use crate::invoker::Invoker;
 pub(crate) use crate::operate::word::Spoken;
@@ -29,6 +30,9 @@ pub enum OperateError {
     /// No such invocation, or nothing of it is durable.
     #[error("there is no invocation {0}")]
     NotFound(InvocationId),
+    /// No such promise, or nothing of the invocation that made it is durable.
+    #[error("there is no promise {0}")]
+    NoPromise(PromiseId),
     /// It is not in a state for that.
     #[error("the invocation is {status}; only {expected} can be {verb}")]
     State {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::{
-    Body, Cause, Claim, Decision, Entry, FenceReason, Header, InvocationStatus, Machine, Payload, Start, decide,
+    Body, Cause, Claim, Decision, Entry, FenceReason, Header, InvocationStatus, Machine, Payload, Start, WorkflowEnd,
+    decide,
 };
 use host_recorder::{
     Attempt, AttemptOptions, Delivered, SCHEDULED_FUNCTION, SUBSCRIBER_FUNCTION, ScheduledInput, Unwritten,
@@ -197,6 +198,13 @@ impl Run {
             match &fault {
                 Fault::RepeatTransaction(_) if repeats < TRANSACTION_REPEATS => {
                     repeats += 1;
+                    // Perhaps others were faster with a promise or a workflow: that is for another look to say.
+                    if self.unwritten.is_contested() {
+                        match self.look_again().await {
+                            Some(ended) => return ended,
+                            None => continue,
+                        }
+                    }
                     let bound_ms = 1 << repeats.min(7);
                     tokio::time::sleep(Duration::from_millis(self.inner.rng.below(bound_ms))).await;
                     continue;
@@ -263,6 +271,12 @@ impl Run {
         };
         attempt.end_branches().await;
         drop(branches);
+        if let (Ok(output), Some(_)) = (&ended, &header.workflow) {
+            attempt.end_workflow(&match output {
+                Output::Sent(returned) => WorkflowEnd::Returned(returned.clone()),
+                Output::Cancelled | Output::Http(_) | Output::Scheduled(_) => WorkflowEnd::Cancelled,
+            });
+        }
         let result = match ended {
             Ok(output @ Output::Cancelled) => attempt.finish_cancelled(encode(&output)).await.map(|()| output),
             // The next event of its key waits for it.
@@ -346,6 +360,16 @@ impl Run {
             }
             Some(_) | None => Some(Ended::Open),
         }
+    }
+
+    /// Forgets what is noted and not durable.
+    async fn look_again(&mut self) -> Option<Ended> {
+        if self.machine.is_durable() {
+            return self.recover().await;
+        }
+        self.machine = Machine::start(self.machine.header().clone());
+        self.unwritten = Unwritten::new(self.unwritten.start.take(), self.unwritten.claim.take());
+        None
     }
 
     /// An append failed, or nobody knows: fence, reload, replay.

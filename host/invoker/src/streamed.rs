@@ -50,6 +50,8 @@ async fn call_module(inner: &Arc<Inner>, call: ModuleCall) -> Result<Vec<u8>, Fa
         params,
     } = call;
     let invocation = InvocationId::new(inner.clock.unix_ms(), inner.rng.bytes());
+    let started_ms = inner.clock.unix_ms();
+    let within_ms = deployment.deadline_of_function(&component, &function);
     let header = Header {
         function,
         deployment: deployment.number(),
@@ -58,7 +60,9 @@ async fn call_module(inner: &Arc<Inner>, call: ModuleCall) -> Result<Vec<u8>, Fa
         subject: String::new(),
         trace_parent: String::new(),
         memory_limit_bytes: deployment.memory_limit_bytes(&component),
-        started_ms: inner.clock.unix_ms(),
+        started_ms,
+        workflow: None,
+        deadline_ms: within_ms.map(|within_ms| started_ms.saturating_add(within_ms)),
         component,
     };
     let run = Run::fresh(Arc::clone(inner), invocation, deployment, header, None, None);

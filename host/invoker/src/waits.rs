@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host_recorder::{Answer, Hold, PromiseState, Promises};
-use host_store::Wake;
-use host_types::{Fault, PromiseId};
+use host_journal::{KeyId, WorkflowKey};
+use host_recorder::{Answer, Hold, Place, PromiseState, Promises, Watched};
+use host_store::{Error, KeyPlace, Wake};
+use host_types::{Fault, InvocationId, PromiseId};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -20,7 +21,7 @@ const POLL: Duration = Duration::from_secs(1);
 pub(crate) struct Waits {
     store: Arc<dyn Database>,
     holds: Arc<Semaphore>,
-    watched: Mutex<BTreeMap<PromiseId, Watched>>,
+    watched: Mutex<BTreeMap<Watched, Told>>,
     stopping: watch::Receiver<bool>,
     /// Told of what may be due: the scheduler looks.
     pub(crate) due: Notify,
@@ -28,8 +29,8 @@ pub(crate) struct Waits {
     pub(crate) events: watch::Sender<u64>,
 }
 
-/// One promise that is waited for here.
-struct Watched {
+/// Who waits for one thing here.
+struct Told {
     changed: Arc<Notify>,
     waiters: usize,
 }
@@ -69,7 +70,7 @@ impl Promises for Waits {
     fn look(&self, promise: PromiseId) -> Answer<'_, Result<PromiseState, Fault>> {
         Box::pin(async move {
             let stored = self.store.promise(promise).await;
-            let stored = stored.map_err(|error| Fault::Transient(error.to_string()))?;
+            let stored = stored.map_err(fault)?;
             Ok(match stored.map(|stored| stored.value) {
                 None => PromiseState::Unknown,
                 Some(None) => PromiseState::Open,
@@ -78,16 +79,40 @@ impl Promises for Waits {
         })
     }
 
-    fn changed(&self, promise: Option<PromiseId>) -> Answer<'_, ()> {
+    fn workflow<'a>(&'a self, key: &'a WorkflowKey) -> Answer<'a, Result<Option<InvocationId>, Fault>> {
+        Box::pin(async move { self.store.workflow(key).await.map_err(fault) })
+    }
+
+    fn workflow_promise<'a>(
+        &'a self,
+        key: &'a WorkflowKey,
+        name: &'a str,
+    ) -> Answer<'a, Result<Option<PromiseId>, Fault>> {
+        Box::pin(async move { self.store.workflow_promise(key, name).await.map_err(fault) })
+    }
+
+    fn place(&self, key: KeyId, invocation: InvocationId) -> Answer<'_, Result<Place, Fault>> {
+        Box::pin(async move {
+            Ok(match self.store.key_place(key, invocation).await.map_err(fault)? {
+                KeyPlace::Holds => Place::Holds,
+                KeyPlace::Waits => Place::Waits,
+                KeyPlace::Refused => Place::Refused,
+                // Its place was taken in a commit of its own: without it nothing may go on.
+                KeyPlace::None => return Err(Fault::Transient(format!("the place for the key {} is gone", key.0))),
+            })
+        })
+    }
+
+    fn changed(&self, watched: Watched) -> Answer<'_, ()> {
         let mut stopping = self.stopping.clone();
         let stopped = async move {
             // A dropped sender is a stop as well.
             let _ = stopping.wait_for(|stopping| *stopping).await;
         };
-        let Some(promise) = promise else {
+        if watched == Watched::Time {
             return Box::pin(stopped);
-        };
-        let watching = Watching::new(self, promise);
+        }
+        let watching = Watching::new(self, watched);
         // Registered now and not when it is first polled.
         let mut changed = Box::pin(Arc::clone(&watching.changed).notified_owned());
         changed.as_mut().enable();
@@ -111,15 +136,17 @@ impl Promises for Waits {
         *self.stopping.borrow()
     }
 
-    fn announce(&self, completed: &[PromiseId], due: bool) {
-        if !completed.is_empty() {
+    fn announce(&self, completed: &[PromiseId], released: &[KeyId], due: bool) {
+        let completed = completed.iter().copied().map(Watched::Promise);
+        let changed: Vec<_> = completed.chain(released.iter().copied().map(Watched::Key)).collect();
+        if !changed.is_empty() {
             let watched = self.watched.lock();
-            let here = completed.iter().filter_map(|promise| watched.get(promise));
-            here.for_each(|watched| watched.changed.notify_waiters());
+            let here = changed.iter().filter_map(|changed| watched.get(changed));
+            here.for_each(|told| told.changed.notify_waiters());
             drop(watched);
             self.store.notify(Wake::Progress);
         }
-        if due || !completed.is_empty() {
+        if due || !changed.is_empty() {
             self.due.notify_one();
             self.store.notify(Wake::Due);
         }
@@ -131,25 +158,33 @@ impl Promises for Waits {
     }
 }
 
-/// Keeps a promise watched.
+fn fault(error: Error) -> Fault {
+    match error {
+        Error::TooManyPromises { .. } => Fault::LimitExceeded(error.to_string()),
+        error => Fault::Transient(error.to_string()),
+    }
+}
+
+/// Keeps something watched.
 struct Watching<'a> {
     waits: &'a Waits,
-    promise: PromiseId,
+    watched: Watched,
     changed: Arc<Notify>,
 }
 
 impl<'a> Watching<'a> {
-    fn new(waits: &'a Waits, promise: PromiseId) -> Self {
-        let mut watched = waits.watched.lock();
-        let entry = watched.entry(promise).or_insert_with(|| Watched {
+    fn new(waits: &'a Waits, watched: Watched) -> Self {
+        let mut all = waits.watched.lock();
+        let entry = all.entry(watched).or_insert_with(|| Told {
             changed: Arc::default(),
             waiters: 0,
         });
         entry.waiters += 1;
         let changed = Arc::clone(&entry.changed);
+        drop(all);
         Self {
             waits,
-            promise,
+            watched,
             changed,
         }
     }
@@ -158,10 +193,10 @@ impl<'a> Watching<'a> {
 impl Drop for Watching<'_> {
     fn drop(&mut self) {
         let mut watched = self.waits.watched.lock();
-        if let Some(entry) = watched.get_mut(&self.promise) {
+        if let Some(entry) = watched.get_mut(&self.watched) {
             entry.waiters -= 1;
             if entry.waiters == 0 {
-                watched.remove(&self.promise);
+                watched.remove(&self.watched);
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use host_types::{ComponentId, DeploymentNumber, EventId, InvocationId, PromiseId};
 use uuid::Uuid;
 
-use crate::{InvocationStatus, Seal};
+use crate::{ExclusiveKey, InvocationStatus, KeyId, Seal, WorkflowStart};
 
 /// One append: entries that follow each other, with what must become durable in the same commit.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +33,12 @@ pub struct Append {
     pub key_values: Vec<KeyValueWrite>,
     /// Events that are there with the commit.
     pub publications: Vec<Publication>,
+    /// Places in the queues of exclusive keys that the invocation takes.
+    pub acquires: Vec<ExclusiveKey>,
+    /// Those that it gives up.
+    pub releases: Vec<KeyId>,
+    /// It gives up all it has, since it ends.
+    pub releases_all: bool,
     /// What the invocation waits for, when it is given up until then; its status is then [`InvocationStatus::Suspended`].
     pub suspension: Option<Suspension>,
     /// Where the invocation stands after this append, when that changes.
@@ -53,6 +59,9 @@ impl Append {
             completions: Vec::new(),
             key_values: Vec::new(),
             publications: Vec::new(),
+            acquires: Vec::new(),
+            releases: Vec::new(),
+            releases_all: false,
             suspension: None,
             status: None,
         }
@@ -96,6 +105,8 @@ pub struct Message {
     pub start: Start,
     /// Not before, milliseconds since 1970-01-01 UTC by the sender's clock.
     pub due_ms: u64,
+    /// The id it is started under, if it is a workflow. One that was taken meanwhile fails the append.
+    pub workflow: Option<WorkflowStart>,
 }
 
 /// A promise is completed.
@@ -144,6 +155,8 @@ pub struct Publication {
 pub struct Suspension {
     /// The completion of any of these.
     pub promises: Vec<PromiseId>,
+    /// The first place in the queue of any of these.
+    pub keys: Vec<KeyId>,
     /// This moment, milliseconds since 1970-01-01 UTC.
     pub due_ms: Option<u64>,
 }
@@ -162,6 +175,10 @@ pub struct HostStatement {
 pub enum HostParameter {
     /// uuid
     Uuid(Option<Uuid>),
+    /// uuid[]
+    UuidArray(Vec<Uuid>),
+    /// boolean
+    Boolean(bool),
     /// bytea
     Bytes(Option<Vec<u8>>),
     /// bytea[]

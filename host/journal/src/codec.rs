@@ -104,11 +104,16 @@ fn write(e: &mut Encoder<Vec<u8>>, entry: &Entry, seal: &dyn Seal) -> Written {
                 .u64(header.started_ms)?
                 .str(&header.trace_parent)?;
             let mut secret = Encoder::new(Vec::with_capacity(header.input.len() + 128));
+            // The last two stand there only where one of them says something.
+            let has_more = header.workflow.is_some() || header.deadline_ms.is_some();
             secret
-                .array(3)?
+                .array(if has_more { 5 } else { 3 })?
                 .bytes(&header.seed.to_bytes())?
                 .str(&header.subject)?
                 .bytes(&header.input)?;
+            if has_more {
+                secret.encode(&header.workflow)?.encode(header.deadline_ms)?;
+            }
             e.bytes(&sealed(secret.writer()))?;
         }
         Body::Fence { attempt, node, reason } => {
@@ -209,12 +214,18 @@ pub fn decode(index: u32, body: &[u8], seal: &dyn Seal) -> Result<Entry, DecodeE
             let trace_parent = d.str().map_err(malformed)?.to_owned();
             let secret = open(d.bytes().map_err(malformed)?)?;
             let mut s = Decoder::new(&secret);
-            if s.array().map_err(malformed)? != Some(3) {
-                return Err(reject("header"));
-            }
+            let has_more = match s.array().map_err(malformed)? {
+                Some(3) => false,
+                Some(5) => true,
+                _ => return Err(reject("header")),
+            };
             let seed: [u8; 32] = s.bytes().map_err(malformed)?.try_into().map_err(|_| reject("seed"))?;
             let subject = s.str().map_err(malformed)?.to_owned();
             let input = Bytes::copy_from_slice(s.bytes().map_err(malformed)?);
+            let (workflow, deadline_ms) = match has_more {
+                true => (s.decode().map_err(malformed)?, s.decode().map_err(malformed)?),
+                false => (None, None),
+            };
             Body::Started(Box::new(Header {
                 component,
                 function,
@@ -225,6 +236,8 @@ pub fn decode(index: u32, body: &[u8], seal: &dyn Seal) -> Result<Entry, DecodeE
                 trace_parent,
                 memory_limit_bytes,
                 started_ms,
+                workflow,
+                deadline_ms,
             }))
         }
         kind::FENCE => {
@@ -413,6 +426,8 @@ mod tests {
                 trace_parent: String::new(),
                 memory_limit_bytes: 64 << 20,
                 started_ms: 1_700_000_000_000,
+                workflow: None,
+                deadline_ms: None,
             })),
             Body::Fence {
                 attempt: 1,
@@ -487,6 +502,33 @@ mod tests {
     fn every_entry_survives_its_bytes() {
         for entry in entries() {
             assert_eq!(decode(entry.index, &encode(&entry, &Marked), &Marked), Ok(entry));
+        }
+    }
+
+    #[test]
+    fn a_start_says_more_where_there_is_more_to_say() {
+        let plain = &entries()[0];
+        let Body::Started(header) = &plain.body else {
+            panic!("the first entry is the start");
+        };
+        let longer = [
+            (Some("cart-7".to_owned()), None),
+            (None, Some(1_700_000_060_000)),
+            (Some(String::new()), Some(0)),
+        ];
+        for (workflow, deadline_ms) in longer {
+            let header = Header {
+                workflow,
+                deadline_ms,
+                ..Header::clone(header)
+            };
+            let entry = Entry {
+                index: 0,
+                body: Body::Started(Box::new(header)),
+            };
+            let body = encode(&entry, &Marked);
+            assert!(body.len() > encode(plain, &Marked).len());
+            assert_eq!(decode(0, &body, &Marked), Ok(entry));
         }
     }
 

@@ -69,6 +69,13 @@ impl Seed {
         Uuid::from_bytes(digest).to_string()
     }
 
+    /// What the ids of a workflow's promises are derived from.
+    pub fn promise_key(&self) -> [u8; 32] {
+        let mut key = [0; 32];
+        key.copy_from_slice(hmac::sign(&self.key, b"promises of a workflow").as_ref());
+        key
+    }
+
     fn stream(&self, purpose: &[u8], position: &Position) -> ChaCha20Rng {
         let scope = position.scope.to_bytes();
         let mut context = hmac::Context::with_key(&self.key);

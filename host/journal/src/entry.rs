@@ -122,6 +122,10 @@ pub struct Header {
     pub memory_limit_bytes: u64,
     /// When the invocation began, milliseconds since 1970-01-01 UTC.
     pub started_ms: u64,
+    /// Of a workflow: the id it was started under.
+    pub workflow: Option<String>,
+    /// When what is awaited on its behalf must have come, milliseconds since 1970-01-01 UTC.
+    pub deadline_ms: Option<u64>,
 }
 
 /// Why a fence was appended.

@@ -9,8 +9,10 @@ mod codec;
 mod compensation;
 mod derive;
 mod entry;
+mod exclusive;
 mod machine;
 mod retry;
+mod workflow;
 
 pub use append::{
     Append, AppendError, AppendJournal, Claim, Completion, HostParameter, HostStatement, KeyValueWrite, Message,
@@ -26,5 +28,10 @@ pub use entry::{
     ArgumentHash, Body, Cause, CommandKind, Entry, FenceReason, Header, InvocationStatus, MAX_ENTRIES, MAX_ENTRY_BYTES,
     MAX_INVOCATION_BYTES, Payload,
 };
+pub use exclusive::{ACQUIRE, Acquired, ExclusiveKey, KeyId, exclusive_scope, has_acquired, recorded_place};
 pub use machine::{Beyond, Finish, Machine, Returned, Step};
 pub use retry::{Decision, Exhausted, RetryPolicy, decide};
+pub use workflow::{
+    MAX_PROMISE_NAME_BYTES, MAX_WORKFLOW_ID_BYTES, OUTPUT_PROMISE, WorkflowEnd, WorkflowKey, WorkflowStart,
+    workflow_promise,
+};

@@ -522,6 +522,21 @@ impl Machine {
         Ok((position, recorded_until))
     }
 
+    /// A wait that is to be durable before it begins: noted without an answer. `false`: it is recorded already.
+    pub fn begin_wait(&mut self, position: &Position, target: &str, arguments: ArgumentHash) -> Result<bool, Fault> {
+        if self.records.contains_key(position) {
+            return Ok(false);
+        }
+        self.note(Body::Command {
+            position: position.clone(),
+            kind: CommandKind::Wait,
+            target: target.to_owned(),
+            arguments,
+            answer: None,
+        })?;
+        Ok(true)
+    }
+
     /// The instance that waits here is given up: notes what must be durable before. `node` owns the attempt that ends.
     pub fn suspend(
         &mut self,
@@ -530,14 +545,8 @@ impl Machine {
         arguments: ArgumentHash,
         node: NodeId,
     ) -> Result<(), Fault> {
-        if !self.records.contains_key(position) {
-            return self.note(Body::Command {
-                position: position.clone(),
-                kind: CommandKind::Wait,
-                target: target.to_owned(),
-                arguments,
-                answer: None,
-            });
+        if self.begin_wait(position, target, arguments)? {
+            return Ok(());
         }
         if self.pending().is_empty() {
             let attempt = self.attempt();

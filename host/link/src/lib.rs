@@ -4,6 +4,7 @@ mod abi;
 mod call;
 mod codec;
 mod error;
+mod exclusive;
 mod from_json;
 mod json;
 mod schema;
@@ -17,4 +18,6 @@ pub use from_json::from_json;
 pub use json::to_json;
 pub use schema::Schema;
 pub use signature::Signature;
-pub use variant::{call_number, number_result, split_delay, text_result};
+pub use variant::{
+    AttachError, attach_params, call_number, number_result, split_delay, split_workflow, started_result, text_result,
+};

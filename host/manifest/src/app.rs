@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::{
-    ComponentId, ConfigValue, EffectRule, EventRules, InterfaceName, KeyName, Location, OutboundHost, Retention,
-    RetryPolicy, RetryRule, RoutePattern, SchemaName, StoreName,
+    ComponentId, ConfigValue, CronRule, DeadlineRule, EffectRule, EventRules, ExclusiveRule, InterfaceName, KeyName,
+    Location, OutboundHost, Retention, RetryPolicy, RetryRule, RoutePattern, SchemaName, StoreName,
 };
 
 /// What `spin.toml` describes.
@@ -88,6 +88,12 @@ pub struct Component {
     pub retention: Retention,
     /// What it may publish and stream, and what it subscribes to.
     pub events: EventRules,
+    /// How long what its invocations await may take, for some of its requests and functions.
+    pub deadline_for: Vec<DeadlineRule>,
+    /// When its scheduled function is called by the clock.
+    pub cron: Vec<CronRule>,
+    /// Which of its functions run one at a time for each key.
+    pub exclusive: Vec<ExclusiveRule>,
 }
 
 /// How a component is built: `[component.<id>.build]`.
@@ -168,6 +174,8 @@ pub struct Limits {
     pub attempt_limit: u64,
     /// Requests that wait for their turn, on a node; more are refused.
     pub waiting_limit: u64,
+    /// How long the id of a workflow of its is known after the workflow's end, milliseconds.
+    pub workflow_retention_ms: u64,
 }
 
 impl Limits {
@@ -188,6 +196,7 @@ impl Default for Limits {
             body_limit_bytes: Self::MAX_BODY_BYTES,
             attempt_limit: 128,
             waiting_limit: 256,
+            workflow_retention_ms: 30 * 24 * 3_600_000,
         }
     }
 }

@@ -170,7 +170,7 @@ pub enum Error {
     },
     #[error("`{route}` of {place} is sensitive, but no route leads there")]
     UnreachableSensitive { place: String, route: String },
-    #[error("`{route}` has a policy in {place}, but no route leads there")]
+    #[error("`{route}` has a line in {place}, but no route leads there")]
     UnreachableRetry { place: String, route: String },
     #[error("`{route}` has a retention in {place}, but no route leads there")]
     UnreachableKeyRetention { place: String, route: String },
@@ -221,7 +221,13 @@ pub enum Error {
         Limits::MAX_BODY_BYTES
     )]
     RecordedBody { component: ComponentId, limit_bytes: u64 },
-    #[error("`{component}` has a policy for `{function}`, whose interface it does not export")]
+    #[error("`{component}` has an exclusive function `{function}`, whose interface it does not export")]
+    ExclusiveNotExported {
+        component: ComponentId,
+        function: String,
+        exports: Vec<String>,
+    },
+    #[error("`{component}` has a line for `{function}`, whose interface it does not export")]
     RetryNotExported {
         component: ComponentId,
         function: String,
@@ -294,10 +300,14 @@ impl Error {
                 format!("name a component that exports it; this one has {}", exports.join(", "))
             }
             Self::MissingGrant { table, line, .. } => format!("add to {table}:\n{line}"),
-            Self::RetryNotExported { exports, .. } if exports.is_empty() => {
+            Self::RetryNotExported { exports, .. } | Self::ExclusiveNotExported { exports, .. }
+                if exports.is_empty() =>
+            {
                 "remove the line; it exports nothing".into()
             }
-            Self::RetryNotExported { exports, .. } => format!("name a function of {}", exports.join(", ")),
+            Self::RetryNotExported { exports, .. } | Self::ExclusiveNotExported { exports, .. } => {
+                format!("name a function of {}", exports.join(", "))
+            }
             Self::RecordedBody { .. } => format!(
                 "set `body_limit_bytes` to {} or less; more is for components that answer `wasi:http`, whose bodies are streamed",
                 Limits::MAX_BODY_BYTES

@@ -5,10 +5,13 @@
 //! exports) is checked afterwards by [`App::check_links`]. Whether the files named as sources exist is for the caller to find out.
 
 mod app;
+mod cron;
+mod deadline;
 mod delivery;
 mod document;
 mod error;
 mod events;
+mod exclusive;
 mod interface;
 mod links;
 mod load;
@@ -21,9 +24,12 @@ mod suggest;
 mod variable;
 
 pub use app::{Answer, App, Build, Component, Dependency, IdentityRule, Limits, Providers, Route, SensitiveRoute};
+pub use cron::{CronRule, Overlap, Schedule};
+pub use deadline::DeadlineRule;
 pub use delivery::Delivery;
 pub use error::{Error, Errors, Location, Problem};
 pub use events::{AfterDeadLetter, EventRules, Subscription, TopicPattern, is_topic};
+pub use exclusive::ExclusiveRule;
 pub use host_types::ComponentId;
 pub use interface::{InterfaceName, InvalidInterfaceName};
 pub use links::{Interfaces, Offered};

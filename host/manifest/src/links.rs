@@ -254,6 +254,11 @@ impl Links<'_> {
         if imports.iter().any(|import| is(import, TIMER)) && !self.exports(&component.id, SCHEDULED) {
             broken(component.at, missing_export(component, SCHEDULED, "schedules work"));
         }
+        if let Some(rule) = component.cron.first()
+            && !self.exports(&component.id, SCHEDULED)
+        {
+            broken(rule.at, missing_export(component, SCHEDULED, "is called by the clock"));
+        }
         if imports.iter().any(|import| is(import, COMPENSATION)) && !self.exports(&component.id, COMPENSATE) {
             broken(
                 component.at,
@@ -268,16 +273,29 @@ impl Links<'_> {
                 missing_export(component, SUBSCRIBER, "subscribes to events"),
             );
         }
-        for rule in &component.retry_for {
-            if let Retried::Function { interface, .. } = &rule.of {
+        for rule in &component.exclusive {
+            let exports = self.exports.get(&component.id).into_iter().flatten();
+            if !exports.clone().any(|export| rule.interface.covers(export)) {
+                let error = Error::ExclusiveNotExported {
+                    component: component.id.clone(),
+                    function: rule.to_string(),
+                    exports: exports.map(ToString::to_string).collect(),
+                };
+                broken(rule.at, error);
+            }
+        }
+        let retried = component.retry_for.iter().map(|rule| (&rule.of, rule.at));
+        let deadlines = component.deadline_for.iter().map(|rule| (&rule.of, rule.at));
+        for (of, at) in retried.chain(deadlines) {
+            if let Retried::Function { interface, .. } = of {
                 let exports = self.exports.get(&component.id).into_iter().flatten();
                 if !exports.clone().any(|export| interface.covers(export)) {
                     let error = Error::RetryNotExported {
                         component: component.id.clone(),
-                        function: rule.of.to_string(),
+                        function: of.to_string(),
                         exports: exports.map(ToString::to_string).collect(),
                     };
-                    broken(rule.at, error);
+                    broken(at, error);
                 }
             }
         }

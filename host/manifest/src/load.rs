@@ -3,8 +3,11 @@
 mod application;
 mod check;
 mod component;
+mod cron;
+mod deadline;
 mod dependencies;
 mod events;
+mod exclusive;
 mod nexus;
 mod outbound;
 mod retention;

@@ -92,6 +92,30 @@ impl Component {
     }
 }
 
+impl Retried {
+    /// Whether this is the request (method in upper case, path percent-encoded).
+    pub(crate) fn is_request(&self, method: &str, path: &str) -> bool {
+        matches!(self, Self::Request { method: named, pattern } if named == method && pattern.matches(path))
+    }
+
+    /// Whether this is the function (`shop:order/purchases.has-purchased`, with or without a version).
+    pub(crate) fn is_function(&self, qualified: &str) -> bool {
+        let called = qualified
+            .rsplit_once('.')
+            .and_then(|(interface, function)| Some((InterfaceName::parse(interface).ok()?, function)));
+        let Some((called, name)) = called else { return false };
+        matches!(self, Self::Function { interface, function } if function == name && interface.covers(&called))
+    }
+
+    /// Orders requests by how much of their paths they name.
+    pub(crate) fn specificity(&self) -> Option<(usize, bool, Vec<bool>)> {
+        match self {
+            Self::Request { pattern, .. } => Some(pattern.specificity()),
+            Self::Function { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Retried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -361,13 +361,43 @@ spin.toml:7:12: `cart` names compensations, but does not export `nexus:durable/c
 }
 
 #[test]
+fn what_the_clock_calls_is_exported() {
+    let cron = "[component.cart.tool.nexus.cron]\nsweep = { schedule = \"*/5 * * * *\" }\n";
+    refused(
+        cron,
+        &[STOCK, ("cart", &[], &[])],
+        r#"
+spin.toml:10:1: `cart` is called by the clock, but does not export `nexus:durable/scheduled`
+    export `nexus:durable/scheduled` from its world"#,
+    );
+    let cart: Compiled<'_> = ("cart", &[], &["nexus:durable/scheduled@0.1.0"]);
+    assert_eq!(check(cron, &[STOCK, cart]), Ok(()));
+}
+
+#[test]
+fn an_exclusive_function_is_exported() {
+    let exclusive = "[component.cart.tool.nexus]\nexclusive = { \"shop:cart/carts.fill\" = \"id\" }\n";
+    refused(
+        exclusive,
+        &[STOCK, ("cart", &[], &[])],
+        r#"
+spin.toml:10:16: `cart` has an exclusive function `shop:cart/carts.fill`, whose interface it does not export
+    remove the line; it exports nothing"#,
+    );
+    assert_eq!(
+        check(exclusive, &[STOCK, ("cart", &[], &["shop:cart/carts@0.1.0"])]),
+        Ok(())
+    );
+}
+
+#[test]
 fn a_policy_is_for_a_function_that_is_exported() {
     let retried = "[component.cart.tool.nexus.retry_for]\n\"shop:cart/carts.send\" = { attempts = 2 }\n";
     refused(
         retried,
         &[STOCK, ("cart", &[], &["nexus:http/handler@0.1.0"])],
         r#"
-spin.toml:10:2: `cart` has a policy for `shop:cart/carts.send`, whose interface it does not export
+spin.toml:10:2: `cart` has a line for `shop:cart/carts.send`, whose interface it does not export
     name a function of nexus:http/handler@0.1.0"#,
     );
     assert_eq!(

@@ -1,20 +1,24 @@
 //! One physical run of an invocation: its machine, and the appends it makes, one at a time: what is noted while one is under way is
 //! not written by it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host_journal::{
-    Append, AppendError, AppendJournal, Body, Claim, Completion, Entry, Finish, InvocationStatus, KeyValueWrite,
-    Machine, Message, Payload, Publication, Seal, Start, Suspension, encode,
+    Append, AppendError, AppendJournal, Body, Claim, Completion, Entry, ExclusiveKey, Finish, InvocationStatus, KeyId,
+    KeyValueWrite, Machine, Message, OUTPUT_PROMISE, Payload, Publication, Seal, Start, Suspension, WorkflowEnd,
+    WorkflowKey, encode, workflow_promise,
 };
 use host_types::{Clock, Fault, InvocationId, NodeId, Position, PromiseId, Scope};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::branch::{BranchId, BranchNews, Branches};
+use crate::exclusive::Asked;
 use crate::tally::Tally;
+use crate::waiting::promise_seal;
 use crate::{Promises, Recorder, Tallied, crash, key_values};
 
 /// What an attempt needs.
@@ -58,6 +62,12 @@ pub struct Unwritten {
     pub(crate) key_values: Vec<KeyValueWrite>,
     /// Events to be there.
     pub(crate) publications: Vec<Publication>,
+    /// Places in the queues of exclusive keys to take.
+    pub(crate) acquires: Vec<ExclusiveKey>,
+    /// Places to give up.
+    pub(crate) releases: Vec<KeyId>,
+    /// All of them.
+    pub(crate) releases_all: bool,
 }
 
 /// How much of what is unwritten an append took along.
@@ -68,6 +78,8 @@ struct UnwrittenMark {
     completions: usize,
     key_values: usize,
     publications: usize,
+    acquires: usize,
+    releases: usize,
 }
 
 impl Unwritten {
@@ -90,8 +102,25 @@ impl Unwritten {
         self.publications.push(publication);
     }
 
+    /// What others can wait for is to come: a wait that is for it must not begin before.
     pub(crate) fn has_promises(&self) -> bool {
-        !self.promises.is_empty() || !self.completions.is_empty()
+        !self.promises.is_empty() || self.is_contested()
+    }
+
+    /// Something of it can be lost to somebody who is faster, and then must be asked for again.
+    pub fn is_contested(&self) -> bool {
+        !self.completions.is_empty() || self.starts_workflow()
+    }
+
+    fn starts_workflow(&self) -> bool {
+        self.messages.iter().any(|message| message.workflow.is_some())
+    }
+
+    /// The invocation that will be this workflow.
+    pub(crate) fn workflow(&self, key: &WorkflowKey) -> Option<InvocationId> {
+        let mut messages = self.messages.iter();
+        let started = messages.find(|message| message.workflow.as_ref().is_some_and(|start| start.key == *key));
+        started.map(|message| message.invocation)
     }
 
     /// Whether this promise will be there, and whether it will be completed.
@@ -110,6 +139,8 @@ impl Unwritten {
             completions: self.completions.len(),
             key_values: self.key_values.len(),
             publications: self.publications.len(),
+            acquires: self.acquires.len(),
+            releases: self.releases.len(),
         }
     }
 
@@ -124,6 +155,10 @@ impl Unwritten {
             completions: self.completions.drain(..mark.completions).collect(),
             key_values: self.key_values.drain(..mark.key_values).collect(),
             publications: self.publications.drain(..mark.publications).collect(),
+            acquires: self.acquires.drain(..mark.acquires).collect(),
+            releases: self.releases.drain(..mark.releases).collect(),
+            // Said right before the last append.
+            releases_all: std::mem::take(&mut self.releases_all),
         };
         let messages = written.messages.iter().map(|message| message.started.len());
         let publications = written.publications.iter().map(|publication| publication.payload.len());
@@ -188,6 +223,8 @@ pub(crate) struct State {
     pub(crate) transactions: Vec<(Position, Unwritten)>,
     /// Scopes in which a transaction is answered from its record, which was written at its end.
     pub(crate) replayed_transactions: Vec<Scope>,
+    /// Exclusive keys, by the scopes whose calls asked for them, and what that came to.
+    pub(crate) held: BTreeMap<Scope, (KeyId, Asked)>,
     pub(crate) branches: Branches,
     /// An append was handed over, and nobody has been told what became of it.
     is_appending: bool,
@@ -216,6 +253,7 @@ impl Attempt {
             unwritten,
             transactions: Vec::new(),
             replayed_transactions: Vec::new(),
+            held: BTreeMap::new(),
             branches: Branches::default(),
             is_appending: false,
             fault: None,
@@ -242,7 +280,8 @@ impl Attempt {
 
     /// What the root instance is given.
     pub fn recorder(self: &Arc<Self>) -> Recorder {
-        Recorder::new(Arc::clone(self), Scope::root(), BranchId::ROOT)
+        let deadline_ms = self.state.lock().machine.header().deadline_ms;
+        Recorder::new(Arc::clone(self), Scope::root(), BranchId::ROOT, deadline_ms)
     }
 
     /// Which invocation.
@@ -306,8 +345,14 @@ impl Attempt {
 
     /// The handler returned. `keep` says that the output must be found again (a request with a key, below 400).
     pub async fn finish(self: &Arc<Self>, output: Payload, keep: bool) -> Result<(), Fault> {
-        match self.returned(output, keep)? {
+        let finish = self.returned(output, keep)?;
+        let gives_up = self.release_all();
+        match finish {
             Finish::Nothing => Ok(()),
+            // What others wait for does not wait itself.
+            Finish::Lazily if gives_up || !self.state.lock().unwritten.completions.is_empty() => {
+                self.flush(Some(InvocationStatus::Completed)).await
+            }
             Finish::Lazily => {
                 let status = Some(InvocationStatus::Completed);
                 let append = self.state.lock().pending_append(self, status, None);
@@ -322,7 +367,9 @@ impl Attempt {
 
     /// The handler returned, and something waits for the end of the invocation: it is durable when this returns.
     pub async fn finish_at_once(self: &Arc<Self>, output: Payload) -> Result<(), Fault> {
-        match self.returned(output, true)? {
+        let finish = self.returned(output, true)?;
+        self.release_all();
+        match finish {
             Finish::Nothing => Ok(()),
             Finish::Lazily | Finish::Eagerly => self.flush(Some(InvocationStatus::Completed)).await,
         }
@@ -337,6 +384,17 @@ impl Attempt {
         let keep = keep && state.unwritten.claim.is_some();
         let finish = state.machine.finish(output, keep);
         finish.map_err(|fault| state.fail(fault))
+    }
+
+    /// The handler of a workflow returned, or will not: those who wait for its output are told with it.
+    pub fn end_workflow(&self, end: &WorkflowEnd) {
+        let mut state = self.state.lock();
+        let promise = workflow_promise(&state.machine.header().seed.promise_key(), OUTPUT_PROMISE);
+        let value = self
+            .journal
+            .seal(promise_seal(promise), None)
+            .seal(0, &end.to_payload());
+        state.unwritten.completions.push(Completion { promise, value });
     }
 
     /// Makes everything noted durable, in a commit of its own, unless somebody's append has done so meanwhile.
@@ -419,9 +477,10 @@ impl Attempt {
                 drop(state);
                 let completions = before.completions.iter().chain(&within.completions);
                 let completed: Vec<_> = completions.map(|completion| completion.promise).collect();
-                let due = !before.messages.is_empty() || !within.messages.is_empty();
-                if due || !completed.is_empty() {
-                    self.promises.announce(&completed, due);
+                // Nothing is acquired or released within a transaction.
+                let due = before.releases_all || !before.messages.is_empty() || !within.messages.is_empty();
+                if due || !completed.is_empty() || !before.releases.is_empty() {
+                    self.promises.announce(&completed, &before.releases, due);
                 }
                 if !before.publications.is_empty() || !within.publications.is_empty() {
                     self.promises.published();
@@ -470,6 +529,9 @@ impl State {
             completions: unwritten.completions,
             key_values: key_values::last_of_each(unwritten.key_values),
             publications: unwritten.publications,
+            acquires: unwritten.acquires,
+            releases: unwritten.releases,
+            releases_all: unwritten.releases_all,
             status,
             ..Append::new(attempt.invocation, first_index, bodies)
         }
@@ -500,6 +562,13 @@ impl State {
             Some((_, unwritten)) => unwritten,
             None => &mut self.unwritten,
         }
+    }
+
+    /// Whether this promise will be there, and whether it will be completed, as far as a scope can know.
+    pub(crate) fn knows(&mut self, scope: &Scope, promise: PromiseId) -> (bool, bool) {
+        let before = self.unwritten.knows(promise);
+        let within = self.unwritten_in(scope).knows(promise);
+        (before.0 || within.0, before.1 || within.1)
     }
 
     /// Of the transaction begun here, which ends.

@@ -32,7 +32,8 @@ impl Recorder {
 impl Attempt {
     /// What calls the compensations of a cancelled invocation: in a scope no guest can be in.
     pub fn compensator(self: &Arc<Self>) -> Recorder {
-        Recorder::new(Arc::clone(self), compensating_scope(), BranchId::ROOT)
+        // What is undone takes the time it takes.
+        Recorder::new(Arc::clone(self), compensating_scope(), BranchId::ROOT, None)
     }
 
     /// The last compensation has run: the invocation is over when this returns.
@@ -45,6 +46,7 @@ impl Attempt {
             let noted = state.machine.finish(output, true);
             noted.map_err(|fault| state.fail(fault))?;
         }
+        self.release_all();
         self.flush(Some(InvocationStatus::Cancelled)).await
     }
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::{
-    Append, AppendError, AppendJournal, Beyond, Claim, HostStatement, Machine, Payload, Returned, Seal, SealError,
+    Append, AppendError, AppendJournal, Beyond, Claim, HostStatement, KeyId, Machine, Payload, Returned, Seal,
+    SealError, WorkflowKey,
 };
 use host_types::{Clock, Fault, InvocationId, NodeId, PromiseId};
 
-use crate::{Answer, Attempt, AttemptOptions, Hold, PromiseState, Promises, Unwritten};
+use crate::{Answer, Attempt, AttemptOptions, Hold, Place, PromiseState, Promises, Unwritten, Watched};
 
 impl Attempt {
     /// Begins a dry run; the machine is one of [`Machine::dry_run`].
@@ -96,7 +97,19 @@ impl Promises for Nowhere {
         Box::pin(std::future::ready(Ok(PromiseState::Unknown)))
     }
 
-    fn changed(&self, _: Option<PromiseId>) -> Answer<'_, ()> {
+    fn workflow<'a>(&'a self, _: &'a WorkflowKey) -> Answer<'a, Result<Option<InvocationId>, Fault>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn workflow_promise<'a>(&'a self, _: &'a WorkflowKey, _: &'a str) -> Answer<'a, Result<Option<PromiseId>, Fault>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn place(&self, _: KeyId, _: InvocationId) -> Answer<'_, Result<Place, Fault>> {
+        Box::pin(std::future::ready(Ok(Place::Waits)))
+    }
+
+    fn changed(&self, _: Watched) -> Answer<'_, ()> {
         Box::pin(std::future::pending())
     }
 
@@ -108,7 +121,7 @@ impl Promises for Nowhere {
         true
     }
 
-    fn announce(&self, _: &[PromiseId], _: bool) {}
+    fn announce(&self, _: &[PromiseId], _: &[KeyId], _: bool) {}
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! Messages: new invocations, written in the sender's own append and begun after it.
 
 use bytes::Bytes;
-use host_journal::{CommandKind, Header, MAX_ENTRY_BYTES, MAX_INVOCATION_BYTES, Message, Payload, Seed, Start, Step};
-use host_types::{ComponentId, Fault, InvocationId};
+use host_journal::{
+    CommandKind, Header, MAX_ENTRY_BYTES, MAX_INVOCATION_BYTES, Message, Payload, Seed, Start, Step, WorkflowStart,
+};
+use host_types::{ComponentId, Fault, InvocationId, Position};
 use minicbor::{Decode, Encode};
 use uuid::Uuid;
 
 use crate::Recorder;
-use crate::attempt::started;
+use crate::attempt::{Attempt, State, started};
+use crate::workflow::Workflow;
 
 /// The function a scheduled invocation calls.
 pub const SCHEDULED_FUNCTION: &str = "nexus:durable/scheduled.run";
@@ -34,6 +37,8 @@ pub struct Outgoing {
     pub input: Payload,
     /// What its guest's memory may grow to, bytes.
     pub memory_limit_bytes: u64,
+    /// How long after its begin what it awaits may come, milliseconds.
+    pub within_ms: Option<u64>,
 }
 
 impl Recorder {
@@ -56,6 +61,7 @@ impl Recorder {
                 function: SCHEDULED_FUNCTION.into(),
                 input: encode_scheduled(ScheduledInput { name, argument }),
                 memory_limit_bytes: sender.memory_limit_bytes,
+                within_ms: None,
             }
         };
         self.send("nexus:durable/timer.schedule", outgoing, delay_ms)
@@ -72,50 +78,8 @@ impl Recorder {
                     .map_err(|_| self.attempt.fail(Fault::Guest("a recorded id is malformed".into())))
             }
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
-                let now_ms = self.attempt.clock.unix_ms();
                 let mut state = self.attempt.state.lock();
-                let sender = state.machine.header();
-                let invocation = InvocationId(sender.seed.uuid(&position, now_ms));
-                let mut seed = [0; 32];
-                sender.seed.fill(&position, &mut seed);
-                let Outgoing {
-                    component,
-                    function,
-                    input,
-                    memory_limit_bytes,
-                } = outgoing;
-                let header = Header {
-                    component,
-                    function,
-                    input,
-                    seed: Seed::new(seed),
-                    memory_limit_bytes,
-                    started_ms: now_ms.saturating_add(delay_ms),
-                    ..sender.clone()
-                };
-                let start = Start {
-                    component: header.component.clone(),
-                    function: header.function.clone(),
-                    deployment: header.deployment,
-                    erasure_salt: None,
-                    parent: Some(self.attempt.invocation),
-                };
-                let due_ms = header.started_ms;
-                let seal = self.attempt.journal.seal(invocation, None);
-                let started = started(header, &*seal);
-                // They wait in memory for the append that carries them.
-                let waiting = state.message_bytes() + started.len();
-                if waiting > MAX_INVOCATION_BYTES {
-                    let text =
-                        format!("messages of more than {MAX_INVOCATION_BYTES} bytes in one append: commit in between");
-                    return Err(state.fail(Fault::LimitExceeded(text)));
-                }
-                state.unwritten_in(&self.scope).push(Message {
-                    invocation,
-                    started,
-                    start,
-                    due_ms,
-                });
+                let invocation = state.begin(&self.attempt, &position, outgoing, delay_ms, None)?;
                 let answer = Bytes::copy_from_slice(invocation.0.as_bytes());
                 let noted = state
                     .machine
@@ -126,12 +90,79 @@ impl Recorder {
         }
     }
 
-    fn check_size(&self, size: usize) -> Result<(), Fault> {
+    pub(crate) fn check_size(&self, size: usize) -> Result<(), Fault> {
         if size <= MAX_ENTRY_BYTES {
             return Ok(());
         }
         let text = format!("a message of {size} bytes: one holds at most {MAX_ENTRY_BYTES}; send a reference instead");
         Err(self.attempt.fail(Fault::LimitExceeded(text)))
+    }
+}
+
+impl State {
+    /// An invocation that begins with the next append; its id and its seed belong to the position of the command that sends it.
+    pub(crate) fn begin(
+        &mut self,
+        attempt: &Attempt,
+        position: &Position,
+        outgoing: Outgoing,
+        delay_ms: u64,
+        workflow: Option<Workflow>,
+    ) -> Result<InvocationId, Fault> {
+        let now_ms = attempt.clock.unix_ms();
+        let sender = self.machine.header();
+        let invocation = InvocationId(sender.seed.uuid(position, now_ms));
+        let mut seed = [0; 32];
+        sender.seed.fill(position, &mut seed);
+        let Outgoing {
+            component,
+            function,
+            input,
+            memory_limit_bytes,
+            within_ms,
+        } = outgoing;
+        let started_ms = now_ms.saturating_add(delay_ms);
+        let header = Header {
+            component,
+            function,
+            input,
+            seed: Seed::new(seed),
+            memory_limit_bytes,
+            started_ms,
+            workflow: workflow.as_ref().map(|workflow| workflow.key.id.clone()),
+            // The time that its sender has is not its own.
+            deadline_ms: within_ms.map(|within_ms| started_ms.saturating_add(within_ms)),
+            ..sender.clone()
+        };
+        let start = Start {
+            component: header.component.clone(),
+            function: header.function.clone(),
+            deployment: header.deployment,
+            erasure_salt: None,
+            parent: Some(attempt.invocation),
+        };
+        let workflow = workflow.map(|Workflow { key, retention_ms }| WorkflowStart {
+            key,
+            promise_key: header.seed.promise_key(),
+            retention_ms,
+        });
+        let due_ms = header.started_ms;
+        let seal = attempt.journal.seal(invocation, None);
+        let started = started(header, &*seal);
+        // They wait in memory for the append that carries them.
+        let waiting = self.message_bytes() + started.len();
+        if waiting > MAX_INVOCATION_BYTES {
+            let text = format!("messages of more than {MAX_INVOCATION_BYTES} bytes in one append: commit in between");
+            return Err(self.fail(Fault::LimitExceeded(text)));
+        }
+        self.unwritten_in(&position.scope).push(Message {
+            invocation,
+            started,
+            start,
+            due_ms,
+            workflow,
+        });
+        Ok(invocation)
     }
 }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::Attempt;
 use crate::branch::BranchId;
+use crate::deadline::Deadline;
 
 /// One instance's access to the record. Cheap to clone.
 #[derive(Clone)]
@@ -18,6 +19,7 @@ pub struct Recorder {
     pub(crate) scope: Scope,
     /// Which of those that go on side by side this instance belongs to.
     pub(crate) branch: BranchId,
+    pub(crate) deadline: Deadline,
 }
 
 /// What to do about an observation that is begun and waited for later.
@@ -47,6 +49,8 @@ pub enum CallStep {
 /// A call under way.
 pub struct Entered {
     caller: Recorder,
+    /// The caller's when it called: one that is begun may be entered later.
+    deadline_ms: Option<u64>,
     position: Position,
     target: String,
     arguments: ArgumentHash,
@@ -71,8 +75,15 @@ pub struct ExternalEffect<'a> {
 }
 
 impl Recorder {
-    pub(crate) fn new(attempt: Arc<Attempt>, scope: Scope, branch: BranchId) -> Self {
-        Self { attempt, scope, branch }
+    /// `deadline_ms` is that of whoever calls.
+    pub(crate) fn new(attempt: Arc<Attempt>, scope: Scope, branch: BranchId, deadline_ms: Option<u64>) -> Self {
+        let deadline = Deadline::given(deadline_ms);
+        Self {
+            attempt,
+            scope,
+            branch,
+            deadline,
+        }
     }
 
     /// The invocation this instance works for.
@@ -240,6 +251,7 @@ impl Recorder {
                 let target = target.to_owned();
                 Ok(CallStep::Enter(Entered {
                     caller: self.clone(),
+                    deadline_ms: self.deadline_ms(),
                     position,
                     target,
                     arguments,
@@ -284,10 +296,10 @@ impl Entered {
 
     fn callee_in(&self, branch: BranchId) -> Recorder {
         let scope = self.position.scope.child(self.position.number);
-        Recorder::new(Arc::clone(&self.caller.attempt), scope, branch)
+        Recorder::new(Arc::clone(&self.caller.attempt), scope, branch, self.deadline_ms)
     }
 
-    /// The callee returned.
+    /// The callee returned: what it holds is given up in the append that carries this ([`Recorder::release`]).
     pub fn returned(self, answer: Payload) -> Result<(), Fault> {
         let mut state = self.caller.attempt.state.lock();
         let kind = CommandKind::Call;
@@ -296,7 +308,10 @@ impl Entered {
                 .machine
                 .complete(&self.position, kind, &self.target, self.arguments, answer)
         });
-        noted.map_err(|fault| state.fail(fault))
+        noted.map_err(|fault| state.fail(fault))?;
+        // Under the same lock: a sibling's append takes along either both or none.
+        state.give_up(&self.position.scope.child(self.position.number));
+        Ok(())
     }
 }
 

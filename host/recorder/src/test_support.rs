@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::{
-    Append, AppendError, AppendJournal, Body, Claim, CommandKind, Entry, Header, HostStatement, KeyValueWrite, Machine,
-    Payload, Seal, SealError, Seed, Suspension, decode,
+    Append, AppendError, AppendJournal, Body, Claim, CommandKind, Entry, Header, HostStatement, KeyId, KeyValueWrite,
+    Machine, Payload, Seal, SealError, Seed, Suspension, WorkflowKey, decode, workflow_promise,
 };
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, NodeId, PromiseId};
 use parking_lot::Mutex;
 
-use crate::{Answer, Attempt, AttemptOptions, Beside, CallStep, Hold, PromiseState, Promises, Recorder, Unwritten};
+use crate::{
+    Answer, Attempt, AttemptOptions, Beside, CallStep, Hold, Place, PromiseState, Promises, Recorder, Unwritten,
+    Watched,
+};
 
 struct Plain;
 
@@ -66,6 +69,11 @@ pub struct MemoryJournal {
     entries: Mutex<Vec<Vec<u8>>>,
     promises: Mutex<HashMap<PromiseId, Option<Vec<u8>>>>,
     key_values: Mutex<Vec<KeyValueWrite>>,
+    workflows: Mutex<HashMap<WorkflowKey, (InvocationId, [u8; 32])>>,
+    /// The queues of exclusive keys.
+    places: Mutex<HashMap<KeyId, Vec<InvocationId>>>,
+    /// Of the invocation, from its start on.
+    deadline_ms: Mutex<Option<u64>>,
     /// What the last append said would wake the invocation.
     suspension: Mutex<Option<Suspension>>,
 }
@@ -122,6 +130,40 @@ impl MemoryJournal {
         self.key_values.lock().clear();
     }
 
+    /// Who holds a key, and who waits for it.
+    pub fn queue(&self, key: KeyId) -> Vec<InvocationId> {
+        self.places.lock().get(&key).cloned().unwrap_or_default()
+    }
+
+    /// Somebody else takes a place.
+    pub fn enqueue(&self, key: KeyId, invocation: InvocationId) {
+        let mut places = self.places.lock();
+        let queue = places.entry(key).or_default();
+        if !queue.contains(&invocation) {
+            queue.push(invocation);
+        }
+    }
+
+    /// Somebody gives a place up.
+    pub fn dequeue(&self, key: KeyId, invocation: InvocationId) {
+        if let Some(queue) = self.places.lock().get_mut(&key) {
+            queue.retain(|waiting| *waiting != invocation);
+        }
+    }
+
+    /// The promise of this name, which is there as soon as its workflow is.
+    pub fn named(&self, key: &WorkflowKey, name: &str) -> Option<PromiseId> {
+        let (_, promise_key) = *self.workflows.lock().get(key)?;
+        let promise = workflow_promise(&promise_key, name);
+        self.promises.lock().entry(promise).or_insert(None);
+        Some(promise)
+    }
+
+    /// An invocation that begins after this has a deadline; it is always 1,000 here.
+    pub fn hurry(&self, deadline_ms: u64) {
+        *self.deadline_ms.lock() = Some(deadline_ms);
+    }
+
     /// Completes a promise, or makes one that is completed.
     pub fn complete(&self, promise: PromiseId, value: &[u8]) {
         self.promises.lock().insert(promise, Some(value.to_vec()));
@@ -136,7 +178,7 @@ impl MemoryJournal {
     pub fn attempt_through(self: &Arc<Self>, journal: Arc<dyn AppendJournal>) -> Arc<Attempt> {
         let history = self.history();
         let machine = match history.is_empty() {
-            true => Machine::start(header()),
+            true => Machine::start(header(*self.deadline_ms.lock())),
             false => Machine::replay(history).expect("what was appended is a history"),
         };
         self.begin(machine, Unwritten::default(), journal)
@@ -169,7 +211,7 @@ impl MemoryJournal {
     }
 }
 
-fn header() -> Header {
+fn header(deadline_ms: Option<u64>) -> Header {
     Header {
         component: ComponentId::from("cart"),
         function: "nexus:http/handler.handle".into(),
@@ -180,6 +222,8 @@ fn header() -> Header {
         trace_parent: String::new(),
         memory_limit_bytes: 64 << 20,
         started_ms: 1_000,
+        workflow: None,
+        deadline_ms,
     }
 }
 
@@ -208,9 +252,29 @@ impl AppendJournal for MemoryJournal {
                 .promises
                 .into_iter()
                 .for_each(|promise| drop(promises.insert(promise, None)));
+            let workflows = append.messages.into_iter().filter_map(|message| {
+                let start = message.workflow?;
+                Some((start.key, (message.invocation, start.promise_key)))
+            });
+            self.workflows.lock().extend(workflows);
             let completed = append.completions.into_iter().map(|it| (it.promise, Some(it.value)));
             promises.extend(completed);
             self.key_values.lock().extend(append.key_values);
+            drop(promises);
+            let invocation = append.invocation;
+            let all: Vec<_> = self
+                .places
+                .lock()
+                .keys()
+                .copied()
+                .filter(|_| append.releases_all)
+                .collect();
+            append
+                .releases
+                .into_iter()
+                .chain(all)
+                .for_each(|key| self.dequeue(key, invocation));
+            append.acquires.iter().for_each(|key| self.enqueue(key.id, invocation));
             *self.suspension.lock() = append.suspension;
             Ok(())
         })
@@ -232,7 +296,28 @@ impl Promises for MemoryJournal {
         Box::pin(std::future::ready(Ok(state)))
     }
 
-    fn changed(&self, _: Option<PromiseId>) -> Answer<'_, ()> {
+    fn workflow<'a>(&'a self, key: &'a WorkflowKey) -> Answer<'a, Result<Option<InvocationId>, Fault>> {
+        let found = self.workflows.lock().get(key).map(|(invocation, _)| *invocation);
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn workflow_promise<'a>(
+        &'a self,
+        key: &'a WorkflowKey,
+        name: &'a str,
+    ) -> Answer<'a, Result<Option<PromiseId>, Fault>> {
+        Box::pin(std::future::ready(Ok(self.named(key, name))))
+    }
+
+    fn place(&self, key: KeyId, invocation: InvocationId) -> Answer<'_, Result<Place, Fault>> {
+        let place = match self.queue(key).first() {
+            Some(first) if *first == invocation => Place::Holds,
+            _ => Place::Waits,
+        };
+        Box::pin(std::future::ready(Ok(place)))
+    }
+
+    fn changed(&self, _: Watched) -> Answer<'_, ()> {
         Box::pin(std::future::pending())
     }
 
@@ -244,5 +329,5 @@ impl Promises for MemoryJournal {
         false
     }
 
-    fn announce(&self, _: &[PromiseId], _: bool) {}
+    fn announce(&self, _: &[PromiseId], _: &[KeyId], _: bool) {}
 }

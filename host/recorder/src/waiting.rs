@@ -8,12 +8,12 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use host_journal::{ArgumentHash, CommandKind, Completion, Payload, Step, Suspension};
-use host_types::{Fault, Position, PromiseId};
+use host_journal::{Acquired, ArgumentHash, CommandKind, Completion, KeyId, Payload, Step, Suspension, WorkflowKey};
+use host_types::{Fault, InvocationId, Position, PromiseId};
 use minicbor::{Decode, Encode};
 
 use crate::branch::Standby;
-use crate::{Recorder, crash};
+use crate::{Place, Recorder, crash};
 
 /// Bytes of a promise's value at most: it is recorded by everybody who waits for it.
 pub const MAX_PROMISE_BYTES: usize = 256 << 10;
@@ -73,9 +73,22 @@ pub trait Promises: Send + Sync + 'static {
     /// Reads a promise.
     fn look(&self, promise: PromiseId) -> Answer<'_, Result<PromiseState, Fault>>;
 
-    /// Returns once this promise may have changed, and after a while in any case. What changes after the call of this function is
-    /// not missed, even before the future is polled.
-    fn changed(&self, promise: Option<PromiseId>) -> Answer<'_, ()>;
+    /// The invocation that is the workflow of this key, if there is one.
+    fn workflow<'a>(&'a self, key: &'a WorkflowKey) -> Answer<'a, Result<Option<InvocationId>, Fault>>;
+
+    /// The promise of this name of a workflow: it is there as soon as the workflow is. `None`: there is no such workflow.
+    fn workflow_promise<'a>(
+        &'a self,
+        key: &'a WorkflowKey,
+        name: &'a str,
+    ) -> Answer<'a, Result<Option<PromiseId>, Fault>>;
+
+    /// Where an invocation stands in the queue of an exclusive key.
+    fn place(&self, key: KeyId, invocation: InvocationId) -> Answer<'_, Result<Place, Fault>>;
+
+    /// Returns once this may have changed, and after a while in any case. What changes after the call of this function is not missed,
+    /// even before the future is polled.
+    fn changed(&self, watched: Watched) -> Answer<'_, ()>;
 
     /// Room for a wait that keeps its instance, until this is dropped; `None` when there is none.
     fn hold(&self) -> Option<Hold>;
@@ -83,8 +96,8 @@ pub trait Promises: Send + Sync + 'static {
     /// The node stops: no instance may be kept any more. What waits on [`Promises::changed`] is told.
     fn is_stopping(&self) -> bool;
 
-    /// An append is durable that completed these promises, or (`due`) began invocations.
-    fn announce(&self, completed: &[PromiseId], due: bool);
+    /// An append is durable that completed these promises, gave up these keys, or (`due`) made invocations due.
+    fn announce(&self, completed: &[PromiseId], released: &[KeyId], due: bool);
 
     /// An append is durable that published events.
     fn published(&self) {}
@@ -93,20 +106,45 @@ pub trait Promises: Send + Sync + 'static {
 /// Room for one wait that keeps its instance.
 pub type Hold = Box<dyn Send + Sync>;
 
+/// What may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Watched {
+    /// Nothing but the time, and whether the node stops.
+    Time,
+    /// Whether a promise is completed.
+    Promise(PromiseId),
+    /// Who stands first in the queue of an exclusive key.
+    Key(KeyId),
+}
+
 /// What an instance waits for.
-#[derive(Debug, Clone, Copy)]
-struct Awaited {
-    promise: Option<PromiseId>,
+pub(crate) struct Awaited {
+    what: What,
     until_ms: Option<u64>,
+}
+
+enum What {
+    Time,
+    Promise(PromiseId),
+    OfWorkflow(WorkflowKey, String),
+}
+
+impl Awaited {
+    /// The promise of this name.
+    pub(crate) fn of_workflow(key: WorkflowKey, name: String, until_ms: Option<u64>) -> Self {
+        let what = What::OfWorkflow(key, name);
+        Self { what, until_ms }
+    }
 }
 
 /// A wait whose instance is to be given up, once no other of its invocation is at work.
 #[derive(Debug, Clone)]
 pub(crate) struct Parked {
-    position: Position,
-    target: &'static str,
-    arguments: ArgumentHash,
-    awaited: Awaited,
+    pub(crate) position: Position,
+    pub(crate) target: String,
+    pub(crate) arguments: ArgumentHash,
+    pub(crate) watched: Watched,
+    pub(crate) until_ms: Option<u64>,
 }
 
 impl Recorder {
@@ -132,6 +170,19 @@ impl Recorder {
     /// Completes a promise with the next append. The first completion wins: one that others were faster with makes the append fail,
     /// and the attempt that follows is told so.
     pub async fn complete_promise(&self, promise: PromiseId, value: &[u8]) -> Result<Completed, Fault> {
+        let arguments = [promise.0.as_bytes().as_slice(), value].concat();
+        let found = async { Ok(Some(promise)) };
+        self.complete_promise_of(COMPLETE, &arguments, found, value).await
+    }
+
+    /// Completes the promise that `find` gives; none is an unknown one. `target` and `arguments` name the command.
+    pub(crate) async fn complete_promise_of(
+        &self,
+        target: &str,
+        arguments: &[u8],
+        find: impl Future<Output = Result<Option<PromiseId>, Fault>>,
+        value: &[u8],
+    ) -> Result<Completed, Fault> {
         if value.len() > MAX_PROMISE_BYTES {
             let size = value.len();
             let text = format!(
@@ -139,13 +190,23 @@ impl Recorder {
             );
             return Err(self.attempt.fail(Fault::LimitExceeded(text)));
         }
-        let arguments = [promise.0.as_bytes().as_slice(), value].concat();
-        match self.step(CommandKind::Message, COMPLETE, &arguments)? {
+        match self.step(CommandKind::Message, target, arguments)? {
             (Step::Recorded(answer), _) => self.decode(&answer),
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
-                let completed = self.completion(promise).await?;
+                let found = find.await?;
+                let completed = match found {
+                    Some(promise) => self.completion(promise).await?,
+                    None => Completed::Unknown,
+                };
                 let mut state = self.attempt.state.lock();
-                if completed == Completed::Now {
+                // Again: a sibling may have been faster.
+                let completed = match found {
+                    Some(promise) if completed == Completed::Now && state.knows(&self.scope, promise).1 => {
+                        Completed::Before
+                    }
+                    _ => completed,
+                };
+                if let (Some(promise), Completed::Now) = (found, completed) {
                     let seal = self.attempt.journal.seal(promise_seal(promise), None);
                     let value = seal.seal(0, value);
                     let unwritten = state.unwritten_in(&self.scope);
@@ -154,7 +215,7 @@ impl Recorder {
                 let noted =
                     state
                         .machine
-                        .complete(&position, CommandKind::Message, COMPLETE, arguments, encode(&completed));
+                        .complete(&position, CommandKind::Message, target, arguments, encode(&completed));
                 noted.map_err(|fault| state.fail(fault))?;
                 Ok(completed)
             }
@@ -163,12 +224,7 @@ impl Recorder {
 
     /// What completing it would come to now.
     async fn completion(&self, promise: PromiseId) -> Result<Completed, Fault> {
-        let (is_mine, is_completed) = {
-            let mut state = self.attempt.state.lock();
-            let before = state.unwritten.knows(promise);
-            let within = state.unwritten_in(&self.scope).knows(promise);
-            (before.0 || within.0, before.1 || within.1)
-        };
+        let (is_mine, is_completed) = self.attempt.state.lock().knows(&self.scope, promise);
         if is_completed {
             return Ok(Completed::Before);
         }
@@ -185,13 +241,9 @@ impl Recorder {
 
     /// Waits until a promise is completed, at most `timeout_ms`.
     pub async fn wait_for(&self, promise: PromiseId, timeout_ms: Option<u64>) -> Result<Waited, Fault> {
-        // Recorded: a replay waits until the same moment.
-        let until_ms = match timeout_ms {
-            Some(timeout_ms) => Some(self.now_ms()?.saturating_add(timeout_ms)),
-            None => None,
-        };
+        let until_ms = self.until_ms(timeout_ms)?;
         let awaited = Awaited {
-            promise: Some(promise),
+            what: What::Promise(promise),
             until_ms,
         };
         let mut arguments = promise.0.as_bytes().to_vec();
@@ -203,15 +255,28 @@ impl Recorder {
     /// Waits for this long.
     pub async fn sleep(&self, duration_ms: u64) -> Result<(), Fault> {
         let until_ms = self.now_ms()?.saturating_add(duration_ms);
+        let until_ms = self
+            .deadline_ms()
+            .map_or(until_ms, |deadline_ms| deadline_ms.min(until_ms));
         let awaited = Awaited {
-            promise: None,
+            what: What::Time,
             until_ms: Some(until_ms),
         };
         self.wait(SLEEP, &until_ms.to_be_bytes(), &awaited).await?;
         Ok(())
     }
 
-    async fn wait(&self, target: &'static str, arguments: &[u8], awaited: &Awaited) -> Result<Payload, Fault> {
+    /// When a wait is over. Recorded: a replay waits until the same moment.
+    pub(crate) fn until_ms(&self, timeout_ms: Option<u64>) -> Result<Option<u64>, Fault> {
+        let until_ms = match timeout_ms {
+            Some(timeout_ms) => Some(self.now_ms()?.saturating_add(timeout_ms)),
+            None => None,
+        };
+        let until_ms = until_ms.into_iter().chain(self.deadline_ms());
+        Ok(until_ms.min())
+    }
+
+    pub(crate) async fn wait(&self, target: &str, arguments: &[u8], awaited: &Awaited) -> Result<Payload, Fault> {
         let (position, arguments) = match self.step(CommandKind::Wait, target, arguments)? {
             (Step::Recorded(answer), _) => return Ok(answer),
             (Step::Perform(position) | Step::InDoubt(position), arguments) => (position, arguments),
@@ -221,38 +286,59 @@ impl Recorder {
         if has_promises {
             self.attempt.flush(None).await?;
         }
-        let waited = match self.watch(awaited).await? {
-            Some(waited) => waited,
-            None => {
-                let parked = Parked {
-                    position: position.clone(),
-                    target,
-                    arguments,
-                    awaited: *awaited,
-                };
-                self.park(parked).await?
-            }
+        let watched = match &awaited.what {
+            What::Time => Watched::Time,
+            What::Promise(promise) => Watched::Promise(*promise),
+            What::OfWorkflow(key, name) => match self.named(key, name).await? {
+                Some(promise) => Watched::Promise(promise),
+                None => {
+                    let answer = encode(&Waited::Unknown);
+                    self.complete(&position, CommandKind::Wait, target, arguments, answer.clone())?;
+                    return Ok(answer);
+                }
+            },
         };
-        let answer = encode(&waited);
-        self.complete(&position, CommandKind::Wait, target, arguments, answer.clone())?;
+        self.await_end(Parked {
+            position,
+            target: target.to_owned(),
+            arguments,
+            watched,
+            until_ms: awaited.until_ms,
+        })
+        .await
+    }
+
+    /// Waits, with the instance as long as it may be kept, and notes what it came to, encoded.
+    pub(crate) async fn await_end(&self, wait: Parked) -> Result<Payload, Fault> {
+        let answer = match self.watch(wait.watched, wait.until_ms).await? {
+            Some(answer) => answer,
+            None => self.park(&wait).await?,
+        };
+        self.complete(
+            &wait.position,
+            CommandKind::Wait,
+            &wait.target,
+            wait.arguments,
+            answer.clone(),
+        )?;
         Ok(answer)
     }
 
-    /// What it came to, as long as the instance may be kept.
-    async fn watch(&self, awaited: &Awaited) -> Result<Option<Waited>, Fault> {
+    /// What it came to, encoded, as long as the instance may be kept.
+    pub(crate) async fn watch(&self, watched: Watched, until_ms: Option<u64>) -> Result<Option<Payload>, Fault> {
         let attempt = &self.attempt;
         let mut hold = None;
         let held_until_ns = attempt.clock.boot_ns() + attempt.wait_hold.as_nanos() as u64;
         loop {
             // Before the look: what happens right after it is told to this.
-            let changed = attempt.promises.changed(awaited.promise);
-            if let Some(waited) = self.look(awaited).await? {
-                return Ok(Some(waited));
+            let changed = attempt.promises.changed(watched);
+            if let Some(answer) = self.look(watched, until_ms).await? {
+                return Ok(Some(answer));
             }
-            let left_ms = self.left_ms(awaited);
+            let left_ms = self.left_ms(until_ms);
             let hold_ms = held_until_ns.saturating_sub(attempt.clock.boot_ns()) / 1_000_000;
             // A sleep that is longer than the instance may be kept need not begin here.
-            let is_hopeless = awaited.promise.is_none() && left_ms.is_some_and(|left| left > hold_ms);
+            let is_hopeless = watched == Watched::Time && left_ms.is_some_and(|left| left > hold_ms);
             if hold_ms == 0 || is_hopeless || attempt.promises.is_stopping() {
                 return Ok(None);
             }
@@ -267,42 +353,52 @@ impl Recorder {
         }
     }
 
-    /// What it has come to by now.
-    async fn look(&self, awaited: &Awaited) -> Result<Option<Waited>, Fault> {
-        if let Some(promise) = awaited.promise {
-            let state = self.attempt.promises.look(promise).await;
-            match state.map_err(|fault| self.attempt.fail(fault))? {
-                PromiseState::Completed(value) => return Ok(Some(Waited::Value(value.into()))),
-                PromiseState::Unknown => return Ok(Some(Waited::Unknown)),
-                PromiseState::Open => {}
-            }
-        }
-        Ok((self.left_ms(awaited) == Some(0)).then_some(Waited::TimedOut))
+    /// What it has come to by now, encoded.
+    async fn look(&self, watched: Watched, until_ms: Option<u64>) -> Result<Option<Payload>, Fault> {
+        let ended = match watched {
+            Watched::Time => None,
+            Watched::Promise(promise) => self.promised(promise).await?,
+            Watched::Key(key) => self.place(key).await?,
+        };
+        let timed_out = || match watched {
+            Watched::Key(_) => encode(&Acquired::TimedOut),
+            Watched::Time | Watched::Promise(_) => encode(&Waited::TimedOut),
+        };
+        Ok(ended.or_else(|| (self.left_ms(until_ms) == Some(0)).then(timed_out)))
     }
 
-    fn left_ms(&self, awaited: &Awaited) -> Option<u64> {
-        let until_ms = awaited.until_ms?;
-        Some(until_ms.saturating_sub(self.attempt.clock.unix_ms()))
+    /// What a wait for a promise has come to, encoded.
+    async fn promised(&self, promise: PromiseId) -> Result<Option<Payload>, Fault> {
+        let attempt = &self.attempt;
+        let state = attempt.promises.look(promise).await;
+        Ok(match state.map_err(|fault| attempt.fail(fault))? {
+            PromiseState::Completed(value) => Some(encode(&Waited::Value(value.into()))),
+            PromiseState::Unknown => Some(encode(&Waited::Unknown)),
+            PromiseState::Open => None,
+        })
+    }
+
+    fn left_ms(&self, until_ms: Option<u64>) -> Option<u64> {
+        Some(until_ms?.saturating_sub(self.attempt.clock.unix_ms()))
     }
 
     /// The instance need not be kept: waits on as long as others of the invocation are at work, and then all are given up.
-    async fn park(&self, parked: Parked) -> Result<Waited, Fault> {
+    async fn park(&self, parked: &Parked) -> Result<Payload, Fault> {
         let attempt = &self.attempt;
-        let awaited = parked.awaited;
         let mut has_news = false;
         loop {
             // Both before the look.
-            let changed = attempt.promises.changed(awaited.promise);
+            let changed = attempt.promises.changed(parked.watched);
             let news = attempt.branch_news.changed.notified();
             // The sibling that was at work until now may have brought it.
-            if has_news && let Some(waited) = self.look(&awaited).await? {
+            if has_news && let Some(answer) = self.look(parked.watched, parked.until_ms).await? {
                 let is_resumed = attempt.state.lock().branches.resume(self.branch);
                 return match is_resumed {
-                    true => Ok(waited),
+                    true => Ok(answer),
                     false => given_up().await,
                 };
             }
-            match self.stand_by(&parked)? {
+            match self.stand_by(parked)? {
                 Standby::Last => return Err(self.suspend().await),
                 Standby::Wait => has_news = true,
                 Standby::GivenUp => return given_up().await,
@@ -315,7 +411,7 @@ impl Recorder {
                 }
             };
             let due = async {
-                match self.left_ms(&awaited) {
+                match self.left_ms(parked.until_ms) {
                     Some(left_ms) => tokio::time::sleep(Duration::from_millis(left_ms)).await,
                     None => std::future::pending().await,
                 }
@@ -349,18 +445,25 @@ impl Recorder {
                 position,
                 target,
                 arguments,
-                awaited,
+                watched,
+                until_ms,
             } in parked
             {
-                let noted = state.machine.suspend(&position, target, arguments, attempt.node());
+                let noted = state.machine.suspend(&position, &target, arguments, attempt.node());
                 if let Err(fault) = noted {
                     return state.fail(fault);
                 }
-                suspension.promises.extend(awaited.promise);
-                suspension.due_ms = suspension.due_ms.into_iter().chain(awaited.until_ms).min();
+                match watched {
+                    Watched::Time => {}
+                    Watched::Promise(promise) => suspension.promises.push(promise),
+                    Watched::Key(key) => suspension.keys.push(key),
+                }
+                suspension.due_ms = suspension.due_ms.into_iter().chain(until_ms).min();
             }
             suspension.promises.sort_unstable();
             suspension.promises.dedup();
+            suspension.keys.sort_unstable();
+            suspension.keys.dedup();
             (state.suspending_append(attempt, suspension), state.begin_append(turn))
         };
         crash::reached(crash::Point::BeforeAppend);
@@ -372,7 +475,7 @@ impl Recorder {
         }
     }
 
-    fn decode<'b, T: Decode<'b, ()>>(&self, recorded: &'b [u8]) -> Result<T, Fault> {
+    pub(crate) fn decode<'b, T: Decode<'b, ()>>(&self, recorded: &'b [u8]) -> Result<T, Fault> {
         minicbor::decode(recorded).map_err(|error| {
             let text = format!("a recorded answer is malformed: {error}");
             self.attempt.fail(Fault::Guest(text))
@@ -386,16 +489,16 @@ impl Recorder {
 }
 
 /// Somebody else's append gives this instance up: it waits for its end.
-async fn given_up() -> Result<Waited, Fault> {
+async fn given_up() -> Result<Payload, Fault> {
     std::future::pending().await
 }
 
 /// A promise's value is sealed as the entry of an invocation with the promise's id would be: there is none.
-pub fn promise_seal(promise: PromiseId) -> host_types::InvocationId {
-    host_types::InvocationId(promise.0)
+pub fn promise_seal(promise: PromiseId) -> InvocationId {
+    InvocationId(promise.0)
 }
 
-fn encode<T: Encode<()>>(value: &T) -> Payload {
+pub(crate) fn encode<T: Encode<()>>(value: &T) -> Payload {
     // Plain fields into a vector: there is nothing that could fail.
     minicbor::to_vec(value)
         .expect("a recorded answer has an encoding")
@@ -418,6 +521,7 @@ mod tests {
         let expected = Suspension {
             promises: vec![promise],
             due_ms: Some(10_000),
+            ..Suspension::default()
         };
         assert_eq!(journal.suspension(), Some(expected));
         // The start and the promise, which is written before it is waited for; the time, and the wait.
@@ -469,6 +573,7 @@ mod tests {
         let both = Suspension {
             promises: sorted,
             due_ms: Some(5_000),
+            ..Suspension::default()
         };
         assert_eq!(journal.suspension(), Some(both));
 
@@ -477,6 +582,7 @@ mod tests {
         let other = Suspension {
             promises: vec![promises[1]],
             due_ms: Some(5_000),
+            ..Suspension::default()
         };
         assert_eq!(journal.suspension(), Some(other));
 

@@ -10,10 +10,12 @@ use host_bindings::exports::nexus::http::handler;
 use host_engine::{Engine, Limits};
 use host_events::EventsGrant;
 use host_http_client::{HttpClient, LeaseLeft};
+use host_journal::ExclusiveKey;
 use host_keyvalue::KeyValueGrants;
 use host_link::Signature;
+use host_manifest::{Component as Granted, InterfaceName};
 use host_sql::ModulePool;
-use host_types::{ComponentId, Digest};
+use host_types::{ComponentId, Digest, Fault};
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
@@ -40,6 +42,24 @@ const MAX_INSTANCES: usize = 500;
 pub(crate) struct Export {
     pub(crate) index: ComponentExportIndex,
     pub(crate) signature: Arc<Signature>,
+    /// The number of the parameter for whose values it runs one at a time.
+    pub(crate) exclusive: Option<usize>,
+}
+
+impl Export {
+    /// The key that a call with these parameters must hold.
+    pub(crate) fn key(
+        &self,
+        component: &ComponentId,
+        interface: &str,
+        function: &str,
+        params: &[u8],
+    ) -> Result<Option<ExclusiveKey>, Fault> {
+        let Some(number) = self.exclusive else { return Ok(None) };
+        let value = self.signature.value_of(number, params);
+        let value = value.map_err(|error| Fault::Trap(error.to_string()))?;
+        Ok(Some(ExclusiveKey::new(component.clone(), interface, function, value)))
+    }
 }
 
 /// A revision, ready to be instantiated.
@@ -97,7 +117,7 @@ impl Loaded {
 /// The functions other components may call, by interface.
 pub(crate) fn exports(
     engine: &Engine,
-    id: &ComponentId,
+    granted: &Granted,
     component: &Component,
 ) -> Result<HashMap<String, HashMap<String, Export>>, Error> {
     let mut exports = HashMap::new();
@@ -112,22 +132,49 @@ pub(crate) fn exports(
         let mut functions = HashMap::new();
         for (name, ty) in host_engine::exported_functions(engine, component, &interface) {
             let link = |reason: String| Error::Link {
-                component: id.clone(),
+                component: granted.id.clone(),
                 reason,
             };
             let qualified = format!("{interface}.{name}");
             let signature = Signature::new(&qualified, &ty).map_err(|error| link(error.to_string()))?;
             let index = component.get_export_index(Some(&instance), &name);
             let index = index.ok_or_else(|| link(format!("{qualified} is not a function")))?;
-            functions.insert(
-                name,
-                Export {
-                    index,
-                    signature: Arc::new(signature),
-                },
-            );
+            let exclusive = exclusive(granted, &interface, &name, &signature).map_err(link)?;
+            let export = Export {
+                index,
+                signature: Arc::new(signature),
+                exclusive,
+            };
+            functions.insert(name, export);
         }
         exports.insert(interface, functions);
     }
     Ok(exports)
+}
+
+/// Which parameter's values the function runs one at a time for.
+fn exclusive(
+    granted: &Granted,
+    interface: &str,
+    function: &str,
+    signature: &Signature,
+) -> Result<Option<usize>, String> {
+    let rule = InterfaceName::parse(interface)
+        .ok()
+        .and_then(|interface| granted.exclusive_rule(&interface, function));
+    let Some(rule) = rule else { return Ok(None) };
+    let Some(number) = signature.parameter(&rule.parameter) else {
+        let names: Vec<_> = signature.params().iter().map(|(name, _)| name.as_str()).collect();
+        let (parameter, names) = (&rule.parameter, names.join(", "));
+        return Err(format!(
+            "{rule} is exclusive by `{parameter}`, which is none of its parameters ({names})"
+        ));
+    };
+    if signature.refusal("").is_none() {
+        return Err(format!(
+            "{rule} is exclusive, and its result could not say that a wait would never end: let it return a result whose error is a \
+             string, or a variant with a case other(string)",
+        ));
+    }
+    Ok(Some(number))
 }

@@ -8,7 +8,7 @@ use host_bindings::exports::nexus::events::subscriber as wit_subscriber;
 use host_bindings::exports::nexus::http::handler as wit_handler;
 use host_bindings::nexus::http::types as wit_http;
 use host_engine::{Pace, apply_limits};
-use host_journal::RetryPolicy;
+use host_journal::{Acquired, RetryPolicy};
 use host_manifest::App;
 use host_recorder::{Delivered, Recorder, ScheduledInput};
 use host_types::{
@@ -110,10 +110,26 @@ impl Deployment {
         granted.map_or(0, |granted| granted.key_retention_ms(method, path))
     }
 
+    /// How long the id of a workflow of the component is known after the workflow's end, milliseconds.
+    pub fn workflow_retention_ms(&self, component: &ComponentId) -> u64 {
+        let granted = self.app.components.get(component);
+        granted.map_or(0, |component| component.limits.workflow_retention_ms)
+    }
+
     /// How long an instance is kept while an invocation of the component waits.
     pub fn wait_hold(&self, component: &ComponentId) -> Duration {
         let granted = self.app.components.get(component);
         Duration::from_millis(granted.map_or(0, |component| component.limits.wait_hold_ms))
+    }
+
+    /// How long after its begin what an invocation of this request of the component awaits may come, milliseconds.
+    pub fn deadline_of_request(&self, component: &ComponentId, method: &str, path: &str) -> Option<u64> {
+        self.app.components.get(component)?.deadline_of_request(method, path)
+    }
+
+    /// The same of an invocation of this function.
+    pub fn deadline_of_function(&self, component: &ComponentId, function: &str) -> Option<u64> {
+        self.app.components.get(component)?.deadline_of_function(function)
     }
 
     /// What follows when an attempt of an invocation that began with this request of the component fails.
@@ -290,6 +306,20 @@ impl Deployment {
         let export = loaded.export(interface, function);
         let export =
             export.ok_or_else(|| Fault::Guest(format!("{component} does not export {interface}.{function}")))?;
+        if let Some(key) = export.key(component, interface, function, params)?
+            && let Some(reason) = match recorder.acquire(&key).await? {
+                Acquired::Held => None,
+                Acquired::Refused => Some(
+                    "it would wait for an exclusive key that is held by one that waits for this one: let go, and try again later",
+                ),
+                Acquired::TimedOut => Some("the deadline came before its turn for an exclusive key"),
+            }
+        {
+            return export
+                .signature
+                .refusal(reason)
+                .ok_or_else(|| Fault::Guest(format!("{interface}.{function}: {reason}")));
+        }
         let (mut store, instance) = self.enter(loaded, recorder).await?;
         let exported = instance.get_func(&mut store, export.index);
         let exported = exported.ok_or_else(|| Fault::Guest(format!("{interface}.{function} is not a function")))?;

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use host_engine::Engine;
-use host_link::{Handler, Signature, define_import};
+use host_journal::{WorkflowEnd, WorkflowKey};
+use host_link::{AttachError, Handler, Signature, define_import};
 use host_manifest::{Answer, Component as Granted, Delivery, InterfaceName};
-use host_recorder::{CallStep, Entered, Outgoing, Recorder};
+use host_recorder::{Attached, CallStep, Entered, Outgoing, Recorder, Started, Workflow};
 use host_types::{ComponentId, Fault};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Component, Linker};
@@ -26,6 +27,8 @@ pub(crate) struct Route {
     /// What the answering component exports.
     pub(crate) interface: String,
     pub(crate) function: String,
+    /// As the importing component has it.
+    pub(crate) signature: Arc<Signature>,
     to: To,
     pub(crate) delivery: Delivery,
 }
@@ -34,7 +37,7 @@ enum To {
     /// One component, with the name of the call in the journal.
     Component(ComponentId, String),
     /// The provider the call names.
-    Provider(Vec<ComponentId>, Arc<Signature>),
+    Provider(Vec<ComponentId>),
 }
 
 /// Defines every import of the component that the host does not answer itself. `handler` makes what answers a route's calls.
@@ -69,11 +72,12 @@ pub(crate) fn link<T: Send + 'static>(
         for (function, ty) in functions {
             let qualified = format!("{interface}.{function}");
             let signature = Signature::new(&qualified, &ty).map_err(|error| refused(error.to_string()))?;
-            let signature = Arc::new(signature);
             // A call that is begun is recorded as one that is made: which of the two it is shows in what comes next.
             let told = match delivery {
                 Delivery::Begin | Delivery::Finish => format!("{meant}.{function}"),
-                Delivery::Call | Delivery::Send | Delivery::Schedule => qualified.clone(),
+                Delivery::Call | Delivery::Send | Delivery::Schedule | Delivery::Workflow | Delivery::Attach => {
+                    qualified.clone()
+                }
             };
             let (exported, to) = match answer {
                 Answer::Component { component, export } => {
@@ -83,14 +87,14 @@ pub(crate) fn link<T: Send + 'static>(
                         To::Component(component.clone(), format!("{component}:{told}")),
                     )
                 }
-                Answer::Providers(_) if matches!(delivery, Delivery::Send | Delivery::Schedule) => {
+                Answer::Providers(_) if !matches!(delivery, Delivery::Call | Delivery::Begin | Delivery::Finish) => {
                     return Err(refused(format!(
                         "{qualified} is answered by providers, which are only called"
                     )));
                 }
                 // Whoever was named when the call was begun.
                 Answer::Providers(components) if signature.has_target() || delivery == Delivery::Finish => {
-                    (meant.clone(), To::Provider(components.to_vec(), Arc::clone(&signature)))
+                    (meant.clone(), To::Provider(components.to_vec()))
                 }
                 Answer::Providers(_) => {
                     return Err(refused(format!(
@@ -101,9 +105,11 @@ pub(crate) fn link<T: Send + 'static>(
             let route = Arc::new(Route {
                 interface: exported,
                 function: function.clone(),
+                signature: Arc::new(signature),
                 to,
                 delivery,
             });
+            let signature = Arc::clone(&route.signature);
             let handler = handler(route).map_err(refused)?;
             let defined = define_import(&mut instance, &function, &signature, handler);
             defined.map_err(|error| refused(error.to_string()))?;
@@ -132,7 +138,7 @@ pub(crate) fn recorded(route: Arc<Route>) -> Result<Handler<InstanceState>, Stri
                     outcome.map_err(wasmtime::Error::new)
                 })
             }
-            Delivery::Call | Delivery::Send | Delivery::Schedule => {
+            Delivery::Call | Delivery::Send | Delivery::Schedule | Delivery::Workflow | Delivery::Attach => {
                 let state = context.data();
                 let (deployment, recorder) = (Arc::clone(&state.deployment), state.recorder.clone());
                 let route = Arc::clone(&route);
@@ -156,8 +162,9 @@ impl Route {
         let (interface, function) = (&self.interface, &self.function);
         match &self.to {
             To::Component(component, target) => Ok((component, Cow::Borrowed(target.as_str()))),
-            To::Provider(granted, signature) => {
-                let named = signature
+            To::Provider(granted) => {
+                let named = self
+                    .signature
                     .target(params)
                     .map_err(|error| Fault::Trap(error.to_string()))?
                     .unwrap_or_default();
@@ -237,6 +244,8 @@ fn fits(delivery: Delivery, wanted: &Signature, offered: &Signature) -> bool {
         Delivery::Schedule => wanted.schedules(offered),
         Delivery::Begin => wanted.begins(offered),
         Delivery::Finish => wanted.finishes(offered),
+        Delivery::Workflow => wanted.starts(offered),
+        Delivery::Attach => wanted.attaches(offered),
     }
 }
 
@@ -255,26 +264,55 @@ async fn call(
     let Route {
         interface,
         function,
+        signature,
         delivery,
         ..
     } = route;
     let (callee, target) = route.resolve(&params)?;
-    if *delivery != Delivery::Call {
-        let (delay_ms, params) = match delivery {
-            Delivery::Schedule => host_link::split_delay(&params).map_err(|error| Fault::Trap(error.to_string()))?,
-            _ => (0, params),
-        };
-        let sent = recorder.send(
-            &target,
-            Outgoing {
-                component: callee.clone(),
-                function: format!("{interface}.{function}"),
-                input: params.into(),
-                memory_limit_bytes: deployment.memory_limit_bytes(callee),
-            },
-            delay_ms,
-        )?;
-        return Ok(host_link::text_result(&sent.to_string()));
+    let trap = |error: host_link::Error| Fault::Trap(error.to_string());
+    let outgoing = |params: Vec<u8>| Outgoing {
+        component: callee.clone(),
+        function: format!("{interface}.{function}"),
+        input: params.into(),
+        memory_limit_bytes: deployment.memory_limit_bytes(callee),
+        within_ms: deployment.deadline_of_function(callee, &format!("{interface}.{function}")),
+    };
+    let key = |id| WorkflowKey::new(callee.clone(), interface, function, id);
+    match delivery {
+        // Those that are begun are answered elsewhere.
+        Delivery::Call | Delivery::Begin | Delivery::Finish => {}
+        Delivery::Send => {
+            let sent = recorder.send(&target, outgoing(params), 0)?;
+            return Ok(host_link::text_result(&sent.to_string()));
+        }
+        Delivery::Schedule => {
+            let (delay_ms, params) = host_link::split_delay(&params).map_err(trap)?;
+            let sent = recorder.send(&target, outgoing(params), delay_ms)?;
+            return Ok(host_link::text_result(&sent.to_string()));
+        }
+        Delivery::Workflow => {
+            let (id, params) = host_link::split_workflow(&params).map_err(trap)?;
+            let workflow = Workflow {
+                key: key(id),
+                retention_ms: deployment.workflow_retention_ms(callee),
+            };
+            let started = recorder.start_workflow(&target, outgoing(params), workflow).await?;
+            let (is_new, invocation) = match started {
+                Started::Now(invocation) => (true, invocation),
+                Started::Before(invocation) => (false, invocation),
+            };
+            return Ok(host_link::started_result(is_new, &invocation.to_string()));
+        }
+        Delivery::Attach => {
+            let (id, timeout_ms) = host_link::attach_params(&params).map_err(trap)?;
+            let attached = recorder.attach(&target, key(id), timeout_ms).await?;
+            return Ok(signature.attach_result(match &attached {
+                Attached::Ended(WorkflowEnd::Returned(returned)) => Ok(returned),
+                Attached::Ended(WorkflowEnd::Cancelled) => Err(AttachError::Cancelled),
+                Attached::TimedOut => Err(AttachError::TimedOut),
+                Attached::Unknown => Err(AttachError::NotFound),
+            }));
+        }
     }
     check_depth(recorder, &target)?;
     match recorder.call(&target, &params)? {
@@ -296,9 +334,10 @@ pub(crate) async fn enter(
     params: &[u8],
 ) -> Result<Vec<u8>, Fault> {
     let answer = deployment
-        .call_export(recorder, callee, &route.interface, &route.function, params)
+        .call_export(recorder.clone(), callee, &route.interface, &route.function, params)
         .await?;
     entered.returned(answer.clone().into())?;
+    recorder.release().await?;
     Ok(answer)
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use host_basic::{ConfigValue, MasterKey, Services};
+use host_basic::{Answerer, ConfigValue, MasterKey, Services, Workflows};
 use host_engine::{CompileCache, Engine, Kind, Limits};
 use host_events::EventsGrant;
 use host_http_client::{Connector, Grant, HttpClient, LeaseLeft};
@@ -97,7 +97,8 @@ impl Runtime {
             self.metrics.loaded(loading.outcome);
             tracing::debug!(component.id = %id, revision = %digest, outcome = ?loading.outcome, "component loaded");
             let granted = &app.components[id];
-            let grants = self.grants(granted);
+            let exported = host_engine::interfaces(&loading.engine, &loading.component).exports;
+            let grants = self.grants(granted, exported);
             let refused = |error: wasmtime::Error| Error::Link {
                 component: id.clone(),
                 reason: format!("{error:#}"),
@@ -122,7 +123,7 @@ impl Runtime {
             capabilities::link(&mut linker, &grants).map_err(refused)?;
             dispatch::link(engine, &mut linker, granted, &loading.component, dispatch::recorded)?;
             let pre = linker.instantiate_pre(&loading.component).map_err(refused)?;
-            let exports = exports(engine, id, &loading.component)?;
+            let exports = exports(engine, granted, &loading.component)?;
             let metrics = self.metrics.of(id);
             loaded.insert(
                 id.clone(),
@@ -137,7 +138,7 @@ impl Runtime {
         Ok(deployment)
     }
 
-    fn grants(&self, granted: &host_manifest::Component) -> Grants {
+    fn grants(&self, granted: &host_manifest::Component, exported: Vec<String>) -> Grants {
         let config = granted.variables.iter().map(|(name, value)| {
             let value = match value.is_secret() {
                 true => ConfigValue::secret(value.expose(), &self.options.master_key),
@@ -153,6 +154,7 @@ impl Runtime {
             config: config.collect(),
             providers: providers.collect(),
             token_keys: granted.keys.iter().map(ToString::to_string).collect(),
+            workflows: workflows(granted, exported),
         };
         let outside = &self.options.outside;
         Grants {
@@ -176,6 +178,26 @@ fn events(granted: &host_manifest::Component) -> Option<Arc<EventsGrant>> {
         retention_ms: rules.retention_ms,
     };
     (!rules.publishes.is_empty()).then(|| Arc::new(grant()))
+}
+
+/// A component may name its own workflows, and those of the components that answer its imports.
+fn workflows(granted: &host_manifest::Component, exported: Vec<String>) -> Workflows {
+    let own = exported.into_iter().map(|interface| {
+        let component = granted.id.clone();
+        (
+            interface,
+            Answerer {
+                component,
+                export: None,
+            },
+        )
+    });
+    let answered = granted.dependencies.iter().map(|dependency| {
+        let component = dependency.component.clone();
+        let export = dependency.export.as_ref().map(ToString::to_string);
+        (dependency.interface.to_string(), Answerer { component, export })
+    });
+    own.chain(answered).collect()
 }
 
 impl Outside {

@@ -22,6 +22,8 @@ pub struct Word {
     pub invocation: InvocationId,
     /// Of a restart: the invocation that is begun, whose start is the fence.
     pub successor: Option<InvocationId>,
+    /// Of a restart: what the ids of its promises are derived from, should it be a workflow.
+    pub promise_key: Option<[u8; 32]>,
     /// Why; may be empty.
     pub reason: String,
     /// What it came to.
@@ -108,6 +110,17 @@ impl Store {
             .bind(&word.outcome)
             .execute(&mut *transaction)
             .await?;
+            match (word.successor, &word.promise_key) {
+                (Some(successor), Some(promise_key)) => {
+                    self.succeed_workflow(&mut transaction, word.invocation, successor, promise_key)
+                        .await?;
+                }
+                _ if fence.status.is_final() => {
+                    self.cancel_workflow(&mut transaction, fence.invocation).await?;
+                    self.give_up_places(&mut transaction, fence.invocation).await?;
+                }
+                _ => {}
+            }
             transaction.commit().await?;
             Ok(true)
         };

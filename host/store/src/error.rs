@@ -156,6 +156,17 @@ pub enum Error {
     /// A deployment or a revision that does not exist.
     #[error("{0} is not registered")]
     NotRegistered(String),
+    /// A workflow has as many promises as one may have.
+    #[error(
+        "the workflow {id:?} of {function} has {} promises with a name, as many as one may have: use fewer names",
+        crate::MAX_NAMED_PROMISES
+    )]
+    TooManyPromises {
+        /// The function.
+        function: String,
+        /// Its id.
+        id: String,
+    },
     /// Stored bytes are not what they should be.
     #[error("a stored entry cannot be read")]
     Decode(#[from] DecodeError),

@@ -4,7 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use host_journal::{Append, AppendError, AppendJournal, Claim, HostParameter, HostStatement, InvocationStatus, Seal};
+use host_journal::{
+    Append, AppendError, AppendJournal, Claim, HostParameter, HostStatement, InvocationStatus, OUTPUT_PROMISE, Seal,
+    WorkflowStart, workflow_promise,
+};
 use host_types::InvocationId;
 
 use crate::Store;
@@ -17,6 +20,9 @@ const COMPLETE_PROMISE: &str = "SELECT host.complete_promise($1, $2, $3, $4)";
 const SET_KEY_VALUE: &str = "SELECT host.set_key_value($1, $2, $3, $4, $5)";
 const DELETE_KEY_VALUE: &str = "SELECT host.delete_key_value($1, $2, $3, $4)";
 const PUBLISH: &str = "SELECT host.publish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+const START_WORKFLOW: &str = "SELECT host.start_workflow($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const TAKE_PLACE: &str = "SELECT host.take_place($1, $2, $3, $4, $5, $6)";
+const GIVE_UP_PLACES: &str = "SELECT host.give_up_places($1, $2, $3, $4, $5)";
 const SEND: &str = "SELECT host.send($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 /// A `u64` of milliseconds as the database's bigint, which ends 292 million years later.
@@ -101,6 +107,25 @@ impl AppendJournal for Store {
                 ],
             )
         }));
+        statements.extend(append.messages.iter().filter_map(|message| {
+            let WorkflowStart {
+                key,
+                promise_key,
+                retention_ms,
+            } = message.workflow.as_ref()?;
+            Some(self.statement(
+                START_WORKFLOW,
+                [
+                    HostParameter::Uuid(Some(message.invocation.0)),
+                    HostParameter::Text(Some(key.component.as_str().to_owned())),
+                    HostParameter::Text(Some(key.function.clone())),
+                    HostParameter::Text(Some(key.id.clone())),
+                    HostParameter::Bytes(Some(promise_key.to_vec())),
+                    HostParameter::Uuid(Some(workflow_promise(promise_key, OUTPUT_PROMISE).0)),
+                    HostParameter::BigInt(bigint(*retention_ms)),
+                ],
+            ))
+        }));
         statements.extend(append.promises.iter().map(|promise| {
             let invocation = HostParameter::Uuid(Some(append.invocation.0));
             self.statement(CREATE_PROMISE, [invocation, HostParameter::Uuid(Some(promise.0))])
@@ -120,6 +145,19 @@ impl AppendJournal for Store {
                 }
                 None => self.statement(DELETE_KEY_VALUE, [store, key]),
             }
+        }));
+        if append.releases_all || !append.releases.is_empty() {
+            let invocation = HostParameter::Uuid(Some(append.invocation.0));
+            let keys = HostParameter::UuidArray(append.releases.iter().map(|key| key.0).collect());
+            let all = HostParameter::Boolean(append.releases_all);
+            statements.push(self.statement(GIVE_UP_PLACES, [invocation, keys, all]));
+        }
+        statements.extend(append.acquires.iter().map(|key| {
+            let invocation = HostParameter::Uuid(Some(append.invocation.0));
+            let id = HostParameter::Uuid(Some(key.id.0));
+            let component = HostParameter::Text(Some(key.component.as_str().to_owned()));
+            let function = HostParameter::Text(Some(key.function.clone()));
+            self.statement(TAKE_PLACE, [invocation, id, component, function])
         }));
         // Last, since others that publish under the same keys wait from here until the commit; and in one order, so that no two wait for
         // each other.
@@ -154,7 +192,11 @@ impl AppendJournal for Store {
                 || !append.completions.is_empty()
                 || !append.key_values.is_empty()
                 || !append.publications.is_empty()
-                || append.suspension.is_some();
+                || append.suspension.is_some()
+                || append.messages.iter().any(|message| message.workflow.is_some())
+                || append.releases_all
+                || !append.releases.is_empty()
+                || !append.acquires.is_empty();
             let (path, outcome) = match alone {
                 true => ("alone", self.append_alone(append).await),
                 false => ("group", inner.writer.append(append).await),

@@ -1,21 +1,67 @@
 //! Promises, and the appends that touch them: each in a commit of its own, since it may have to wait for another's.
 
-use host_journal::{Append, AppendError, AppendJournal, HostParameter, HostStatement, Seal};
+use host_journal::{Append, AppendError, AppendJournal, HostParameter, HostStatement, OUTPUT_PROMISE, Seal};
 use host_types::{InvocationId, PromiseId};
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::Query;
+use uuid::Uuid;
 
 use crate::error::append_error_from;
 use crate::journal::bigint;
 use crate::{Error, Result, Store};
 
 const SUSPEND: &str = "SELECT host.suspend($1, $2, $3, $4, $5)";
+const SUSPEND_FOR_KEYS: &str = "SELECT host.suspend_for_keys($1, $2, $3, $4)";
 
 /// A promise as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredPromise {
     /// What it was completed with, if it was.
     pub value: Option<Vec<u8>>,
+}
+
+/// An operator's word to a promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromiseWord {
+    /// Who said it.
+    pub operator: String,
+    /// Why; may be empty.
+    pub reason: String,
+}
+
+/// Whose a promise is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromiseOwner {
+    /// That made it, or that is the workflow it belongs to.
+    pub invocation: InvocationId,
+    /// Within its workflow.
+    pub name: Option<String>,
+}
+
+/// What an operator's word to a promise came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PromiseOutcome {
+    /// It has this value now.
+    Now(PromiseOwner),
+    /// It had a value before, and keeps it.
+    Before(PromiseOwner),
+    /// It is the output of a workflow, which is nobody's to make up.
+    Output(PromiseOwner),
+    /// There is none of that id.
+    Unknown,
+}
+
+/// What an invocation waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwaitedPromise {
+    /// The promise.
+    pub promise: PromiseId,
+    /// Whose it is.
+    pub owner: InvocationId,
+    /// Within its workflow; empty: the workflow's output.
+    pub name: Option<String>,
+    /// The function and the id of that workflow.
+    pub workflow: Option<(String, String)>,
 }
 
 impl Store {
@@ -42,23 +88,84 @@ impl Store {
         Ok(Some(StoredPromise { value: Some(value) }))
     }
 
-    /// Completes a promise in a commit of its own, for somebody who is no invocation. False: it was completed before.
-    pub async fn complete_promise(&self, promise: PromiseId, value: &[u8]) -> Result<bool> {
+    /// Completes a promise by an operator's word, in one commit with its record.
+    pub async fn complete_promise(
+        &self,
+        promise: PromiseId,
+        value: &[u8],
+        said: &PromiseWord,
+    ) -> Result<PromiseOutcome> {
         const SERIALIZATION_FAILURE: &str = "40001";
+        let Some(owner) = self.promise_owner(promise).await? else {
+            return Ok(PromiseOutcome::Unknown);
+        };
+        if owner.name.as_deref() == Some(OUTPUT_PROMISE) {
+            return Ok(PromiseOutcome::Output(owner));
+        }
         let node = &self.inner.node;
         let sealed = self.invocation_seal(InvocationId(promise.0), None).seal(0, value);
+        let mut transaction = self.pool().begin().await?;
         let completed = sqlx::query("SELECT host.complete_promise($1, $2, $3, $4)")
             .bind(node.id.0)
             .bind(&node.token[..])
             .bind(promise.0)
             .bind(sealed)
-            .execute(self.pool())
+            .execute(&mut *transaction)
             .await;
         match completed {
-            Ok(_) => Ok(true),
-            Err(error) if sqlstate(&error).as_deref() == Some(SERIALIZATION_FAILURE) => Ok(false),
-            Err(error) => Err(error.into()),
+            Ok(_) => {}
+            Err(error) if sqlstate(&error).as_deref() == Some(SERIALIZATION_FAILURE) => {
+                return Ok(PromiseOutcome::Before(owner));
+            }
+            Err(error) => return Err(error.into()),
         }
+        sqlx::query(
+            "INSERT INTO host.audit (operator, verb, invocation_id, entry_index, promise_id, reason, outcome)
+             VALUES ($1, 'complete-promise', $2, 0, $3, $4, $5)",
+        )
+        .bind(&said.operator)
+        .bind(owner.invocation.0)
+        .bind(promise.0)
+        .bind(&said.reason)
+        .bind(format!("completed with {} bytes", value.len()))
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(PromiseOutcome::Now(owner))
+    }
+
+    /// Whose a promise is.
+    async fn promise_owner(&self, promise: PromiseId) -> Result<Option<PromiseOwner>> {
+        let row: Option<(Uuid, Option<String>)> =
+            sqlx::query_as("SELECT invocation_id, name FROM host.promise WHERE id = $1")
+                .bind(promise.0)
+                .fetch_optional(self.pool())
+                .await?;
+        Ok(row.map(|(invocation, name)| PromiseOwner {
+            invocation: InvocationId(invocation),
+            name,
+        }))
+    }
+
+    /// The promises that a suspended or paused invocation waits for.
+    pub async fn awaited_promises(&self, invocation: InvocationId) -> Result<Vec<AwaitedPromise>> {
+        type Row = (Uuid, Uuid, Option<String>, Option<String>, Option<String>);
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT promise.id, promise.invocation_id, name, workflow.function, workflow.id
+             FROM host.promise_waiter JOIN host.promise ON promise.id = promise_id
+             LEFT JOIN host.workflow ON workflow.invocation_id = promise.invocation_id
+             WHERE promise_waiter.invocation_id = $1 ORDER BY promise.id",
+        )
+        .bind(invocation.0)
+        .fetch_all(self.pool())
+        .await?;
+        let awaited = |(promise, owner, name, function, workflow): Row| AwaitedPromise {
+            promise: PromiseId(promise),
+            owner: InvocationId(owner),
+            name,
+            workflow: Option::zip(function, workflow),
+        };
+        Ok(rows.into_iter().map(awaited).collect())
     }
 
     /// Up to `limit` suspended invocations that a completed promise woke, given to this node.
@@ -107,6 +214,17 @@ impl Store {
                 .execute(&mut *transaction)
                 .await
                 .map_err(|error| append_error_from(&error))?;
+            if !suspension.keys.is_empty() {
+                let keys: Vec<_> = suspension.keys.iter().map(|key| key.0).collect();
+                sqlx::query(SUSPEND_FOR_KEYS)
+                    .bind(node.id.0)
+                    .bind(&node.token[..])
+                    .bind(append.invocation.0)
+                    .bind(keys)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(|error| append_error_from(&error))?;
+            }
         }
         let committed = transaction.commit().await;
         committed.map_err(|error| append_error_from(&error))?;
@@ -122,6 +240,8 @@ fn bind(statement: &HostStatement) -> Query<'static, Postgres, PgArguments> {
         .iter()
         .fold(query, |query, parameter| match parameter {
             HostParameter::Uuid(value) => query.bind(*value),
+            HostParameter::UuidArray(value) => query.bind(value.clone()),
+            HostParameter::Boolean(value) => query.bind(*value),
             HostParameter::Bytes(value) => query.bind(value.clone()),
             HostParameter::BytesArray(value) => query.bind(value.clone()),
             HostParameter::Integer(value) => query.bind(*value),

@@ -36,7 +36,7 @@ pub struct Retentions {
 pub struct Upkeep {
     /// Partitions made for months to come.
     pub created: u32,
-    /// Keys, audit records, nodes and secrets forgotten.
+    /// Keys, audit records, workflows, ticks, places of exclusive keys, nodes and secrets forgotten.
     pub expired: u64,
     /// Invocations forgotten.
     pub forgotten: u64,
@@ -82,6 +82,9 @@ impl Store {
             expired: self.expire_keys().await?
                 + self.expire_audit().await?
                 + self.expire_events().await?
+                + self.expire_workflows().await?
+                + self.expire_ticks().await?
+                + self.give_up_strays().await?
                 + self.forget_nodes().await?,
             ..Upkeep::default()
         };

@@ -222,7 +222,7 @@ async fn waits_and_completes(world: &World, ticket: &str) -> Result<String> {
         let suspended = format!(
             "SELECT count(*) FROM waiter.ticket JOIN host.promise ON promise.id::text = ticket.promise
              JOIN host.invocation ON invocation.id = promise.invocation_id
-             WHERE name = '{ticket}' AND (status IN ('suspended', 'completed') OR completed_at IS NOT NULL)"
+             WHERE ticket.name = '{ticket}' AND (status IN ('suspended', 'completed') OR completed_at IS NOT NULL)"
         );
         while world.audit.count(&suspended).await? == 0 {
             // Fails when the host is dead.

@@ -270,6 +270,28 @@ impl Operate for Double {
         })
     }
 
+    fn complete_promise(
+        &self,
+        promise: host_admin::PromiseName,
+        value: host_admin::Answer,
+        asked: Asked,
+    ) -> Operation<'_, host_admin::PromiseView> {
+        Box::pin(async move {
+            let said = format!("{promise:?} is {value:?} by {} because {:?}", asked.by, asked.reason);
+            self.said.lock().unwrap().push(said);
+            match promise {
+                host_admin::PromiseName::Id(id) => Ok(host_admin::PromiseView {
+                    id,
+                    invocation: open(),
+                    outcome: host_admin::PromiseOutcome::Completed,
+                }),
+                host_admin::PromiseName::OfWorkflow { workflow, .. } => {
+                    Err(OperateError::NoPromise(format!("there is no workflow {workflow:?}")))
+                }
+            }
+        })
+    }
+
     fn audit(&self, filter: AuditFilter) -> Operation<'_, AuditView> {
         Box::pin(async move {
             Ok(AuditView {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use host_bindings::nexus::crypto::{passwords, tokens};
-use host_bindings::nexus::durable::{compensation, derived, invocation, promises, timer};
+use host_bindings::nexus::durable::{compensation, deadlines, derived, invocation, promises, timer};
 use host_bindings::nexus::link::providers;
 use host_bindings::nexus::log::log;
 use host_bindings::wasi::config::store;
@@ -54,6 +54,17 @@ impl derived::Host for BasicView<'_> {
         let mut bytes = vec![0; length as usize];
         self.0.recorder.derive(&mut bytes)?;
         Ok(bytes)
+    }
+}
+
+impl deadlines::Host for BasicView<'_> {
+    fn current(&mut self) -> wasmtime::Result<Option<u64>> {
+        Ok(self.0.recorder.deadline_ms())
+    }
+
+    fn set(&mut self, at_ms: Option<u64>) -> wasmtime::Result<()> {
+        self.0.recorder.set_deadline(at_ms);
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ mod providers;
 mod spin;
 mod tokens;
 mod wasi;
+mod workflows;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use providers::Providers;
 pub use spin::{SpinVariablesView, add_spin_to_linker};
 pub use tokens::{TokenError, TokenKeys, Verified};
 pub use wasi::shadow_wasi;
+pub use workflows::{Answerer, Workflows};
 
 /// What the node holds once for all instances.
 pub struct Services {
@@ -44,6 +46,8 @@ pub struct Grants {
     pub providers: Providers,
     /// The token keys it may use.
     pub token_keys: BTreeSet<String>,
+    /// Whose workflows it may name.
+    pub workflows: Workflows,
 }
 
 /// What one instance needs.
@@ -85,6 +89,8 @@ pub fn add_to_linker<T: Send + 'static>(
     nexus::durable::derived::add_to_linker::<T, Basic>(linker, get)?;
     nexus::durable::timer::add_to_linker::<T, Basic>(linker, get)?;
     nexus::durable::promises::add_to_linker::<T, Basic>(linker, get)?;
+    nexus::durable::workflows::add_to_linker::<T, Basic>(linker, get)?;
+    nexus::durable::deadlines::add_to_linker::<T, Basic>(linker, get)?;
     nexus::durable::compensation::add_to_linker::<T, Basic>(linker, get)?;
     nexus::link::providers::add_to_linker::<T, Basic>(linker, get)?;
     nexus::log::log::add_to_linker::<T, Basic>(linker, get)?;

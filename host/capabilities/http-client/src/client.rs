@@ -106,17 +106,23 @@ impl HttpClient {
         ))
     }
 
-    /// Sends a request that only reads.
-    pub(crate) async fn read(&self, grant: &Grant, request: &OutgoingRequest) -> Outcome {
-        let Limits { total, .. } = self.limits;
+    /// Sends a request that only reads. `left` is what is left until a deadline.
+    pub(crate) async fn read(&self, grant: &Grant, request: &OutgoingRequest, left: Option<Duration>) -> Outcome {
+        let total = left.map_or(self.limits.total, |left| left.min(self.limits.total));
         exchange(&self.connector, &self.limits, total, grant, request, None)
             .await
             .outcome
     }
 
-    /// Sends any other request.
-    pub(crate) async fn effect(&self, grant: &Grant, request: &OutgoingRequest, key: Option<&str>) -> Exchange {
-        let Limits { effect_total, .. } = self.limits;
-        exchange(&self.connector, &self.limits, effect_total, grant, request, key).await
+    /// Sends any other request. `left` as above.
+    pub(crate) async fn effect(
+        &self,
+        grant: &Grant,
+        request: &OutgoingRequest,
+        key: Option<&str>,
+        left: Option<Duration>,
+    ) -> Exchange {
+        let total = left.map_or(self.limits.effect_total, |left| left.min(self.limits.effect_total));
+        exchange(&self.connector, &self.limits, total, grant, request, key).await
     }
 }

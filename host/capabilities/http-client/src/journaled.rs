@@ -65,12 +65,15 @@ pub(crate) fn begin(client: &Arc<HttpClient>, recorder: &Recorder, request: Outg
         ObserveStep::Perform(observing) => observing,
     };
     let client = Arc::clone(client);
+    // As it is when this is begun, however the guest sets it afterwards.
+    let (deadline_ms, begun_by) = (recorder.deadline_ms(), recorder.clone());
     let work = async move {
         let outcome = match client.grant(&request) {
             None => Err(Failure::Denied),
             Some(grant) => {
                 let _slot = client.slot().await?;
-                client.read(grant, &request).await
+                let left = begun_by.time_left_until(deadline_ms);
+                client.read(grant, &request, left).await
             }
         };
         observing.observed(record::encode(&outcome))?;
@@ -89,7 +92,7 @@ async fn observe(
     let mut fresh = None;
     let exchange = async {
         let _slot = client.slot().await?;
-        let outcome = client.read(grant, request).await;
+        let outcome = client.read(grant, request, recorder.time_left()).await;
         let payload = record::encode(&outcome);
         fresh = Some(outcome);
         Ok(payload)
@@ -147,7 +150,8 @@ impl Effect<'_> {
             return happened(effect, Err(failure)).await;
         }
         let key = self.grant.sends_key.then(|| effect.key());
-        let exchange = self.client.effect(self.grant, self.request, key.as_deref()).await;
+        let left = self.recorder.time_left();
+        let exchange = self.client.effect(self.grant, self.request, key.as_deref(), left).await;
         let outcome = match exchange.outcome {
             Err(failure) if !failure.is_answered() && (exchange.sent || turn == Turn::Again) => {
                 Err(Failure::OutcomeUnknown(failure.to_string()))

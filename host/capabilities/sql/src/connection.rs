@@ -156,6 +156,8 @@ impl Connection {
 fn host_type(parameter: &HostParameter) -> Type {
     match parameter {
         HostParameter::Uuid(_) => Type::UUID,
+        HostParameter::UuidArray(_) => Type::UUID_ARRAY,
+        HostParameter::Boolean(_) => Type::BOOL,
         HostParameter::Bytes(_) => Type::BYTEA,
         HostParameter::BytesArray(_) => Type::BYTEA_ARRAY,
         HostParameter::Integer(_) => Type::INT4,
@@ -167,6 +169,8 @@ fn host_type(parameter: &HostParameter) -> Type {
 fn host_parameter(parameter: &HostParameter) -> &(dyn ToSql + Sync) {
     match parameter {
         HostParameter::Uuid(it) => it,
+        HostParameter::UuidArray(it) => it,
+        HostParameter::Boolean(it) => it,
         HostParameter::Bytes(it) => it,
         HostParameter::BytesArray(it) => it,
         HostParameter::Integer(it) => it,

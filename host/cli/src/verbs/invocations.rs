@@ -1,7 +1,7 @@
 //! `nexus invocations`: a running host's invocations, for a person or a program.
 
 use anyhow::{Context, Result};
-use host_admin::{AdminClient, EntryView, Filter, InvocationView, PayloadView, Verb};
+use host_admin::{AdminClient, EntryView, Filter, InvocationView, PayloadView, Verb, WaitView};
 use host_types::{ComponentId, InvocationId};
 
 use super::steer;
@@ -38,6 +38,13 @@ pub(crate) async fn invocations(args: InvocationsArgs, json: bool) -> Result<()>
                 if let Some(parent) = detail.invocation.parent {
                     crate::print_line(&format!("begun by {parent}"));
                 }
+                if let Some((function, id)) = &detail.workflow {
+                    crate::print_line(&format!("workflow {id:?} of {function}"));
+                }
+                detail
+                    .waits_for
+                    .iter()
+                    .for_each(|wait| crate::print_line(&waits_for(wait)));
                 detail
                     .journal
                     .iter()
@@ -149,6 +156,29 @@ pub(super) fn for_people(ms: u64) -> String {
         || format!("{ms}ms"),
         |(unit_ms, unit)| format!("{}{unit}", ms / unit_ms),
     )
+}
+
+fn waits_for(wait: &WaitView) -> String {
+    let of = |workflow: &Option<(String, String)>| match workflow {
+        Some((function, id)) => format!(" of the workflow {id:?} of {function}"),
+        None => String::new(),
+    };
+    match wait {
+        WaitView::Promise {
+            id,
+            invocation,
+            workflow,
+            name,
+        } => {
+            let name = name.as_ref().map_or_else(String::new, |name| format!(" {name:?}"));
+            format!(
+                "waits for the promise{name}{} ({id}), made by {invocation}",
+                of(workflow)
+            )
+        }
+        WaitView::Output { invocation, workflow } => format!("waits for the output{} ({invocation})", of(workflow)),
+        WaitView::Key { function, holder } => format!("waits for a key of {function}, held by {holder}"),
+    }
 }
 
 fn describe(entry: &EntryView) -> String {

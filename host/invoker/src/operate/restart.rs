@@ -123,6 +123,7 @@ impl Invoker {
             seed: Seed::new(inner.rng.bytes()),
             memory_limit_bytes: deployment.memory_limit_bytes(&header.component),
             started_ms: now_ms,
+            deadline_ms: None,
             ..header
         };
         let start = Start {
@@ -132,6 +133,7 @@ impl Invoker {
             erasure_salt: salt,
             parent: Some(old.row.invocation),
         };
+        let promise_key = header.seed.promise_key();
         let started = Entry {
             index: 0,
             body: Body::Started(Box::new(header)),
@@ -153,6 +155,7 @@ impl Invoker {
             verb: "restart",
             invocation: old.row.invocation,
             successor: Some(successor),
+            promise_key: Some(promise_key),
             reason: asked.reason.clone(),
             outcome,
         };

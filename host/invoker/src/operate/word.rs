@@ -118,6 +118,7 @@ impl Inner {
             verb,
             invocation,
             successor: None,
+            promise_key: None,
             reason: asked.reason.clone(),
             outcome,
         };
@@ -146,6 +147,12 @@ impl Inner {
         let invocation = fence.invocation;
         self.halts.ask(invocation);
         self.store.notify(Wake::Halt(invocation));
+        if fence.status.is_final() {
+            // Those who wait for its output, if it is a workflow.
+            self.waits.due.notify_one();
+            self.store.notify(Wake::Progress);
+            self.store.notify(Wake::Due);
+        }
         self.changed.notify_waiters();
         let machine = Machine::replay(entries)
             .map_err(|error| OperateError::Refused(format!("a stored history is no history: {error}")))?;

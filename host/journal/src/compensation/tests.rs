@@ -18,6 +18,8 @@ impl Told {
             trace_parent: String::new(),
             memory_limit_bytes: 0,
             started_ms: 0,
+            workflow: None,
+            deadline_ms: None,
         };
         Self(Vec::new()).with(Body::Started(Box::new(header)))
     }

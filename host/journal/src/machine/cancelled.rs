@@ -48,6 +48,8 @@ mod tests {
             trace_parent: String::new(),
             memory_limit_bytes: 0,
             started_ms: 10,
+            workflow: None,
+            deadline_ms: None,
         };
         let mut machine = Machine::start(header);
         machine.now(&Scope::root(), 500).unwrap();

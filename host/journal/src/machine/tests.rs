@@ -16,6 +16,8 @@ fn header() -> Header {
         trace_parent: String::new(),
         memory_limit_bytes: 64 << 20,
         started_ms: 1_000,
+        workflow: None,
+        deadline_ms: None,
     }
 }
 

@@ -93,19 +93,24 @@ fn sensitive_routes(app: &App, component: &Component, report: &mut Report<'_>) {
     }
 }
 
-/// A policy for a route nobody can reach is a mistyped one, and would never hold.
+/// A policy or a deadline for a route nobody can reach is a mistyped one, and would never hold.
 fn retried_routes(app: &App, component: &Component, report: &mut Report<'_>) {
-    for rule in &component.retry_for {
-        let Retried::Request { pattern, .. } = &rule.of else {
+    let retried = component.retry_for.iter().map(|rule| (&rule.of, rule.at, "retry_for"));
+    let deadlines = component
+        .deadline_for
+        .iter()
+        .map(|rule| (&rule.of, rule.at, "deadline_for"));
+    for (of, at, table) in retried.chain(deadlines) {
+        let Retried::Request { pattern, .. } = of else {
             continue;
         };
         let mut own = app.routes.iter().filter(|route| route.component == component.id);
         if !own.any(|route| route.pattern.covers(pattern)) {
             let error = Error::UnreachableRetry {
-                place: format!("[component.{}.tool.nexus.retry_for]", component.id),
-                route: rule.of.to_string(),
+                place: format!("[component.{}.tool.nexus.{table}]", component.id),
+                route: of.to_string(),
             };
-            report.add_at(rule.at, error);
+            report.add_at(at, error);
         }
     }
 }

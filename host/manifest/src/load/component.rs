@@ -75,6 +75,9 @@ pub(super) fn read(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) 
         retry_for: nexus.retry_for,
         retention: nexus.retention,
         events: nexus.events,
+        cron: nexus.cron,
+        deadline_for: nexus.deadline_for,
+        exclusive: nexus.exclusive,
     };
     for (key, way_out) in UNSUPPORTED {
         table.refuse(key, way_out, report);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::document::{Item, Report, Section};
-use crate::load::{Names, dependencies, events, outbound, retention, retry};
+use crate::load::{Names, cron, deadline, dependencies, events, exclusive, outbound, retention, retry};
 use crate::{
-    EffectRule, EventRules, IdentityRule, KeyName, Limits, OutboundHost, Providers, Retention, RetryPolicy, RetryRule,
-    RoutePattern, SchemaName, SensitiveRoute,
+    CronRule, DeadlineRule, EffectRule, EventRules, ExclusiveRule, IdentityRule, KeyName, Limits, OutboundHost,
+    Providers, Retention, RetryPolicy, RetryRule, RoutePattern, SchemaName, SensitiveRoute,
 };
 
 /// The table's content; its default is that of a component without one.
@@ -23,6 +23,9 @@ pub(super) struct Nexus {
     pub(super) retry_for: Vec<RetryRule>,
     pub(super) retention: Retention,
     pub(super) events: EventRules,
+    pub(super) cron: Vec<CronRule>,
+    pub(super) deadline_for: Vec<DeadlineRule>,
+    pub(super) exclusive: Vec<ExclusiveRule>,
 }
 
 /// Methods a request can have that changes something, or carries something to hide.
@@ -32,6 +35,7 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const MINUTE_MS: u64 = 60_000;
 pub(super) const HOUR_MS: u64 = 60 * MINUTE_MS;
+const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
 
 /// `hosts` are the component's `allowed_outbound_hosts`.
 pub(super) fn read(
@@ -67,6 +71,9 @@ pub(super) fn read(
         retry_for: retry::read_rules(&mut table, id, retry, report),
         retention: retention::read(&mut table, id, report),
         events: events::read(&mut table, id, report),
+        cron: cron::read_rules(&mut table, id, report),
+        deadline_for: deadline::read_rules(&mut table, id, report),
+        exclusive: exclusive::read_rules(&mut table, id, report),
     };
     table.finish(report);
     nexus
@@ -202,5 +209,11 @@ fn read_limits(table: &mut Section<'_, '_>, report: &mut Report<'_>) -> Limits {
         // A node makes 256 attempts at once, and lets 1024 requests wait.
         attempt_limit: table.integer("attempt_limit", 1..=256, default.attempt_limit, report),
         waiting_limit: table.integer("waiting_limit", 0..=1024, default.waiting_limit, report),
+        workflow_retention_ms: table.integer(
+            "workflow_retention_ms",
+            MINUTE_MS..=10 * YEAR_MS,
+            default.workflow_retention_ms,
+            report,
+        ),
     }
 }

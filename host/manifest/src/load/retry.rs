@@ -52,7 +52,7 @@ pub(super) fn read_rules(
     rules
 }
 
-fn is_same(one: &Retried, other: &Retried) -> bool {
+pub(super) fn is_same(one: &Retried, other: &Retried) -> bool {
     match (one, other) {
         (
             Retried::Request { method, pattern },
@@ -72,20 +72,28 @@ fn is_same(one: &Retried, other: &Retried) -> bool {
     }
 }
 
-fn parse(text: &str) -> Result<Retried, String> {
+pub(super) fn parse(text: &str) -> Result<Retried, String> {
     if text.contains(' ') || text.starts_with('/') {
         let (method, pattern) = parse_request(text)?;
         return Ok(Retried::Request { method, pattern });
     }
+    let (interface, function) = parse_function(text).map_err(|reason| match reason.as_str() {
+        NO_FUNCTION => "is neither a request nor a function of an interface".to_owned(),
+        _ => reason,
+    })?;
+    Ok(Retried::Function { interface, function })
+}
+
+const NO_FUNCTION: &str = "is no function of an interface";
+
+/// `shop:order/purchases.has-purchased`: what a function looks like where the manifest names some of a component's.
+pub(super) fn parse_function(text: &str) -> Result<(InterfaceName, String), String> {
     let (interface, function) = text
         .rsplit_once('.')
         .filter(|(interface, function)| interface.contains('/') && !function.is_empty())
-        .ok_or("is neither a request nor a function of an interface")?;
+        .ok_or(NO_FUNCTION)?;
     let interface = InterfaceName::parse(interface).map_err(|error| format!("names no interface: {error}"))?;
-    Ok(Retried::Function {
-        interface,
-        function: function.to_owned(),
-    })
+    Ok((interface, function.to_owned()))
 }
 
 fn read_policy(mut section: Section<'_, '_>, default: RetryPolicy, report: &mut Report<'_>) -> RetryPolicy {

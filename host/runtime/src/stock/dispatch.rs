@@ -22,8 +22,8 @@ pub(crate) fn link(
 ) -> Result<(), Error> {
     dispatch::link(engine, linker, granted, component, |route| match route.delivery {
         Delivery::Call => Ok(handler(route)),
-        Delivery::Send | Delivery::Schedule => Err(format!(
-            "{}.{} is sent, which only a module can: nothing of this component is recorded that the message could be part of; call it",
+        Delivery::Send | Delivery::Schedule | Delivery::Workflow | Delivery::Attach => Err(format!(
+            "{}.{} is sent, started or attached to, which only a module can: nothing of this component is recorded that it could be part of; call it",
             route.interface, route.function
         )),
         Delivery::Begin | Delivery::Finish => Err(format!(

@@ -224,6 +224,7 @@ async fn a_message_is_a_new_invocation_in_its_senders_commit() {
             ..start()
         },
         due_ms: SystemClock.unix_ms() - 1_000,
+        workflow: None,
     });
 
     execute(&mut session, "BEGIN").await.unwrap();

@@ -109,6 +109,7 @@ async fn what_is_stuck_is_found_by_its_cause_its_wait_and_its_key() {
             suspension: Some(Suspension {
                 promises,
                 due_ms: Some(u64::from(u32::MAX) * 1_000),
+                ..Suspension::default()
             }),
             status: Some(InvocationStatus::Suspended),
             ..next_append(store, invocation, 1)

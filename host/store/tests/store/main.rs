@@ -4,6 +4,7 @@ mod append;
 mod batch;
 mod deployments;
 mod events;
+mod exclusive;
 mod fence;
 mod invocations;
 mod isolation;

@@ -102,6 +102,8 @@ pub(crate) async fn run(session: &mut PgConnection, statement: &HostStatement) -
     for parameter in &statement.parameters {
         query = match parameter.clone() {
             HostParameter::Uuid(value) => query.bind(value),
+            HostParameter::UuidArray(value) => query.bind(value),
+            HostParameter::Boolean(value) => query.bind(value),
             HostParameter::Bytes(value) => query.bind(value),
             HostParameter::BytesArray(value) => query.bind(value),
             HostParameter::Integer(value) => query.bind(value),
@@ -160,6 +162,8 @@ pub(crate) fn started(index: u32) -> Entry {
         trace_parent: String::new(),
         memory_limit_bytes: 64 << 20,
         started_ms: 1,
+        workflow: None,
+        deadline_ms: None,
     };
     Entry {
         index,

@@ -9,11 +9,12 @@ use std::time::Duration;
 use host_invoker::{AppendFences, Bodies, FindWork, HearNodes, KeepLease, ReadDeployments, ReadInvocations, TellNodes};
 use host_journal::{
     Append, AppendError, AppendJournal, Body, Claim, Entry, FenceReason, HostParameter, HostStatement,
-    InvocationStatus, Seal, encode,
+    InvocationStatus, KeyId, Seal, WorkflowKey, encode,
 };
 use host_recorder::Answer;
 use host_store::{
-    Deployment, Error, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, Loaded, Result, StoredPromise, Wake, Word,
+    Deployment, Error, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, KeyPlace, Loaded, Result, StoredPromise,
+    Wake, Word,
 };
 use host_types::{Clock, ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
 use parking_lot::Mutex;
@@ -346,6 +347,20 @@ impl ReadInvocations for Session {
             };
             Ok(self.look(stored).await?)
         })
+    }
+
+    // The simulated market starts no workflows, and has no function that runs one at a time.
+
+    fn workflow<'a>(&'a self, _: &'a WorkflowKey) -> Answer<'a, Result<Option<InvocationId>>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn workflow_promise<'a>(&'a self, _: &'a WorkflowKey, _: &'a str) -> Answer<'a, Result<Option<PromiseId>>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn key_place(&self, _: KeyId, _: InvocationId) -> Answer<'_, Result<KeyPlace>> {
+        Box::pin(std::future::ready(Ok(KeyPlace::None)))
     }
 
     fn find_key<'a>(&'a self, key: &'a [u8; 32]) -> Answer<'a, Result<Option<HeldKey>>> {

@@ -107,6 +107,7 @@ impl Node {
             config,
             providers,
             token_keys,
+            ..Grants::default()
         });
     }
 
@@ -130,6 +131,8 @@ impl Node {
             trace_parent: String::new(),
             memory_limit_bytes: 64 << 20,
             started_ms: STARTED_MS,
+            workflow: None,
+            deadline_ms: None,
         };
         let fresh = self.journal.bodies.lock().is_empty();
         let start = Start {

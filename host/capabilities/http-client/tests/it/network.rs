@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use host_http_client::Limits;
 use host_manifest::{HostPattern, OutboundHost, Scheme};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::server::Server;
@@ -169,6 +170,22 @@ async fn the_longest_response_fits_the_record() {
     assert_eq!(sent(&world, post(&server, "/bytes?983040")).await.0, 200);
     assert_eq!(sent(&world, post(&server, "/bytes?983040")).await.0, 200);
     assert_eq!(server.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_is_not_waited_for_beyond_a_deadline() {
+    let (world, server) = granted(Limits::default()).await;
+    world.journal.hurry(1_200);
+    let begun = Instant::now();
+    assert_eq!(
+        sent(&world, get(&server, "/silent")).await.0,
+        code::HTTP_RESPONSE_TIMEOUT
+    );
+    let (code, text) = sent(&world, post(&server, "/silent")).await;
+    assert_eq!(code, code::INTERNAL_ERROR);
+    assert!(text.starts_with("outcome-unknown: "), "{text}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(server.lines(), ["GET /silent", "POST /silent"]);
 }
 
 #[tokio::test]

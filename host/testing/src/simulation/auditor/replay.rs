@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use host_invoker::{Handlers, LeaseTerm};
-use host_journal::{Body, Entry, Header, InvocationStatus, Machine, cancelled};
+use host_journal::{Body, Entry, Header, InvocationStatus, KeyId, Machine, WorkflowKey, cancelled};
 use host_recorder::{
-    Answer, Attempt, AttemptOptions, Hold, PromiseState, Promises, SCHEDULED_FUNCTION, ScheduledInput, Unwritten,
+    Answer, Attempt, AttemptOptions, Hold, Place, PromiseState, Promises, SCHEDULED_FUNCTION, ScheduledInput,
+    Unwritten, Watched,
 };
 use host_store::Heartbeat;
 use host_types::{Fault, HttpRequest, InvocationId, NodeId, PromiseId};
@@ -146,7 +147,19 @@ impl Promises for Nobody {
         Box::pin(std::future::pending())
     }
 
-    fn changed(&self, _: Option<PromiseId>) -> Answer<'_, ()> {
+    fn workflow<'a>(&'a self, _: &'a WorkflowKey) -> Answer<'a, Result<Option<InvocationId>, Fault>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn workflow_promise<'a>(&'a self, _: &'a WorkflowKey, _: &'a str) -> Answer<'a, Result<Option<PromiseId>, Fault>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn place(&self, _: KeyId, _: InvocationId) -> Answer<'_, Result<Place, Fault>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn changed(&self, _: Watched) -> Answer<'_, ()> {
         Box::pin(std::future::pending())
     }
 
@@ -158,5 +171,5 @@ impl Promises for Nobody {
         false
     }
 
-    fn announce(&self, _: &[PromiseId], _: bool) {}
+    fn announce(&self, _: &[PromiseId], _: &[KeyId], _: bool) {}
 }

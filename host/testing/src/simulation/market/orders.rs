@@ -97,6 +97,7 @@ pub(crate) async fn checkout(instance: &Instance, number: i64, item: i64, quanti
         function: "shop:mail/letters.send".into(),
         input: encode(order),
         memory_limit_bytes: 64 << 20,
+        within_ms: None,
     };
     recorder.send("mail:letters.send", letter, 0)?;
     recorder.schedule(&"orders".into(), PAY_OUT.into(), encode(order).to_vec(), ESCROW_MS)?;

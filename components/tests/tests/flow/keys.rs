@@ -1,0 +1,180 @@
+//! One at a time for each key: in order, over nodes, kills and operators; and no wait that would never end.
+
+use anyhow::{Context, Result, ensure};
+use component_tests::NexusOptions;
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
+
+use crate::world::{PATIENCE, World, told};
+
+const PLACES: &str = "SELECT count(*) FROM host.exclusive_place";
+
+fn at(desk: &str, ticket: &str, what: &str) -> Value {
+    json!({ "desk": desk, "ticket": ticket, "what": what })
+}
+
+impl World {
+    /// Of each desk: whoever enters leaves before the next one enters. Gives the tickets in order.
+    async fn served_one_at_a_time(&self, desk: &str) -> Result<Vec<String>> {
+        let steps = format!(
+            "SELECT split_part(what, ' ', 1) || ' ' || ticket FROM flow.note WHERE split_part(what, ' ', 2) = '{desk}'
+             ORDER BY number"
+        );
+        let steps = self.audit.texts(&steps).await?;
+        let mut served = Vec::new();
+        for pair in steps.chunks(2) {
+            let [enters, leaves] = pair else {
+                anyhow::bail!("somebody has not left: {steps:?}");
+            };
+            let ticket = enters.strip_prefix("enters ").with_context(|| format!("{steps:?}"))?;
+            ensure!(leaves.strip_prefix("leaves ") == Some(ticket), "{steps:?}");
+            served.push(ticket.to_owned());
+        }
+        Ok(served)
+    }
+
+    async fn places(&self, count: i64) -> Result<()> {
+        self.audit.becomes(PLACES, count).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_one_at_a_time_over_all_nodes_and_in_order() -> Result<()> {
+    let world = World::start().await?;
+    let second = world.nexus.second_node(NexusOptions::default()).await?;
+    // They come one after the other, to either node, and by either way.
+    let holder = world.begin("flow/serve", "0", at("a", "0", "1500"));
+    world.places(1).await?;
+    let mut waiting = Vec::new();
+    for number in 1..=4 {
+        let component = ["flow", "other"][number % 2];
+        let client = match number % 2 {
+            0 => world.nexus.client(),
+            _ => second.client(),
+        };
+        let client = client.keyed(&number.to_string());
+        let body = at("a", &number.to_string(), "20");
+        let path = format!("/{component}/serve");
+        waiting.push(tokio::spawn(async move {
+            client.post_until_answered(&path, &body, PATIENCE).await
+        }));
+        world.places(1 + number as i64).await?;
+    }
+    ensure!(world.ask("other/serve-later", at("a", "5", "20")).await?.len() == 36);
+    world.places(6).await?;
+    // Another key is another matter.
+    ensure!(world.ask("flow/serve", at("b", "b", "quick")).await? == "served");
+
+    ensure!(told(&holder.await??)? == "served");
+    for answer in try_join_all(waiting).await? {
+        ensure!(told(&answer?)? == "served");
+    }
+    world.places(0).await?;
+    world.nothing_is_left().await?;
+    ensure!(world.served_one_at_a_time("a").await? == ["0", "1", "2", "3", "4", "5"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn within_its_call_tree_a_key_is_there_and_a_wait_in_a_circle_is_refused() -> Result<()> {
+    let world = World::start().await?;
+    ensure!(world.ask("flow/serve", at("a", "again", "again")).await? == "again served");
+    world.places(0).await?;
+
+    // Each holds its desk when it asks for the other's.
+    let first = world.begin("other/serve", "first", at("c", "first", "d"));
+    let second = world.begin("other/serve", "second", at("d", "second", "c"));
+    let mut outcomes = [told(&first.await??)?, told(&second.await??)?];
+    outcomes.sort();
+    ensure!(
+        outcomes[0].starts_with("refused: it would wait for an exclusive key"),
+        "{outcomes:?}"
+    );
+    ensure!(outcomes[1] == "then served", "{outcomes:?}");
+    world.places(0).await?;
+    world.nothing_is_left().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_holder_holds_and_a_cancelled_one_does_not() -> Result<()> {
+    let world = World::start().await?;
+    let admin = world.nexus.admin();
+    let holder = world.begin("flow/serve", "holder", at("a", "holder", "600000"));
+    world.places(1).await?;
+    world.suspended(1).await?;
+    let of_holder = "SELECT invocation_id::text FROM host.exclusive_place ORDER BY number";
+    let holding = world.audit.texts(of_holder).await?.pop().context("somebody holds it")?;
+    let gone = world.begin("flow/serve", "gone", at("a", "gone", "quick"));
+    world.places(2).await?;
+    let leaving = world.audit.texts(of_holder).await?.pop().context("somebody waits")?;
+    let waiting = world.begin("flow/serve", "waiting", at("a", "waiting", "quick"));
+    world.places(3).await?;
+    world.suspended(3).await?;
+
+    let steer = |id: &str, verb: &str| {
+        let path = format!("/v1/invocations/{id}/{verb}");
+        let admin = &admin;
+        async move {
+            let answer = admin.post(&path, json!({})).await?;
+            ensure!(answer.status == 200, "{}", answer.json);
+            Ok(())
+        }
+    };
+    steer(&holding, "pause").await?;
+    steer(&leaving, "cancel").await?;
+    world.places(2).await?;
+    ensure!(
+        world.audit.texts(of_holder).await?.first() == Some(&holding),
+        "paused, it holds its key"
+    );
+    steer(&holding, "cancel").await?;
+    ensure!(told(&waiting.await??)? == "served");
+    ensure!(gone.await??.status != 200 && holder.await??.status != 200);
+    world.places(0).await?;
+    world.nothing_is_left().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_moment_of_death_a_key_is_held_by_one_and_then_by_nobody() -> Result<()> {
+    let mut world = World::start().await?;
+    // Every third: before, after and in between take turns, and there are many.
+    for point in (1..).step_by(3) {
+        let desk = format!("point-{point}");
+        world.restart(&[("NEXUS_DIE_AT", point.to_string())]).await?;
+        let done = both_are_served(&world, &desk).await;
+        if done.is_ok() && !world.nexus.has_ended()? {
+            // Appends and transactions, before and after each: of either its place, its two notes and giving its place up; of who waits
+            // its suspension, too.
+            ensure!(point > 18, "only {} points were reached", point - 1);
+            break;
+        }
+        world.nexus.ended().await?;
+        world.restart(&[]).await?;
+        both_are_served(&world, &desk)
+            .await
+            .with_context(|| format!("point {point}"))?;
+        world.places(0).await.with_context(|| format!("point {point}"))?;
+        world.nothing_is_left().await?;
+        let served = world
+            .served_one_at_a_time(&desk)
+            .await
+            .with_context(|| format!("point {point}"))?;
+        ensure!(served.len() == 2, "point {point}: {served:?}");
+    }
+    Ok(())
+}
+
+/// Two at one desk. Fails when the host dies; both may be asked for again.
+async fn both_are_served(world: &World, desk: &str) -> Result<()> {
+    let serve = |number: u32| {
+        let key = format!("{desk}-{number}");
+        let body = at(desk, &key, "30");
+        async move {
+            let served = world.answered("flow/serve", &key, &body).await?;
+            ensure!(served == "served", "{served}");
+            Ok(())
+        }
+    };
+    tokio::try_join!(serve(1), serve(2))?;
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! A person looks what something waits for, and brings it.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::world::{World, told};
+
+const FUNCTION: &str = "test:flow/jobs.run";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_what_is_waited_for_and_completes_it_once() -> Result<()> {
+    let world = World::start().await?;
+    let admin = world.nexus.admin().with_header("x-operator", "ann");
+    let start = json!({ "id": "7", "ticket": "7", "what": "await" });
+    ensure!(world.ask("other/start", start).await? == "started");
+    let attaching = world.begin("flow/attach", "attached", json!({ "id": "7", "ticket": "attached" }));
+    world.suspended(2).await?;
+
+    let shown = |id: String| {
+        let admin = &admin;
+        async move {
+            let answer = admin.get(&format!("/v1/invocations/{id}")).await?;
+            ensure!(answer.status == 200, "{}", answer.json);
+            Ok::<Value, anyhow::Error>(answer.json)
+        }
+    };
+    let of = |what: &str| {
+        format!("SELECT id::text FROM host.invocation WHERE status = 'suspended' AND function LIKE '{what}'")
+    };
+    let workflow = world
+        .audit
+        .texts(&of("test:flow/jobs%"))
+        .await?
+        .pop()
+        .context("it waits")?;
+    let attached = world.audit.texts(&of("nexus:http%")).await?.pop().context("it waits")?;
+    let detail = shown(workflow.clone()).await?;
+    ensure!(detail["workflow"] == json!([FUNCTION, "7"]), "{detail}");
+    let waits = &detail["waits_for"][0]["promise"];
+    ensure!(
+        waits["name"] == "paid" && waits["workflow"] == json!([FUNCTION, "7"]),
+        "{detail}"
+    );
+    let detail = shown(attached).await?;
+    let waits = &detail["waits_for"][0]["output"];
+    ensure!(
+        waits["invocation"] == workflow && waits["workflow"] == json!([FUNCTION, "7"]),
+        "{detail}"
+    );
+    let listed = world.nexus.run(&["invocations", "show", &workflow])?;
+    ensure!(
+        listed.contains("waits for the promise \"paid\" of the workflow \"7\" of test:flow/jobs.run"),
+        "{listed}"
+    );
+
+    // By the workflow and the name; only once, and never the output.
+    let paid = |workflow: &str, value: &str| json!({ "function": FUNCTION, "workflow": workflow, "name": "paid", "value": { "json": value }, "reason": "seen at the bank" });
+    let unknown = admin.post("/v1/promises", paid("8", "yes")).await?;
+    ensure!(
+        unknown.status == 404 && unknown.json["code"] == "unknown-promise",
+        "{}",
+        unknown.json
+    );
+    let nameless = admin
+        .post(
+            "/v1/promises",
+            json!({ "function": FUNCTION, "workflow": "7", "value": { "json": 1 }, "reason": "" }),
+        )
+        .await?;
+    ensure!(
+        nameless.status == 400 && nameless.json["errors"][0]["parameter"] == "name",
+        "{}",
+        nameless.json
+    );
+    let output = world
+        .audit
+        .texts("SELECT id::text FROM host.promise WHERE name = ''")
+        .await?;
+    let output = output.first().context("a workflow has one")?;
+    let made_up = json!({ "value": { "json": 1 }, "reason": "no" });
+    let refused = admin.post(&format!("/v1/promises/{output}"), made_up).await?;
+    ensure!(refused.status == 409, "{}", refused.json);
+
+    let first = admin.post("/v1/promises", paid("7", "yes")).await?;
+    ensure!(
+        first.status == 200 && first.json["outcome"] == "completed",
+        "{}",
+        first.json
+    );
+    ensure!(first.json["invocation"] == workflow, "{}", first.json);
+    ensure!(told(&attaching.await??)? == "returned 7 yes");
+    let second = admin.post("/v1/promises", paid("7", "no")).await?;
+    ensure!(
+        second.json["outcome"] == "already-completed" && second.json["id"] == first.json["id"],
+        "{}",
+        second.json
+    );
+    let audit = admin.get(&format!("/v1/audit?invocation={workflow}")).await?;
+    let said = audit.json["audit"].as_array().context("a list")?;
+    ensure!(said.len() == 1, "{}", audit.json);
+    ensure!(
+        said[0]["verb"] == "complete-promise"
+            && said[0]["operator"] == "ann"
+            && said[0]["reason"] == "seen at the bank",
+        "{}",
+        audit.json
+    );
+
+    // The same from the command line, by its id.
+    let start = json!({ "id": "9", "ticket": "9", "what": "await" });
+    ensure!(world.ask("flow/start", start).await? == "started");
+    world.suspended(1).await?;
+    let id = "SELECT promise.id::text FROM host.promise JOIN host.workflow USING (invocation_id) WHERE workflow.id = '9' AND name = 'paid'";
+    let id = world.audit.texts(id).await?.pop().context("it is waited for")?;
+    let said = world.nexus.run(&[
+        "promises", "complete", &id, "--value", "\"late\"", "--reason", "by phone", "--as", "bob",
+    ])?;
+    ensure!(said.contains("completed"), "{said}");
+    ensure!(world.ask("flow/attach", json!({ "id": "9", "ticket": "9" })).await? == "returned 9 late");
+    world.nothing_is_left().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_key_is_told_who_holds_it() -> Result<()> {
+    let world = World::start().await?;
+    let serve = |ticket: &str| json!({ "desk": "a", "ticket": ticket, "what": "600000" });
+    let places = "SELECT invocation_id::text FROM host.exclusive_place ORDER BY number";
+    let _holder = world.begin("flow/serve", "holder", serve("holder"));
+    world.suspended(1).await?;
+    let _waiter = world.begin("flow/serve", "waiter", serve("waiter"));
+    world.suspended(2).await?;
+    let places = world.audit.texts(places).await?;
+    let detail = world
+        .nexus
+        .admin()
+        .get(&format!("/v1/invocations/{}", places[1]))
+        .await?;
+    let waits = &detail.json["waits_for"][0]["key"];
+    ensure!(
+        waits["holder"] == places[0] && waits["function"] == "test:flow/desks.serve",
+        "{}",
+        detail.json
+    );
+    Ok(())
+}

@@ -1,0 +1,291 @@
+//! Workflows: starting one under an id, waiting for its output, and its promises by their names.
+
+use host_journal::{
+    CommandKind, MAX_PROMISE_NAME_BYTES, MAX_WORKFLOW_ID_BYTES, OUTPUT_PROMISE, Step, WorkflowEnd, WorkflowKey,
+};
+use host_types::{Fault, InvocationId, PromiseId, Scope};
+use minicbor::{Decode, Encode};
+
+use crate::attempt::State;
+use crate::waiting::{Awaited, Waited, encode};
+use crate::{Completed, Outgoing, Recorder};
+
+const COMPLETE: &str = "nexus:durable/workflows.complete";
+const WAIT: &str = "nexus:durable/workflows.wait";
+
+/// A workflow to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workflow {
+    /// What it is known by.
+    pub key: WorkflowKey,
+    /// How long after its end it is known, milliseconds.
+    pub retention_ms: u64,
+}
+
+/// What starting a workflow came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Started {
+    /// This invocation is the workflow now.
+    Now(InvocationId),
+    /// This one was before: nothing was started.
+    Before(InvocationId),
+}
+
+/// What waiting for a workflow's output came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attached {
+    /// It ended like this.
+    Ended(WorkflowEnd),
+    /// The time was up before.
+    TimedOut,
+    /// Nothing was started under that id, or it is forgotten.
+    Unknown,
+}
+
+/// [`Started`] as it is recorded.
+#[derive(Encode, Decode)]
+struct Answer {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    invocation: [u8; 16],
+    #[n(1)]
+    is_new: bool,
+}
+
+impl Recorder {
+    /// The workflow that this invocation is: its function, and its id.
+    pub fn workflow(&self) -> Option<(String, String)> {
+        let state = self.attempt.state.lock();
+        let header = state.machine.header();
+        let id = header.workflow.clone()?;
+        let (interface, function) = header.function.rsplit_once('.')?;
+        let key = WorkflowKey::new(header.component.clone(), interface, function, id);
+        Some((key.function, key.id))
+    }
+
+    /// Starts a workflow with the next append, unless there is one of that key. One that others were faster with makes the append
+    /// fail, and the attempt that follows is told so.
+    pub async fn start_workflow(&self, target: &str, outgoing: Outgoing, workflow: Workflow) -> Result<Started, Fault> {
+        self.check_text("the id of a workflow", &workflow.key.id, MAX_WORKFLOW_ID_BYTES)?;
+        self.check_size(outgoing.input.len())?;
+        let arguments = [&workflow.key.to_bytes(), outgoing.input.as_ref()].concat();
+        match self.step(CommandKind::Message, target, &arguments)? {
+            (Step::Recorded(answer), _) => {
+                let Answer { invocation, is_new } = self.decode(&answer)?;
+                let invocation = InvocationId(uuid::Uuid::from_bytes(invocation));
+                Ok(if is_new {
+                    Started::Now(invocation)
+                } else {
+                    Started::Before(invocation)
+                })
+            }
+            (Step::Perform(position) | Step::InDoubt(position), arguments) => {
+                let own = self.attempt.state.lock().workflow_in(&self.scope, &workflow.key);
+                let before = match own {
+                    Some(invocation) => Some(invocation),
+                    None => {
+                        let found = self.attempt.promises.workflow(&workflow.key).await;
+                        found.map_err(|fault| self.attempt.fail(fault))?
+                    }
+                };
+                let mut state = self.attempt.state.lock();
+                // Again: a sibling may have been faster.
+                let before = before.or_else(|| state.workflow_in(&self.scope, &workflow.key));
+                let started = match before {
+                    Some(invocation) => Started::Before(invocation),
+                    None => Started::Now(state.begin(&self.attempt, &position, outgoing, 0, Some(workflow))?),
+                };
+                let (Started::Now(invocation) | Started::Before(invocation)) = started;
+                let answer = encode(&Answer {
+                    invocation: *invocation.0.as_bytes(),
+                    is_new: matches!(started, Started::Now(_)),
+                });
+                let noted = state
+                    .machine
+                    .complete(&position, CommandKind::Message, target, arguments, answer);
+                noted.map_err(|fault| state.fail(fault))?;
+                Ok(started)
+            }
+        }
+    }
+
+    /// Waits until a workflow has ended, at most `timeout_ms`.
+    pub async fn attach(&self, target: &str, key: WorkflowKey, timeout_ms: Option<u64>) -> Result<Attached, Fault> {
+        let until_ms = self.until_ms(timeout_ms)?;
+        let mut arguments = key.to_bytes();
+        arguments.extend(until_ms.unwrap_or(u64::MAX).to_be_bytes());
+        let awaited = Awaited::of_workflow(key, OUTPUT_PROMISE.to_owned(), until_ms);
+        let answer = self.wait(target, &arguments, &awaited).await?;
+        Ok(match self.decode(&answer)? {
+            Waited::Value(end) => Attached::Ended(self.decode(&end)?),
+            Waited::TimedOut => Attached::TimedOut,
+            Waited::Unknown => Attached::Unknown,
+        })
+    }
+
+    /// Waits until the promise of this name of a workflow is completed, at most `timeout_ms`.
+    pub async fn wait_for_named(
+        &self,
+        key: WorkflowKey,
+        name: String,
+        timeout_ms: Option<u64>,
+    ) -> Result<Waited, Fault> {
+        self.check_text("the name of a promise", &name, MAX_PROMISE_NAME_BYTES)?;
+        let until_ms = self.until_ms(timeout_ms)?;
+        let mut arguments = key.to_bytes();
+        arguments.extend(until_ms.unwrap_or(u64::MAX).to_be_bytes());
+        arguments.extend_from_slice(name.as_bytes());
+        let awaited = Awaited::of_workflow(key, name, until_ms);
+        let answer = self.wait(WAIT, &arguments, &awaited).await?;
+        self.decode(&answer)
+    }
+
+    /// Completes the promise of this name of a workflow with the next append. As of every promise the first completion wins, and one
+    /// that comes before anybody waits for it is kept.
+    pub async fn complete_named(&self, key: &WorkflowKey, name: &str, value: &[u8]) -> Result<Completed, Fault> {
+        self.check_text("the name of a promise", name, MAX_PROMISE_NAME_BYTES)?;
+        let mut arguments = key.to_bytes();
+        for part in [name.as_bytes(), value] {
+            arguments.extend((part.len() as u64).to_be_bytes());
+            arguments.extend_from_slice(part);
+        }
+        let promise = async {
+            let starts_it = {
+                let mut state = self.attempt.state.lock();
+                let before = state.unwritten.workflow(key).is_some();
+                let within = state.unwritten_in(&self.scope).workflow(key).is_some();
+                let mut open = state.transactions.iter();
+                // An append of its own is nothing for a scope that has a transaction open.
+                if (before || within) && open.any(|(begun, _)| begun.scope == self.scope) {
+                    let text = format!(
+                        "{COMPLETE} of {} {:?}, whose start the open transaction is to commit: commit it first",
+                        key.function, key.id
+                    );
+                    return Err(state.fail(Fault::Guest(text)));
+                }
+                before
+            };
+            if starts_it {
+                self.attempt.flush(None).await?;
+            }
+            self.named(key, name).await
+        };
+        self.complete_promise_of(COMPLETE, &arguments, promise, value).await
+    }
+
+    pub(crate) async fn named(&self, key: &WorkflowKey, name: &str) -> Result<Option<PromiseId>, Fault> {
+        let found = self.attempt.promises.workflow_promise(key, name).await;
+        found.map_err(|fault| self.attempt.fail(fault))
+    }
+
+    fn check_text(&self, what: &str, text: &str, max: usize) -> Result<(), Fault> {
+        if (1..=max).contains(&text.len()) {
+            return Ok(());
+        }
+        let text = format!("{what} has {} bytes: it needs 1 to {max}", text.len());
+        Err(self.attempt.fail(Fault::Guest(text)))
+    }
+}
+
+impl State {
+    /// The invocation that will be this workflow, as far as a scope can know.
+    fn workflow_in(&mut self, scope: &Scope, key: &WorkflowKey) -> Option<InvocationId> {
+        let before = self.unwritten.workflow(key);
+        before.or_else(|| self.unwritten_in(scope).workflow(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use host_journal::Suspension;
+
+    use super::*;
+    use crate::test_support::MemoryJournal;
+
+    fn key(id: &str) -> WorkflowKey {
+        WorkflowKey::new("order".into(), "shop:order/purchases@0.1.0", "checkout", id.into())
+    }
+
+    async fn start(recorder: &Recorder, id: &str) -> Result<Started, Fault> {
+        let outgoing = Outgoing {
+            component: "order".into(),
+            function: "shop:order/purchases@0.1.0.checkout".into(),
+            input: host_journal::Payload::from_static(b"cart"),
+            memory_limit_bytes: 1,
+            within_ms: None,
+        };
+        let workflow = Workflow {
+            key: key(id),
+            retention_ms: 1,
+        };
+        recorder.start_workflow("order:checkout", outgoing, workflow).await
+    }
+
+    #[tokio::test]
+    async fn there_is_one_workflow_of_an_id_and_who_comes_later_is_told_which() {
+        let journal = Arc::new(MemoryJournal::default());
+        let recorder = journal.attempt().recorder();
+        let Ok(Started::Now(invocation)) = start(&recorder, "7").await else {
+            panic!("nothing was there before");
+        };
+        assert_eq!(start(&recorder, "7").await, Ok(Started::Before(invocation)));
+        assert!(matches!(start(&recorder, "8").await, Ok(Started::Now(_))));
+        assert_eq!(journal.shape(), "", "with the next append, and none of its own");
+
+        // Waiting for it makes it durable; another attempt is told the same, and so is who did not start it.
+        assert_eq!(
+            recorder.attach("order:attach", key("7"), None).await,
+            Err(Fault::Suspended)
+        );
+        let output = journal.named(&key("7"), OUTPUT_PROMISE).unwrap();
+        let suspension = Suspension {
+            promises: vec![output],
+            ..Suspension::default()
+        };
+        assert_eq!(journal.suspension(), Some(suspension));
+        let again = journal.attempt().recorder();
+        assert_eq!(start(&again, "7").await, Ok(Started::Now(invocation)));
+        assert_eq!(start(&again, "7").await, Ok(Started::Before(invocation)));
+        assert!(matches!(start(&again, "8").await, Ok(Started::Now(_))));
+
+        let end = WorkflowEnd::Returned(b"done".to_vec());
+        journal.complete(output, &end.to_payload());
+        assert_eq!(
+            again.attach("order:attach", key("7"), None).await,
+            Ok(Attached::Ended(end))
+        );
+        assert_eq!(
+            again.attach("order:attach", key("9"), None).await,
+            Ok(Attached::Unknown)
+        );
+        assert_eq!(start(&again, "7").await, Ok(Started::Before(invocation)));
+    }
+
+    #[tokio::test]
+    async fn a_promise_is_found_by_its_name_before_anybody_waits_for_it() {
+        let journal = Arc::new(MemoryJournal::default());
+        let recorder = journal.attempt().recorder();
+        let unknown = recorder.complete_named(&key("7"), "paid", b"early").await;
+        assert_eq!(unknown, Ok(Completed::Unknown), "nothing was started under that id");
+        start(&recorder, "7").await.unwrap();
+        let completed = recorder.complete_named(&key("7"), "paid", b"yes").await;
+        assert_eq!(completed, Ok(Completed::Now));
+        let repeated = recorder.complete_named(&key("7"), "paid", b"no").await;
+        assert_eq!(repeated, Ok(Completed::Before));
+        let waited = recorder.wait_for_named(key("7"), "paid".into(), None).await;
+        assert_eq!(waited, Ok(Waited::Value(b"yes".to_vec())));
+        let other = recorder.wait_for_named(key("7"), "shipped".into(), None).await;
+        assert_eq!(other, Err(Fault::Suspended));
+    }
+
+    #[tokio::test]
+    async fn an_id_and_a_name_have_bounds() {
+        let recorder = Arc::new(MemoryJournal::default()).attempt().recorder();
+        assert!(matches!(start(&recorder, "").await, Err(Fault::Guest(text)) if text.contains("needs 1 to 255")));
+        let recorder = Arc::new(MemoryJournal::default()).attempt().recorder();
+        let long = "x".repeat(MAX_PROMISE_NAME_BYTES + 1);
+        let refused = recorder.complete_named(&key("7"), &long, b"").await;
+        assert!(matches!(refused, Err(Fault::Guest(text)) if text.contains("has 256 bytes")));
+    }
+}

@@ -1,0 +1,147 @@
+//! The queues of exclusive keys: one holder each, in order, and no circle, whatever happens at the same moment.
+
+use host_journal::{Append, AppendJournal, ExclusiveKey, InvocationStatus, Suspension};
+use host_store::{KeyPlace, Store};
+use host_types::InvocationId;
+use tokio::task::JoinSet;
+
+use crate::support::{begun, fixture, next_append};
+
+fn key(value: u8) -> ExclusiveKey {
+    ExclusiveKey::new("desk".into(), "a:b/c", "serve", &[value])
+}
+
+async fn take(store: &Store, invocation: InvocationId, index: u32, value: u8) {
+    let append = Append {
+        acquires: vec![key(value)],
+        ..next_append(store, invocation, index)
+    };
+    store.append(append).await.unwrap();
+}
+
+async fn give_up(store: &Store, invocation: InvocationId, index: u32, value: u8) {
+    let append = Append {
+        releases: vec![key(value).id],
+        ..next_append(store, invocation, index)
+    };
+    store.append(append).await.unwrap();
+}
+
+async fn place(store: &Store, invocation: InvocationId, value: u8) -> KeyPlace {
+    store.key_place(key(value).id, invocation).await.unwrap()
+}
+
+async fn wait_for(store: &Store, invocation: InvocationId, index: u32, value: u8) {
+    let append = Append {
+        status: Some(InvocationStatus::Suspended),
+        suspension: Some(Suspension {
+            keys: vec![key(value).id],
+            ..Suspension::default()
+        }),
+        ..next_append(store, invocation, index)
+    };
+    store.append(append).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_at_once_one_holds_the_key_and_the_others_follow_one_by_one() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let mut invocations = Vec::new();
+    for _ in 0..8 {
+        invocations.push(begun(store).await);
+    }
+    let mut taking = JoinSet::new();
+    for invocation in invocations.clone() {
+        let store = store.clone();
+        taking.spawn(async move { take(&store, invocation, 1, 7).await });
+    }
+    taking.join_all().await;
+    while !invocations.is_empty() {
+        let mut holders = Vec::new();
+        for invocation in &invocations {
+            if place(store, *invocation, 7).await == KeyPlace::Holds {
+                holders.push(*invocation);
+            }
+        }
+        assert_eq!(holders.len(), 1, "{} are left", invocations.len());
+        give_up(store, holders[0], 2, 7).await;
+        assert_eq!(place(store, holders[0], 7).await, KeyPlace::None);
+        invocations.retain(|invocation| *invocation != holders[0]);
+    }
+    assert_eq!(fixture.value("SELECT count(*) FROM host.exclusive_place").await, 0);
+}
+
+#[tokio::test]
+async fn who_is_suspended_is_woken_when_it_is_the_first() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let (holder, second, third) = (begun(store).await, begun(store).await, begun(store).await);
+    for invocation in [holder, second, third] {
+        take(store, invocation, 1, 7).await;
+    }
+    wait_for(store, second, 2, 7).await;
+    wait_for(store, third, 2, 7).await;
+    assert_eq!(store.woken(9).await.unwrap(), []);
+    assert_eq!(store.due(9, &[]).await.unwrap(), []);
+    give_up(store, holder, 2, 7).await;
+    assert_eq!(store.woken(9).await.unwrap(), [second]);
+    // Given up between the look and the suspension: it is due at once.
+    give_up(store, second, 3, 7).await;
+    store.woken(9).await.unwrap();
+    let late = begun(store).await;
+    take(store, late, 1, 8).await;
+    wait_for(store, late, 2, 8).await;
+    assert_eq!(store.due(9, &[]).await.unwrap(), [(late, true)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_waits_that_close_a_circle_at_the_same_moment_one_is_refused() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    for round in 0..20 {
+        let (left, right) = (begun(store).await, begun(store).await);
+        take(store, left, 1, 1).await;
+        take(store, right, 1, 2).await;
+        tokio::join!(take(store, left, 2, 2), take(store, right, 2, 1));
+        let places = [place(store, left, 2).await, place(store, right, 1).await];
+        assert!(
+            places.contains(&KeyPlace::Refused) && places.contains(&KeyPlace::Waits),
+            "round {round}: {places:?}"
+        );
+        for invocation in [left, right] {
+            let append = Append {
+                releases_all: true,
+                ..next_append(store, invocation, 3)
+            };
+            store.append(append).await.unwrap();
+        }
+    }
+    // What was refused can be asked for again.
+    let (left, right) = (begun(store).await, begun(store).await);
+    take(store, left, 1, 1).await;
+    take(store, right, 1, 2).await;
+    take(store, left, 2, 2).await;
+    take(store, right, 2, 1).await;
+    assert_eq!(place(store, right, 1).await, KeyPlace::Refused);
+    give_up(store, left, 3, 2).await;
+    take(store, right, 3, 1).await;
+    assert_eq!(place(store, right, 1).await, KeyPlace::Waits);
+    give_up(store, left, 4, 1).await;
+    assert_eq!(place(store, right, 1).await, KeyPlace::Holds);
+}
+
+#[tokio::test]
+async fn what_has_ended_holds_nothing_for_long() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let (gone, waiting) = (begun(store).await, begun(store).await);
+    take(store, gone, 1, 7).await;
+    take(store, waiting, 1, 7).await;
+    assert_eq!(store.give_up_strays().await.unwrap(), 0);
+    let ended =
+        format!("UPDATE host.invocation SET status = 'failed', node_id = NULL, ended_at = now() WHERE id = '{gone}'");
+    fixture.superuser_executes(&ended).await;
+    assert_eq!(store.give_up_strays().await.unwrap(), 1);
+    assert_eq!(place(store, waiting, 7).await, KeyPlace::Holds);
+}
