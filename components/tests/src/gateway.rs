@@ -87,6 +87,8 @@ struct Books {
     keys: BTreeMap<String, String>,
     /// Requests that were none, and why.
     refused: Vec<String>,
+    /// Which traces requests belonged to, as they said.
+    trace_parents: Vec<String>,
 }
 
 struct Shared {
@@ -175,6 +177,11 @@ impl Gateway {
     /// What was refused as no request of ours.
     pub fn refused(&self) -> Vec<String> {
         self.shared.books().refused.clone()
+    }
+
+    /// The `traceparent` of every request that had one.
+    pub fn trace_parents(&self) -> Vec<String> {
+        self.shared.books().trace_parents.clone()
     }
 
     /// Returns when there are so many charges.
@@ -390,6 +397,7 @@ async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Resp
     };
     let expected = hex::encode(mac(SECRET, &[head.method.as_str(), "\n", head.uri.path(), "\n", &body]));
     let (status, answer) = if header("x-sandbox-signature") == Some(expected) {
+        shared.books().trace_parents.extend(header("traceparent"));
         shared.answer(&head.method, head.uri.path(), header("idempotency-key"), &body)
     } else {
         let refused = format!("{} {} is not signed by us", head.method, head.uri.path());

@@ -17,6 +17,7 @@ use host_invoker::{
 use host_runtime::{Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, Pools};
 use host_store::{GoneBecause, Purpose, Restored, Store, StoreOptions};
+use host_traces::Traces;
 use host_types::{Clock, Rng, SystemClock, SystemRng};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -31,6 +32,7 @@ use crate::key_values::DatabaseBackend;
 use crate::keys::InstallationKey;
 use crate::metrics::{self, Sources};
 use crate::operate::Operator;
+use crate::traces;
 
 /// What a host needs.
 pub(crate) struct HostOptions<'a> {
@@ -68,6 +70,7 @@ pub(crate) struct Host {
     background: Vec<JoinHandle<()>>,
     looks_after: JoinHandle<()>,
     lease_lost: watch::Receiver<bool>,
+    traces: Traces,
 }
 
 /// Secrets of an installation: what signs tokens, what makes fingerprints of values, what hides configuration in journals, what hides the keys of
@@ -197,6 +200,7 @@ impl Host {
         let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
         let key = InstallationKey::load(data_dir, &*rng)?;
         let origin = Origin { data_dir, is_restored };
+        let traces = traces::from_environment();
         let engine = Engine::new(&EngineOptions::default())?;
         let cache = CompileCache::open(&engine, &data_dir.join("compiled"), Arc::clone(&clock))?;
         let revisions = application.revisions()?;
@@ -271,6 +275,7 @@ impl Host {
             claim_secret: secret(&store, IDEMPOTENCY_KEYS).await?,
             turns: TURNS,
             lease_term,
+            traces: traces.clone(),
         });
 
         // Nothing has asked for a connection in the name of a client yet: from here on, whoever waits for one is let go soon.
@@ -342,6 +347,7 @@ impl Host {
             rng: Arc::clone(&rng),
             metrics: http_metrics,
             exposition: Arc::new(exposition),
+            traces: traces.clone(),
             limits: host_http::Limits::default(),
         });
         let dead_letters = DeadLetters::new(invoker.clone(), Arc::clone(&store));
@@ -368,6 +374,7 @@ impl Host {
             background,
             looks_after,
             lease_lost,
+            traces,
         })
     }
 
@@ -379,6 +386,14 @@ impl Host {
     /// Says that it is not ready and goes on for `grace`, so that whoever sends requests here hears of it first. Then stops accepting,
     /// lets what has begun end, and leaves the rest to other nodes, at once.
     pub(crate) async fn stop(self, grace: Duration) -> Result<()> {
+        let traces = self.traces.clone();
+        let stopped = self.wind_up(grace).await;
+        // Last, and whatever came of the rest: it is what tells how the stop went.
+        traces::flush(traces).await;
+        stopped
+    }
+
+    async fn wind_up(self, grace: Duration) -> Result<()> {
         self.looks_after.abort();
         self.ready.send_replace(Readiness {
             checks: vec![Check {

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use host_journal::{Header, RetryPolicy};
 use host_runtime::Deployment;
 use host_store::Heartbeat;
+use host_traces::Traces;
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, HttpRequest, InvocationId, Rng};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -45,6 +46,8 @@ pub struct InvokerOptions {
     pub turns: TurnLimits,
     /// Told of every heartbeat.
     pub lease_term: Arc<LeaseTerm>,
+    /// Makes the spans of attempts.
+    pub traces: Traces,
 }
 
 /// Runs invocations to their end.
@@ -89,6 +92,7 @@ pub(crate) struct Inner {
     pub(crate) metrics: InvokerMetrics,
     /// A delivery here has ended: there is room for another.
     pub(crate) delivered: Notify,
+    pub(crate) traces: Traces,
 }
 
 /// An invocation at work. Dropped, it stops where it is.
@@ -113,6 +117,7 @@ impl Invoker {
             claim_secret,
             turns,
             lease_term,
+            traces,
         } = options;
         let draining = watch::Sender::new(false);
         let waits = Waits::new(Arc::clone(&store), draining.subscribe());
@@ -140,6 +145,7 @@ impl Invoker {
             dry_runs: tokio::sync::Mutex::default(),
             metrics: InvokerMetrics::default(),
             delivered: Notify::new(),
+            traces,
         };
         Self { inner: Arc::new(inner) }
     }

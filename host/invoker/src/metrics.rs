@@ -50,7 +50,9 @@ impl InvokerMetrics {
     /// An attempt is over.
     pub(crate) fn attempted(&self, component: &ComponentId, fault: Option<&Fault>, wrote: Tallied) {
         let component = component.as_str();
-        self.attempts.of(&[component, fault.map_or("returned", word)]).inc();
+        self.attempts
+            .of(&[component, fault.map_or("returned", Fault::word)])
+            .inc();
         if wrote != Tallied::default() {
             self.journal_bytes.of(&[component]).inc_by(wrote.journal_bytes);
             self.business_bytes.of(&[component]).inc_by(wrote.business_bytes);
@@ -75,23 +77,6 @@ impl InvokerMetrics {
     /// There was no turn in time.
     pub(crate) fn refused(&self, component: &ComponentId) {
         self.turns_refused.of(&[component.as_str()]).inc();
-    }
-}
-
-/// The word for a fault.
-fn word(fault: &Fault) -> &'static str {
-    match fault {
-        Fault::Mismatch { .. } => "mismatch",
-        Fault::Guest(_) => "guest_fault",
-        Fault::Trap(_) => "trap",
-        Fault::Fenced => "fenced",
-        Fault::CommitUnknown(_) => "commit_unknown",
-        Fault::RepeatTransaction(_) => "repeat_transaction",
-        Fault::KeyTaken => "key_taken",
-        Fault::Transient(_) => "transient",
-        Fault::LimitExceeded(_) => "limit_exceeded",
-        Fault::Overloaded(_) => "overloaded",
-        Fault::Suspended => "suspended",
     }
 }
 

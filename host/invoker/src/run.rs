@@ -10,7 +10,8 @@ use host_journal::{
 use host_recorder::{
     Attempt, AttemptOptions, Delivered, SCHEDULED_FUNCTION, SUBSCRIBER_FUNCTION, ScheduledInput, Unwritten,
 };
-use host_types::{Fault, HttpRequest, HttpResponse, InvocationId};
+use host_traces::{Parent, Span, SpanKind, Trace};
+use host_types::{Blame, Fault, HttpRequest, HttpResponse, InvocationId};
 use minicbor::{Decode, Encode};
 use parking_lot::Mutex;
 
@@ -238,6 +239,7 @@ impl Run {
     async fn attempt(&mut self) -> (Result<Output, Fault>, Cause) {
         let compensations = self.machine.compensate();
         let header = self.machine.header().clone();
+        let mut span = self.begin_span(&header);
         let seal = self.inner.store.seal(self.invocation, self.salt);
         let attempt = Attempt::new(AttemptOptions {
             invocation: self.invocation,
@@ -249,6 +251,10 @@ impl Run {
             clock: Arc::clone(&self.inner.clock),
             promises: Arc::clone(&self.inner.waits) as _,
             wait_hold: self.deployment.wait_hold(&header.component),
+            trace: Trace {
+                traces: self.inner.traces.clone(),
+                within: span.as_parent(),
+            },
         });
         self.progress.set(Seen::Attempt(Arc::clone(&attempt)));
         let work = async {
@@ -289,6 +295,21 @@ impl Run {
             }
             Err(fault) => Err(attempt.fail(fault)),
         };
+        match &result {
+            Ok(_) => span.succeed(),
+            Err(Fault::Suspended) => span.set("nexus.suspended", true),
+            Err(fault) => {
+                span.fail(fault.word());
+                span.set(
+                    "nexus.blame",
+                    match fault.blame() {
+                        Blame::Guest => "guest",
+                        Blame::Host => "host",
+                    },
+                );
+            }
+        }
+        drop(span);
         let wrote = attempt.tallied();
         self.inner
             .metrics
@@ -320,6 +341,28 @@ impl Run {
             // only what is durable counts.
             None => (result.map_err(|fault| Fault::CommitUnknown(fault.to_string())), cause),
         }
+    }
+
+    /// The span of an attempt. What it belongs to is in the journal's header, and else follows from the invocation's id: so it is in the
+    /// same trace as those before it, whichever node they ran on.
+    fn begin_span(&self, header: &Header) -> Span {
+        let traces = &self.inner.traces;
+        if !traces.is_on() {
+            return Span::default();
+        }
+        let parent = Parent::of(&header.trace_parent).or_invocation(self.invocation.0.as_u128());
+        // Somebody waits for a request's answer; of all others their beginners know nothing more.
+        let kind = match header.function == HTTP_FUNCTION {
+            true => SpanKind::Internal,
+            false => SpanKind::Consumer,
+        };
+        let mut span = traces.begin(kind, || format!("attempt {}", header.component), &parent);
+        span.set_text("nexus.invocation.id", self.invocation);
+        span.set_text("nexus.component", &header.component);
+        span.set_text("nexus.function", &header.function);
+        span.set("nexus.attempt", i64::from(self.attempts));
+        span.set_text("nexus.node.id", self.inner.store.node());
+        span
     }
 
     /// A failure after the first effect: another attempt, later, or a person. `None`: go on here.

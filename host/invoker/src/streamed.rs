@@ -48,6 +48,7 @@ async fn call_module(inner: &Arc<Inner>, call: ModuleCall) -> Result<Vec<u8>, Fa
         component,
         function,
         params,
+        trace_parent,
     } = call;
     let invocation = InvocationId::new(inner.clock.unix_ms(), inner.rng.bytes());
     let started_ms = inner.clock.unix_ms();
@@ -58,7 +59,7 @@ async fn call_module(inner: &Arc<Inner>, call: ModuleCall) -> Result<Vec<u8>, Fa
         input: params.into(),
         seed: Seed::new(inner.rng.bytes()),
         subject: String::new(),
-        trace_parent: String::new(),
+        trace_parent: trace_parent.unwrap_or_default(),
         memory_limit_bytes: deployment.memory_limit_bytes(&component),
         started_ms,
         workflow: None,

@@ -11,6 +11,7 @@ use host_journal::{
     KeyValueWrite, Machine, Message, OUTPUT_PROMISE, Payload, Publication, Seal, Start, Suspension, WorkflowEnd,
     WorkflowKey, encode, workflow_promise,
 };
+use host_traces::{Parent, Trace};
 use host_types::{Clock, Fault, InvocationId, NodeId, Position, PromiseId, Scope};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -41,6 +42,8 @@ pub struct AttemptOptions {
     pub promises: Arc<dyn Promises>,
     /// How long a wait keeps its instance.
     pub wait_hold: Duration,
+    /// What the spans of what it does belong to.
+    pub trace: Trace,
 }
 
 /// What is written beside the entries of the next append. An attempt that ends before it leaves this to the one that follows.
@@ -199,6 +202,7 @@ pub struct Attempt {
     pub(crate) journal: Arc<dyn AppendJournal>,
     pub(crate) promises: Arc<dyn Promises>,
     pub(crate) wait_hold: Duration,
+    pub(crate) trace: Trace,
     node: NodeId,
     seal: Arc<dyn Seal>,
     /// A first append was handed over; whether it is durable is for its answer to say.
@@ -247,6 +251,7 @@ impl Attempt {
             clock,
             promises,
             wait_hold,
+            trace,
         } = options;
         let state = Mutex::new(State {
             machine,
@@ -265,6 +270,7 @@ impl Attempt {
             journal,
             promises,
             wait_hold,
+            trace,
             node,
             seal,
             writing: AtomicBool::new(false),
@@ -281,7 +287,18 @@ impl Attempt {
     /// What the root instance is given.
     pub fn recorder(self: &Arc<Self>) -> Recorder {
         let deadline_ms = self.state.lock().machine.header().deadline_ms;
-        Recorder::new(Arc::clone(self), Scope::root(), BranchId::ROOT, deadline_ms)
+        Recorder::new(
+            Arc::clone(self),
+            Scope::root(),
+            BranchId::ROOT,
+            deadline_ms,
+            self.span(),
+        )
+    }
+
+    /// What its spans belong to.
+    pub(crate) fn span(&self) -> Parent {
+        self.trace.within.clone()
     }
 
     /// Which invocation.

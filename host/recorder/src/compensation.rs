@@ -33,7 +33,13 @@ impl Attempt {
     /// What calls the compensations of a cancelled invocation: in a scope no guest can be in.
     pub fn compensator(self: &Arc<Self>) -> Recorder {
         // What is undone takes the time it takes.
-        Recorder::new(Arc::clone(self), compensating_scope(), BranchId::ROOT, None)
+        Recorder::new(
+            Arc::clone(self),
+            compensating_scope(),
+            BranchId::ROOT,
+            None,
+            self.span(),
+        )
     }
 
     /// The last compensation has run: the invocation is over when this returns.

@@ -10,6 +10,7 @@ use host_journal::{
     Append, AppendError, AppendJournal, Beyond, Claim, HostStatement, KeyId, Machine, Payload, Returned, Seal,
     SealError, WorkflowKey,
 };
+use host_traces::Trace;
 use host_types::{Clock, Fault, InvocationId, NodeId, PromiseId};
 
 use crate::{Answer, Attempt, AttemptOptions, Hold, Place, PromiseState, Promises, Unwritten, Watched};
@@ -28,6 +29,7 @@ impl Attempt {
             clock,
             promises: Arc::new(Nowhere),
             wait_hold: Duration::ZERO,
+            trace: Trace::default(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use host_journal::{CommandKind, MAX_INVOCATION_BYTES, Publication, Step};
+use host_traces::SpanKind;
 use host_types::{ComponentId, EventId, Fault, InvocationId};
 use minicbor::{Decode, Encode};
 use uuid::Uuid;
@@ -90,9 +91,11 @@ impl Recorder {
                     .map_err(|_| self.attempt.fail(Fault::Guest("a recorded id is malformed".into())))
             }
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
+                let mut span = self.begin_span(SpanKind::Producer, PUBLISH, &position);
                 let published_ms = self.attempt.clock.unix_ms();
                 let mut state = self.attempt.state.lock();
                 let event = EventId(state.machine.header().seed.uuid(&position, published_ms));
+                span.set_text("nexus.event.id", event);
                 let seal = self.attempt.journal.seal(event_seal(event), None);
                 let payload = seal.seal(0, &payload);
                 // They wait in memory for the append that carries them.

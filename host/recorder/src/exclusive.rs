@@ -60,6 +60,7 @@ impl Recorder {
             exclusive_scope(&self.scope),
             self.branch,
             self.deadline_ms(),
+            self.span.clone(),
         );
         let acquired = queue.queue_for(key).await?;
         // A refused place is given up like a held one.

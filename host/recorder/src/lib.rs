@@ -11,6 +11,7 @@ mod exclusive;
 mod key_values;
 mod messages;
 mod recorder;
+mod spans;
 mod tally;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use host_journal::{
     CommandKind, Header, MAX_ENTRY_BYTES, MAX_INVOCATION_BYTES, Message, Payload, Seed, Start, Step, WorkflowStart,
 };
+use host_traces::{Span, SpanKind};
 use host_types::{ComponentId, Fault, InvocationId, Position};
 use minicbor::{Decode, Encode};
 use uuid::Uuid;
@@ -78,8 +79,10 @@ impl Recorder {
                     .map_err(|_| self.attempt.fail(Fault::Guest("a recorded id is malformed".into())))
             }
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
+                let mut span = self.begin_span(SpanKind::Producer, target, &position);
                 let mut state = self.attempt.state.lock();
-                let invocation = state.begin(&self.attempt, &position, outgoing, delay_ms, None)?;
+                let invocation = state.begin(&self.attempt, &position, outgoing, delay_ms, None, &span)?;
+                span.set_text("nexus.message.invocation.id", invocation);
                 let answer = Bytes::copy_from_slice(invocation.0.as_bytes());
                 let noted = state
                     .machine
@@ -100,7 +103,8 @@ impl Recorder {
 }
 
 impl State {
-    /// An invocation that begins with the next append; its id and its seed belong to the position of the command that sends it.
+    /// An invocation that begins with the next append; its id and its seed belong to the position of the command that sends it. What it
+    /// does belongs to the trace of `span`, and without spans to that of its sender.
     pub(crate) fn begin(
         &mut self,
         attempt: &Attempt,
@@ -108,6 +112,7 @@ impl State {
         outgoing: Outgoing,
         delay_ms: u64,
         workflow: Option<Workflow>,
+        span: &Span,
     ) -> Result<InvocationId, Fault> {
         let now_ms = attempt.clock.unix_ms();
         let sender = self.machine.header();
@@ -132,6 +137,10 @@ impl State {
             workflow: workflow.as_ref().map(|workflow| workflow.key.id.clone()),
             // The time that its sender has is not its own.
             deadline_ms: within_ms.map(|within_ms| started_ms.saturating_add(within_ms)),
+            trace_parent: span
+                .as_parent()
+                .trace_parent()
+                .unwrap_or_else(|| sender.trace_parent.clone()),
             ..sender.clone()
         };
         let start = Start {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use host_journal::{ArgumentHash, CommandKind, Payload, Step};
+use host_traces::{Parent, Span, SpanKind};
 use host_types::{Fault, InvocationId, Position, Scope};
 use uuid::Uuid;
 
@@ -20,6 +21,8 @@ pub struct Recorder {
     /// Which of those that go on side by side this instance belongs to.
     pub(crate) branch: BranchId,
     pub(crate) deadline: Deadline,
+    /// What this instance's spans belong to.
+    pub(crate) span: Parent,
 }
 
 /// What to do about an observation that is begun and waited for later.
@@ -36,6 +39,7 @@ pub struct Observing {
     position: Position,
     target: &'static str,
     arguments: ArgumentHash,
+    span: Span,
 }
 
 /// What to do about a call.
@@ -54,6 +58,7 @@ pub struct Entered {
     position: Position,
     target: String,
     arguments: ArgumentHash,
+    span: Span,
 }
 
 /// What to do about an external effect.
@@ -72,17 +77,25 @@ pub struct ExternalEffect<'a> {
     position: Position,
     target: &'a str,
     arguments: ArgumentHash,
+    span: Span,
 }
 
 impl Recorder {
     /// `deadline_ms` is that of whoever calls.
-    pub(crate) fn new(attempt: Arc<Attempt>, scope: Scope, branch: BranchId, deadline_ms: Option<u64>) -> Self {
+    pub(crate) fn new(
+        attempt: Arc<Attempt>,
+        scope: Scope,
+        branch: BranchId,
+        deadline_ms: Option<u64>,
+        span: Parent,
+    ) -> Self {
         let deadline = Deadline::given(deadline_ms);
         Self {
             attempt,
             scope,
             branch,
             deadline,
+            span,
         }
     }
 
@@ -145,10 +158,40 @@ impl Recorder {
         arguments: &[u8],
         perform: impl Future<Output = Result<Payload, Fault>>,
     ) -> Result<Payload, Fault> {
+        self.observe_with(target, arguments, |_| perform).await
+    }
+
+    /// The same of what another host answers; `perform` is given the W3C `traceparent` to go with the question.
+    pub async fn observe_elsewhere<F>(
+        &self,
+        target: &str,
+        arguments: &[u8],
+        perform: impl FnOnce(Option<String>) -> F,
+    ) -> Result<Payload, Fault>
+    where
+        F: Future<Output = Result<Payload, Fault>>,
+    {
+        let perform = |span: &Span| perform(self.trace_parent_of(span));
+        self.observe_with(target, arguments, perform).await
+    }
+
+    async fn observe_with<F>(
+        &self,
+        target: &str,
+        arguments: &[u8],
+        perform: impl FnOnce(&Span) -> F,
+    ) -> Result<Payload, Fault>
+    where
+        F: Future<Output = Result<Payload, Fault>>,
+    {
         match self.step(CommandKind::Observation, target, arguments)? {
             (Step::Recorded(answer), _) => Ok(answer),
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
-                let answer = perform.await.map_err(|fault| self.attempt.fail(fault))?;
+                let mut span = self.begin_span(SpanKind::Client, target, &position);
+                let answer = perform(&span).await.map_err(|fault| {
+                    span.fail(fault.word());
+                    self.attempt.fail(fault)
+                })?;
                 self.complete(&position, CommandKind::Observation, target, arguments, answer.clone())?;
                 Ok(answer)
             }
@@ -167,12 +210,18 @@ impl Recorder {
             .begin(&self.scope, CommandKind::Observation, target, arguments)
         {
             Ok(Step::Recorded(answer)) => Ok(ObserveStep::Recorded(answer)),
-            Ok(Step::Perform(position) | Step::InDoubt(position)) => Ok(ObserveStep::Perform(Observing {
-                recorder: self.clone(),
-                position,
-                target,
-                arguments,
-            })),
+            Ok(Step::Perform(position) | Step::InDoubt(position)) => {
+                drop(state);
+                let mut span = self.begin_span(SpanKind::Client, target, &position);
+                span.fail("it was not answered");
+                Ok(ObserveStep::Perform(Observing {
+                    recorder: self.clone(),
+                    position,
+                    target,
+                    arguments,
+                    span,
+                }))
+            }
             Err(fault) => Err(state.fail(fault)),
         }
     }
@@ -248,6 +297,13 @@ impl Recorder {
         match self.step(CommandKind::Call, target, arguments)? {
             (Step::Recorded(answer), _) => Ok(CallStep::Recorded(answer)),
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
+                let mut span = self.begin_span(SpanKind::Internal, target, &position);
+                if span.is_recording() {
+                    let inside = position.scope.child(position.number);
+                    let begun_before = self.attempt.state.lock().machine.is_replaying(&inside);
+                    span.set("nexus.replayed", begun_before);
+                    span.fail("it did not return");
+                }
                 let target = target.to_owned();
                 Ok(CallStep::Enter(Entered {
                     caller: self.clone(),
@@ -255,6 +311,7 @@ impl Recorder {
                     position,
                     target,
                     arguments,
+                    span,
                 }))
             }
         }
@@ -266,19 +323,21 @@ impl Recorder {
             (Step::Recorded(answer), _) => Ok(ExternalStep::Recorded(answer)),
             (Step::Perform(position), arguments) => {
                 self.attempt.flush(None).await?;
-                Ok(ExternalStep::Perform(ExternalEffect {
-                    recorder: self,
-                    position,
-                    target,
-                    arguments,
-                }))
+                Ok(ExternalStep::Perform(self.effect(position, target, arguments)))
             }
-            (Step::InDoubt(position), arguments) => Ok(ExternalStep::InDoubt(ExternalEffect {
-                recorder: self,
-                position,
-                target,
-                arguments,
-            })),
+            (Step::InDoubt(position), arguments) => Ok(ExternalStep::InDoubt(self.effect(position, target, arguments))),
+        }
+    }
+
+    fn effect<'a>(&'a self, position: Position, target: &'a str, arguments: ArgumentHash) -> ExternalEffect<'a> {
+        let mut span = self.begin_span(SpanKind::Client, target, &position);
+        span.fail("its outcome is not known");
+        ExternalEffect {
+            recorder: self,
+            position,
+            target,
+            arguments,
+            span,
         }
     }
 }
@@ -296,11 +355,16 @@ impl Entered {
 
     fn callee_in(&self, branch: BranchId) -> Recorder {
         let scope = self.position.scope.child(self.position.number);
-        Recorder::new(Arc::clone(&self.caller.attempt), scope, branch, self.deadline_ms)
+        let span = match self.span.is_recording() {
+            true => self.span.as_parent(),
+            false => self.caller.span.clone(),
+        };
+        Recorder::new(Arc::clone(&self.caller.attempt), scope, branch, self.deadline_ms, span)
     }
 
     /// The callee returned: what it holds is given up in the append that carries this ([`Recorder::release`]).
-    pub fn returned(self, answer: Payload) -> Result<(), Fault> {
+    pub fn returned(mut self, answer: Payload) -> Result<(), Fault> {
+        self.span.succeed();
         let mut state = self.caller.attempt.state.lock();
         let kind = CommandKind::Call;
         let noted = state.machine.check_closed(&self.position).and_then(|()| {
@@ -316,8 +380,14 @@ impl Entered {
 }
 
 impl Observing {
+    /// The W3C `traceparent` that goes with the question.
+    pub fn trace_parent(&self) -> Option<String> {
+        self.recorder.trace_parent_of(&self.span)
+    }
+
     /// What was seen.
-    pub fn observed(self, answer: Payload) -> Result<(), Fault> {
+    pub fn observed(mut self, answer: Payload) -> Result<(), Fault> {
+        self.span.succeed();
         let kind = CommandKind::Observation;
         self.recorder
             .complete(&self.position, kind, self.target, self.arguments, answer)
@@ -325,6 +395,11 @@ impl Observing {
 }
 
 impl ExternalEffect<'_> {
+    /// The W3C `traceparent` that goes with it.
+    pub fn trace_parent(&self) -> Option<String> {
+        self.recorder.trace_parent_of(&self.span)
+    }
+
     /// What the foreign system can recognise a repetition by.
     pub fn key(&self) -> String {
         let state = self.recorder.attempt.state.lock();
@@ -334,7 +409,8 @@ impl ExternalEffect<'_> {
     }
 
     /// The outcome is known: it is durable when this returns.
-    pub async fn happened(self, outcome: Payload) -> Result<(), Fault> {
+    pub async fn happened(mut self, outcome: Payload) -> Result<(), Fault> {
+        self.span.succeed();
         self.recorder.complete(
             &self.position,
             CommandKind::External,

@@ -11,6 +11,7 @@ use host_journal::{
     Append, AppendError, AppendJournal, Body, Claim, CommandKind, Entry, Header, HostStatement, KeyId, KeyValueWrite,
     Machine, Payload, Seal, SealError, Seed, Suspension, WorkflowKey, decode, workflow_promise,
 };
+use host_traces::Trace;
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, NodeId, PromiseId};
 use parking_lot::Mutex;
 
@@ -74,6 +75,8 @@ pub struct MemoryJournal {
     places: Mutex<HashMap<KeyId, Vec<InvocationId>>>,
     /// Of the invocation, from its start on.
     deadline_ms: Mutex<Option<u64>>,
+    /// The same.
+    trace_parent: Mutex<String>,
     /// What the last append said would wake the invocation.
     suspension: Mutex<Option<Suspension>>,
 }
@@ -164,6 +167,11 @@ impl MemoryJournal {
         *self.deadline_ms.lock() = Some(deadline_ms);
     }
 
+    /// An invocation that begins after this belongs to a trace.
+    pub fn trace(&self, trace_parent: &str) {
+        *self.trace_parent.lock() = trace_parent.to_owned();
+    }
+
     /// Completes a promise, or makes one that is completed.
     pub fn complete(&self, promise: PromiseId, value: &[u8]) {
         self.promises.lock().insert(promise, Some(value.to_vec()));
@@ -174,21 +182,33 @@ impl MemoryJournal {
         self.attempt_through(self.clone())
     }
 
+    /// Begins an attempt on what is durable whose spans go there.
+    pub fn attempt_in(self: &Arc<Self>, trace: Trace) -> Arc<Attempt> {
+        self.begin(self.machine(), Unwritten::default(), self.clone(), trace)
+    }
+
     /// Begins an attempt on what is durable whose appends go another way to this journal.
     pub fn attempt_through(self: &Arc<Self>, journal: Arc<dyn AppendJournal>) -> Arc<Attempt> {
+        self.begin(self.machine(), Unwritten::default(), journal, Trace::default())
+    }
+
+    fn machine(&self) -> Machine {
         let history = self.history();
-        let machine = match history.is_empty() {
-            true => Machine::start(header(*self.deadline_ms.lock())),
+        match history.is_empty() {
+            true => Machine::start(Header {
+                deadline_ms: *self.deadline_ms.lock(),
+                trace_parent: self.trace_parent.lock().clone(),
+                ..header()
+            }),
             false => Machine::replay(history).expect("what was appended is a history"),
-        };
-        self.begin(machine, Unwritten::default(), journal)
+        }
     }
 
     /// Begins another attempt, in the same process, on what the last one noted.
     pub fn attempt_again(self: &Arc<Self>, ended: Arc<Attempt>) -> Arc<Attempt> {
         let (mut machine, unwritten) = ended.into_machine().expect("the instance is gone");
         machine.rewind();
-        self.begin(machine, unwritten, self.clone())
+        self.begin(machine, unwritten, self.clone(), Trace::default())
     }
 
     fn begin(
@@ -196,6 +216,7 @@ impl MemoryJournal {
         machine: Machine,
         unwritten: Unwritten,
         journal: Arc<dyn AppendJournal>,
+        trace: Trace,
     ) -> Arc<Attempt> {
         Attempt::new(AttemptOptions {
             invocation: InvocationId::new(1, [1; 10]),
@@ -207,11 +228,12 @@ impl MemoryJournal {
             clock: Arc::new(Noon),
             promises: self.clone(),
             wait_hold: Duration::ZERO,
+            trace,
         })
     }
 }
 
-fn header(deadline_ms: Option<u64>) -> Header {
+fn header() -> Header {
     Header {
         component: ComponentId::from("cart"),
         function: "nexus:http/handler.handle".into(),
@@ -223,7 +245,7 @@ fn header(deadline_ms: Option<u64>) -> Header {
         memory_limit_bytes: 64 << 20,
         started_ms: 1_000,
         workflow: None,
-        deadline_ms,
+        deadline_ms: None,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use host_journal::{AppendError, ArgumentHash, CommandKind, HostStatement, Payload, Step};
+use host_traces::{Span, SpanKind};
 use host_types::{Fault, Position};
 
 use crate::Recorder;
@@ -28,6 +29,7 @@ pub struct Transaction {
     /// While it may be the one to write the claim.
     claiming: Option<Turn>,
     appending: Option<Appending>,
+    span: Span,
 }
 
 impl Recorder {
@@ -50,12 +52,15 @@ impl Recorder {
                 state.machine.open_transaction(&position);
                 state.transactions.push((position.clone(), Unwritten::default()));
                 drop(state);
+                let mut span = self.begin_span(SpanKind::Client, TARGET, &position);
+                span.fail("it was not committed");
                 Ok(TransactionStep::Perform(Transaction {
                     recorder: self.clone(),
                     position,
                     arguments,
                     claiming: None,
                     appending: None,
+                    span,
                 }))
             }
             Err(fault) => Err(state.fail(fault)),
@@ -126,7 +131,9 @@ impl Transaction {
     }
 
     /// The commit was acknowledged.
-    pub fn committed(self) -> Result<(), Fault> {
+    pub fn committed(mut self) -> Result<(), Fault> {
+        self.span.set("nexus.committed", true);
+        self.span.succeed();
         self.settle(Ok(()))
     }
 
@@ -166,7 +173,9 @@ impl Transaction {
     }
 
     /// The guest rolled back: an observation, noted with the statements' results.
-    pub fn rolled_back(self, record: Payload) -> Result<(), Fault> {
+    pub fn rolled_back(mut self, record: Payload) -> Result<(), Fault> {
+        self.span.set("nexus.committed", false);
+        self.span.succeed();
         let mut state = self.recorder.attempt.state.lock();
         drop(state.take_transaction(&self.position));
         let noted = state

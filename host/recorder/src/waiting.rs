@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use host_journal::{Acquired, ArgumentHash, CommandKind, Completion, KeyId, Payload, Step, Suspension, WorkflowKey};
+use host_traces::SpanKind;
 use host_types::{Fault, InvocationId, Position, PromiseId};
 use minicbor::{Decode, Encode};
 
@@ -310,9 +311,14 @@ impl Recorder {
 
     /// Waits, with the instance as long as it may be kept, and notes what it came to, encoded.
     pub(crate) async fn await_end(&self, wait: Parked) -> Result<Payload, Fault> {
+        let mut span = self.begin_span(SpanKind::Internal, &wait.target, &wait.position);
         let answer = match self.watch(wait.watched, wait.until_ms).await? {
             Some(answer) => answer,
-            None => self.park(&wait).await?,
+            None => {
+                // Unless a sibling goes on for so long that it is waited for to the end, the instance is given up here.
+                span.set("nexus.parked", true);
+                self.park(&wait).await?
+            }
         };
         self.complete(
             &wait.position,

@@ -3,6 +3,7 @@
 use host_journal::{
     CommandKind, MAX_PROMISE_NAME_BYTES, MAX_WORKFLOW_ID_BYTES, OUTPUT_PROMISE, Step, WorkflowEnd, WorkflowKey,
 };
+use host_traces::SpanKind;
 use host_types::{Fault, InvocationId, PromiseId, Scope};
 use minicbor::{Decode, Encode};
 
@@ -79,6 +80,7 @@ impl Recorder {
                 })
             }
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
+                let mut span = self.begin_span(SpanKind::Producer, target, &position);
                 let own = self.attempt.state.lock().workflow_in(&self.scope, &workflow.key);
                 let before = match own {
                     Some(invocation) => Some(invocation),
@@ -92,9 +94,10 @@ impl Recorder {
                 let before = before.or_else(|| state.workflow_in(&self.scope, &workflow.key));
                 let started = match before {
                     Some(invocation) => Started::Before(invocation),
-                    None => Started::Now(state.begin(&self.attempt, &position, outgoing, 0, Some(workflow))?),
+                    None => Started::Now(state.begin(&self.attempt, &position, outgoing, 0, Some(workflow), &span)?),
                 };
                 let (Started::Now(invocation) | Started::Before(invocation)) = started;
+                span.set_text("nexus.message.invocation.id", invocation);
                 let answer = encode(&Answer {
                     invocation: *invocation.0.as_bytes(),
                     is_new: matches!(started, Started::Now(_)),

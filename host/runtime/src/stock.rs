@@ -40,6 +40,8 @@ pub struct ModuleCall {
     pub function: String,
     /// Its parameters.
     pub params: Vec<u8>,
+    /// W3C `traceparent`, if the request of the caller belongs to a trace.
+    pub trace_parent: Option<String>,
 }
 
 /// Instances of one component at once; there are five hundred on the engine.

@@ -18,7 +18,7 @@ pub struct HttpCall {
     pub request: HttpRequest,
     /// The client's key, if it sent one.
     pub idempotency_key: Option<IdempotencyKey>,
-    /// W3C `traceparent`, if the client sent one.
+    /// W3C `traceparent` of what the call belongs to: the span of the request, or what the client sent.
     pub trace_parent: Option<String>,
     /// The input holds a secret: its payloads are erased when the invocation ends.
     pub sensitive: bool,

@@ -71,6 +71,23 @@ impl Fault {
         }
     }
 
+    /// The word for it: for metrics and traces, where its text may not go.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Mismatch { .. } => "mismatch",
+            Self::Guest(_) => "guest_fault",
+            Self::Trap(_) => "trap",
+            Self::Fenced => "fenced",
+            Self::CommitUnknown(_) => "commit_unknown",
+            Self::RepeatTransaction(_) => "repeat_transaction",
+            Self::KeyTaken => "key_taken",
+            Self::Transient(_) => "transient",
+            Self::LimitExceeded(_) => "limit_exceeded",
+            Self::Overloaded(_) => "overloaded",
+            Self::Suspended => "suspended",
+        }
+    }
+
     /// Whether another attempt can end differently.
     pub fn is_transient(&self) -> bool {
         !matches!(self, Self::Mismatch { .. } | Self::Guest(_) | Self::LimitExceeded(_))

@@ -22,6 +22,8 @@ pub struct StreamedCall {
     pub component: ComponentId,
     /// The request as it came, with its body within its bounds.
     pub request: http::Request<StreamBody>,
+    /// W3C `traceparent` of what it asks of modules and of other hosts.
+    pub trace_parent: Option<String>,
     /// How long the caller waits for the head of the answer, and then for each part of its body, milliseconds.
     pub wait_ms: u64,
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::exchange::{Exchange, exchange};
 use crate::grant::find;
 use crate::record::Outcome;
-use crate::request::OutgoingRequest;
+use crate::request::{Added, OutgoingRequest};
 use crate::{Connector, Grant};
 
 /// Bounds of one component's requests. A guest may ask for less, never for more.
@@ -107,9 +107,15 @@ impl HttpClient {
     }
 
     /// Sends a request that only reads. `left` is what is left until a deadline.
-    pub(crate) async fn read(&self, grant: &Grant, request: &OutgoingRequest, left: Option<Duration>) -> Outcome {
+    pub(crate) async fn read(
+        &self,
+        grant: &Grant,
+        request: &OutgoingRequest,
+        added: &Added,
+        left: Option<Duration>,
+    ) -> Outcome {
         let total = left.map_or(self.limits.total, |left| left.min(self.limits.total));
-        exchange(&self.connector, &self.limits, total, grant, request, None)
+        exchange(&self.connector, &self.limits, total, grant, request, added)
             .await
             .outcome
     }
@@ -119,10 +125,10 @@ impl HttpClient {
         &self,
         grant: &Grant,
         request: &OutgoingRequest,
-        key: Option<&str>,
+        added: &Added,
         left: Option<Duration>,
     ) -> Exchange {
         let total = left.map_or(self.limits.effect_total, |left| left.min(self.limits.effect_total));
-        exchange(&self.connector, &self.limits, total, grant, request, key).await
+        exchange(&self.connector, &self.limits, total, grant, request, added).await
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::client::Limits;
 use crate::connect::Connector;
 use crate::record::Outcome;
-use crate::request::OutgoingRequest;
+use crate::request::{Added, OutgoingRequest};
 use crate::{Failure, Grant};
 
 /// Bytes of a response's head at most; with the longest body it still fits one entry of the record.
@@ -36,11 +36,11 @@ pub(crate) async fn exchange(
     total: Duration,
     grant: &Grant,
     request: &OutgoingRequest,
-    key: Option<&str>,
+    added: &Added,
 ) -> Exchange {
     let sent = AtomicBool::new(false);
     let exchange = async {
-        let wire = request.to_wire(key)?;
+        let wire = request.to_wire(added)?;
         let within = request.connect_timeout(limits.connect);
         let stream = connector.connect(&request.origin, grant, within).await?;
         let mut builder = Builder::new();

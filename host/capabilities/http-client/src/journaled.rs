@@ -7,7 +7,7 @@ use host_recorder::{Beside, ExternalEffect, ExternalStep, ObserveStep, Recorder}
 use host_types::Fault;
 
 use crate::record::{self, Outcome};
-use crate::request::OutgoingRequest;
+use crate::request::{Added, OutgoingRequest};
 use crate::{Failure, Grant, HttpClient, LeaseLeft};
 
 const TARGET: &str = "wasi:http/outgoing-handler.handle";
@@ -73,7 +73,8 @@ pub(crate) fn begin(client: &Arc<HttpClient>, recorder: &Recorder, request: Outg
             Some(grant) => {
                 let _slot = client.slot().await?;
                 let left = begun_by.time_left_until(deadline_ms);
-                client.read(grant, &request, left).await
+                let added = Added::trace_parent(observing.trace_parent());
+                client.read(grant, &request, &added, left).await
             }
         };
         observing.observed(record::encode(&outcome))?;
@@ -90,14 +91,17 @@ async fn observe(
     request: &OutgoingRequest,
 ) -> Result<Outcome, Fault> {
     let mut fresh = None;
-    let exchange = async {
+    let exchange = async |trace_parent: Option<String>| {
         let _slot = client.slot().await?;
-        let outcome = client.read(grant, request, recorder.time_left()).await;
+        let added = Added::trace_parent(trace_parent);
+        let outcome = client.read(grant, request, &added, recorder.time_left()).await;
         let payload = record::encode(&outcome);
         fresh = Some(outcome);
         Ok(payload)
     };
-    let recorded = recorder.observe(TARGET, &request.arguments(), exchange).await?;
+    let recorded = recorder
+        .observe_elsewhere(TARGET, &request.arguments(), exchange)
+        .await?;
     match fresh {
         Some(outcome) => Ok(outcome),
         None => decode(recorder, &recorded),
@@ -149,9 +153,12 @@ impl Effect<'_> {
             };
             return happened(effect, Err(failure)).await;
         }
-        let key = self.grant.sends_key.then(|| effect.key());
+        let added = Added {
+            key: self.grant.sends_key.then(|| effect.key()),
+            trace_parent: effect.trace_parent(),
+        };
         let left = self.recorder.time_left();
-        let exchange = self.client.effect(self.grant, self.request, key.as_deref(), left).await;
+        let exchange = self.client.effect(self.grant, self.request, &added, left).await;
         let outcome = match exchange.outcome {
             Err(failure) if !failure.is_answered() && (exchange.sent || turn == Turn::Again) => {
                 Err(Failure::OutcomeUnknown(failure.to_string()))

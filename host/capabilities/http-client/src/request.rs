@@ -15,6 +15,26 @@ use wasmtime_wasi_http::RequestOptions;
 use crate::Failure;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// What the host adds to a request of a guest. It is no part of what is recorded of the request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Added {
+    /// By which the peer recognises a repetition; instead of the guest's.
+    pub(crate) key: Option<String>,
+    /// Which trace it belongs to, unless the guest says so itself.
+    pub(crate) trace_parent: Option<String>,
+}
+
+impl Added {
+    /// Nothing but this.
+    pub(crate) fn trace_parent(trace_parent: Option<String>) -> Self {
+        Self {
+            key: None,
+            trace_parent,
+        }
+    }
+}
 
 /// Whom a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,21 +152,25 @@ impl OutgoingRequest {
         bytes
     }
 
-    /// What goes over the wire: the target in origin form, and the key where the peer is to recognise a repetition.
-    pub(crate) fn to_wire(&self, key: Option<&str>) -> Result<Request<Full<Bytes>>, Failure> {
-        self.to_wire_with(key, Full::new(self.body.clone()))
+    /// What goes over the wire: the target in origin form, and what the host adds.
+    pub(crate) fn to_wire(&self, added: &Added) -> Result<Request<Full<Bytes>>, Failure> {
+        self.to_wire_with(added, Full::new(self.body.clone()))
     }
 
     /// The same with another body.
-    pub(crate) fn to_wire_with<B>(&self, key: Option<&str>, body: B) -> Result<Request<B>, Failure> {
+    pub(crate) fn to_wire_with<B>(&self, added: &Added, body: B) -> Result<Request<B>, Failure> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.path_and_query.parse().map_err(|_| Failure::MalformedTarget)?;
         *request.headers_mut() = self.headers.clone();
-        if let Some(key) = key {
+        if let Some(key) = &added.key {
             // A key is a UUID.
             let key = HeaderValue::try_from(key).expect("an effect key is a header value");
             request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+        }
+        let context = added.trace_parent.as_deref().map(HeaderValue::try_from);
+        if let Some(Ok(context)) = context {
+            request.headers_mut().entry(TRACE_PARENT).or_insert(context);
         }
         Ok(request)
     }
@@ -253,13 +277,23 @@ mod tests {
         request
             .headers
             .insert(IDEMPOTENCY_KEY, HeaderValue::from_static("the guest's"));
-        let wire = request.to_wire(Some("ours")).unwrap();
+        let added = Added {
+            key: Some("ours".into()),
+            trace_parent: Some("00-a-b-01".into()),
+        };
+        let wire = request.to_wire(&added).unwrap();
+        assert_eq!(wire.headers()[TRACE_PARENT], "00-a-b-01");
         assert_eq!(wire.uri(), "/x?y=1");
         assert_eq!(
             wire.headers().get_all(IDEMPOTENCY_KEY).iter().collect::<Vec<_>>(),
             ["ours"]
         );
         assert_eq!(wire.headers().get(CONTENT_LENGTH), None);
-        assert_eq!(request.to_wire(None).unwrap().headers()[IDEMPOTENCY_KEY], "the guest's");
+        let wire = request.to_wire(&Added::default()).unwrap();
+        assert_eq!(wire.headers()[IDEMPOTENCY_KEY], "the guest's");
+        assert_eq!(wire.headers().get(TRACE_PARENT), None);
+        let own = HeaderValue::from_static("the guest's context");
+        request.headers.insert(TRACE_PARENT, own.clone());
+        assert_eq!(request.to_wire(&added).unwrap().headers()[TRACE_PARENT], own);
     }
 }

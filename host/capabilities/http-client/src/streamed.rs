@@ -18,7 +18,7 @@ use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::exchange::{MAX_HEAD_BYTES, MAX_HEADERS};
-use crate::request::OutgoingRequest;
+use crate::request::{Added, OutgoingRequest};
 use crate::{Failure, HttpClient};
 
 /// What is copied out of a guest at once.
@@ -27,12 +27,13 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Sends the requests of one instance as they come.
 pub struct StreamedHooks {
     client: Option<Arc<HttpClient>>,
+    trace_parent: Option<String>,
 }
 
 impl StreamedHooks {
-    /// None: the component is granted no host.
-    pub fn new(client: Option<Arc<HttpClient>>) -> Self {
-        Self { client }
+    /// Without a client the component is granted no host. `trace_parent` goes with every request that has none of its own.
+    pub fn new(client: Option<Arc<HttpClient>>, trace_parent: Option<String>) -> Self {
+        Self { client, trace_parent }
     }
 }
 
@@ -47,11 +48,12 @@ impl WasiHttpHooks for StreamedHooks {
         _: Box<dyn Future<Output = Result<(), WasiError>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let client = self.client.clone();
+        let added = Added::trace_parent(self.trace_parent.clone());
         Box::new(async move {
             let Some(client) = client else {
                 return Err(Failure::Denied.to_http());
             };
-            send(&client, request, options.unwrap_or_default())
+            send(&client, request, options.unwrap_or_default(), &added)
                 .await
                 .map_err(|failure| failure.to_http())
         })
@@ -70,6 +72,7 @@ async fn send(
     client: &HttpClient,
     request: Request<WasiBody>,
     options: RequestOptions,
+    added: &Added,
 ) -> Result<(Response<WasiBody>, Connected), Failure> {
     let (head, body) = request.into_parts();
     let outgoing = OutgoingRequest::new(head, Bytes::new(), options)?;
@@ -84,7 +87,7 @@ async fn send(
         body,
         progress: Arc::clone(&progress),
     };
-    let wire = outgoing.to_wire_with(None, body)?;
+    let wire = outgoing.to_wire_with(added, body)?;
     let within = outgoing.connect_timeout(limits.connect);
     let stream = client.connector.connect(&outgoing.origin, grant, within).await?;
     let mut builder = Builder::new();

@@ -37,6 +37,7 @@ fn handler(route: Arc<Route>) -> Handler<StockState> {
     Arc::new(move |context: StoreContextMut<'_, StockState>, params| {
         let state = context.data();
         let (deployment, modules) = (Arc::clone(&state.deployment), Arc::clone(&state.modules));
+        let trace_parent = state.trace_parent.clone();
         let route = Arc::clone(&route);
         Box::pin(async move {
             let (component, _) = route.resolve(&params).map_err(wasmtime::Error::new)?;
@@ -45,6 +46,7 @@ fn handler(route: Arc<Route>) -> Handler<StockState> {
                 component: component.clone(),
                 function: format!("{}.{}", route.interface, route.function),
                 params,
+                trace_parent,
             };
             modules.call(call).await.map_err(wasmtime::Error::new::<Fault>)
         })

@@ -32,6 +32,7 @@ pub(crate) async fn serve(
     let StreamedCall {
         invocation,
         request,
+        trace_parent,
         wait_ms,
         ..
     } = call;
@@ -41,7 +42,7 @@ pub(crate) async fn serve(
         tracing::info!(component.id = %loaded.id, "it has as many instances as one component may have");
         return overloaded;
     };
-    let state = StockState::new(deployment, &loaded, invocation, modules, slot);
+    let state = StockState::new(deployment, &loaded, invocation, trace_parent, modules, slot);
     let progress = Arc::new(Progress::default());
     let (answer, answered) = oneshot::channel();
     let run = Run {

@@ -24,6 +24,8 @@ pub(crate) struct StockState {
     pub(crate) limits: StoreLimits,
     pub(crate) capabilities: StockCapabilities,
     pub(crate) table: ResourceTable,
+    /// W3C `traceparent` of what it asks of others.
+    pub(crate) trace_parent: Option<String>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: StreamedHooks,
@@ -36,6 +38,7 @@ impl StockState {
         deployment: Arc<Deployment>,
         loaded: &StockLoaded,
         invocation: InvocationId,
+        trace_parent: Option<String>,
         modules: Arc<dyn CallModules>,
         slot: OwnedSemaphorePermit,
     ) -> Self {
@@ -58,7 +61,8 @@ impl StockState {
             table,
             wasi,
             http: WasiHttpCtx::new(),
-            hooks: StreamedHooks::new(loaded.grants.http.clone()),
+            hooks: StreamedHooks::new(loaded.grants.http.clone(), trace_parent.clone()),
+            trace_parent,
             _slot: slot,
         }
     }

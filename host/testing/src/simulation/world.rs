@@ -164,6 +164,7 @@ impl World {
                 waiting: MAX_ATTEMPTS,
             },
             lease_term,
+            traces: Default::default(),
         });
         let lease = Lease::new(invoker.clone(), LEASE);
         let node = Arc::new(Node {

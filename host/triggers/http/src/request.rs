@@ -8,7 +8,6 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
 use crate::router::Matched;
-use crate::trace_parent;
 
 /// What was found out about a request besides its head.
 pub(crate) struct Found {
@@ -18,6 +17,8 @@ pub(crate) struct Found {
     pub(crate) query: String,
     pub(crate) idempotency_key: Option<IdempotencyKey>,
     pub(crate) peer: String,
+    /// What the call belongs to.
+    pub(crate) trace_parent: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -31,7 +32,7 @@ pub(crate) fn call(parts: &Parts, matched: &Matched<'_>, found: Found) -> HttpCa
         component: component.id.clone(),
         route: matched.route.to_owned(),
         idempotency_key: found.idempotency_key,
-        trace_parent: trace_parent::of(&parts.headers),
+        trace_parent: found.trace_parent,
         sensitive: component.is_sensitive(method, path),
         wait_ms: component.limits.request_timeout_ms,
         request: HttpRequest {

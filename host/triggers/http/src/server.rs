@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use host_manifest::App;
 use host_metrics::Exposition;
+use host_traces::{Parent, Span, SpanKind, Traces};
 use host_types::{Clock, InvocationClient, InvocationId, Rng};
 use http::header::{ACCEPT, CONTENT_TYPE, EXPECT, HeaderValue};
 use http::request::Parts;
@@ -33,8 +34,8 @@ use crate::metrics::HttpMetrics;
 use crate::request::{self, Found};
 use crate::response::{Answer, Body, INVOCATION_ID};
 use crate::router::{Matched, Router};
-use crate::streamed;
 use crate::streams::{self, Asked, STREAM, StreamError, Streams};
+use crate::{streamed, trace_parent};
 
 /// What a server needs.
 pub struct ServerOptions {
@@ -58,6 +59,8 @@ pub struct ServerOptions {
     pub metrics: HttpMetrics,
     /// What `/metrics` answers.
     pub exposition: Arc<Exposition>,
+    /// Makes the spans of requests.
+    pub traces: Traces,
     /// What requests may take.
     pub limits: Limits,
 }
@@ -103,6 +106,7 @@ struct Shared {
     rng: Arc<dyn Rng>,
     metrics: HttpMetrics,
     exposition: Arc<Exposition>,
+    traces: Traces,
     body_read_timeout: Duration,
     body_memory: BodyMemory,
     is_draining: AtomicBool,
@@ -125,6 +129,7 @@ impl Server {
             rng,
             metrics,
             exposition,
+            traces,
             limits,
         } = options;
         let router = Router::new(app);
@@ -138,6 +143,7 @@ impl Server {
             rng,
             metrics,
             exposition,
+            traces,
             body_read_timeout: limits.body_read_timeout,
             body_memory: BodyMemory::new(limits.body_memory_bytes.max(largest_body)),
             is_draining: AtomicBool::new(false),
@@ -180,7 +186,7 @@ impl Shared {
         let (_active, begun_ns) = (self.metrics.begin(), self.clock.boot_ns());
         let own = InvocationId::new(self.clock.unix_ms(), self.rng.bytes());
         let method = request.method().clone();
-        let mut route = None;
+        let mut told = Told::default();
         let cors = Cors::of(request.headers());
         let span = tracing::debug_span!(
             "request",
@@ -190,7 +196,7 @@ impl Shared {
             component.id = tracing::field::Empty,
             http.response.status_code = tracing::field::Empty,
         );
-        let answer = self.answer(own, cors, peer, request, &mut route);
+        let answer = self.answer(own, cors, peer, request, &mut told);
         let answer = answer.instrument(span.clone()).await;
         let Answer {
             invocation,
@@ -200,18 +206,20 @@ impl Shared {
         cors.apply(response.headers_mut());
         response.headers_mut().insert(INVOCATION_ID, header_value(invocation));
         let duration_ns = self.clock.boot_ns().saturating_sub(begun_ns);
-        self.metrics.answered(&method, response.status(), route, duration_ns);
+        self.metrics
+            .answered(&method, response.status(), told.route, duration_ns);
+        told.end(invocation, response.status());
         response
     }
 
-    /// `route` is told as soon as it is known.
+    /// What is found out on the way is told as soon as it is known.
     async fn answer<'a>(
         &'a self,
         own: InvocationId,
         cors: Cors,
         peer: &str,
         request: Request<Incoming>,
-        route: &mut Option<&'a str>,
+        told: &mut Told<'a>,
     ) -> Answer {
         let (parts, body) = request.into_parts();
         let begun = match self.begin(&parts, cors) {
@@ -240,13 +248,21 @@ impl Shared {
             matched,
             idempotency_key,
         } = begun;
-        *route = Some(matched.route);
+        told.route = Some(matched.route);
+        told.span = self.begin_span(&parts, &matched, own);
+        // A client's context goes on from here, whether or not anything is exported.
+        let trace_parent = told.span.as_parent().trace_parent();
+        let trace_parent = trace_parent.or_else(|| trace_parent::of(&parts.headers));
         let span = tracing::Span::current();
         span.record("http.route", matched.route);
         span.record("component.id", matched.component.id.as_str());
 
         if self.client.is_streamed(&matched.component.id) {
-            return self.stream(own, parts, body, &matched, peer).await;
+            let call = streamed::call(own, parts, body, &matched, peer, trace_parent);
+            return match call {
+                Ok(call) => Answer::streamed(self.client.handle_stream(call).await, own),
+                Err(error) => Answer::error(error, own),
+            };
         }
         let limit_bytes = matched.component.limits.body_limit_bytes;
         let bounds = BodyBounds {
@@ -278,6 +294,7 @@ impl Shared {
             query,
             idempotency_key,
             peer: peer.to_owned(),
+            trace_parent,
             body,
         };
         let outcome = self.client.handle_http(request::call(&parts, &matched, found)).await;
@@ -306,19 +323,19 @@ impl Shared {
         }
     }
 
-    /// A request for a component that takes it as it comes.
-    async fn stream(
-        &self,
-        own: InvocationId,
-        parts: Parts,
-        body: Incoming,
-        matched: &Matched<'_>,
-        peer: &str,
-    ) -> Answer {
-        match streamed::call(own, parts, body, matched, peer) {
-            Ok(call) => Answer::streamed(self.client.handle_stream(call).await, own),
-            Err(error) => Answer::error(error, own),
+    /// The span of a request that a component answers. Without a context of its client, its trace is that of the invocation it begins.
+    fn begin_span(&self, parts: &Parts, matched: &Matched<'_>, own: InvocationId) -> Span {
+        if !self.traces.is_on() {
+            return Span::default();
         }
+        let sent = trace_parent::of(&parts.headers);
+        let parent = Parent::of(sent.as_deref().unwrap_or_default()).or_invocation(own.0.as_u128());
+        let name = || format!("{} {}", parts.method, matched.route);
+        let mut span = self.traces.begin(SpanKind::Server, name, &parent);
+        span.set_text("http.request.method", &parts.method);
+        span.set_text("http.route", matched.route);
+        span.set_text("nexus.component", &matched.component.id);
+        span
     }
 
     /// What can be said from the head alone.
@@ -373,6 +390,24 @@ impl Shared {
 
     fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
+    }
+}
+
+/// What is known of a request before there is a response. A client that leaves ends the span without a status.
+#[derive(Default)]
+struct Told<'a> {
+    route: Option<&'a str>,
+    span: Span,
+}
+
+impl Told<'_> {
+    /// `invocation` is the one that answers, which may be that of an earlier request with the same key.
+    fn end(mut self, invocation: InvocationId, status: StatusCode) {
+        self.span.set_text("nexus.invocation.id", invocation);
+        self.span.set("http.response.status_code", i64::from(status.as_u16()));
+        if status.is_server_error() {
+            self.span.fail("a server error");
+        }
     }
 }
 

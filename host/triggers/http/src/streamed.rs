@@ -17,6 +17,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::error::Error;
 use crate::router::Matched;
+use crate::trace_parent;
 
 /// The call this request makes.
 pub(crate) fn call(
@@ -25,6 +26,7 @@ pub(crate) fn call(
     body: Incoming,
     matched: &Matched<'_>,
     peer: &str,
+    trace_parent: Option<String>,
 ) -> Result<StreamedCall, Error> {
     let limits = &matched.component.limits;
     let limit_bytes = limits.body_limit_bytes;
@@ -33,6 +35,10 @@ pub(crate) fn call(
     }
     parts.uri = absolute(&parts);
     describe(&mut parts, matched.route, peer);
+    // What it hands on by itself belongs to what it is doing here, and not beside it.
+    if let Some(Ok(context)) = trace_parent.as_deref().map(HeaderValue::try_from) {
+        parts.headers.insert(trace_parent::NAME, context);
+    }
     let patience = Duration::from_millis(limits.request_timeout_ms);
     let body = BoundedBody {
         body,
@@ -45,6 +51,7 @@ pub(crate) fn call(
         invocation,
         component: matched.component.id.clone(),
         request: Request::from_parts(parts, body.boxed_unsync()),
+        trace_parent,
         wait_ms: limits.request_timeout_ms,
     })
 }

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-const NAME: &str = "traceparent";
+pub(crate) const NAME: &str = "traceparent";
 
 /// The trace context the client sent, if it is well-formed and sent once.
 pub(crate) fn of(headers: &HeaderMap) -> Option<String> {

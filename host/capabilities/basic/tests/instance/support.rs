@@ -156,6 +156,7 @@ impl Node {
             clock: self.clock.clone(),
             promises: Arc::new(host_recorder::test_support::MemoryJournal::default()),
             wait_hold: std::time::Duration::ZERO,
+            trace: Default::default(),
         });
         BasicContext {
             component: ComponentId::from("account"),

@@ -147,6 +147,7 @@ impl Database {
             clock: Arc::new(Noon),
             promises: Arc::new(host_recorder::test_support::MemoryJournal::default()),
             wait_hold: std::time::Duration::ZERO,
+            trace: Default::default(),
         });
         let context = SqlContext::new(self.pool.clone(), attempt.recorder());
         Guest {

@@ -112,6 +112,7 @@ impl Dry {
             clock: Arc::clone(&self.view.session.clock) as _,
             promises: Arc::new(Nobody),
             wait_hold: Duration::ZERO,
+            trace: Default::default(),
         });
         let market = Arc::new(Market(Arc::clone(&self.view)));
         self.enter(market, &attempt, &header).now_or_never()

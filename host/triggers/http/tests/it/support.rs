@@ -11,6 +11,7 @@ use host_http::{
     EventLog, HttpMetrics, Limits, LogAnswer, LoggedEvent, News, Readiness, Server, ServerOptions, Streams, Verified,
 };
 use host_manifest::App;
+use host_traces::Traces;
 use host_types::{Clock, EventId, HttpCall, HttpOutcome, HttpResponse, InvocationClient, InvocationId, Rng};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -244,6 +245,7 @@ impl Host {
         let server = Server::new(ServerOptions {
             metrics: HttpMetrics::default(),
             exposition: Arc::default(),
+            traces: Traces::default(),
             listener,
             app: Arc::new(app),
             client: Arc::new(Double {
