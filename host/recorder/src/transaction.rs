@@ -38,15 +38,16 @@ impl Recorder {
             return Err(fault.clone());
         }
         let arguments = state.machine.header().seed.hash(arguments);
-        match state
+        let step = state
             .machine
-            .command(&self.scope, CommandKind::Transaction, TARGET, arguments)
-        {
-            Ok(Step::Recorded(record)) => {
+            .command(&self.scope, CommandKind::Transaction, TARGET, arguments);
+        let step = step.map_err(|fault| state.fail(fault))?;
+        match state.interposed(step, TARGET)? {
+            Step::Recorded(record) => {
                 state.replayed_transactions.push(self.scope.clone());
                 Ok(TransactionStep::Recorded(record))
             }
-            Ok(Step::Perform(position) | Step::InDoubt(position)) => {
+            Step::Perform(position) | Step::InDoubt(position) => {
                 state.machine.open_transaction(&position);
                 state.transactions.push((position.clone(), Unwritten::default()));
                 drop(state);
@@ -58,7 +59,6 @@ impl Recorder {
                     appending: None,
                 }))
             }
-            Err(fault) => Err(state.fail(fault)),
         }
     }
 
