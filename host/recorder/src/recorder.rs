@@ -271,8 +271,8 @@ impl Recorder {
     fn interposed_answer(&self, position: &Position, target: &str) -> Option<Payload> {
         let callee = position.scope.child(position.number);
         let state = self.attempt.state.lock();
-        let mut scopes = [&callee, &host_journal::exclusive_scope(&callee)].into_iter();
-        if scopes.any(|scope| state.machine.is_replaying(scope)) {
+        let scopes = [host_journal::exclusive_scope(&callee), callee];
+        if scopes.iter().any(|scope| state.machine.is_replaying(scope)) {
             return None;
         }
         drop(state);

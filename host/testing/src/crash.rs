@@ -22,6 +22,7 @@ pub async fn crash_at_each_entry<T: PartialEq + Debug>(
 ) -> Result<u32> {
     let undisturbed = flow(host, 0).await.context("undisturbed")?;
     for moment in 1..=MOMENTS {
+        let t0 = std::time::Instant::now();
         let disturbance = host.disturbance().clone();
         disturbance.end_at(moment);
         let ran = tokio::select! {
@@ -34,10 +35,14 @@ pub async fn crash_at_each_entry<T: PartialEq + Debug>(
         let came_to = match ran {
             Some(ran) => ran,
             None => {
+                let t1 = t0.elapsed();
                 host.restart().await?;
+                let t2 = t0.elapsed();
+                eprintln!("DBG {moment} {t1:?} {t2:?}");
                 flow(host, moment).await
             }
         };
+        eprintln!("DBG {moment} end {:?}", t0.elapsed());
         let came_to = came_to.with_context(|| format!("the process ended at moment {moment}"))?;
         ensure!(
             came_to == undisturbed,

@@ -9,7 +9,7 @@ use crate::{PATIENCE, ends_and_fails, nothing_is_held};
 
 async fn registers(host: &TestHost, run: &str) -> Result<(u16, u16, u16, i64)> {
     let client = Client::new(host.url());
-    let name = run.replace(' ', "_");
+    let name = run.replace('-', "_");
     let body = json!({ "username": name, "password": "correct-horse", "country": "VN" });
     let registered = client
         .keyed(run)

@@ -1,5 +1,7 @@
 //! Workflows with their promises, and functions that run one at a time for each key.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use host_testing::TestHost;
 use serde_json::{Value, json};
@@ -7,6 +9,9 @@ use serde_json::{Value, json};
 use crate::{ask, ends_and_fails, nothing_is_held, start};
 
 pub(crate) const MANIFEST: &str = "components/tests/flow/spin.toml";
+
+/// How long somebody stands at a desk.
+const WHILE_MS: u64 = 600_000;
 
 /// A workflow that is started, attached to, and paid once both wait. What each was told, and the notes of all.
 pub(crate) async fn workflow(host: &TestHost, run: &str) -> Result<(Value, Value, Value, Vec<String>)> {
@@ -16,7 +21,7 @@ pub(crate) async fn workflow(host: &TestHost, run: &str) -> Result<(Value, Value
         host,
         run,
         "/flow/attach",
-        json!({ "id": run, "ticket": format!("{run} attached") }),
+        json!({ "id": run, "ticket": format!("{run}-attached") }),
     );
     let pays = async {
         // The workflow for its payment, and who attached for its output; or the call before came further.
@@ -46,13 +51,27 @@ pub(crate) async fn workflow(host: &TestHost, run: &str) -> Result<(Value, Value
     ))
 }
 
-/// Two at one desk, one after the other. How many were served, and what they were told.
+/// Two at one desk, one after the other, each for a while. How many were served, and what they were told.
 pub(crate) async fn desk(host: &TestHost, run: &str) -> Result<(usize, Value, Value)> {
     let serve = |ticket: String| async move {
-        let body = json!({ "desk": run, "ticket": ticket, "what": "30" });
+        let body = json!({ "desk": run, "ticket": ticket, "what": WHILE_MS.to_string() });
         ask(host, &ticket, "/flow/serve", body).await
     };
-    let (one, other) = tokio::try_join!(serve(format!("{run} one")), serve(format!("{run} other")))?;
+    let served = format!("(SELECT count(*) FROM flow.note WHERE what = 'leaves {run}')");
+    let time_passes = async {
+        // Both stand there; and then the second one alone. Or the call before came further.
+        for standing in [
+            format!("(SELECT count(*) FROM host.exclusive_place) = 2 OR {served} >= 1"),
+            format!("EXISTS (SELECT FROM host.invocation WHERE due_at > now()) OR {served} = 2"),
+        ] {
+            host.becomes(&format!("SELECT ({standing})::int::bigint"), 1).await?;
+            host.settled().await?;
+            host.skip(Duration::from_millis(WHILE_MS)).await?;
+        }
+        Ok(())
+    };
+    let (one, other) = (serve(format!("{run}-one")), serve(format!("{run}-other")));
+    let (one, other, ()) = tokio::try_join!(one, other, time_passes)?;
     nothing_is_held(host).await?;
     let steps = format!(
         "SELECT split_part(what, ' ', 1) || ' ' || ticket FROM flow.note WHERE what LIKE '% {run}' ORDER BY number"

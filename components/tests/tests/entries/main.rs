@@ -31,7 +31,7 @@ async fn start(manifest: &str) -> Result<TestHost> {
 
 /// What a request came to, for a client that does not give up; asked again in the same run it is the same request.
 async fn ask(host: &TestHost, run: &str, path: &str, body: Value) -> Result<Value> {
-    let client = Client::new(host.url()).keyed(&format!("{path} {run}"));
+    let client = Client::new(host.url()).keyed(&format!("{path}-{run}"));
     let answer = client.post_until_answered(path, &body, PATIENCE).await?;
     ensure!(answer.status == 200, "{path}: {} {}", answer.status, answer.json);
     Ok(answer.json["data"].clone())
@@ -50,10 +50,10 @@ async fn ends_and_fails<T: PartialEq + std::fmt::Debug>(
     mut flow: impl AsyncFnMut(&TestHost, &str) -> Result<T>,
     at_least: u32,
 ) -> Result<Failures> {
-    let moments = crash_at_each_entry(&mut host, async |host, run| flow(host, &format!("run {run}")).await).await?;
+    let moments = crash_at_each_entry(&mut host, async |host, run| flow(host, &format!("run-{run}")).await).await?;
     let failures = fail_each_call(
         &host,
-        async |host: &TestHost, run| flow(host, &format!("failing {run}")).await,
+        async |host: &TestHost, run| flow(host, &format!("failing-{run}")).await,
         nothing_is_held,
     );
     let failures = failures.await?;

@@ -54,7 +54,7 @@ async fn open(manner: Manner) -> Result<(TestHost, Market)> {
 }
 
 async fn post(client: &Client, run: &str, path: &str, body: &Value) -> Result<Answer> {
-    let client = client.keyed(&format!("{path} {run}"));
+    let client = client.keyed(&format!("{path}-{run}"));
     client.post_until_answered(path, body, PATIENCE).await
 }
 
@@ -172,14 +172,14 @@ async fn survives(
     let (mut host, mut market) = open(manner).await?;
     let moments = crash_at_each_entry(&mut host, async |host, run| {
         market.world.reconnect(host.url());
-        let came_to = flow(&market, host, &format!("run {run}")).await?;
+        let came_to = flow(&market, host, &format!("run-{run}")).await?;
         Ok((came_to, changed(&market, run + 1).await?))
     });
     let moments = moments.await?;
     market.world.reconnect(host.url());
     let failures = fail_each_call(
         &host,
-        async |host: &TestHost, run| flow(&market, host, &format!("failing {run}")).await,
+        async |host: &TestHost, run| flow(&market, host, &format!("failing-{run}")).await,
         async |host: &TestHost| books_hold(host, &market.world).await,
     );
     let failures = failures.await?;

@@ -65,7 +65,7 @@ pub(crate) async fn bill(host: &TestHost, run: &str) -> Result<(Value, Value, Ve
 async fn letters(host: &TestHost, run: &str) -> Result<Vec<String>> {
     for (what, delay_ms) in [("now", None), ("later", Some(LONG_MS))] {
         let body = json!({ "ticket": run, "what": what, "delay_ms": delay_ms, "roll_back": false });
-        ask(host, &format!("{run} {what}"), "/waiter/send", body).await?;
+        ask(host, &format!("{run}-{what}"), "/waiter/send", body).await?;
     }
     host.settled().await?;
     host.skip(LONG).await?;

@@ -159,25 +159,33 @@ async fn serve(parts: Parts) -> Result<Serving> {
         clock,
         disturbance,
     } = parts;
+    let t0 = std::time::Instant::now();
     let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
     let store = open_store(&app, &database_url).await?;
+    eprintln!("T {:?} before let pool_options", t0.elapsed());
     let pool_options = host_sql::Options::default();
     let sessions = u32::try_from(pool_options.budget).unwrap_or(u32::MAX);
     // Always the same name: the one before is dead.
     let registration = store.register_node("test", sessions).await?;
+    eprintln!("T {:?} before store.restrict_public()", t0.elapsed());
     store.restrict_public().await?;
+    eprintln!("T {:?} before let pools = module", t0.elapsed());
     let pools = module_pools(&app, &store, &database_url, &registration, pool_options).await?;
+    eprintln!("T {:?} before let services =", t0.elapsed());
     let services = Arc::new(Services {
         passwords: Passwords::new(&PasswordOptions::new(2), Arc::clone(&rng))?,
         tokens: TokenKeys::new(MasterKey::new(&MASTER_KEY)),
     });
+    eprintln!("T {:?} before services.tokens.replace", t0.elapsed());
     services.tokens.replace(vec![MasterKey::new(&MASTER_KEY)]);
     let revisions = app.revisions().iter();
     let registered: Vec<_> = revisions
         .map(|(id, digest, wasm)| (id.clone(), *digest, wasm.as_slice()))
         .collect();
+    eprintln!("T {:?} before let number =", t0.elapsed());
     let number = store.register_deployment(&registered).await?;
     // The lease is between node and database, and neither's clock can be set.
+    eprintln!("T {:?} before let lease_term =", t0.elapsed());
     let lease_term = Arc::new(LeaseTerm::new(Arc::new(SystemClock), registration.heartbeat));
     let runtime = Runtime::new(RuntimeOptions {
         engine: app.engine().clone(),
@@ -196,7 +204,9 @@ async fn serve(parts: Parts) -> Result<Serving> {
         },
         master_key: MasterKey::new(&MASTER_KEY),
     });
+    eprintln!("T {:?} before let deployment = Arc::new(runtime", t0.elapsed());
     let deployment = Arc::new(runtime.deploy(number, app.revisions().to_vec()).await?);
+    eprintln!("T {:?} before let clock_of_all", t0.elapsed());
     let clock_of_all: Arc<dyn Clock> = Arc::clone(&clock) as _;
     let invoker = Invoker::new(InvokerOptions {
         store: Arc::new(Watched {
@@ -212,12 +222,16 @@ async fn serve(parts: Parts) -> Result<Serving> {
         turns: TURNS,
         lease_term,
     });
+    eprintln!("T {:?} before store.serve()", t0.elapsed());
     store.serve().await;
+    eprintln!("T {:?} before let lease =", t0.elapsed());
     let lease = Lease::new(invoker.clone(), LEASE);
     for predecessor in registration.predecessors {
         lease.succeed(predecessor).await;
     }
+    eprintln!("T {:?} before let deliveries", t0.elapsed());
     let deliveries = Deliveries::register(invoker.clone(), Arc::clone(&store)).await?;
+    eprintln!("T {:?} before tokio::spawn(lease.keep", t0.elapsed());
     tokio::spawn(lease.keep());
     tokio::spawn(Scheduler::new(invoker.clone()).run());
     tokio::spawn(Strays::new(invoker.clone()).run());
