@@ -45,11 +45,12 @@ pub use crate::{
     workflow::Workflow,
 };
 
-/// Generates a private module `bindings` for a world of `wit/worlds.wit`.
+/// Generates a private module `bindings` for a world of `wit/worlds.wit`, or of other folders:
+/// `"test:crowd/crowd@0.1.0" in ["../../../wit", "wit"]`.
 ///
 /// Interfaces this crate binds are mapped to [`bindings`](crate::bindings), so that its helpers and the component share one
 /// type for a request, a row, a transaction. Those that not every world has follow the name: `timer` for `nexus:durable/timer`,
-/// `promises` for `nexus:durable/promises`, `compensation` for `nexus:durable/compensation`, `events` for `nexus:events/publisher`.
+/// `promises` for `nexus:durable/promises`, `compensation` for `nexus:durable/compensation`, `events` for `nexus:events/publisher`,
 /// `workflows` and `deadlines` likewise.
 ///
 /// ```ignore
@@ -59,34 +60,31 @@ pub use crate::{
 /// ```
 #[macro_export]
 macro_rules! component {
-    (@with $world:tt [$($with:tt)*] timer $($more:ident)*) => {
-        $crate::component!(@with $world
+    (@with $world:tt $path:tt [$($with:tt)*] timer $($more:ident)*) => {
+        $crate::component!(@with $world $path
             [$($with)* "nexus:durable/timer@0.1.0": ::sdk::bindings::nexus::durable::timer,] $($more)*);
     };
-    (@with $world:tt [$($with:tt)*] promises $($more:ident)*) => {
-        $crate::component!(@with $world
+    (@with $world:tt $path:tt [$($with:tt)*] promises $($more:ident)*) => {
+        $crate::component!(@with $world $path
             [$($with)* "nexus:durable/promises@0.1.0": ::sdk::bindings::nexus::durable::promises,] $($more)*);
     };
-    (@with $world:tt [$($with:tt)*] compensation $($more:ident)*) => {
-        $crate::component!(@with $world
+    (@with $world:tt $path:tt [$($with:tt)*] compensation $($more:ident)*) => {
+        $crate::component!(@with $world $path
             [$($with)* "nexus:durable/compensation@0.1.0": ::sdk::bindings::nexus::durable::compensation,] $($more)*);
     };
-    (@with $world:tt [$($with:tt)*] events $($more:ident)*) => {
-        $crate::component!(@with $world
-            [$($with)* "nexus:events/publisher@0.1.0": ::sdk::bindings::nexus::events::publisher,] $($more)*);
-    };
-    (@with $world:tt [$($with:tt)*] workflows $($more:ident)*) => {
-        $crate::component!(@with $world
+    (@with $world:tt $path:tt [$($with:tt)*] workflows $($more:ident)*) => {
+        $crate::component!(@with $world $path
             [$($with)* "nexus:durable/workflows@0.1.0": ::sdk::bindings::nexus::durable::workflows,] $($more)*);
     };
-    (@with $world:tt [$($with:tt)*] deadlines $($more:ident)*) => {
-        $crate::component!(@with $world
+    (@with $world:tt $path:tt [$($with:tt)*] deadlines $($more:ident)*) => {
+        $crate::component!(@with $world $path
             [$($with)* "nexus:durable/deadlines@0.1.0": ::sdk::bindings::nexus::durable::deadlines,] $($more)*);
     };
-    (@with $world:tt [$($with:tt)*]) => {
-        $crate::component!(@generate $world, $($with)*);
+    (@with $world:tt $path:tt [$($with:tt)*] events $($more:ident)*) => {
+        $crate::component!(@with $world $path
+            [$($with)* "nexus:events/publisher@0.1.0": ::sdk::bindings::nexus::events::publisher,] $($more)*);
     };
-    (@generate $world:tt, $($more:tt)*) => {
+    (@with $world:tt $path:tt [$($with:tt)*]) => {
         #[allow(
             missing_docs, unsafe_code, unreachable_pub, unused_qualifications, dead_code, clippy::all,
             clippy::allow_attributes_without_reason, reason = "generated"
@@ -94,13 +92,13 @@ macro_rules! component {
         mod bindings {
             ::sdk::wit_bindgen::generate!({
                 world: $world,
-                path: "../../wit",
+                path: $path,
                 runtime_path: "::sdk::wit_bindgen::rt",
                 generate_all,
                 additional_derives: [PartialEq],
                 export_macro_name: "export_component",
                 with: {
-                    $($more)*
+                    $($with)*
                     "nexus:sql/sql@0.1.0": ::sdk::bindings::nexus::sql::sql,
                     "nexus:durable/invocation@0.1.0": ::sdk::bindings::nexus::durable::invocation,
                     "nexus:durable/derived@0.1.0": ::sdk::bindings::nexus::durable::derived,
@@ -113,8 +111,11 @@ macro_rules! component {
             pub(crate) use ::sdk::export_on_wasm as export;
         }
     };
+    ($world:tt in $path:tt $(, $more:ident)*) => {
+        $crate::component!(@with $world $path [] $($more)*);
+    };
     ($world:tt $(, $more:ident)*) => {
-        $crate::component!(@with $world [] $($more)*);
+        $crate::component!(@with $world "../../wit" [] $($more)*);
     };
 }
 

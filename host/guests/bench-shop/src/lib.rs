@@ -2,33 +2,7 @@
 //!
 //! Its statements are files that the native handlers it is compared with read too, so that both send the same SQL.
 
-#[allow(
-    missing_docs,
-    unsafe_code,
-    unreachable_pub,
-    unused_qualifications,
-    dead_code,
-    clippy::all,
-    clippy::allow_attributes_without_reason,
-    reason = "generated"
-)]
-mod bindings {
-    sdk::wit_bindgen::generate!({
-        world: "bench:shop/shop@0.1.0",
-        path: ["../../../wit", "../bench-callee/wit", "wit"],
-        runtime_path: "::sdk::wit_bindgen::rt",
-        generate_all,
-        additional_derives: [PartialEq],
-        with: {
-            "nexus:sql/sql@0.1.0": ::sdk::bindings::nexus::sql::sql,
-            "nexus:durable/invocation@0.1.0": ::sdk::bindings::nexus::durable::invocation,
-            "nexus:durable/derived@0.1.0": ::sdk::bindings::nexus::durable::derived,
-            "nexus:log/log@0.1.0": ::sdk::bindings::nexus::log::log,
-            "nexus:http/types@0.1.0": ::sdk::bindings::nexus::http::types,
-            "wasi:config/store@0.2.0-rc.1": ::sdk::bindings::wasi::config::store,
-        },
-    });
-}
+sdk::component!("bench:shop/shop@0.1.0" in ["../../../wit", "../bench-callee/wit", "wit"]);
 
 use bindings::bench::callee::small;
 use bindings::exports::nexus::http::handler;
@@ -53,17 +27,7 @@ const ROUTER: Router = Router::new(&routes![
 
 struct Shop;
 
-// Symbols of components have names that only wasm has: a native build has nobody who would call them.
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "generated: the component's entry points")]
-mod entry {
-    use super::{Shop, bindings};
-
-    bindings::export!(Shop with_types_in bindings);
-}
-
-// Names the type, so that what it implements is not dead code where nothing is exported.
-const _: Option<Shop> = None;
+bindings::export!(Shop with_types_in bindings);
 
 impl handler::Guest for Shop {
     fn handle(request: handler::Request) -> handler::Response {

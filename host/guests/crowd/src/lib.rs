@@ -1,33 +1,7 @@
 //! The crowd that bounds are tested with: requests that take their time, and jobs that it sends to itself by the thousand. Its first
 //! path segment is whatever route it is mounted on, so that one application can hold it twice.
 
-#[allow(
-    missing_docs,
-    unsafe_code,
-    unreachable_pub,
-    unused_qualifications,
-    dead_code,
-    clippy::all,
-    clippy::allow_attributes_without_reason,
-    reason = "generated"
-)]
-mod bindings {
-    sdk::wit_bindgen::generate!({
-        world: "test:crowd/crowd@0.1.0",
-        path: ["../../../wit", "wit"],
-        runtime_path: "::sdk::wit_bindgen::rt",
-        generate_all,
-        additional_derives: [PartialEq],
-        with: {
-            "nexus:sql/sql@0.1.0": ::sdk::bindings::nexus::sql::sql,
-            "nexus:durable/invocation@0.1.0": ::sdk::bindings::nexus::durable::invocation,
-            "nexus:durable/derived@0.1.0": ::sdk::bindings::nexus::durable::derived,
-            "nexus:log/log@0.1.0": ::sdk::bindings::nexus::log::log,
-            "nexus:http/types@0.1.0": ::sdk::bindings::nexus::http::types,
-            "wasi:config/store@0.2.0-rc.1": ::sdk::bindings::wasi::config::store,
-        },
-    });
-}
+sdk::component!("test:crowd/crowd@0.1.0" in ["../../../wit", "wit"]);
 
 use std::time::Duration;
 
@@ -53,17 +27,7 @@ const MAX_JOBS: u32 = 5_000;
 
 struct Crowd;
 
-// Symbols of components have names that only wasm has: a native build has nobody who would call them.
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "generated: the component's entry points")]
-mod entry {
-    use super::{Crowd, bindings};
-
-    bindings::export!(Crowd with_types_in bindings);
-}
-
-// Names the type, so that what it implements is not dead code where nothing is exported.
-const _: Option<Crowd> = None;
+bindings::export!(Crowd with_types_in bindings);
 
 impl handler::Guest for Crowd {
     fn handle(request: handler::Request) -> handler::Response {

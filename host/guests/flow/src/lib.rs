@@ -1,36 +1,7 @@
 //! Starts workflows, waits for their output and for their promises, and is such a workflow. Every step leaves a row, so that a test can
 //! count how often it happened. Under two names in one application it is a component that runs workflows and one that starts them.
 
-#[allow(
-    missing_docs,
-    unsafe_code,
-    unreachable_pub,
-    unused_qualifications,
-    dead_code,
-    clippy::all,
-    clippy::allow_attributes_without_reason,
-    reason = "generated"
-)]
-mod bindings {
-    sdk::wit_bindgen::generate!({
-        world: "test:flow/flow@0.1.0",
-        path: ["../../../wit", "wit"],
-        runtime_path: "::sdk::wit_bindgen::rt",
-        generate_all,
-        additional_derives: [PartialEq],
-        with: {
-            "nexus:sql/sql@0.1.0": ::sdk::bindings::nexus::sql::sql,
-            "nexus:durable/invocation@0.1.0": ::sdk::bindings::nexus::durable::invocation,
-            "nexus:durable/promises@0.1.0": ::sdk::bindings::nexus::durable::promises,
-            "nexus:durable/workflows@0.1.0": ::sdk::bindings::nexus::durable::workflows,
-            "nexus:durable/deadlines@0.1.0": ::sdk::bindings::nexus::durable::deadlines,
-            "nexus:durable/derived@0.1.0": ::sdk::bindings::nexus::durable::derived,
-            "nexus:log/log@0.1.0": ::sdk::bindings::nexus::log::log,
-            "nexus:http/types@0.1.0": ::sdk::bindings::nexus::http::types,
-            "wasi:config/store@0.2.0-rc.1": ::sdk::bindings::wasi::config::store,
-        },
-    });
-}
+sdk::component!("test:flow/flow@0.1.0" in ["../../../wit", "wit"], promises, workflows, deadlines);
 
 mod desks;
 mod workflows;
@@ -59,17 +30,7 @@ const ROUTER: Router = Router::new(&routes![
 
 struct Flow;
 
-// Symbols of components have names that only wasm has: a native build has nobody who would call them.
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "generated: the component's entry points")]
-mod entry {
-    use super::{Flow, bindings};
-
-    bindings::export!(Flow with_types_in bindings);
-}
-
-// Names the type, so that what it implements is not dead code where nothing is exported.
-const _: Option<Flow> = None;
+bindings::export!(Flow with_types_in bindings);
 
 impl handler::Guest for Flow {
     fn handle(request: handler::Request) -> handler::Response {

@@ -1,34 +1,7 @@
 //! Publishes events, is told of them, and streams them. What it is told leaves a row each time, and how it takes it is in a table, so that a
 //! test can change its mood.
 
-#[allow(
-    missing_docs,
-    unsafe_code,
-    unreachable_pub,
-    unused_qualifications,
-    dead_code,
-    clippy::all,
-    clippy::allow_attributes_without_reason,
-    reason = "generated"
-)]
-mod bindings {
-    sdk::wit_bindgen::generate!({
-        world: "test:herald/herald@0.1.0",
-        path: ["../../../wit", "wit"],
-        runtime_path: "::sdk::wit_bindgen::rt",
-        generate_all,
-        additional_derives: [PartialEq],
-        with: {
-            "nexus:sql/sql@0.1.0": ::sdk::bindings::nexus::sql::sql,
-            "nexus:durable/invocation@0.1.0": ::sdk::bindings::nexus::durable::invocation,
-            "nexus:durable/derived@0.1.0": ::sdk::bindings::nexus::durable::derived,
-            "nexus:events/publisher@0.1.0": ::sdk::bindings::nexus::events::publisher,
-            "nexus:log/log@0.1.0": ::sdk::bindings::nexus::log::log,
-            "nexus:http/types@0.1.0": ::sdk::bindings::nexus::http::types,
-            "wasi:config/store@0.2.0-rc.1": ::sdk::bindings::wasi::config::store,
-        },
-    });
-}
+sdk::component!("test:herald/herald@0.1.0" in ["../../../wit", "wit"], events);
 
 use bindings::exports::nexus::events::subscriber;
 use bindings::exports::nexus::http::handler;
@@ -44,17 +17,7 @@ const ROUTER: Router = Router::new(&routes![
 
 struct Herald;
 
-// Symbols of components have names that only wasm has: a native build has nobody who would call them.
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "generated: the component's entry points")]
-mod entry {
-    use super::{Herald, bindings};
-
-    bindings::export!(Herald with_types_in bindings);
-}
-
-// Names the type, so that what it implements is not dead code where nothing is exported.
-const _: Option<Herald> = None;
+bindings::export!(Herald with_types_in bindings);
 
 impl handler::Guest for Herald {
     fn handle(request: handler::Request) -> handler::Response {

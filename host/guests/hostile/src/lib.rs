@@ -7,34 +7,7 @@
 //! | `POST /hostile/transaction` | all in one transaction, which is then committed |
 //! | `POST /hostile/do/<misdeed>` | one of [`misdeeds`]; with `?after=append`, when the invocation is durable already |
 
-#[allow(
-    missing_docs,
-    unsafe_code,
-    unreachable_pub,
-    unused_qualifications,
-    dead_code,
-    clippy::all,
-    clippy::allow_attributes_without_reason,
-    reason = "generated"
-)]
-mod bindings {
-    sdk::wit_bindgen::generate!({
-        world: "hostile:guest/hostile@0.1.0",
-        path: ["../../../wit", "wit"],
-        runtime_path: "::sdk::wit_bindgen::rt",
-        generate_all,
-        additional_derives: [PartialEq],
-        with: {
-            "nexus:sql/sql@0.1.0": ::sdk::bindings::nexus::sql::sql,
-            "nexus:durable/invocation@0.1.0": ::sdk::bindings::nexus::durable::invocation,
-            "nexus:durable/derived@0.1.0": ::sdk::bindings::nexus::durable::derived,
-            "nexus:durable/timer@0.1.0": ::sdk::bindings::nexus::durable::timer,
-            "nexus:log/log@0.1.0": ::sdk::bindings::nexus::log::log,
-            "nexus:http/types@0.1.0": ::sdk::bindings::nexus::http::types,
-            "wasi:config/store@0.2.0-rc.1": ::sdk::bindings::wasi::config::store,
-        },
-    });
-}
+sdk::component!("hostile:guest/hostile@0.1.0" in ["../../../wit", "wit"], timer);
 
 mod misdeeds;
 mod statements;
@@ -46,17 +19,7 @@ use serde_json::Value as Json;
 
 struct Hostile;
 
-// Symbols of components have names that only wasm has: a native build has nobody who would call them.
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "generated: the component's entry points")]
-mod entry {
-    use super::{Hostile, bindings};
-
-    bindings::export!(Hostile with_types_in bindings);
-}
-
-// Names the type, so that what it implements is not dead code where nothing is exported.
-const _: Option<Hostile> = None;
+bindings::export!(Hostile with_types_in bindings);
 
 impl handler::Guest for Hostile {
     fn handle(request: Request) -> Response {
