@@ -127,24 +127,12 @@ impl Store {
 
     /// Forgets events that are past their time and delivered. Returns how many.
     pub async fn expire_events(&self) -> Result<u64> {
-        // A part at a time: no long transaction.
-        const AT_ONCE: i64 = 1_000;
-        let mut expired = 0;
-        loop {
-            let done = sqlx::query(
-                "DELETE FROM host.event WHERE number IN (SELECT number FROM host.event
-                     WHERE expires_at <= now() AND NOT EXISTS (SELECT FROM host.delivery WHERE delivery.event = event.number)
-                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)",
-            )
-            .bind(AT_ONCE)
-            .execute(self.pool())
-            .await?
-            .rows_affected();
-            expired += done;
-            if done < AT_ONCE.unsigned_abs() {
-                return Ok(expired);
-            }
-        }
+        self.delete_in_parts(
+            "DELETE FROM host.event WHERE number IN (SELECT number FROM host.event
+                 WHERE expires_at <= now() AND NOT EXISTS (SELECT FROM host.delivery WHERE delivery.event = event.number)
+                 ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)",
+        )
+        .await
     }
 
     async fn open_events(&self, rows: Vec<Row>) -> Result<Vec<StoredEvent>> {

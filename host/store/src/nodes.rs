@@ -15,9 +15,12 @@ const MAX_CLOCK_OFFSET_MS: i64 = 1_000;
 /// How long a connection may take to end.
 const BACKEND_END_TIMEOUT_MS: i64 = 5_000;
 
+/// What the name of a node's connections begins with; its id follows.
+const APPLICATION: &str = "nexus/";
+
 /// The name under which all connections of a node, the modules' too, appear in the server: takeover ends them by it.
 pub fn application_name(node: NodeId) -> String {
-    format!("nexus/{node}")
+    format!("{APPLICATION}{node}")
 }
 
 /// What the database said to a sign of life.
@@ -172,25 +175,19 @@ impl Store {
     /// Nodes to take over from: those whose lease ran out, and those declared gone that still have invocations or connections, since
     /// whoever declared it may have died too. A transaction that is left open holds its locks although no invocation has a row yet.
     pub async fn dead_nodes(&self) -> Result<Vec<NodeId>> {
-        let nodes: Vec<(Uuid, bool, bool)> = sqlx::query_as(
-            "SELECT id, gone_at IS NOT NULL, CASE
+        let dead: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT id FROM host.node WHERE id <> $1 AND CASE
                  WHEN gone_at IS NULL THEN heartbeat_at < clock_timestamp() - lease_ms * interval '1 millisecond'
                  ELSE EXISTS (SELECT FROM host.invocation WHERE node_id = node.id)
-             END FROM host.node WHERE id <> $1 ORDER BY id",
+                     OR $2 || id::text IN (SELECT coalesce(application_name, '') FROM pg_stat_activity
+                         WHERE datname = current_database())
+             END ORDER BY id",
         )
         .bind(self.node().0)
+        .bind(APPLICATION)
         .fetch_all(&self.inner.reserved)
         .await?;
-        let connected: Vec<String> = sqlx::query_scalar(
-            "SELECT DISTINCT coalesce(application_name, '') FROM pg_stat_activity WHERE datname = current_database()",
-        )
-        .fetch_all(&self.inner.reserved)
-        .await?;
-        let is_left = |id: Uuid| connected.contains(&application_name(NodeId(id)));
-        let dead = nodes
-            .into_iter()
-            .filter(|(id, is_gone, is_due)| *is_due || (*is_gone && is_left(*id)));
-        Ok(dead.map(|(id, ..)| NodeId(id)).collect())
+        Ok(dead.into_iter().map(NodeId).collect())
     }
 
     /// Declares a node gone: nothing under its token is accepted any more. Returns whether it is gone now.

@@ -13,7 +13,7 @@ use crate::{Result, Store};
 
 /// This month and the next two: a node that is down for a month finds its partition all the same.
 pub(crate) const MONTHS_AHEAD: i32 = 3;
-/// Invocations looked at in one transaction.
+/// Rows looked at in one transaction.
 const AT_ONCE: i32 = 1_000;
 /// A month is dropped when no more entries than this have to be moved first; appends wait while they are.
 const MAX_STRAGGLERS: i32 = 5_000;
@@ -218,25 +218,29 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets keys that are past their time. Returns how many.
-    async fn expire_keys(&self) -> Result<u64> {
-        // A part at a time: no long transaction, and no lock that a claim would wait for.
-        const AT_ONCE: i64 = 1_000;
-        let mut expired = 0;
+    /// Repeats a statement that deletes at most `$1` rows until there are none left. Returns how many there were. A part at a time: no long
+    /// transaction, and no lock that an append or a claim would wait for.
+    pub(crate) async fn delete_in_parts(&self, statement: &'static str) -> Result<u64> {
+        let mut deleted = 0;
         loop {
-            let done = sqlx::query(
-                "DELETE FROM host.idempotency_key WHERE key IN (SELECT key FROM host.idempotency_key
-                     WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)",
-            )
-            .bind(AT_ONCE)
-            .execute(self.pool())
-            .await?
-            .rows_affected();
-            expired += done;
-            if done < AT_ONCE.unsigned_abs() {
-                return Ok(expired);
+            let part = sqlx::query(statement)
+                .bind(i64::from(AT_ONCE))
+                .execute(self.pool())
+                .await?;
+            deleted += part.rows_affected();
+            if part.rows_affected() < u64::from(AT_ONCE.unsigned_abs()) {
+                return Ok(deleted);
             }
         }
+    }
+
+    /// Forgets keys that are past their time. Returns how many.
+    async fn expire_keys(&self) -> Result<u64> {
+        self.delete_in_parts(
+            "DELETE FROM host.idempotency_key WHERE key IN (SELECT key FROM host.idempotency_key
+                 WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)",
+        )
+        .await
     }
 
     /// Forgets nodes that have been gone for a week and own nothing. Returns how many.

@@ -151,26 +151,14 @@ impl Store {
 
     /// Forgets the ids of workflows whose retention after their end is over. Returns how many.
     pub async fn expire_workflows(&self) -> Result<u64> {
-        // A part at a time: no long transaction.
-        const AT_ONCE: i64 = 1_000;
-        let mut expired = 0;
-        loop {
-            let done = sqlx::query(
-                "DELETE FROM host.workflow WHERE invocation_id IN (
-                     SELECT workflow.invocation_id FROM host.workflow
-                     LEFT JOIN host.invocation ON invocation.id = workflow.invocation_id
-                     WHERE invocation.id IS NULL
-                         OR invocation.ended_at < now() - workflow.retention_ms * interval '1 millisecond'
-                     LIMIT $1)",
-            )
-            .bind(AT_ONCE)
-            .execute(self.pool())
-            .await?
-            .rows_affected();
-            expired += done;
-            if done < AT_ONCE.unsigned_abs() {
-                return Ok(expired);
-            }
-        }
+        self.delete_in_parts(
+            "DELETE FROM host.workflow WHERE invocation_id IN (
+                 SELECT workflow.invocation_id FROM host.workflow
+                 LEFT JOIN host.invocation ON invocation.id = workflow.invocation_id
+                 WHERE invocation.id IS NULL
+                     OR invocation.ended_at < now() - workflow.retention_ms * interval '1 millisecond'
+                 LIMIT $1)",
+        )
+        .await
     }
 }
