@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host_journal::{
-    Append, AppendError, AppendJournal, Body, Claim, Completion, Entry, ExclusiveKey, Finish, InvocationStatus, KeyId,
-    KeyValueWrite, Machine, Message, OUTPUT_PROMISE, Payload, Publication, Seal, Start, Suspension, WorkflowEnd,
-    WorkflowKey, encode, workflow_promise,
+    Append, AppendError, AppendJournal, ArgumentHash, Body, Claim, CommandKind, Completion, Entry, ExclusiveKey,
+    Finish, InvocationStatus, KeyId, KeyValueWrite, Machine, Message, OUTPUT_PROMISE, Payload, Publication, Seal,
+    Start, Step, Suspension, WorkflowEnd, WorkflowKey, encode, workflow_promise,
 };
 use host_traces::{Parent, Trace};
 use host_types::{Clock, Fault, InvocationId, NodeId, Position, PromiseId, Scope};
@@ -420,9 +420,7 @@ impl Attempt {
         let turn = self.append_turn().await;
         let (append, appending) = {
             let mut state = self.state.lock();
-            if let Some(fault) = state.fault() {
-                return Err(fault.clone());
-            }
+            state.check()?;
             if state.machine.pending().is_empty() {
                 return Ok(());
             }
@@ -600,8 +598,32 @@ impl State {
         self.unwritten.message_bytes + within.sum::<usize>()
     }
 
-    pub(crate) fn fault(&self) -> Option<&Fault> {
-        self.fault.as_ref()
+    /// The fault that ended the attempt, if one did.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        self.fault.clone().map_or(Ok(()), Err)
+    }
+
+    /// The instance of this scope asks for something, and waits for the answer: what to do, and the hash of its arguments.
+    pub(crate) fn command(
+        &mut self,
+        scope: &Scope,
+        kind: CommandKind,
+        target: &str,
+        arguments: &[u8],
+    ) -> Result<(Step, ArgumentHash), Fault> {
+        self.issue(arguments, |machine, hash| machine.command(scope, kind, target, hash))
+    }
+
+    /// A command, given to the machine with the hash of its arguments.
+    pub(crate) fn issue(
+        &mut self,
+        arguments: &[u8],
+        issue: impl FnOnce(&mut Machine, ArgumentHash) -> Result<Step, Fault>,
+    ) -> Result<(Step, ArgumentHash), Fault> {
+        self.check()?;
+        let arguments = self.machine.header().seed.hash(arguments);
+        let step = issue(&mut self.machine, arguments);
+        Ok((step.map_err(|fault| self.fail(fault))?, arguments))
     }
 
     pub(crate) fn fail(&mut self, fault: Fault) -> Fault {

@@ -164,9 +164,7 @@ impl Recorder {
             let changed = self.attempt.branch_news.changed.notified();
             let unstarted = {
                 let mut state = self.attempt.state.lock();
-                if let Some(fault) = state.fault() {
-                    return Err(fault.clone());
-                }
+                state.check()?;
                 let Some(begun) = state.branches.begun_by(&self.scope) else {
                     return Ok(());
                 };

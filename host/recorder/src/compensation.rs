@@ -46,9 +46,7 @@ impl Attempt {
     pub async fn finish_cancelled(self: &Arc<Self>, output: Payload) -> Result<(), Fault> {
         {
             let mut state = self.state.lock();
-            if let Some(fault) = state.fault() {
-                return Err(fault.clone());
-            }
+            state.check()?;
             let noted = state.machine.finish(output, true);
             noted.map_err(|fault| state.fail(fault))?;
         }

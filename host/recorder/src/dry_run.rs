@@ -36,10 +36,8 @@ impl Attempt {
     /// The handler of a dry run returned.
     pub fn finish_dry_run(&self, output: &Payload) -> Result<Returned, Fault> {
         let state = self.state.lock();
-        match state.fault() {
-            Some(fault) => Err(fault.clone()),
-            None => state.machine.finish_dry_run(output),
-        }
+        state.check()?;
+        state.machine.finish_dry_run(output)
     }
 
     /// Where the record ended, when a dry run came so far.

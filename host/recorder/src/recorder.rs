@@ -128,14 +128,7 @@ impl Recorder {
         arguments: &[u8],
     ) -> Result<(Step, ArgumentHash), Fault> {
         let mut state = self.attempt.state.lock();
-        if let Some(fault) = state.fault() {
-            return Err(fault.clone());
-        }
-        let arguments = state.machine.header().seed.hash(arguments);
-        match state.machine.command(&self.scope, kind, target, arguments) {
-            Ok(step) => Ok((step, arguments)),
-            Err(fault) => Err(state.fail(fault)),
-        }
+        state.command(&self.scope, kind, target, arguments)
     }
 
     pub(crate) fn complete(
@@ -201,29 +194,24 @@ impl Recorder {
     /// An observation that is begun now and waited for later: see [`Recorder::beside`].
     pub fn begin_observation(&self, target: &'static str, arguments: &[u8]) -> Result<ObserveStep, Fault> {
         let mut state = self.attempt.state.lock();
-        if let Some(fault) = state.fault() {
-            return Err(fault.clone());
-        }
-        let arguments = state.machine.header().seed.hash(arguments);
-        match state
-            .machine
-            .begin(&self.scope, CommandKind::Observation, target, arguments)
-        {
-            Ok(Step::Recorded(answer)) => Ok(ObserveStep::Recorded(answer)),
-            Ok(Step::Perform(position) | Step::InDoubt(position)) => {
-                drop(state);
+        let (step, arguments) = state.issue(arguments, |machine, hash| {
+            machine.begin(&self.scope, CommandKind::Observation, target, hash)
+        })?;
+        drop(state);
+        Ok(match step {
+            Step::Recorded(answer) => ObserveStep::Recorded(answer),
+            Step::Perform(position) | Step::InDoubt(position) => {
                 let mut span = self.begin_span(SpanKind::Client, target, &position);
                 span.fail("it was not answered");
-                Ok(ObserveStep::Perform(Observing {
+                ObserveStep::Perform(Observing {
                     recorder: self.clone(),
                     position,
                     target,
                     arguments,
                     span,
-                }))
+                })
             }
-            Err(fault) => Err(state.fail(fault)),
-        }
+        })
     }
 
     /// This instance is about to wait for something that it began, which it may not while it has a transaction open: whoever holds a
@@ -260,9 +248,7 @@ impl Recorder {
     pub fn now_ms(&self) -> Result<u64, Fault> {
         let observed_ms = self.attempt.clock.unix_ms();
         let mut state = self.attempt.state.lock();
-        if let Some(fault) = state.fault() {
-            return Err(fault.clone());
-        }
+        state.check()?;
         let now = state.machine.now(&self.scope, observed_ms);
         now.map_err(|fault| state.fail(fault))
     }

@@ -36,35 +36,28 @@ impl Recorder {
     /// The guest begins a transaction; `arguments` are its options.
     pub fn transaction(&self, arguments: &[u8]) -> Result<TransactionStep, Fault> {
         let mut state = self.attempt.state.lock();
-        if let Some(fault) = state.fault() {
-            return Err(fault.clone());
-        }
-        let arguments = state.machine.header().seed.hash(arguments);
-        match state
-            .machine
-            .command(&self.scope, CommandKind::Transaction, TARGET, arguments)
-        {
-            Ok(Step::Recorded(record)) => {
+        let (step, arguments) = state.command(&self.scope, CommandKind::Transaction, TARGET, arguments)?;
+        Ok(match step {
+            Step::Recorded(record) => {
                 state.replayed_transactions.push(self.scope.clone());
-                Ok(TransactionStep::Recorded(record))
+                TransactionStep::Recorded(record)
             }
-            Ok(Step::Perform(position) | Step::InDoubt(position)) => {
+            Step::Perform(position) | Step::InDoubt(position) => {
                 state.machine.open_transaction(&position);
                 state.transactions.push((position.clone(), Unwritten::default()));
                 drop(state);
                 let mut span = self.begin_span(SpanKind::Client, TARGET, &position);
                 span.fail("it was not committed");
-                Ok(TransactionStep::Perform(Transaction {
+                TransactionStep::Perform(Transaction {
                     recorder: self.clone(),
                     position,
                     arguments,
                     claiming: None,
                     appending: None,
                     span,
-                }))
+                })
             }
-            Err(fault) => Err(state.fail(fault)),
-        }
+        })
     }
 
     /// The guest has ended a transaction that was answered from its record.
@@ -115,9 +108,7 @@ impl Transaction {
         let turn = attempt.append_turn().await;
         let append = {
             let mut state = attempt.state.lock();
-            if let Some(fault) = state.fault() {
-                return Err(fault.clone());
-            }
+            state.check()?;
             let noted = state
                 .machine
                 .note_transaction(&self.position, TARGET, self.arguments, record);

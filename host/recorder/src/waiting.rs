@@ -432,9 +432,7 @@ impl Recorder {
 
     fn stand_by(&self, parked: &Parked) -> Result<Standby, Fault> {
         let mut state = self.attempt.state.lock();
-        if let Some(fault) = state.fault() {
-            return Err(fault.clone());
-        }
+        state.check()?;
         Ok(state.branches.park(self.branch, parked))
     }
 
