@@ -38,6 +38,12 @@ impl Audit {
         self.client.execute(sql, &[]).await.with_context(|| sql.to_owned())
     }
 
+    /// Waits until this many invocations are suspended, and nobody owns them.
+    pub async fn suspended(&self, count: i64) -> Result<()> {
+        let suspended = "SELECT count(*) FROM host.invocation WHERE status = 'suspended' AND node_id IS NULL";
+        self.becomes(suspended, count).await
+    }
+
     /// Waits until the one value of a query is this. Polls, for the same reason as [`Audit::settled`].
     pub async fn becomes(&self, sql: &str, wanted: i64) -> Result<()> {
         for _ in 0..600 {

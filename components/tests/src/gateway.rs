@@ -130,12 +130,7 @@ impl Gateway {
             ("SPIN_VARIABLE_SANDBOX_URL", &url),
             ("SPIN_VARIABLE_SANDBOX_SECRET", SECRET),
         ];
-        let all = ours.iter().chain(further);
-        NexusOptions {
-            environment: all
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-        }
+        NexusOptions::with(ours.iter().chain(further))
     }
 
     /// Reports go there from now on, those that were not acknowledged too.

@@ -22,6 +22,16 @@ pub struct NexusOptions {
     pub environment: Vec<(String, String)>,
 }
 
+impl NexusOptions {
+    /// With these environment variables besides.
+    pub fn with<'a, V: ToString + 'a>(variables: impl IntoIterator<Item = &'a (&'a str, V)>) -> Self {
+        let owned = |(name, value): &(&str, V)| ((*name).to_owned(), value.to_string());
+        Self {
+            environment: variables.into_iter().map(owned).collect(),
+        }
+    }
+}
+
 /// A data directory, the host that runs on it now, and their database, which further hosts may share.
 pub struct Nexus {
     database: Arc<TestDatabase>,

@@ -25,12 +25,7 @@ impl World {
     }
 
     pub(crate) async fn restart(&mut self, further: &[(&str, String)]) -> Result<()> {
-        let environment = further.iter();
-        let environment = environment.map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let options = NexusOptions {
-            environment: environment.collect(),
-        };
-        self.nexus.restart(options).await
+        self.nexus.restart(NexusOptions::with(further)).await
     }
 
     /// Publishes the next event of a key; its id.

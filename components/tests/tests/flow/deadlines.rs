@@ -41,7 +41,7 @@ async fn what_a_caller_awaits_comes_before_its_deadline_or_ends_with_a_value() -
     // That of the manifest is counted from the begin, whoever dies meanwhile.
     let hurried = json!({ "id": "7", "name": "paid" });
     let waiting = world.begin("flow/hurried", "hurried", hurried.clone());
-    world.suspended(3).await?;
+    world.audit.suspended(3).await?;
     world.nexus.kill()?;
     ensure!(waiting.await?.is_err() && holder.await?.is_err());
     world.restart(&[]).await?;

@@ -101,7 +101,7 @@ async fn a_paused_holder_holds_and_a_cancelled_one_does_not() -> Result<()> {
     let admin = world.nexus.admin();
     let holder = world.begin("flow/serve", "holder", at("a", "holder", "600000"));
     world.places(1).await?;
-    world.suspended(1).await?;
+    world.audit.suspended(1).await?;
     let of_holder = "SELECT invocation_id::text FROM host.exclusive_place ORDER BY number";
     let holding = world.audit.texts(of_holder).await?.pop().context("somebody holds it")?;
     let gone = world.begin("flow/serve", "gone", at("a", "gone", "quick"));
@@ -109,7 +109,7 @@ async fn a_paused_holder_holds_and_a_cancelled_one_does_not() -> Result<()> {
     let leaving = world.audit.texts(of_holder).await?.pop().context("somebody waits")?;
     let waiting = world.begin("flow/serve", "waiting", at("a", "waiting", "quick"));
     world.places(3).await?;
-    world.suspended(3).await?;
+    world.audit.suspended(3).await?;
 
     let steer = |id: &str, verb: &str| {
         let path = format!("/v1/invocations/{id}/{verb}");

@@ -14,7 +14,7 @@ async fn an_operator_sees_what_is_waited_for_and_completes_it_once() -> Result<(
     let start = json!({ "id": "7", "ticket": "7", "what": "await" });
     ensure!(world.ask("other/start", start).await? == "started");
     let attaching = world.begin("flow/attach", "attached", json!({ "id": "7", "ticket": "attached" }));
-    world.suspended(2).await?;
+    world.audit.suspended(2).await?;
 
     let shown = |id: String| {
         let admin = &admin;
@@ -109,7 +109,7 @@ async fn an_operator_sees_what_is_waited_for_and_completes_it_once() -> Result<(
     // The same from the command line, by its id.
     let start = json!({ "id": "9", "ticket": "9", "what": "await" });
     ensure!(world.ask("flow/start", start).await? == "started");
-    world.suspended(1).await?;
+    world.audit.suspended(1).await?;
     let id = "SELECT promise.id::text FROM host.promise JOIN host.workflow USING (invocation_id) WHERE workflow.id = '9' AND name = 'paid'";
     let id = world.audit.texts(id).await?.pop().context("it is waited for")?;
     let said = world.nexus.run(&[
@@ -126,9 +126,9 @@ async fn who_waits_for_a_key_is_told_who_holds_it() -> Result<()> {
     let serve = |ticket: &str| json!({ "desk": "a", "ticket": ticket, "what": "600000" });
     let places = "SELECT invocation_id::text FROM host.exclusive_place ORDER BY number";
     let _holder = world.begin("flow/serve", "holder", serve("holder"));
-    world.suspended(1).await?;
+    world.audit.suspended(1).await?;
     let _waiter = world.begin("flow/serve", "waiter", serve("waiter"));
-    world.suspended(2).await?;
+    world.audit.suspended(2).await?;
     let places = world.audit.texts(places).await?;
     let detail = world
         .nexus

@@ -87,7 +87,7 @@ async fn a_promise_of_a_workflow_is_found_by_its_name() -> Result<()> {
         .ask("other/attach", json!({ "id": "7", "ticket": "short", "timeout_ms": 1 }))
         .await?;
     ensure!(timed_out == "timed out", "{timed_out}");
-    world.suspended(3).await?;
+    world.audit.suspended(3).await?;
     world.nexus.kill()?;
     ensure!(attaching.await?.is_err() && waiting.await?.is_err());
 
@@ -115,7 +115,7 @@ async fn who_waits_is_told_when_an_operator_ends_it_and_a_restart_is_the_workflo
     let start = json!({ "id": "8", "ticket": "8", "what": "await" });
     ensure!(world.ask("flow/start", start.clone()).await? == "started");
     let attaching = world.begin("flow/attach", "attached", json!({ "id": "8", "ticket": "attached" }));
-    world.suspended(2).await?;
+    world.audit.suspended(2).await?;
     let of_workflow = "SELECT invocation_id::text FROM host.workflow WHERE id = '8'";
     let first = world.audit.texts(of_workflow).await?.pop().context("it is known")?;
     let admin = world.nexus.admin();
@@ -137,7 +137,7 @@ async fn who_waits_is_told_when_an_operator_ends_it_and_a_restart_is_the_workflo
         "attached-2",
         json!({ "id": "8", "ticket": "attached-2" }),
     );
-    world.suspended(2).await?;
+    world.audit.suspended(2).await?;
     let complete = json!({ "id": "8", "ticket": "webhook", "what": "yes", "name": "paid" });
     ensure!(world.ask("other/complete", complete).await? == "completed");
     ensure!(crate::world::told(&attaching.await??)? == "returned 8 yes");

@@ -51,19 +51,8 @@ impl World {
         self.audit.texts(&notes).await
     }
 
-    /// Waits until this many invocations are suspended, and nobody owns them.
-    pub(crate) async fn suspended(&self, count: i64) -> Result<()> {
-        let suspended = "SELECT count(*) FROM host.invocation WHERE status = 'suspended' AND node_id IS NULL";
-        self.audit.becomes(suspended, count).await
-    }
-
     pub(crate) async fn restart(&mut self, further: &[(&str, String)]) -> Result<()> {
-        let environment = further.iter();
-        let environment = environment.map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let options = NexusOptions {
-            environment: environment.collect(),
-        };
-        self.nexus.restart(options).await
+        self.nexus.restart(NexusOptions::with(further)).await
     }
 
     /// Everything has ended, and nothing is left of any wait.

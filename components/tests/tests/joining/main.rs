@@ -41,12 +41,7 @@ impl World {
     }
 
     async fn restart(&mut self, further: &[(&str, String)]) -> Result<()> {
-        let environment = further.iter();
-        let environment = environment.map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let options = NexusOptions {
-            environment: environment.collect(),
-        };
-        self.nexus.restart(options).await
+        self.nexus.restart(NexusOptions::with(further)).await
     }
 
     /// Everything that was begun has come to its end, and every index was written once.

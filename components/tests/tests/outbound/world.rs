@@ -83,10 +83,7 @@ pub(crate) fn options(reported: &Peer, repeated: &Peer, anywhere: &Peer, further
         ("SPIN_VARIABLE_REPEATED", repeated.address.to_string()),
         ("SPIN_VARIABLE_ANY_PORT", anywhere.address.port().to_string()),
     ];
-    let all = variables.iter().chain(further);
-    NexusOptions {
-        environment: all.map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
-    }
+    NexusOptions::with(variables.iter().chain(further))
 }
 
 /// Asks for a POST of this body.

@@ -132,9 +132,7 @@ pub(crate) fn options(peer: SocketAddr) -> NexusOptions {
         ("SPIN_VARIABLE_PEER", peer.to_string()),
         ("SPIN_VARIABLE_TOKEN", TOKEN.to_owned()),
     ];
-    NexusOptions {
-        environment: variables.map(|(name, value)| (name.to_owned(), value)).to_vec(),
-    }
+    NexusOptions::with(&variables)
 }
 
 type Part = Result<Frame<Bytes>, Infallible>;

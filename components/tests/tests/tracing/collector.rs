@@ -49,7 +49,7 @@ impl Collector {
 
     /// A host that exports to it, with these variables besides.
     pub(crate) fn options(&self, further: &[(&str, &str)]) -> NexusOptions {
-        options(&[&self.variables(), further].concat())
+        NexusOptions::with(&[&self.variables(), further].concat())
     }
 
     /// The spans of a trace, once these are what is waited for.
@@ -78,14 +78,6 @@ impl Collector {
 impl Drop for Collector {
     fn drop(&mut self) {
         self.serving.abort();
-    }
-}
-
-/// A host with these variables.
-pub(crate) fn options(variables: &[(&str, &str)]) -> NexusOptions {
-    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    NexusOptions {
-        environment: variables.iter().map(owned).collect(),
     }
 }
 

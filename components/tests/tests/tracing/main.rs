@@ -5,8 +5,8 @@ mod collector;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use collector::{Collector, hex, options, orphans, said, told};
-use component_tests::{ADDRESS, Audit, CHECKOUT, Nexus, Opened, PaidShop, Shop};
+use collector::{Collector, hex, orphans, said, told};
+use component_tests::{ADDRESS, Audit, CHECKOUT, Nexus, NexusOptions, Opened, PaidShop, Shop};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use tokio::net::TcpListener;
@@ -246,7 +246,7 @@ async fn a_host_exports_when_it_is_told_to_and_what_has_ended_before_it_stops() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_away_or_silent_is_nobodys_concern_but_the_logs() -> Result<()> {
-    let mut nexus = Nexus::start_with(options(&[
+    let mut nexus = Nexus::start_with(NexusOptions::with(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
     ]))
@@ -263,7 +263,7 @@ async fn a_collector_that_is_away_or_silent_is_nobodys_concern_but_the_logs() ->
     let url = format!("http://{}", silent.local_addr()?);
     for url in ["http://127.0.0.1:9", &url] {
         nexus
-            .restart(options(&[
+            .restart(NexusOptions::with(&[
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", url),
                 ("OTEL_EXPORTER_OTLP_TIMEOUT", "1000"),
                 ("OTEL_BSP_SCHEDULE_DELAY", "1"),

@@ -127,7 +127,7 @@ async fn a_long_wait_costs_rows_and_survives_its_host() -> Result<()> {
     let sleeping = world.begin("sleep", nap.clone());
     let wait = json!({ "ticket": "long", "timeout_ms": null });
     let waiting = world.begin("wait", wait.clone());
-    world.suspended(2).await?;
+    world.audit.suspended(2).await?;
     world.nexus.kill()?;
     ensure!(sleeping.await?.is_err() && waiting.await?.is_err());
 
@@ -161,7 +161,7 @@ async fn a_wait_that_is_timed_out_or_woken_for_nothing_ends_as_it_should() -> Re
     let waiting = world.begin("wait", json!({ "ticket": "patient", "timeout_ms": null }));
     let promise = world.promise("patient").await?;
     for attempts in [2, 4, 6] {
-        world.suspended(1).await?;
+        world.audit.suspended(1).await?;
         let woken = "INSERT INTO host.wakeup (invocation_id) SELECT id FROM host.invocation WHERE status = 'suspended'";
         ensure!(world.audit.change(woken).await? == 1);
         let entries = format!(
@@ -172,7 +172,7 @@ async fn a_wait_that_is_timed_out_or_woken_for_nothing_ends_as_it_should() -> Re
         // A wake, and the entry under which it is given up again.
         let settled = "SELECT count(*) FROM host.wakeup";
         world.audit.becomes(settled, 0).await?;
-        world.suspended(1).await?;
+        world.audit.suspended(1).await?;
         ensure!(world.audit.count(&entries).await? > attempts);
     }
     ensure!(world.complete(&promise, "at last").await? == "completed");

@@ -94,12 +94,6 @@ impl World {
             .await
     }
 
-    /// Waits until this many invocations are suspended, and nobody owns them.
-    pub(crate) async fn suspended(&self, count: i64) -> Result<()> {
-        let suspended = "SELECT count(*) FROM host.invocation WHERE status = 'suspended' AND node_id IS NULL";
-        self.audit.becomes(suspended, count).await
-    }
-
     /// What was noted under a name, in the order of the alphabet.
     pub(crate) async fn notes(&self, ticket: &str) -> Result<Vec<String>> {
         let notes = format!("SELECT what FROM waiter.note WHERE ticket = '{ticket}' ORDER BY what");
@@ -107,12 +101,7 @@ impl World {
     }
 
     pub(crate) async fn restart(&mut self, further: &[(&str, String)]) -> Result<()> {
-        let environment = further.iter();
-        let environment = environment.map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let options = NexusOptions {
-            environment: environment.collect(),
-        };
-        self.nexus.restart(options).await
+        self.nexus.restart(NexusOptions::with(further)).await
     }
 
     /// Nothing is left of any wait.
