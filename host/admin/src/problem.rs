@@ -42,7 +42,7 @@ pub(crate) enum Refusal {
     #[error("send the admin token as `Authorization: Bearer <token>`; the host writes it to its ready file")]
     Token,
     #[error(
-        "{path} is not here; there are /v1/components, /v1/invocations, /v1/invocations/{{id}}, /v1/promises, /v1/audit and /v1/nodes"
+        "{path} is not here; there are /v1/components, /v1/invocations, /v1/invocations/{{id}}, /v1/promises, /v1/dead-letters, /v1/audit and /v1/nodes"
     )]
     Path { path: String },
     #[error("{method} is not possible here; send {allow}")]

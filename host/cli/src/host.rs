@@ -204,12 +204,9 @@ impl Host {
         let engine = Engine::new(&EngineOptions::default())?;
         let cache = CompileCache::open(&engine, &data_dir.join("compiled"), Arc::clone(&clock))?;
         let revisions = application.revisions()?;
-        let (links, store) = tokio::join!(
-            application.check_links(&cache, &revisions),
-            open_store(application, database_url, origin, &key, &clock, &rng),
-        );
-        links?;
-        let store = store?;
+        // Before the database is touched: what cannot be served migrates nothing.
+        application.check_links(&cache, &revisions).await?;
+        let store = open_store(application, database_url, origin, &key, &clock, &rng).await?;
 
         let pool_options = host_sql::Options::default();
         let sessions = u32::try_from(pool_options.budget).unwrap_or(u32::MAX);

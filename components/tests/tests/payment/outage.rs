@@ -1,12 +1,16 @@
 //! The operator's story: the gateway is down, checkouts try again and then wait for a person, who sees why; it comes back, and one command moves
 //! them all on. Nothing happened twice.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use component_tests::{CHECKOUT, Manner, PaidShop, STOCK, UNIT};
 use futures_util::future::try_join_all;
 use serde_json::Value;
 
 const BUYERS: i64 = 4;
+/// How long a resumed checkout may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A host that gives up soon.
 const LINES: &str =
     "wait_hold_ms = 0\nrequest_timeout_ms = 1000\nretry = { attempts = 3, initial_ms = 10, max_ms = 50 }";
@@ -60,7 +64,7 @@ async fn a_gateway_that_was_down_is_forgiven_by_one_command() -> Result<()> {
     for buyer in 0..BUYERS {
         let client = world.buyer().keyed(&format!("buyer-{buyer}"));
         let answer = client
-            .post_until_answered(CHECKOUT, &world.checkout(1), std::time::Duration::from_secs(30))
+            .post_until_answered(CHECKOUT, &world.checkout(1), PATIENCE)
             .await?;
         world.is(&answer.text(200, "checkout_session_id"), "Success").await?;
     }
@@ -77,5 +81,127 @@ async fn a_gateway_that_was_down_is_forgiven_by_one_command() -> Result<()> {
     let sessions = "SELECT count(*) FROM \"order\".payment_session";
     ensure!(world.audit.count(sessions).await? == BUYERS);
     ensure!(world.wallet(world.buyer()).await? == 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_answers_for_a_gateway_that_never_will() -> Result<()> {
+    let mut world = PaidShop::start_with(&[], LINES).await?;
+    world.gateway.goes_down().await;
+    let client = world.buyer().keyed("buyer");
+    let refused = client.post(CHECKOUT, world.checkout(1)).await?;
+    ensure!(refused.status == 503, "{}", refused.json);
+    world.audit.becomes(PAUSED, 1).await?;
+    let paused = world
+        .audit
+        .texts("SELECT id::text FROM host.invocation WHERE status = 'paused'")
+        .await?;
+    let id = paused.first().context("a paused invocation")?;
+
+    let shown = world.nexus.run(&["invocations", "show", id, "--json"])?;
+    let shown: Value = serde_json::from_str(&shown)?;
+    let journal = shown["journal"].as_array().context("a journal")?;
+    let completed = |position: &Value| {
+        journal
+            .iter()
+            .any(|entry| entry["kind"] == "completion" && entry["position"] == *position)
+    };
+    let charge = journal.iter().find(|entry| {
+        entry["kind"] == "call"
+            && entry["target"]
+                .as_str()
+                .is_some_and(|target| target.ends_with(".charge"))
+            && entry["answer"].is_null()
+            && !completed(&entry["position"])
+    });
+    let charge = &charge.context("a charge without an answer")?["position"];
+    let position = format!("{}#{}", charge["scope"].as_str().context("a scope")?, charge["n"]);
+    let answers = |position: &str, answer: &str| {
+        let verb = ["invocations", "complete-entry", id, "--position", position];
+        let given = [
+            "--answer",
+            answer,
+            "--reason",
+            "paid at the counter",
+            "--as",
+            "treasurer",
+        ];
+        world.nexus.output(&[&verb[..], &given].concat())
+    };
+
+    // What its type does not know, and what has no such entry, changes nothing.
+    for (position, answer, said) in [
+        (&*position, r#"{ "ok": { "lost": "R-1" } }"#, "settled"),
+        ("/#99", r#"{ "ok": { "settled": "R-1" } }"#, "nothing is recorded there"),
+    ] {
+        let refused = answers(position, answer)?;
+        let text = String::from_utf8(refused.stderr)?;
+        ensure!(!refused.status.success() && text.contains(said), "{text}");
+    }
+    let answered = answers(&position, r#"{ "ok": { "settled": "R-1" } }"#)?;
+    ensure!(answered.status.success(), "{}", String::from_utf8(answered.stderr)?);
+    let again = answers(&position, r#"{ "ok": { "settled": "R-2" } }"#)?;
+    let text = String::from_utf8(again.stderr)?;
+    ensure!(
+        !again.status.success() && text.contains("it has an answer already"),
+        "{text}"
+    );
+
+    world.nexus.run(&["invocations", "resume", id])?;
+    let answer = client
+        .post_until_answered(CHECKOUT, &world.checkout(1), PATIENCE)
+        .await?;
+    world.is(&answer.text(200, "checkout_session_id"), "Success").await?;
+    ensure!(world.gateway.charges().is_empty(), "the gateway is still down");
+    world.audit.settled().await?;
+    world.audit.books_hold().await?;
+    let audited = "SELECT operator || ' ' || verb FROM host.audit WHERE verb = 'complete-entry'";
+    ensure!(world.audit.texts(audited).await? == ["treasurer complete-entry"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_will_pay_is_given_up_by_one_command_and_undone() -> Result<()> {
+    let mut world = PaidShop::start_with(&[], LINES).await?;
+    world.gateway.goes_down().await;
+    let asked = (0..BUYERS).map(|buyer| {
+        let client = world.buyer().keyed(&format!("buyer-{buyer}"));
+        let body = world.checkout(1);
+        async move { client.post(CHECKOUT, body).await }
+    });
+    try_join_all(asked).await?;
+    world.audit.becomes(PAUSED, BUYERS).await?;
+    ensure!(world.shop.stock().await? == (STOCK - BUYERS, BUYERS));
+
+    let all = ["invocations", "cancel", "--status", "paused", "--component", "order"];
+    let counted = world.nexus.run(&all)?;
+    ensure!(counted.contains(&format!("{BUYERS} would be chosen")), "{counted}");
+    ensure!(
+        world.audit.count(PAUSED).await? == BUYERS,
+        "without --yes it only counts"
+    );
+    world.nexus.run(
+        &[
+            &all[..],
+            &["--yes", "--reason", "the gateway is gone", "--as", "keeper"],
+        ]
+        .concat(),
+    )?;
+    world.audit.settled().await?;
+    let cancelled = "SELECT count(*) FROM host.invocation WHERE status = 'cancelled'";
+    ensure!(world.audit.count(cancelled).await? == BUYERS);
+    ensure!(
+        world.shop.stock().await? == (STOCK, 0),
+        "what was held is for sale again"
+    );
+    world.books_hold().await?;
+
+    // Who said so, and once, however often it is said.
+    let said = "SELECT DISTINCT operator || ', ' || verb || ', ' || reason FROM host.audit";
+    ensure!(world.audit.texts(said).await? == ["keeper, cancel, the gateway is gone"]);
+    let id = "SELECT max(id::text) FROM host.invocation WHERE status = 'cancelled'";
+    let id = world.audit.texts(id).await?.pop().context("a cancelled invocation")?;
+    world.nexus.run(&["invocations", "cancel", &id])?;
+    ensure!(world.audit.count("SELECT count(*) FROM host.audit").await? == BUYERS);
     Ok(())
 }

@@ -297,7 +297,7 @@ async fn an_unknown_path_and_a_wrong_method_are_told_apart() {
         "/v1/invocations/x/y/z",
     ] {
         let detail = format!(
-            "{path} is not here; there are /v1/components, /v1/invocations, /v1/invocations/{{id}}, /v1/promises, /v1/audit and /v1/nodes"
+            "{path} is not here; there are /v1/components, /v1/invocations, /v1/invocations/{{id}}, /v1/promises, /v1/dead-letters, /v1/audit and /v1/nodes"
         );
         host.ask("GET", path).await.is_problem(404, "unknown-path", &detail);
     }

@@ -118,12 +118,16 @@ impl Invoker {
         let now_ms = inner.clock.unix_ms();
         let successor = InvocationId::new(now_ms, inner.rng.bytes());
         let salt = old.row.erasure_salt.map(|_| inner.rng.bytes());
+        // As much time as it had at first.
+        let within_ms = header
+            .deadline_ms
+            .map(|deadline_ms| deadline_ms.saturating_sub(header.started_ms));
         let header = Header {
             deployment: deployment.number(),
             seed: Seed::new(inner.rng.bytes()),
             memory_limit_bytes: deployment.memory_limit_bytes(&header.component),
             started_ms: now_ms,
-            deadline_ms: None,
+            deadline_ms: within_ms.map(|within_ms| now_ms.saturating_add(within_ms)),
             ..header
         };
         let start = Start {

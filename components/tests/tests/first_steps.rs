@@ -1,0 +1,138 @@
+//! What a newcomer does first: `nexus up --seed` with nothing but a folder, and then again, after whatever end.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use component_tests::{Client, binary, target_dir, workspace};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long a start may take, with a database that is made for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at what another process does.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A host on a database of its own. Dropping it leaves nothing behind.
+struct Up<'a> {
+    child: Child,
+    data_dir: &'a Path,
+    url: String,
+}
+
+impl<'a> Up<'a> {
+    async fn start(data_dir: &'a Path, further: &[&str]) -> Result<Self> {
+        let ready_file = data_dir.join("ready.json");
+        let _ = std::fs::remove_file(&ready_file);
+        let child = nexus("up", data_dir)?
+            .args(["--no-build", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .arg("--ready-file")
+            .arg(&ready_file)
+            .args(further)
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(data_dir.join("nexus.log"))?)
+            .spawn()?;
+        let mut up = Self {
+            child,
+            data_dir,
+            url: String::new(),
+        };
+        let ready = tokio::time::timeout(PATIENCE, async {
+            loop {
+                if let Ok(text) = std::fs::read_to_string(&ready_file) {
+                    return Ok(serde_json::from_str::<Value>(&text)?);
+                }
+                let ended = up.child.try_wait()?;
+                ensure!(ended.is_none(), "it ended: {ended:?}: {}", up.log());
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+        let ready = ready
+            .await
+            .with_context(|| format!("it is not ready: {}", up.log()))??;
+        up.url = ready["url"].as_str().context("a url")?.to_owned();
+        Ok(up)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.data_dir.join("nexus.log")).unwrap_or_default()
+    }
+
+    /// The names of what is on sale under this word, once there is something.
+    async fn on_sale(&self, word: &str) -> Result<Vec<String>> {
+        let client = Client::new(&self.url);
+        let path = format!("/api/v1/catalog/product-card?search={word}");
+        let found = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let cards = client.get(&path).await?;
+                let cards = cards.data(200).as_array().cloned().unwrap_or_default();
+                if !cards.is_empty() {
+                    return Ok(cards.iter().map(|card| card["name"].to_string()).collect());
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+        found.await.context("nothing is on sale")?
+    }
+
+    /// Ends it as Ctrl-C and service managers do.
+    fn terminate(mut self) -> Result<()> {
+        let pid = Pid::from_raw(self.child.id() as i32).context("a pid")?;
+        kill_process(pid, Signal::TERM)?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "{status}: {}", self.log());
+        Ok(())
+    }
+}
+
+impl Drop for Up<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn nexus(verb: &str, data_dir: &Path) -> Result<Command> {
+    let mut command = Command::new(binary()?);
+    command
+        .current_dir(workspace())
+        .args([verb, "--data-dir"])
+        .arg(data_dir)
+        .env("CARGO_TARGET_DIR", target_dir())
+        .stdin(Stdio::null());
+    Ok(command)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_sells_a_demo_and_whatever_ends_it_the_next_one_does_too() -> Result<()> {
+    let folder = TempDir::new()?;
+    // Root's database server runs as somebody else, who has to reach it.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+    let data_dir = folder.path();
+
+    let first = Up::start(data_dir, &["--seed"]).await?;
+    let on_sale = first.on_sale("coffee").await?;
+    let body = json!({ "id": "demo_buyer", "password": "demo-password" });
+    let signed_in = Client::new(&first.url)
+        .post("/api/v1/account/auth/login/basic", body)
+        .await?;
+    signed_in.data(200);
+    let said = nexus("components", data_dir)?.arg("--json").output()?;
+    let said = String::from_utf8(said.stdout)?;
+    for component in ["account", "catalog", "inventory", "order", "common", "payment-cod"] {
+        ensure!(said.contains(&format!("\"{component}\"")), "{said}");
+    }
+    first.terminate()?;
+
+    // Seeding again makes nothing twice.
+    let second = Up::start(data_dir, &["--seed"]).await?;
+    ensure!(second.on_sale("coffee").await? == on_sale);
+    // Killed; its database server goes on, and the next start takes it over.
+    drop(second);
+    let third = Up::start(data_dir, &[]).await?;
+    ensure!(third.on_sale("coffee").await? == on_sale);
+    third.terminate()
+}
