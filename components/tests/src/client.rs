@@ -125,9 +125,24 @@ impl Client {
 
     /// POST with a JSON body, again and again while the host says so, for at most `patience`; as a client does that means it.
     pub async fn post_until_answered(&self, path: &str, body: &Value, patience: Duration) -> Result<Answer> {
+        self.until_answered(Method::POST, path, Some(body), patience).await
+    }
+
+    /// GET, in the same way.
+    pub async fn get_until_answered(&self, path: &str, patience: Duration) -> Result<Answer> {
+        self.until_answered(Method::GET, path, None, patience).await
+    }
+
+    async fn until_answered(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        patience: Duration,
+    ) -> Result<Answer> {
         let asked = async {
             loop {
-                let answer = self.post(path, body.clone()).await?;
+                let answer = self.send(method.clone(), path, body.cloned()).await?;
                 if !answer.asks_to_retry() {
                     return Ok(answer);
                 }
@@ -136,7 +151,7 @@ impl Client {
         };
         tokio::time::timeout(patience, asked)
             .await
-            .with_context(|| format!("POST {path}: no answer in {patience:?}"))?
+            .with_context(|| format!("{method} {path}: no answer in {patience:?}"))?
     }
 
     /// PATCH with a JSON body.

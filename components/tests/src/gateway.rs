@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -96,6 +97,8 @@ struct Shared {
     manner: Mutex<Manner>,
     /// How many charges there are, for those who wait for one.
     charged: watch::Sender<usize>,
+    /// By how much its clock was set forward.
+    skipped_s: AtomicU64,
     /// Where the marketplace listens now.
     url: watch::Sender<String>,
     address: SocketAddr,
@@ -115,6 +118,7 @@ impl Gateway {
             books: Mutex::default(),
             manner: Mutex::new(Manner::Waits),
             charged: watch::Sender::default(),
+            skipped_s: AtomicU64::default(),
             url: watch::Sender::default(),
             address: listener.local_addr()?,
         });
@@ -124,13 +128,27 @@ impl Gateway {
 
     /// How a marketplace is started that uses this gateway.
     pub fn options(&self, further: &[(&str, &str)]) -> NexusOptions {
-        let url = format!("http://{}", self.shared.address);
-        let ours = [
-            ("SPIN_VARIABLE_SANDBOX_ENABLED", "true"),
-            ("SPIN_VARIABLE_SANDBOX_URL", &url),
-            ("SPIN_VARIABLE_SANDBOX_SECRET", SECRET),
-        ];
-        NexusOptions::with(ours.iter().chain(further))
+        let ours = self
+            .variables()
+            .map(|(name, value)| (format!("SPIN_VARIABLE_{}", name.to_uppercase()), value));
+        let mut options = NexusOptions::with(further);
+        // In front: what a test says itself holds.
+        options.environment.splice(0..0, ours);
+        options
+    }
+
+    /// The variables of an application that has it for a gateway.
+    pub fn variables(&self) -> [(&'static str, String); 3] {
+        [
+            ("sandbox_enabled", "true".to_owned()),
+            ("sandbox_url", format!("http://{}", self.shared.address)),
+            ("sandbox_secret", SECRET.to_owned()),
+        ]
+    }
+
+    /// Time passes here as well.
+    pub fn skip(&self, by: Duration) {
+        self.shared.skipped_s.fetch_add(by.as_secs(), Ordering::SeqCst);
     }
 
     /// Reports go there from now on, those that were not acknowledged too.
@@ -247,7 +265,7 @@ impl Shared {
     }
 
     fn notice(&self, leg: &str, id: &str) -> Result<Notice> {
-        let signed_s = now()?;
+        let signed_s = now()? + self.skipped_s.load(Ordering::SeqCst);
         let mut body = self
             .books()
             .charges

@@ -14,10 +14,10 @@ pub const UNIT: i64 = 115_000;
 /// Units in stock at first.
 pub const STOCK: i64 = 1_000;
 
-/// The marketplace with its gateway.
-pub struct PaidShop {
+/// The marketplace with its gateway, on a host that this keeps, or that its test does.
+pub struct PaidShop<H = Nexus> {
     /// The marketplace.
-    pub nexus: Nexus,
+    pub nexus: H,
     /// Where its buyers pay.
     pub gateway: Gateway,
     /// Who trades.
@@ -26,7 +26,7 @@ pub struct PaidShop {
     pub audit: Audit,
     /// Variables of every start.
     variables: Vec<(&'static str, &'static str)>,
-    _application: Marketplace,
+    _application: Option<Marketplace>,
 }
 
 /// A session and where it is paid.
@@ -72,7 +72,7 @@ impl PaidShop {
             shop,
             audit,
             variables: variables.to_vec(),
-            _application: application,
+            _application: Some(application),
         })
     }
 
@@ -84,7 +84,29 @@ impl PaidShop {
         self.shop = self.shop.at(self.nexus.url());
         Ok(())
     }
+}
 
+impl PaidShop<()> {
+    /// On a host that listens here, has its books there, and knows the gateway.
+    pub async fn on(url: &str, database_url: &str, gateway: Gateway) -> Result<Self> {
+        gateway.reports_to(url);
+        Ok(Self {
+            nexus: (),
+            gateway,
+            shop: Shop::open(&Client::new(url), STOCK).await?,
+            audit: Audit::open(database_url).await?,
+            variables: Vec::new(),
+            _application: None,
+        })
+    }
+
+    /// With connections of its own: the host was started again, under the address it had.
+    pub fn reconnect(&mut self, url: &str) {
+        self.shop = self.shop.at(url);
+    }
+}
+
+impl<H> PaidShop<H> {
     /// Who buys.
     pub fn buyer(&self) -> &Client {
         &self.shop.buyer.client

@@ -3,6 +3,7 @@
 mod abi;
 mod call;
 mod codec;
+mod declared;
 mod error;
 mod exclusive;
 mod from_json;

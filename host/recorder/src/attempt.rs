@@ -611,19 +611,22 @@ impl State {
         target: &str,
         arguments: &[u8],
     ) -> Result<(Step, ArgumentHash), Fault> {
-        self.issue(arguments, |machine, hash| machine.command(scope, kind, target, hash))
+        self.issue(target, arguments, |machine, hash| {
+            machine.command(scope, kind, target, hash)
+        })
     }
 
     /// A command, given to the machine with the hash of its arguments.
     pub(crate) fn issue(
         &mut self,
+        target: &str,
         arguments: &[u8],
         issue: impl FnOnce(&mut Machine, ArgumentHash) -> Result<Step, Fault>,
     ) -> Result<(Step, ArgumentHash), Fault> {
         self.check()?;
         let arguments = self.machine.header().seed.hash(arguments);
-        let step = issue(&mut self.machine, arguments);
-        Ok((step.map_err(|fault| self.fail(fault))?, arguments))
+        let step = issue(&mut self.machine, arguments).map_err(|fault| self.fail(fault))?;
+        Ok((self.interposed(step, target)?, arguments))
     }
 
     pub(crate) fn fail(&mut self, fault: Fault) -> Fault {

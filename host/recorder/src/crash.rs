@@ -1,6 +1,7 @@
 //! Where a test may end the process: right before and right after everything that becomes durable.
 //!
-//! Without the feature `crash-points` nothing of this is compiled in.
+//! With the feature `crash-points` a process is told on its command line; with `test-support` a host in a test's process asks what the test
+//! put in its way ([`crate::interpose`]). Without either nothing of this is compiled in.
 
 /// A moment at which the process may die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +79,7 @@ pub use armed::arm;
 pub fn reached(point: Point) {
     #[cfg(feature = "crash-points")]
     armed::reached(point);
-    #[cfg(not(feature = "crash-points"))]
+    #[cfg(any(test, feature = "test-support"))]
+    crate::interpose::reached(point);
     let _ = point;
 }

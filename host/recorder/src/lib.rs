@@ -8,6 +8,8 @@ mod deadline;
 mod dry_run;
 mod events;
 mod exclusive;
+#[cfg(any(test, feature = "test-support"))]
+pub mod interpose;
 mod key_values;
 mod messages;
 mod recorder;

@@ -10,6 +10,7 @@ use host_types::{Fault, InvocationId, Position, Scope};
 use uuid::Uuid;
 
 use crate::Attempt;
+use crate::attempt::State;
 use crate::branch::BranchId;
 use crate::deadline::Deadline;
 
@@ -194,7 +195,7 @@ impl Recorder {
     /// An observation that is begun now and waited for later: see [`Recorder::beside`].
     pub fn begin_observation(&self, target: &'static str, arguments: &[u8]) -> Result<ObserveStep, Fault> {
         let mut state = self.attempt.state.lock();
-        let (step, arguments) = state.issue(arguments, |machine, hash| {
+        let (step, arguments) = state.issue(target, arguments, |machine, hash| {
             machine.begin(&self.scope, CommandKind::Observation, target, hash)
         })?;
         drop(state);
@@ -283,6 +284,11 @@ impl Recorder {
         match self.step(CommandKind::Call, target, arguments)? {
             (Step::Recorded(answer), _) => Ok(CallStep::Recorded(answer)),
             (Step::Perform(position) | Step::InDoubt(position), arguments) => {
+                #[cfg(any(test, feature = "test-support"))]
+                if let Some(answer) = self.interposed_answer(&position, target) {
+                    self.complete(&position, CommandKind::Call, target, arguments, answer.clone())?;
+                    return Ok(CallStep::Recorded(answer));
+                }
                 let mut span = self.begin_span(SpanKind::Internal, target, &position);
                 if span.is_recording() {
                     let inside = position.scope.child(position.number);
@@ -301,6 +307,19 @@ impl Recorder {
                 }))
             }
         }
+    }
+
+    /// What a test has a call return. One whose callee has begun, in an earlier attempt, returns what the callee does.
+    #[cfg(any(test, feature = "test-support"))]
+    fn interposed_answer(&self, position: &Position, target: &str) -> Option<Payload> {
+        let callee = position.scope.child(position.number);
+        let state = self.attempt.state.lock();
+        let scopes = [host_journal::exclusive_scope(&callee), callee];
+        if scopes.iter().any(|scope| state.machine.is_replaying(scope)) {
+            return None;
+        }
+        drop(state);
+        crate::interpose::answer(target)
     }
 
     /// An external effect: its intent is made durable before this returns [`ExternalStep::Perform`].
@@ -325,6 +344,20 @@ impl Recorder {
             arguments,
             span,
         }
+    }
+}
+
+impl State {
+    /// A command that is about to be performed, unless a test makes it fail.
+    pub(crate) fn interposed(&mut self, step: Step, target: &str) -> Result<Step, Fault> {
+        #[cfg(any(test, feature = "test-support"))]
+        if matches!(step, Step::Perform(_))
+            && let Some(fault) = crate::interpose::fault(target)
+        {
+            return Err(self.fail(fault));
+        }
+        let _ = target;
+        Ok(step)
     }
 }
 

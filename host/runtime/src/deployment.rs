@@ -172,6 +172,13 @@ impl Deployment {
         })
     }
 
+    /// The errors that the type of this call's function declares, each encoded as a result: for tests that have a call fail.
+    pub fn declared_errors(&self, target: &str) -> Vec<(String, Vec<u8>)> {
+        self.called(target)
+            .map(|export| export.signature.declared_errors())
+            .unwrap_or_default()
+    }
+
     /// What a call's name in the journal stands for.
     fn called(&self, target: &str) -> Result<&Export, String> {
         let found = || {

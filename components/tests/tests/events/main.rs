@@ -4,11 +4,11 @@ mod dead_letters;
 mod streams;
 mod world;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use component_tests::NexusOptions;
 use serde_json::json;
 
-use crate::world::{PATIENCE, World, counts, tell};
+use crate::world::{World, counts, tell};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_committed_is_told_once_to_each_subscription_and_in_order() -> Result<()> {
@@ -97,43 +97,6 @@ async fn a_key_that_fails_holds_up_itself_alone_on_any_number_of_nodes() -> Resu
     ensure!(world.say(&dead[0]["id"], "replay").await?.status == 200);
     world.delivered().await?;
     ensure!(world.heard("strict", "sick").await? == counts(20));
-    Ok(())
-}
-
-/// The publisher's transaction, the begin of each delivery, its transaction and its end: before and after each.
-const POINTS: u32 = 10;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_moment_of_death_each_is_told_once() -> Result<()> {
-    let mut world = World::start().await?;
-    for point in 1.. {
-        let key = format!("point-{point}");
-        world.restart(&[("NEXUS_DIE_AT", point.to_string())]).await?;
-        let body = json!({ "topic": "news.good", "key": key });
-        let client = world.nexus.client().keyed(&key);
-        let _ = client.post("/teller/tell", body.clone()).await;
-        let heard = format!("SELECT count(*) FROM listener.heard WHERE key = '{key}'");
-        let open = "SELECT count(*) FROM host.invocation WHERE status <> 'completed'";
-        while world.audit.count(&heard).await? < 2 || world.audit.count(open).await? > 0 {
-            if world.nexus.has_ended()? {
-                break;
-            }
-        }
-        if !world.nexus.has_ended()? {
-            ensure!(point > POINTS, "only {} points were reached", point - 1);
-            break;
-        }
-        world.restart(&[]).await?;
-        let client = client.at(world.nexus.url());
-        let answer = client.post_until_answered("/teller/tell", &body, PATIENCE).await;
-        let answer = answer.with_context(|| format!("point {point}"))?;
-        ensure!(answer.status == 200, "point {point}: {}", answer.json);
-        world.delivered().await?;
-        for subscription in ["strict", "loose"] {
-            let heard = world.heard(subscription, &key).await?;
-            ensure!(heard == counts(1), "point {point}, {subscription}: {heard:?}");
-        }
-    }
     Ok(())
 }
 

@@ -1,18 +1,14 @@
-//! Several calls and queries at once, in a real host: their time, what each leaves, and what is left of them after a kill.
+//! Several calls and queries at once, in a real host: their time, and what each leaves.
 
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use component_tests::{Answer, Audit, Nexus, NexusOptions};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 /// Relative to the workspace.
 const MANIFEST: &str = "components/tests/joining/spin.toml";
-
-/// How long a host that was started again may take to finish what the last one left.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 struct World {
     nexus: Nexus,
@@ -38,10 +34,6 @@ impl World {
     async fn notes(&self, ticket: &str) -> Result<Vec<String>> {
         let notes = format!("SELECT what FROM joiner.note WHERE ticket = '{ticket}' ORDER BY what");
         self.audit.texts(&notes).await
-    }
-
-    async fn restart(&mut self, further: &[(&str, String)]) -> Result<()> {
-        self.nexus.restart(NexusOptions::with(further)).await
     }
 
     /// Everything that was begun has come to its end, and every index was written once.
@@ -178,37 +170,4 @@ async fn what_may_not_be_is_refused_with_its_reason() -> Result<()> {
         ensure!(world.notes(how).await?.is_empty(), "{how}");
     }
     Ok(())
-}
-
-/// Of the two that work at once, their transactions before and after a wait, the suspension, and the note of both.
-const POINTS: u32 = 8;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_moment_of_death_everything_happens_once() -> Result<()> {
-    let mut world = World::start().await?;
-    for point in 1.. {
-        let ticket = format!("point-{point}");
-        // Longer than the instances are kept: it sleeps as rows once the other has ended.
-        let body = json!({ "ticket": ticket, "ms": 500 });
-        world.restart(&[("NEXUS_DIE_AT", point.to_string())]).await?;
-        let client = world.nexus.client().keyed(&ticket);
-        let asked = client.post_until_answered("/joiner/work", &body, PATIENCE).await;
-        if asked.is_ok() && !world.nexus.has_ended()? {
-            ensure!(point > POINTS, "only {} points were reached", point - 1);
-            break;
-        }
-        world.nexus.ended().await?;
-        world.restart(&[]).await?;
-        let client = world.nexus.client().keyed(&ticket);
-        let answer = client.post_until_answered("/joiner/work", &body, PATIENCE).await;
-        let seen = told(&answer.with_context(|| format!("point {point}"))?);
-        ensure!(
-            seen.len() == 3 && seen[0].starts_with("long ") && seen[1].starts_with("short "),
-            "{seen:?}"
-        );
-        let notes = world.notes(&ticket).await?;
-        let expected = ["both", "long after", "long before", "short after", "short before"];
-        ensure!(notes == expected, "point {point}: {notes:?}");
-    }
-    world.everything_has_ended().await
 }

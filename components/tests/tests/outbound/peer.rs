@@ -63,11 +63,6 @@ impl Peer {
         self.shared.seen.borrow().clone()
     }
 
-    /// The requests with this body.
-    pub(crate) fn seen_with(&self, body: &str) -> Vec<Seen> {
-        self.seen().into_iter().filter(|seen| seen.body == body).collect()
-    }
-
     /// Returns when `count` requests have arrived.
     pub(crate) async fn has_seen(&self, count: usize) -> Result<()> {
         let mut seen = self.shared.seen.subscribe();

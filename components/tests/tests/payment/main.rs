@@ -3,7 +3,6 @@
 mod authorisation;
 mod cancelling;
 mod confirming;
-mod crash;
 mod outage;
 mod paying;
 mod reports;

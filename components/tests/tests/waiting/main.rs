@@ -5,7 +5,7 @@ mod world;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
@@ -179,63 +179,4 @@ async fn a_wait_that_is_timed_out_or_woken_for_nothing_ends_as_it_should() -> Re
     ensure!(told(&timeout(PATIENCE, waiting).await???) == "value at last");
     ensure!(world.notes("patient").await? == ["before", "value at last"]);
     world.nothing_is_left().await
-}
-
-/// Appends and commits, before and after each: of the one who waits its transaction, its suspension and its note; of the one who
-/// completes its transaction. Between statements a transaction can be died in as well, and outputs may be written or not.
-const POINTS: u32 = 8;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_moment_of_death_a_wait_ends_once() -> Result<()> {
-    let mut world = World::start_without_patience().await?;
-    for point in 1.. {
-        let ticket = format!("point-{point}");
-        world.restart(&[("NEXUS_DIE_AT", point.to_string())]).await?;
-        let waited = waits_and_completes(&world, &ticket).await;
-        if waited.is_ok() && !world.nexus.has_ended()? {
-            ensure!(point > POINTS, "only {} points were reached", point - 1);
-            break;
-        }
-        world.nexus.ended().await?;
-        world.restart(&[]).await?;
-        let told = waits_and_completes(&world, &ticket).await;
-        let told = told.with_context(|| format!("point {point}"))?;
-        ensure!(told == "value done", "point {point}: {told}");
-        let notes = world.notes(&ticket).await?;
-        ensure!(notes == ["before", "value done"], "point {point}: {notes:?}");
-        let promise = world.promise(&ticket).await?;
-        let notes = world.notes(&promise).await?;
-        ensure!(notes == ["completed"], "point {point}: {notes:?}");
-    }
-    world.nothing_is_left().await
-}
-
-/// A wait, whose promise is completed once it is suspended. Fails when the host dies; both may be asked for again.
-async fn waits_and_completes(world: &World, ticket: &str) -> Result<String> {
-    let client = world.nexus.client().keyed(ticket);
-    let waits = async {
-        let body = json!({ "ticket": ticket, "timeout_ms": null });
-        let answer = client.post_until_answered("/waiter/wait", &body, PATIENCE).await?;
-        Ok(told(&answer))
-    };
-    let completes = async {
-        let suspended = format!(
-            "SELECT count(*) FROM waiter.ticket JOIN host.promise ON promise.id::text = ticket.promise
-             JOIN host.invocation ON invocation.id = promise.invocation_id
-             WHERE ticket.name = '{ticket}' AND (status IN ('suspended', 'completed') OR completed_at IS NOT NULL)"
-        );
-        while world.audit.count(&suspended).await? == 0 {
-            // Fails when the host is dead.
-            world.nexus.client().get("/livez").await?;
-        }
-        let body = json!({ "promise": world.promise(ticket).await?, "value": "done" });
-        let completer = world.nexus.client().keyed(&format!("{ticket}-completed"));
-        let answer = completer
-            .post_until_answered("/waiter/complete", &body, PATIENCE)
-            .await?;
-        ensure!(told(&answer) == "completed", "{}", answer.json);
-        Ok(())
-    };
-    let (told, ()) = tokio::try_join!(waits, completes)?;
-    Ok(told)
 }

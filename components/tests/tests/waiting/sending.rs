@@ -1,6 +1,6 @@
 //! Sending without waiting: now and later, with the sender's commit or not at all, and once.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -50,40 +50,5 @@ async fn what_is_sent_runs_once_and_only_if_its_sender_committed() -> Result<()>
     );
     let waited_ms = world.audit.count(&waited).await?;
     ensure!((1_400..10_000).contains(&waited_ms), "{waited_ms} ms");
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_moment_of_death_what_is_sent_runs_once() -> Result<()> {
-    let mut world = World::start().await?;
-    for point in 1.. {
-        let ticket = format!("point-{point}");
-        world.restart(&[("NEXUS_DIE_AT", point.to_string())]).await?;
-        let body = json!({ "ticket": ticket, "what": "done", "delay_ms": null, "roll_back": false });
-        let client = world.nexus.client().keyed(&ticket);
-        let _ = client.post("/waiter/send", body.clone()).await;
-        let done = format!("SELECT count(*) FROM waiter.note WHERE ticket = '{ticket}' AND what = 'done'");
-        let open = "SELECT count(*) FROM host.invocation WHERE status <> 'completed'";
-        while world.audit.count(&done).await? == 0 || world.audit.count(open).await? > 0 {
-            if world.nexus.has_ended()? {
-                break;
-            }
-        }
-        if !world.nexus.has_ended()? {
-            // Its sender's transaction and its own, before and after each.
-            ensure!(point > 4, "only {} points were reached", point - 1);
-            break;
-        }
-        world.restart(&[]).await?;
-        let client = client.at(world.nexus.url());
-        let answer = client
-            .post_until_answered("/waiter/send", &body, crate::world::PATIENCE)
-            .await
-            .with_context(|| format!("point {point}"))?;
-        ensure!(answer.status == 200, "point {point}: {}", answer.json);
-        world.nothing_is_left().await?;
-        let notes = world.notes(&ticket).await?;
-        ensure!(notes == ["done", "sent"], "point {point}: {notes:?}");
-    }
     Ok(())
 }

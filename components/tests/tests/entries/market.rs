@@ -1,0 +1,269 @@
+//! The workflows of the order module, and with them those of inventory and of the ledger: checkout, confirmation, payout, rejection,
+//! payment elsewhere with its report, expiry.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use component_tests::{Answer, CHECKOUT, CONFIRM, Client, Gateway, Manner, Marketplace, PaidShop};
+use host_testing::{Failures, TestApp, TestHost, crash_at_each_entry, fail_each_call};
+use serde_json::{Value, json};
+
+use crate::PATIENCE;
+
+/// How long a checkout holds its goods in these tests, and how long an order's money is kept: longer than a test takes.
+const TERM: Duration = Duration::from_secs(3_600);
+
+/// A marketplace with a shop and a gateway, and its books before what is counted was bought.
+struct Market {
+    world: PaidShop<()>,
+    before: BTreeMap<String, i64>,
+    _application: Marketplace,
+}
+
+/// What a run's clients were told, and where its session, its line and their payments ended.
+type CameTo = (Vec<u16>, Vec<String>);
+
+async fn open(manner: Manner) -> Result<(TestHost, Market)> {
+    open_with(manner, "").await
+}
+
+/// With further lines in the table of the order module.
+async fn open_with(manner: Manner, lines: &str) -> Result<(TestHost, Market)> {
+    let table = "[component.order.tool.nexus]\n";
+    // Time passes here: what signed somebody in must last.
+    let grant = "[component.account.tool.nexus]\n";
+    let lasting = "[component.account.variables]\naccess_token_seconds = \"1000000000\"\n\n";
+    let application = Marketplace::new(|manifest| {
+        for unique in [grant, table] {
+            assert_eq!(manifest.matches(unique).count(), 1, "the manifest has another shape");
+        }
+        let manifest = manifest.replace(grant, &format!("{lasting}{grant}"));
+        manifest.replace(table, &format!("{table}{lines}"))
+    })?;
+    let gateway = Gateway::start().await?;
+    gateway.behaves(manner);
+    let term = TERM.as_secs().to_string();
+    let ours = gateway.variables();
+    let mut variables: Vec<_> = ours.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    variables.extend([
+        ("session_seconds", &*term),
+        ("escrow_seconds", &*term),
+        ("attempt_seconds", &*term),
+    ]);
+    let host = TestHost::start(&TestApp::load_with(&application.manifest(), &variables)?).await?;
+    let world = PaidShop::on(host.url(), host.database_url(), gateway).await?;
+    let market = Market {
+        before: BTreeMap::new(),
+        world,
+        _application: application,
+    };
+    Ok((host, market))
+}
+
+async fn post(client: &Client, run: &str, path: &str, body: &Value) -> Result<Answer> {
+    let client = client.keyed(&format!("{path}-{run}"));
+    client.post_until_answered(path, body, PATIENCE).await
+}
+
+impl Market {
+    /// Checks out one unit, paid under this option.
+    async fn check_out(&self, run: &str, option: &str) -> Result<Answer> {
+        let mut body = self.world.shop.checkout(1);
+        body["payment_option"] = json!(option);
+        post(self.world.buyer(), run, CHECKOUT, &body).await
+    }
+
+    /// The seller's word about the line of a session.
+    async fn answer(&self, run: &str, session: &str, path: &str, option: &str) -> Result<Answer> {
+        let item = self.world.item_of(session).await?;
+        let body = json!({ "item_ids": [item], "use_wallet": false, "payment_option": option });
+        post(self.world.seller(), run, path, &body).await
+    }
+
+    async fn time_passes(&self, host: &TestHost) -> Result<()> {
+        host.settled().await?;
+        let term = TERM + Duration::from_secs(1);
+        self.world.gateway.skip(term);
+        host.skip(term).await?;
+        host.settled().await
+    }
+
+    async fn came_to(&self, host: &TestHost, session: &str, answers: &[&Answer]) -> Result<CameTo> {
+        books_hold(host, &self.world).await?;
+        let rows = format!(
+            "WITH line AS (SELECT * FROM \"order\".item WHERE payment_session_id::text = '{session}')
+             SELECT 'session ' || status FROM \"order\".payment_session WHERE id::text = '{session}'
+                 OR id IN (SELECT confirm_session_id FROM line) OR id IN (SELECT order_id FROM line)
+             UNION ALL SELECT 'line, cancelled: ' || (date_cancelled IS NOT NULL) FROM line
+             UNION ALL SELECT 'stock ' || state FROM inventory.reservation WHERE id IN (SELECT reservation_id FROM line)
+             UNION ALL SELECT 'paid ' || status || ' ' || amount FROM \"order\".transaction WHERE session_id::text = '{session}'
+             ORDER BY 1"
+        );
+        let statuses = answers.iter().map(|answer| answer.status.as_u16());
+        Ok((statuses.collect(), host.texts(&rows).await?))
+    }
+
+    /// Paid at the door, confirmed, delivered, paid out.
+    async fn at_the_door(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        let placed = self.check_out(run, "system-cod").await?;
+        let session = session(&placed);
+        if session.is_empty() {
+            return self.came_to(host, session, &[&placed]).await;
+        }
+        let confirmed = self.answer(run, session, CONFIRM, "system-cod").await?;
+        self.time_passes(host).await?;
+        self.came_to(host, session, &[&placed, &confirmed]).await
+    }
+
+    /// Paid at the door, and no seller wants it.
+    async fn unwanted(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        let placed = self.check_out(run, "system-cod").await?;
+        self.time_passes(host).await?;
+        self.came_to(host, session(&placed), &[&placed]).await
+    }
+
+    /// Paid at the gateway, which reports it, and then rejected: the buyer has the money back.
+    async fn rejected(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        let placed = self.check_out(run, "sandbox-redirect").await?;
+        let session = session(&placed);
+        host.settled().await?;
+        if session.is_empty() {
+            return self.came_to(host, session, &[&placed]).await;
+        }
+        // It is paid, or given up when the goods cannot be had any more.
+        let over = format!(
+            "SELECT count(*) FROM \"order\".payment_session WHERE id::text = '{session}'
+                 AND status IN ('Success', 'Failed', 'Cancelled')"
+        );
+        host.becomes(&over, 1).await?;
+        let rejected = self.answer(run, session, REJECT, "").await?;
+        self.came_to(host, session, &[&placed, &rejected]).await
+    }
+
+    /// To be paid at the gateway, and not paid.
+    async fn unpaid(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        let placed = self.check_out(run, "sandbox-redirect").await?;
+        self.time_passes(host).await?;
+        self.came_to(host, session(&placed), &[&placed]).await
+    }
+}
+
+const REJECT: &str = "/api/v1/order/seller/pending/reject";
+
+/// Empty when there is none.
+fn session(placed: &Answer) -> &str {
+    placed.json["data"]["checkout_session_id"].as_str().unwrap_or_default()
+}
+
+/// At rest, nothing is stuck, and the books of stock, of money and of the gateway agree.
+async fn books_hold(host: &TestHost, world: &PaidShop<()>) -> Result<()> {
+    host.settled().await?;
+    world.audit.books_hold().await?;
+    world.audit.money_holds(&world.gateway).await
+}
+
+/// By how much each of so many equal runs changed every table.
+async fn changed(market: &Market, runs: u32) -> Result<BTreeMap<String, i64>> {
+    let mut changes = BTreeMap::new();
+    for (what, count) in market.world.audit.tally().await? {
+        let change = count - market.before.get(&what).copied().unwrap_or(0);
+        ensure!(change % i64::from(runs) == 0, "{what}: {change} more in {runs} runs");
+        changes.insert(what, change / i64::from(runs));
+    }
+    Ok(changes)
+}
+
+async fn survives(
+    manner: Manner,
+    flow: impl AsyncFn(&Market, &TestHost, &str) -> Result<CameTo>,
+    at_least: u32,
+) -> Result<Failures> {
+    let (mut host, mut market) = open(manner).await?;
+    // The books of the ledger are opened by whom they are first of use to.
+    flow(&market, &host, "first").await.context("the first time")?;
+    market.before = market.world.audit.tally().await?;
+    let moments = crash_at_each_entry(&mut host, async |host, run| {
+        market.world.reconnect(host.url());
+        let came_to = flow(&market, host, &format!("run-{run}")).await?;
+        Ok((came_to, changed(&market, run + 1).await?))
+    });
+    let moments = moments.await?;
+    market.world.reconnect(host.url());
+    let failures = fail_each_call(
+        &host,
+        async |host: &TestHost, run| flow(&market, host, &format!("failing-{run}")).await,
+        async |host: &TestHost| books_hold(host, &market.world).await,
+    );
+    let failures = failures.await?;
+    eprintln!("{moments} moments, {failures:?}");
+    ensure!(moments >= at_least, "only {moments} moments");
+    ensure!(failures.transient >= 5 && failures.declared >= 3, "{failures:?}");
+    Ok(failures)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_its_confirmation_and_its_payout() -> Result<()> {
+    survives(Manner::Waits, Market::at_the_door, 20).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_that_no_seller_confirms() -> Result<()> {
+    survives(Manner::Waits, Market::unwanted, 12).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_that_is_paid_elsewhere_and_rejected() -> Result<()> {
+    survives(Manner::Pays, Market::rejected, 24).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_that_nobody_pays() -> Result<()> {
+    survives(Manner::Waits, Market::unpaid, 16).await?;
+    Ok(())
+}
+
+/// A checkout whose gateway is away, stopped and set going by a person, who then answers for the gateway; and one that is given up after
+/// it was paused. The ids of both.
+pub(crate) async fn repaired() -> Result<(TestHost, String, String)> {
+    const CHARGE: &str = "payment-sandbox:shop:payment/provider@0.1.0.charge";
+    const PAUSED: &str = "SELECT id::text FROM host.invocation WHERE status = 'paused'";
+    const GIVES_UP_SOON: &str = "request_timeout_ms = 1000\nretry = { attempts = 3 }\n";
+    let (host, mut market) = open_with(Manner::Waits, GIVES_UP_SOON).await?;
+    market.world.gateway.goes_down().await;
+    let mut body = market.world.shop.checkout(1);
+    body["payment_option"] = json!("sandbox-redirect");
+    let mut ids = Vec::new();
+    for run in ["answered", "cancelled"] {
+        let refused = market.world.buyer().keyed(run).post(CHECKOUT, body.clone()).await?;
+        ensure!(refused.status == 503, "{}", refused.json);
+        host.becomes("SELECT count(*) FROM host.invocation WHERE status = 'paused'", 1)
+            .await?;
+        let id = host.texts(PAUSED).await?.pop().context("a paused invocation")?;
+        if run == "answered" {
+            host.answer(&id, CHARGE, &json!({ "ok": { "settled": "R-1" } })).await?;
+            host.resume(&id).await?;
+        } else {
+            host.cancel(&id).await?;
+        }
+        host.settled().await?;
+        ids.push(id);
+    }
+    host.nothing_is_stuck().await?;
+    market.world.audit.books_hold().await?;
+    let [answered, cancelled] = <[String; 2]>::try_from(ids).map_err(|ids| anyhow::anyhow!("{ids:?}"))?;
+    Ok((host, answered, cancelled))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_answers_is_answered_or_given_up_by_a_person() -> Result<()> {
+    let (host, answered, cancelled) = repaired().await?;
+    for (id, status) in [(answered, "completed"), (cancelled, "cancelled")] {
+        let ended = format!("SELECT status::text FROM host.invocation WHERE id = '{id}'");
+        ensure!(host.texts(&ended).await? == [status]);
+    }
+    Ok(())
+}

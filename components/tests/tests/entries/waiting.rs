@@ -1,0 +1,94 @@
+//! Sleeping, waiting for promises, sending and scheduling; transactions are in all of them.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use host_testing::TestHost;
+use serde_json::{Value, json};
+
+use crate::{ask, ends_and_fails, nothing_is_held, start};
+
+pub(crate) const MANIFEST: &str = "components/tests/waiting/spin.toml";
+/// Longer than a test may take.
+const LONG_MS: u64 = 3_600_000;
+const LONG: Duration = Duration::from_millis(LONG_MS);
+
+async fn notes(host: &TestHost, ticket: &str) -> Result<Vec<String>> {
+    let notes = format!("SELECT what FROM waiter.note WHERE ticket = '{ticket}' ORDER BY what");
+    host.texts(&notes).await
+}
+
+/// Returns once an invocation waits, or what it would do after that is done: the call before may have come so far.
+async fn waits(host: &TestHost, ticket: &str) -> Result<()> {
+    let waits = format!(
+        "SELECT (EXISTS (SELECT FROM host.invocation WHERE status = 'suspended')
+             OR EXISTS (SELECT FROM waiter.note WHERE ticket = '{ticket}' AND what <> 'before'))::int::bigint"
+    );
+    host.becomes(&waits, 1).await
+}
+
+pub(crate) async fn nap(host: &TestHost, run: &str) -> Result<(bool, Vec<String>)> {
+    let body = json!({ "ticket": run, "ms": LONG_MS });
+    let slept = ask(host, run, "/waiter/sleep", body);
+    let time_passes = async {
+        waits(host, run).await?;
+        host.skip(LONG).await
+    };
+    let (slept, ()) = tokio::try_join!(slept, time_passes)?;
+    nothing_is_held(host).await?;
+    let slept_ms: u64 = slept["told"].as_str().unwrap_or_default().parse()?;
+    Ok((slept_ms >= LONG_MS, notes(host, run).await?))
+}
+
+pub(crate) async fn bill(host: &TestHost, run: &str) -> Result<(Value, Value, Vec<String>)> {
+    let waited = ask(
+        host,
+        run,
+        "/waiter/wait",
+        json!({ "ticket": run, "timeout_ms": LONG_MS }),
+    );
+    let pays = async {
+        waits(host, run).await?;
+        let promise = format!("SELECT promise FROM waiter.ticket WHERE name = '{run}'");
+        let promise = host.texts(&promise).await?.pop().context("a promise")?;
+        let body = json!({ "promise": promise, "value": "paid" });
+        let completed = ask(host, run, "/waiter/complete", body).await?;
+        Ok((completed, promise))
+    };
+    let (waited, (completed, promise)) = tokio::try_join!(waited, pays)?;
+    nothing_is_held(host).await?;
+    let mut all = notes(host, run).await?;
+    all.extend(notes(host, &promise).await?);
+    Ok((waited["told"].clone(), completed["told"].clone(), all))
+}
+
+async fn letters(host: &TestHost, run: &str) -> Result<Vec<String>> {
+    for (what, delay_ms) in [("now", None), ("later", Some(LONG_MS))] {
+        let body = json!({ "ticket": run, "what": what, "delay_ms": delay_ms, "roll_back": false });
+        ask(host, &format!("{run}-{what}"), "/waiter/send", body).await?;
+    }
+    host.settled().await?;
+    host.skip(LONG).await?;
+    nothing_is_held(host).await?;
+    notes(host, run).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleep() -> Result<()> {
+    // Two transactions, the suspension, the fence that ends it, the output.
+    ends_and_fails(start(MANIFEST).await?, nap, 7).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promise() -> Result<()> {
+    let failures = ends_and_fails(start(MANIFEST).await?, bill, 9).await?;
+    ensure!(failures.transient >= 5, "{failures:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_and_scheduled() -> Result<()> {
+    ends_and_fails(start(MANIFEST).await?, letters, 8).await?;
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! The process of a test host: what `nexus up` wires together, on threads of its own, so that it can end without asking anybody.
+
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use host_basic::{MasterKey, PasswordOptions, Passwords, Services, TokenKeys};
+use host_http_client::{Connector, SystemResolver};
+use host_invoker::{
+    Cron, Deliveries, Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays, TurnLimits,
+};
+use host_metrics::{Exposition, Registry};
+use host_recorder::interpose::interpose_here;
+use host_runtime::{Deployment, Outside, Runtime, RuntimeOptions};
+use host_sql::{ModuleConnection, ModulePool, Pools};
+use host_store::{Registration, Store, StoreOptions};
+use host_traces::Traces;
+use host_types::{Clock, ComponentId, Rng, SystemClock, SystemRng};
+use tokio::sync::watch;
+
+use super::event_log::DatabaseLog;
+use super::key_values::DatabaseBackend;
+use super::watched::Watched;
+use super::{Disturbance, TestApp};
+use crate::SimClock;
+
+/// Of all hosts that tests start.
+const MASTER_KEY: [u8; 32] = [7; 32];
+const LEASE: Duration = Duration::from_secs(10);
+const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECTIONS: u32 = 8;
+const TURNS: TurnLimits = TurnLimits {
+    attempts: 64,
+    waiting: 256,
+};
+
+/// What a process is made from.
+pub(crate) struct Parts {
+    pub(crate) app: TestApp,
+    pub(crate) database_url: String,
+    pub(crate) listener: TcpListener,
+    pub(crate) clock: Arc<SimClock>,
+    pub(crate) disturbance: Arc<Disturbance>,
+}
+
+/// What a started process gives out.
+pub(crate) struct Serving {
+    pub(crate) store: Arc<Store>,
+    pub(crate) invoker: Invoker,
+    pub(crate) deployment: Arc<Deployment>,
+}
+
+/// A running host.
+pub(crate) struct Process {
+    serving: Option<Serving>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Process {
+    pub(crate) async fn start(parts: Parts) -> Result<Self> {
+        let disturbance = Arc::clone(&parts.disturbance);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .on_thread_start(move || interpose_here(Arc::clone(&disturbance) as _))
+            .enable_all()
+            .build()?;
+        let started = runtime.spawn(serve(parts));
+        // Before anything is awaited: a runtime may not be dropped by an async task, but this may.
+        let mut process = Self {
+            serving: None,
+            runtime: Some(runtime),
+        };
+        let started = started.await;
+        process.serving = Some(started.context("the start panicked")??);
+        Ok(process)
+    }
+
+    /// Whatever it was doing is not done. Returns when its threads are gone.
+    pub(crate) async fn end(mut self) {
+        /// Longer than anything that a thread does without an await.
+        const LAST_STEPS: Duration = Duration::from_secs(10);
+        if let Some(runtime) = self.runtime.take() {
+            let ending = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(LAST_STEPS));
+            // What it unwound it was unwound by.
+            let _ = ending.await;
+        }
+    }
+
+    pub(crate) fn serving(&self) -> &Serving {
+        self.serving.as_ref().expect("a process that was started serves")
+    }
+}
+
+/// The database, migrated, with a login for each module.
+async fn open_store(app: &TestApp, database_url: &str) -> Result<Arc<Store>> {
+    let options = StoreOptions {
+        master_key: MASTER_KEY,
+        secrets: Vec::new(),
+        lease_ms: LEASE.as_millis() as u32,
+        max_connections: CONNECTIONS,
+        clock: Arc::new(SystemClock),
+        rng: Arc::new(SystemRng::new()),
+    };
+    let store = Store::connect(database_url, options).await?;
+    store.migrate_host().await?;
+    for component in app.app().components.values() {
+        if let Some(schema) = &component.schema {
+            store.provision_module(schema.as_str()).await?;
+        }
+    }
+    for (schema, folder) in app.migrations() {
+        store.migrate_module(&schema, &folder).await?;
+    }
+    Ok(Arc::new(store))
+}
+
+type ModulePools = HashMap<ComponentId, Arc<ModulePool>>;
+
+async fn module_pools(
+    app: &TestApp,
+    store: &Store,
+    database_url: &str,
+    registration: &Registration,
+    options: host_sql::Options,
+) -> Result<ModulePools> {
+    let pools = Pools::new(options);
+    let mut by_component = HashMap::new();
+    for component in app.app().components.values() {
+        let Some(schema) = &component.schema else { continue };
+        let login = store.provision_module(schema.as_str()).await?;
+        let mut config: tokio_postgres::Config = database_url.parse()?;
+        config.user(&login.role).password(&login.password);
+        config.application_name(host_store::application_name(registration.node));
+        let connection = ModuleConnection {
+            config,
+            schema: schema.to_string(),
+            reset: false,
+        };
+        by_component.insert(component.id.clone(), pools.module(connection));
+    }
+    Ok(by_component)
+}
+
+/// Everything runs on the runtime this is called on.
+async fn serve(parts: Parts) -> Result<Serving> {
+    let Parts {
+        app,
+        database_url,
+        listener,
+        clock,
+        disturbance,
+    } = parts;
+    let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
+    let store = open_store(&app, &database_url).await?;
+    let pool_options = host_sql::Options::default();
+    let sessions = u32::try_from(pool_options.budget).unwrap_or(u32::MAX);
+    // Always the same name: the one before is dead.
+    let registration = store.register_node("test", sessions).await?;
+    store.restrict_public().await?;
+    let pools = module_pools(&app, &store, &database_url, &registration, pool_options).await?;
+    let services = Arc::new(Services {
+        passwords: Passwords::new(&PasswordOptions::new(2), Arc::clone(&rng))?,
+        tokens: TokenKeys::new(MasterKey::new(&MASTER_KEY)),
+    });
+    services.tokens.replace(vec![MasterKey::new(&MASTER_KEY)]);
+    let revisions = app.revisions().iter();
+    let registered: Vec<_> = revisions
+        .map(|(id, digest, wasm)| (id.clone(), *digest, wasm.as_slice()))
+        .collect();
+    let number = store.register_deployment(&registered).await?;
+    // The lease is between node and database, and neither's clock can be set.
+    let lease_term = Arc::new(LeaseTerm::new(Arc::new(SystemClock), registration.heartbeat));
+    let runtime = Runtime::new(RuntimeOptions {
+        engine: app.engine().clone(),
+        cache: app.cache()?,
+        app: Arc::clone(app.app()),
+        pools,
+        services: Arc::clone(&services),
+        outside: Outside {
+            connector: Arc::new(Connector::new(Arc::new(SystemResolver), Vec::new())?),
+            key_values: Arc::new(DatabaseBackend(Arc::clone(&store))),
+            lease_left: {
+                let lease_term = Arc::clone(&lease_term);
+                Arc::new(move || lease_term.left())
+            },
+            effect_timeout: EFFECT_TIMEOUT,
+        },
+        master_key: MasterKey::new(&MASTER_KEY),
+    });
+    let deployment = Arc::new(runtime.deploy(number, app.revisions().to_vec()).await?);
+    let clock_of_all: Arc<dyn Clock> = Arc::clone(&clock) as _;
+    let invoker = Invoker::new(InvokerOptions {
+        store: Arc::new(Watched {
+            store: Arc::clone(&store),
+            clock,
+            disturbance,
+        }),
+        runtime: Arc::new(runtime),
+        deployment: Arc::clone(&deployment) as _,
+        clock: Arc::clone(&clock_of_all),
+        rng: Arc::clone(&rng),
+        claim_secret: MASTER_KEY,
+        turns: TURNS,
+        lease_term,
+        traces: Traces::default(),
+    });
+    store.serve().await;
+    let lease = Lease::new(invoker.clone(), LEASE);
+    for predecessor in registration.predecessors {
+        lease.succeed(predecessor).await;
+    }
+    let deliveries = Deliveries::register(invoker.clone(), Arc::clone(&store)).await?;
+    tokio::spawn(lease.keep());
+    tokio::spawn(Scheduler::new(invoker.clone()).run());
+    tokio::spawn(Strays::new(invoker.clone()).run());
+    tokio::spawn(Cron::new(invoker.clone(), Arc::clone(&store)).run());
+    tokio::spawn(Listener::new(invoker.clone()).run());
+    tokio::spawn(deliveries.run());
+
+    let log = Arc::new(DatabaseLog(Arc::clone(&store)));
+    let streams = host_http::Streams::new(log, invoker.published());
+    tokio::spawn(streams.clone().run());
+    let (ready, readiness) = watch::channel(host_http::Readiness::default());
+    let server = host_http::Server::new(host_http::ServerOptions {
+        listener: tokio::net::TcpListener::from_std(listener)?,
+        app: Arc::clone(app.app()),
+        client: Arc::new(invoker.clone()),
+        verifier: Arc::new(move |key: &str, token: &str, now_ms: u64| {
+            let verified = services.tokens.verify(key, token, now_ms);
+            let verified = verified.map_err(|error| error.to_string())?;
+            Ok(host_http::Verified {
+                payload: verified.payload,
+            })
+        }),
+        streams,
+        readiness,
+        clock: clock_of_all,
+        rng,
+        metrics: host_http::HttpMetrics::default(),
+        exposition: Arc::new(Exposition::new(Registry::default())),
+        limits: host_http::Limits::default(),
+        traces: Traces::default(),
+    });
+    tokio::spawn(async move {
+        // Asked by nobody; the server reads it while it serves.
+        let _ready = ready;
+        server.run(std::future::pending()).await;
+    });
+    Ok(Serving {
+        store,
+        invoker,
+        deployment,
+    })
+}
