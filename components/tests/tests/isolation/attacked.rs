@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{Answer, Audit, Client, Nexus, NexusOptions};
+use component_tests::{Answer, Audit, Client, Nexus, NexusOptions, workspace};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 /// Relative to the workspace.
 const MANIFEST: &str = "components/tests/hostile/spin.toml";
@@ -14,6 +15,8 @@ pub(crate) struct Attacked {
     pub(crate) nexus: Nexus,
     pub(crate) client: Client,
     pub(crate) audit: Audit,
+    /// Of its manifest, when that is not the one in the sources.
+    _folder: Option<TempDir>,
 }
 
 /// What one statement came to.
@@ -25,10 +28,30 @@ pub(crate) enum Told {
 
 impl Attacked {
     pub(crate) async fn start() -> Result<Self> {
-        let nexus = Nexus::start_application(Path::new(MANIFEST), NexusOptions::default()).await?;
+        Self::start_application(Path::new(MANIFEST), None).await
+    }
+
+    /// With another manifest, made from its own.
+    pub(crate) async fn start_with(edit: impl FnOnce(String) -> String) -> Result<Self> {
+        let manifest = workspace().join(MANIFEST);
+        let folder = TempDir::new()?;
+        let edited = folder.path().join("spin.toml");
+        std::fs::write(&edited, edit(std::fs::read_to_string(&manifest)?))?;
+        let migrations = manifest.with_file_name("migrations");
+        std::os::unix::fs::symlink(migrations.canonicalize()?, folder.path().join("migrations"))?;
+        Self::start_application(&edited, Some(folder)).await
+    }
+
+    async fn start_application(manifest: &Path, folder: Option<TempDir>) -> Result<Self> {
+        let nexus = Nexus::start_application(manifest, NexusOptions::default()).await?;
         let client = nexus.client();
         let audit = Audit::open(nexus.database_url()).await?;
-        Ok(Self { nexus, client, audit })
+        Ok(Self {
+            nexus,
+            client,
+            audit,
+            _folder: folder,
+        })
     }
 
     /// Statements by one of the guest's ways: `query`, `execute` or `transaction`.

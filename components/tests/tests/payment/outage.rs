@@ -205,3 +205,48 @@ async fn what_nobody_will_pay_is_given_up_by_one_command_and_undone() -> Result<
     ensure!(world.audit.count("SELECT count(*) FROM host.audit").await? == BUYERS);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undoing_that_fails_waits_for_a_person_and_then_goes_on() -> Result<()> {
+    let mut world = PaidShop::start_with(&[], LINES).await?;
+    world.gateway.goes_down().await;
+    let refused = world.buyer().keyed("buyer").post(CHECKOUT, world.checkout(1)).await?;
+    ensure!(refused.status == 503, "{}", refused.json);
+    world.audit.becomes(PAUSED, 1).await?;
+    let id = "SELECT id::text FROM host.invocation WHERE status = 'paused'";
+    let id = world.audit.texts(id).await?.pop().context("a paused invocation")?;
+
+    // What was held cannot be let go of.
+    world
+        .audit
+        .change("ALTER TABLE inventory.reservation RENAME TO mislaid")
+        .await?;
+    world.nexus.run(&["invocations", "cancel", &id])?;
+    let undoing_failed = format!(
+        "SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'paused' AND cause NOT LIKE '%gateway%'"
+    );
+    world.audit.becomes(&undoing_failed, 1).await?;
+    let shown = world.nexus.run(&["invocations", "show", &id])?;
+    ensure!(
+        shown.contains("reservation"),
+        "it says what could not be undone: {shown}"
+    );
+    // Not even a person's word makes it an end: it is still to be undone.
+    world.nexus.run(&["invocations", "resume", &id])?;
+    world.audit.becomes(&undoing_failed, 1).await?;
+
+    world
+        .audit
+        .change("ALTER TABLE inventory.mislaid RENAME TO reservation")
+        .await?;
+    world.nexus.run(&["invocations", "resume", &id])?;
+    let cancelled = format!("SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'cancelled'");
+    world.audit.becomes(&cancelled, 1).await?;
+    world.audit.settled().await?;
+    ensure!(
+        world.shop.stock().await? == (STOCK, 0),
+        "what was held is for sale again"
+    );
+    world.books_hold().await?;
+    Ok(())
+}

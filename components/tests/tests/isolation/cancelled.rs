@@ -1,0 +1,60 @@
+//! A guest that runs for long is stopped where it is when an operator ends its invocation: it would find out at its next append only.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tokio::time::timeout;
+
+use crate::attacked::{Attacked, invocation};
+
+/// What the guest may take, ms; far beyond what this test may take.
+const LIMIT_MS: u64 = 600_000;
+/// Enough for an operator's word to reach a guest on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many attempts could begin at once.
+async fn turns_free(attacked: &Attacked) -> Result<u64> {
+    let answer = attacked.client.get("/metrics").await?;
+    let text = String::from_utf8(answer.bytes.to_vec())?;
+    let line = text.lines().find_map(|line| line.strip_prefix("nexus_turns_free "));
+    Ok(line.context("nexus_turns_free")?.parse::<f64>()? as u64)
+}
+
+async fn turns_become(attacked: &Attacked, wanted: u64) -> Result<()> {
+    let became = async {
+        while turns_free(attacked).await? != wanted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        anyhow::Ok(())
+    };
+    timeout(PATIENCE, became)
+        .await
+        .with_context(|| format!("there are not {wanted} turns"))?
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_runs_is_stopped_when_its_invocation_is_cancelled() -> Result<()> {
+    let limit = "time_limit_ms = 1_000\n";
+    let attacked = Attacked::start_with(|manifest| {
+        assert_eq!(manifest.matches(limit).count(), 1, "the manifest has another shape");
+        manifest.replace(limit, &format!("time_limit_ms = {LIMIT_MS}\n"))
+    });
+    let attacked = attacked.await?;
+    let idle = turns_free(&attacked).await?;
+    let cancels = async {
+        let running = "SELECT count(*) FROM host.invocation WHERE status = 'running'";
+        attacked.audit.becomes(running, 1).await?;
+        ensure!(turns_free(&attacked).await? == idle - 1, "it runs");
+        let id = attacked.audit.texts("SELECT id::text FROM host.invocation").await?;
+        let id = id.first().context("an invocation")?;
+        attacked.nexus.run(&["invocations", "cancel", id])?;
+        Ok(())
+    };
+    let (answer, ()) = tokio::try_join!(attacked.misdeed_after_append("loop"), cancels)?;
+    answer.failed(409, "cancelled");
+    let id = invocation(&answer)?;
+    turns_become(&attacked, idle).await?;
+    let cancelled = format!("SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'cancelled'");
+    ensure!(attacked.audit.count(&cancelled).await? == 1);
+    attacked.never_panicked()
+}
