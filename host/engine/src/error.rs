@@ -62,6 +62,12 @@ pub enum LimitExceeded {
         /// The bound, milliseconds of guest time.
         limit_ms: u64,
     },
+    /// The same for guest code that did again what it did before.
+    #[error("time limit of {limit_ms} ms exceeded, by what earlier attempts did too")]
+    Replay {
+        /// The bound, milliseconds of guest time.
+        limit_ms: u64,
+    },
     /// The store's linear memories together would have grown beyond the bound.
     #[error("memory limit of {limit_bytes} bytes exceeded")]
     Memory {

@@ -11,6 +11,9 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Guest code, milliseconds, in grains of [`TICK_MS`]. Waiting in a host call costs at most one grain per wait.
     pub time_ms: u64,
+    /// The same for guest code that does again what it did in earlier attempts: however much that was by now, it takes nothing from
+    /// the time for what is new.
+    pub replay_ms: u64,
     /// Bytes a single host call may take out of the guest: what it can make the host allocate.
     pub transfer_bytes: usize,
 }
@@ -20,6 +23,7 @@ impl Default for Limits {
         Self {
             memory_bytes: 64 << 20,
             time_ms: 10_000,
+            replay_ms: 60_000,
             transfer_bytes: 64 << 20,
         }
     }
@@ -39,6 +43,7 @@ pub struct StoreLimits {
     /// The last growth that was permitted, to take back if it then fails for another reason.
     growth_bytes: usize,
     ticks: u64,
+    replay_ticks: u64,
     exceeded: Option<LimitExceeded>,
 }
 
@@ -50,6 +55,7 @@ impl StoreLimits {
             memory_bytes: 0,
             growth_bytes: 0,
             ticks: 0,
+            replay_ticks: 0,
             exceeded: None,
         }
     }
@@ -65,19 +71,24 @@ impl StoreLimits {
         self.memory_bytes
     }
 
-    /// Time in guest code so far, milliseconds, rounded up to whole ticks in which the guest was seen running.
+    /// Time in guest code so far, but for replay, milliseconds, rounded up to whole ticks in which the guest was seen running.
     pub fn guest_ms(&self) -> u64 {
         self.ticks * TICK_MS
     }
 
-    fn tick(&mut self) -> Result<(), LimitExceeded> {
-        self.ticks += 1;
+    fn tick(&mut self, replays: bool) -> Result<(), LimitExceeded> {
+        let (ticks, limit_ms) = match replays {
+            false => (&mut self.ticks, self.limits.time_ms),
+            true => (&mut self.replay_ticks, self.limits.replay_ms),
+        };
+        *ticks += 1;
         // The first tick is seen after anything between nothing and a whole one: in favour of the guest.
-        if (self.ticks - 1) * TICK_MS < self.limits.time_ms {
+        if (*ticks - 1) * TICK_MS < limit_ms {
             return Ok(());
         }
-        let exceeded = LimitExceeded::Time {
-            limit_ms: self.limits.time_ms,
+        let exceeded = match replays {
+            false => LimitExceeded::Time { limit_ms },
+            true => LimitExceeded::Replay { limit_ms },
         };
         self.exceeded = Some(exceeded);
         Err(exceeded)
@@ -129,19 +140,22 @@ impl ResourceLimiter for StoreLimits {
 }
 
 /// Holds a store to the limits in its data. Its guest must be instantiated and called with the `_async` functions: it
-/// yields to the executor every tick, and traps with [`LimitExceeded::Time`] when its time is used up.
+/// yields to the executor every tick, and traps with [`LimitExceeded::Time`] when its time is used up. `replays` says whether what it
+/// does now was done before.
 ///
 /// The epoch goes on while the guest waits in a host call, but its deadline is only noticed once by the code after it.
 pub fn apply_limits<T: 'static>(
     store: &mut Store<T>,
     access: impl Fn(&mut T) -> &mut StoreLimits + Copy + Send + Sync + 'static,
+    replays: impl Fn(&T) -> bool + Send + Sync + 'static,
 ) {
     let transfer_bytes = access(store.data_mut()).limits.transfer_bytes;
     store.set_hostcall_fuel(transfer_bytes);
     store.limiter(move |data| access(data));
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |mut context| {
-        access(context.data_mut()).tick()?;
+        let replays = replays(context.data());
+        access(context.data_mut()).tick(replays)?;
         Ok(UpdateDeadline::Yield(1))
     });
 }

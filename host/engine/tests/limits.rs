@@ -1,6 +1,6 @@
 //! Limits against guests that run into them.
 
-use host_engine::{Engine, EngineOptions, LimitExceeded, Limits, StoreLimits, apply_limits};
+use host_engine::{Engine, EngineOptions, LimitExceeded, Limits, StoreLimits, TICK_MS, apply_limits};
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, Linker};
 
@@ -27,6 +27,14 @@ const GUEST: &str = r#"(component
     (func (export "wait-often") (param "times" u32) (canon lift (core func $i "wait-often"))))"#;
 
 async fn instantiate(limits: Limits, wait_ms: u64) -> wasmtime::Result<(Store<StoreLimits>, Instance)> {
+    instantiate_replaying(limits, wait_ms, || false).await
+}
+
+async fn instantiate_replaying(
+    limits: Limits,
+    wait_ms: u64,
+    replays: impl Fn() -> bool + Send + Sync + 'static,
+) -> wasmtime::Result<(Store<StoreLimits>, Instance)> {
     let engine = Engine::new(&EngineOptions {
         instances: 10,
         ..EngineOptions::default()
@@ -44,7 +52,7 @@ async fn instantiate(limits: Limits, wait_ms: u64) -> wasmtime::Result<(Store<St
         })
         .unwrap();
     let mut store = Store::new(engine.wasmtime(), StoreLimits::new(limits));
-    apply_limits(&mut store, |limits| limits);
+    apply_limits(&mut store, |limits| limits, move |_| replays());
     let instance = linker.instantiate_async(&mut store, &component).await?;
     Ok((store, instance))
 }
@@ -64,6 +72,30 @@ async fn a_guest_that_does_not_end_is_stopped() {
     let error = spin.call_async(&mut store, ()).await.unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&LimitExceeded::Time { limit_ms: 50 }));
     assert_eq!(store.data().exceeded(), Some(LimitExceeded::Time { limit_ms: 50 }));
+    assert!(store.data().guest_ms() >= 50);
+}
+
+#[tokio::test]
+async fn what_was_done_before_takes_nothing_from_the_time_for_what_is_new() {
+    let limits = Limits {
+        time_ms: 50,
+        replay_ms: 200,
+        ..Limits::default()
+    };
+    let (mut store, instance) = instantiate_replaying(limits, 0, || true).await.unwrap();
+    let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").unwrap();
+    let error = spin.call_async(&mut store, ()).await.unwrap_err();
+    // It has an end of its own.
+    assert_eq!(error.downcast_ref(), Some(&LimitExceeded::Replay { limit_ms: 200 }));
+    assert_eq!(store.data().guest_ms(), 0);
+
+    // Replay for longer than the limit, and then what is new, which has all of its time.
+    let asked = std::sync::atomic::AtomicU64::new(0);
+    let replays = move || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) * TICK_MS < 100;
+    let (mut store, instance) = instantiate_replaying(limits, 0, replays).await.unwrap();
+    let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").unwrap();
+    let error = spin.call_async(&mut store, ()).await.unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&LimitExceeded::Time { limit_ms: 50 }));
     assert!(store.data().guest_ms() >= 50);
 }
 

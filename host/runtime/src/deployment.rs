@@ -352,7 +352,11 @@ impl Deployment {
         };
         let state = InstanceState::new(Arc::clone(self), loaded, recorder, slot);
         let mut store = Store::new(loaded.pre.engine(), state);
-        apply_limits(&mut store, |state: &mut InstanceState| &mut state.limits);
+        apply_limits(
+            &mut store,
+            |state: &mut InstanceState| &mut state.limits,
+            |state| state.recorder.is_replaying(),
+        );
         match loaded.pre.instantiate_async(&mut store).await {
             Ok(instance) => {
                 loaded.metrics.started.inc();

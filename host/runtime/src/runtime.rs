@@ -103,10 +103,12 @@ impl Runtime {
                 component: id.clone(),
                 reason: format!("{error:#}"),
             };
+            let usual = Limits::default();
             let limits = Limits {
                 memory_bytes: granted.limits.memory_limit_bytes as usize,
                 time_ms: granted.limits.time_limit_ms,
-                ..Limits::default()
+                replay_ms: usual.replay_ms.max(granted.limits.time_limit_ms),
+                ..usual
             };
             if loading.engine.kind() == Kind::Stock {
                 let mut linker = Linker::new(loading.engine.wasmtime());

@@ -87,7 +87,7 @@ async fn instantiation_us(callee: &InstancePre<StoreLimits>) -> Result<f64> {
     let began = SystemClock.boot_ns();
     for _ in 0..INSTANTIATIONS {
         let mut store = Store::new(callee.engine(), StoreLimits::new(Limits::default()));
-        apply_limits(&mut store, |limits| limits);
+        apply_limits(&mut store, |limits| limits, |_| false);
         callee.instantiate_async(&mut store).await?;
     }
     Ok((SystemClock.boot_ns() - began) as f64 / 1e3 / f64::from(INSTANTIATIONS))

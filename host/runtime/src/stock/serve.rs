@@ -97,7 +97,7 @@ impl Run {
             ProxyPre::P3(pre) => pre.engine().clone(),
         };
         let mut store = Store::new(&engine, state);
-        apply_limits(&mut store, |state: &mut StockState| &mut state.limits);
+        apply_limits(&mut store, |state: &mut StockState| &mut state.limits, |_| false);
         let proxy = match loaded.pace.keep(pre.instantiate_async(&mut store)).await {
             Ok(proxy) => proxy,
             Err(error) => {
