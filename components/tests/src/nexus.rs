@@ -1,5 +1,6 @@
 //! A host process: started, killed, frozen, started again, on a database of its own.
 
+use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use host_postgres::test_support::{TestDatabase, fresh_database};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -49,18 +50,24 @@ struct Process {
     ready: Value,
 }
 
-/// The marketplace with another manifest than its own, in a folder of its own.
-pub struct Marketplace {
+/// An application with another manifest than its own, in a folder of its own.
+pub struct Edited {
     folder: TempDir,
 }
 
-impl Marketplace {
-    /// With the manifest as it is but for `change`.
-    pub fn new(change: impl FnOnce(&str) -> String) -> Result<Self> {
+impl Edited {
+    /// The marketplace, with its manifest as it is but for `change`.
+    pub fn marketplace(change: impl FnOnce(&str) -> String) -> Result<Self> {
+        Self::application(&marketplace(), change)
+    }
+
+    /// The same of the application of another manifest.
+    pub fn application(manifest: &Path, change: impl FnOnce(&str) -> String) -> Result<Self> {
+        let manifest = workspace().join(manifest);
         let folder = TempDir::new()?;
-        let text = change(&std::fs::read_to_string(marketplace())?);
+        let text = change(&std::fs::read_to_string(&manifest)?);
         std::fs::write(folder.path().join("spin.toml"), text)?;
-        let migrations = std::path::absolute(workspace().join("migrations"))?;
+        let migrations = std::path::absolute(manifest.with_file_name("migrations"))?;
         std::os::unix::fs::symlink(migrations, folder.path().join("migrations"))?;
         Ok(Self { folder })
     }
@@ -230,6 +237,20 @@ impl Nexus {
             .to_owned())
     }
 
+    /// What `/metrics` answers, and every sample in it by its name with labels.
+    pub async fn scrape(&self) -> Result<(String, BTreeMap<String, f64>)> {
+        let answer = self.client().get("/metrics").await?;
+        ensure!(answer.status == 200, "{}", answer.status);
+        let text = String::from_utf8(answer.bytes.to_vec())?;
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let samples = samples.map(|line| {
+            let (name, value) = line.rsplit_once(' ').context("a name and a value")?;
+            Ok((name.to_owned(), value.parse()?))
+        });
+        let samples = samples.collect::<Result<_>>()?;
+        Ok((text, samples))
+    }
+
     /// SIGKILL, and gone.
     pub fn kill(&mut self) -> Result<()> {
         match self.process.take() {
@@ -368,30 +389,33 @@ async fn launch(manifest: &Path, database_url: &str, data_dir: &Path, options: &
         command.env(name, value);
     }
     let mut child = command.spawn().context("starting nexus")?;
+    match until_ready(&mut child, &ready_file, &data_dir.join("nexus.log")).await {
+        Ok(ready) => Ok(Process { child, ready }),
+        Err(error) => {
+            let _ = child.kill();
+            Err(error)
+        }
+    }
+}
+
+/// What a host that was started says once it serves. Of one that does not, the error has its log.
+pub async fn until_ready(child: &mut Child, ready_file: &Path, log: &Path) -> Result<Value> {
+    let log = || std::fs::read_to_string(log).unwrap_or_default();
     // The file appears whole, by a rename: looking for it is the only way to wait for another process's file here.
     let started = async {
         loop {
-            if let Ok(text) = std::fs::read_to_string(&ready_file) {
+            if let Ok(text) = std::fs::read_to_string(ready_file) {
                 return Ok(serde_json::from_str(&text)?);
             }
             if let Some(status) = child.try_wait()? {
-                let log = std::fs::read_to_string(data_dir.join("nexus.log")).unwrap_or_default();
-                bail!("nexus ended with {status} before it served:\n{log}");
+                bail!("nexus ended with {status} before it served:\n{}", log());
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    match tokio::time::timeout(START_TIMEOUT, started).await {
-        Ok(Ok(ready)) => Ok(Process { child, ready }),
-        Ok(Err(error)) => {
-            let _ = child.kill();
-            Err(error)
-        }
-        Err(_) => {
-            let _ = child.kill();
-            bail!("nexus did not serve within {START_TIMEOUT:?}")
-        }
-    }
+    tokio::time::timeout(START_TIMEOUT, started)
+        .await
+        .unwrap_or_else(|_| bail!("nexus did not serve within {START_TIMEOUT:?}:\n{}", log()))
 }
 
 /// A data directory whose compile cache is that of all tests: what one host compiled no other need compile again.

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::{Answer, Audit, Client, Gateway, Marketplace, Nexus, Shop};
+use crate::{Answer, Audit, Client, Edited, Gateway, Nexus, Shop};
 
 /// Where a buyer checks out.
 pub const CHECKOUT: &str = "/api/v1/order/buyer/checkout";
@@ -26,7 +26,7 @@ pub struct PaidShop<H = Nexus> {
     pub audit: Audit,
     /// Variables of every start.
     variables: Vec<(&'static str, &'static str)>,
-    _application: Option<Marketplace>,
+    _application: Option<Edited>,
 }
 
 /// A session and where it is paid.
@@ -57,7 +57,7 @@ impl PaidShop {
     /// With further lines in the table of the order module.
     pub async fn start_with(variables: &[(&'static str, &'static str)], lines: &str) -> Result<Self> {
         let table = "[component.order.tool.nexus]\n";
-        let application = Marketplace::new(|manifest| {
+        let application = Edited::marketplace(|manifest| {
             assert_eq!(manifest.matches(table).count(), 1, "the manifest has another shape");
             manifest.replace(table, &format!("{table}{lines}\n"))
         })?;

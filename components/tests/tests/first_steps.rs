@@ -6,12 +6,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{Client, binary, target_dir, workspace};
+use component_tests::{Client, binary, target_dir, until_ready, workspace};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
-/// How long a start may take, with a database that is made for it.
+/// How long what is seeded may take to be on sale.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at what another process does.
 const LOOK: Duration = Duration::from_millis(20);
@@ -40,19 +40,7 @@ impl<'a> Up<'a> {
             data_dir,
             url: String::new(),
         };
-        let ready = tokio::time::timeout(PATIENCE, async {
-            loop {
-                if let Ok(text) = std::fs::read_to_string(&ready_file) {
-                    return Ok(serde_json::from_str::<Value>(&text)?);
-                }
-                let ended = up.child.try_wait()?;
-                ensure!(ended.is_none(), "it ended: {ended:?}: {}", up.log());
-                tokio::time::sleep(LOOK).await;
-            }
-        });
-        let ready = ready
-            .await
-            .with_context(|| format!("it is not ready: {}", up.log()))??;
+        let ready = until_ready(&mut up.child, &ready_file, &data_dir.join("nexus.log")).await?;
         up.url = ready["url"].as_str().context("a url")?.to_owned();
         Ok(up)
     }

@@ -7,19 +7,6 @@ use component_tests::{Nexus, Shop, workspace};
 
 const CHECKOUT: &str = "/api/v1/order/buyer/checkout";
 
-/// Every sample of `/metrics` by its name with labels.
-async fn scraped(nexus: &Nexus) -> Result<(String, BTreeMap<String, f64>)> {
-    let answer = nexus.client().get("/metrics").await?;
-    ensure!(answer.status == 200, "{}", answer.status);
-    let text = String::from_utf8(answer.bytes.to_vec())?;
-    let samples = text.lines().filter(|line| !line.starts_with('#'));
-    let samples = samples.map(|line| {
-        let (name, value) = line.rsplit_once(' ').context("a name and a value")?;
-        Ok((name.to_owned(), value.parse()?))
-    });
-    Ok((text.clone(), samples.collect::<Result<_>>()?))
-}
-
 /// Name and kind of every metric of the text.
 fn kinds(text: &str) -> BTreeSet<(String, String)> {
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
@@ -52,7 +39,7 @@ async fn what_happens_is_counted_under_the_names_that_are_documented() -> Result
     nexus.client().get(secret_path).await?;
     nexus.client().get("/nowhere/confidential").await?;
 
-    let (text, samples) = scraped(&nexus).await?;
+    let (text, samples) = nexus.scrape().await?;
     let documented = documented()?;
     // What has not happened yet has no combination of labels.
     let unknown: Vec<_> = kinds(&text).difference(&documented).cloned().collect();
@@ -114,7 +101,7 @@ async fn no_client_can_make_more_and_more_of_them() -> Result<()> {
             .await?;
         nexus.client().get(&format!("/somewhere/{number}")).await?;
     }
-    let (_, before) = scraped(&nexus).await?;
+    let (_, before) = nexus.scrape().await?;
     for number in 20..60 {
         nexus
             .client()
@@ -122,7 +109,7 @@ async fn no_client_can_make_more_and_more_of_them() -> Result<()> {
             .await?;
         nexus.client().get(&format!("/somewhere/{number}")).await?;
     }
-    let (_, after) = scraped(&nexus).await?;
+    let (_, after) = nexus.scrape().await?;
     let names = |samples: &BTreeMap<String, f64>| {
         let names = samples
             .keys()

@@ -6,26 +6,14 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use host_invoker::{DryRunOptions, Outcome};
-use host_journal::{Append, AppendJournal, Body, Entry, InvocationStatus, Seal, SealError, Start, decode, encode};
+use host_journal::{Append, AppendJournal, Body, Entry, InvocationStatus, Start, decode, encode};
 use host_types::InvocationId;
 
 use crate::TestHost;
+use crate::seal::Plain;
 
 /// In front of the invocation's id: keys of effects derive from it.
 const INVOCATION: &str = "# invocation ";
-
-/// What is kept for everybody to read is not sealed.
-struct Unsealed;
-
-impl Seal for Unsealed {
-    fn seal(&self, _: u32, payload: &[u8]) -> Vec<u8> {
-        payload.to_vec()
-    }
-
-    fn open(&self, _: u32, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
-        Ok(sealed.to_vec())
-    }
-}
 
 impl TestHost {
     /// The record of an invocation, with everything in it: it is a test's.
@@ -35,7 +23,7 @@ impl TestHost {
         let loaded = loaded.with_context(|| format!("there is no invocation {invocation}"))?;
         let mut history = format!("{INVOCATION}{id}\n");
         for entry in &loaded.entries {
-            let hex = encode(entry, &Unsealed)
+            let hex = encode(entry, &Plain)
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect::<String>();
@@ -83,7 +71,7 @@ fn entries(history: &str) -> Result<Vec<Entry>> {
             .as_bytes()
             .chunks(2)
             .map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?));
-        Ok(decode(index, &body.collect::<Result<Vec<_>>>()?, &Unsealed)?)
+        Ok(decode(index, &body.collect::<Result<Vec<_>>>()?, &Plain)?)
     });
     decoded.collect()
 }

@@ -5,6 +5,7 @@ mod crash;
 mod failures;
 mod histories;
 mod host;
+mod seal;
 pub mod simulation;
 
 pub use clock::SimClock;

@@ -15,7 +15,6 @@ mod market;
 mod people;
 mod provider;
 mod sabotage;
-mod seal;
 mod session;
 mod tables;
 mod transaction;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{Answer, CHECKOUT, CONFIRM, Client, Gateway, Manner, Marketplace, PaidShop};
+use component_tests::{Answer, CHECKOUT, CONFIRM, Client, Edited, Gateway, Manner, PaidShop};
 use host_testing::{Failures, TestApp, TestHost, crash_at_each_entry, fail_each_call};
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ const TERM: Duration = Duration::from_secs(3_600);
 struct Market {
     world: PaidShop<()>,
     before: BTreeMap<String, i64>,
-    _application: Marketplace,
+    _application: Edited,
 }
 
 /// What a run's clients were told, and where its session, its line and their payments ended.
@@ -34,7 +34,7 @@ async fn open_with(manner: Manner, lines: &str) -> Result<(TestHost, Market)> {
     // Time passes here: what signed somebody in must last.
     let grant = "[component.account.tool.nexus]\n";
     let lasting = "[component.account.variables]\naccess_token_seconds = \"1000000000\"\n\n";
-    let application = Marketplace::new(|manifest| {
+    let application = Edited::marketplace(|manifest| {
         for unique in [grant, table] {
             assert_eq!(manifest.matches(unique).count(), 1, "the manifest has another shape");
         }

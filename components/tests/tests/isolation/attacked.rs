@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{Answer, Audit, Client, Nexus, NexusOptions, workspace};
+use component_tests::{Answer, Audit, Client, Edited, Nexus, NexusOptions};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// Relative to the workspace.
 const MANIFEST: &str = "components/tests/hostile/spin.toml";
@@ -16,7 +15,7 @@ pub(crate) struct Attacked {
     pub(crate) client: Client,
     pub(crate) audit: Audit,
     /// Of its manifest, when that is not the one in the sources.
-    _folder: Option<TempDir>,
+    _edited: Option<Edited>,
 }
 
 /// What one statement came to.
@@ -31,18 +30,13 @@ impl Attacked {
         Self::start_application(Path::new(MANIFEST), None).await
     }
 
-    /// With another manifest, made from its own.
-    pub(crate) async fn start_with(edit: impl FnOnce(String) -> String) -> Result<Self> {
-        let manifest = workspace().join(MANIFEST);
-        let folder = TempDir::new()?;
-        let edited = folder.path().join("spin.toml");
-        std::fs::write(&edited, edit(std::fs::read_to_string(&manifest)?))?;
-        let migrations = manifest.with_file_name("migrations");
-        std::os::unix::fs::symlink(migrations.canonicalize()?, folder.path().join("migrations"))?;
-        Self::start_application(&edited, Some(folder)).await
+    /// With its manifest as it is but for `change`.
+    pub(crate) async fn start_with(change: impl FnOnce(&str) -> String) -> Result<Self> {
+        let edited = Edited::application(Path::new(MANIFEST), change)?;
+        Self::start_application(&edited.manifest(), Some(edited)).await
     }
 
-    async fn start_application(manifest: &Path, folder: Option<TempDir>) -> Result<Self> {
+    async fn start_application(manifest: &Path, edited: Option<Edited>) -> Result<Self> {
         let nexus = Nexus::start_application(manifest, NexusOptions::default()).await?;
         let client = nexus.client();
         let audit = Audit::open(nexus.database_url()).await?;
@@ -50,7 +44,7 @@ impl Attacked {
             nexus,
             client,
             audit,
-            _folder: folder,
+            _edited: edited,
         })
     }
 

@@ -13,14 +13,12 @@ const LIMIT_MS: u64 = 600_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How many attempts could begin at once.
-async fn turns_free(attacked: &Attacked) -> Result<u64> {
-    let answer = attacked.client.get("/metrics").await?;
-    let text = String::from_utf8(answer.bytes.to_vec())?;
-    let line = text.lines().find_map(|line| line.strip_prefix("nexus_turns_free "));
-    Ok(line.context("nexus_turns_free")?.parse::<f64>()? as u64)
+async fn turns_free(attacked: &Attacked) -> Result<f64> {
+    let (_, samples) = attacked.nexus.scrape().await?;
+    samples.get("nexus_turns_free").copied().context("nexus_turns_free")
 }
 
-async fn turns_become(attacked: &Attacked, wanted: u64) -> Result<()> {
+async fn turns_become(attacked: &Attacked, wanted: f64) -> Result<()> {
     let became = async {
         while turns_free(attacked).await? != wanted {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -44,7 +42,7 @@ async fn a_guest_that_runs_is_stopped_when_its_invocation_is_cancelled() -> Resu
     let cancels = async {
         let running = "SELECT count(*) FROM host.invocation WHERE status = 'running'";
         attacked.audit.becomes(running, 1).await?;
-        ensure!(turns_free(&attacked).await? == idle - 1, "it runs");
+        ensure!(turns_free(&attacked).await? == idle - 1.0, "it runs");
         let id = attacked.audit.texts("SELECT id::text FROM host.invocation").await?;
         let id = id.first().context("an invocation")?;
         attacked.nexus.run(&["invocations", "cancel", id])?;

@@ -15,13 +15,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LINES: &str =
     "wait_hold_ms = 0\nrequest_timeout_ms = 1000\nretry = { attempts = 3, initial_ms = 10, max_ms = 50 }";
 const PAUSED: &str = "SELECT count(*) FROM host.invocation WHERE status = 'paused'";
+const PAUSED_ID: &str = "SELECT id::text FROM host.invocation WHERE status = 'paused'";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_was_down_is_forgiven_by_one_command() -> Result<()> {
+/// A marketplace whose gateway is down, with the checkouts of so many buyers, each of which is paused.
+async fn stuck(buyers: i64) -> Result<PaidShop> {
     let mut world = PaidShop::start_with(&[], LINES).await?;
-    world.gateway.behaves(Manner::Pays);
     world.gateway.goes_down().await;
-    let asked = (0..BUYERS).map(|buyer| {
+    let asked = (0..buyers).map(|buyer| {
         let client = world.buyer().keyed(&format!("buyer-{buyer}"));
         let body = world.checkout(1);
         async move { client.post(CHECKOUT, body).await }
@@ -33,7 +33,14 @@ async fn a_gateway_that_was_down_is_forgiven_by_one_command() -> Result<()> {
             answer.json
         );
     }
-    world.audit.becomes(PAUSED, BUYERS).await?;
+    world.audit.becomes(PAUSED, buyers).await?;
+    Ok(world)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_was_down_is_forgiven_by_one_command() -> Result<()> {
+    let mut world = stuck(BUYERS).await?;
+    world.gateway.behaves(Manner::Pays);
     ensure!(world.shop.stock().await? == (STOCK - BUYERS, BUYERS), "held, each once");
 
     // The list says why, and how often it was tried.
@@ -86,19 +93,16 @@ async fn a_gateway_that_was_down_is_forgiven_by_one_command() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_answers_for_a_gateway_that_never_will() -> Result<()> {
-    let mut world = PaidShop::start_with(&[], LINES).await?;
-    world.gateway.goes_down().await;
-    let client = world.buyer().keyed("buyer");
-    let refused = client.post(CHECKOUT, world.checkout(1)).await?;
-    ensure!(refused.status == 503, "{}", refused.json);
-    world.audit.becomes(PAUSED, 1).await?;
-    let paused = world
+    let world = stuck(1).await?;
+    let client = world.buyer().keyed("buyer-0");
+    let id = world
         .audit
-        .texts("SELECT id::text FROM host.invocation WHERE status = 'paused'")
-        .await?;
-    let id = paused.first().context("a paused invocation")?;
+        .texts(PAUSED_ID)
+        .await?
+        .pop()
+        .context("a paused invocation")?;
 
-    let shown = world.nexus.run(&["invocations", "show", id, "--json"])?;
+    let shown = world.nexus.run(&["invocations", "show", &id, "--json"])?;
     let shown: Value = serde_json::from_str(&shown)?;
     let journal = shown["journal"].as_array().context("a journal")?;
     let completed = |position: &Value| {
@@ -117,7 +121,7 @@ async fn a_person_answers_for_a_gateway_that_never_will() -> Result<()> {
     let charge = &charge.context("a charge without an answer")?["position"];
     let position = format!("{}#{}", charge["scope"].as_str().context("a scope")?, charge["n"]);
     let answers = |position: &str, answer: &str| {
-        let verb = ["invocations", "complete-entry", id, "--position", position];
+        let verb = ["invocations", "complete-entry", &id, "--position", position];
         let given = [
             "--answer",
             answer,
@@ -147,7 +151,7 @@ async fn a_person_answers_for_a_gateway_that_never_will() -> Result<()> {
         "{text}"
     );
 
-    world.nexus.run(&["invocations", "resume", id])?;
+    world.nexus.run(&["invocations", "resume", &id])?;
     let answer = client
         .post_until_answered(CHECKOUT, &world.checkout(1), PATIENCE)
         .await?;
@@ -162,15 +166,7 @@ async fn a_person_answers_for_a_gateway_that_never_will() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_will_pay_is_given_up_by_one_command_and_undone() -> Result<()> {
-    let mut world = PaidShop::start_with(&[], LINES).await?;
-    world.gateway.goes_down().await;
-    let asked = (0..BUYERS).map(|buyer| {
-        let client = world.buyer().keyed(&format!("buyer-{buyer}"));
-        let body = world.checkout(1);
-        async move { client.post(CHECKOUT, body).await }
-    });
-    try_join_all(asked).await?;
-    world.audit.becomes(PAUSED, BUYERS).await?;
+    let world = stuck(BUYERS).await?;
     ensure!(world.shop.stock().await? == (STOCK - BUYERS, BUYERS));
 
     let all = ["invocations", "cancel", "--status", "paused", "--component", "order"];
@@ -208,13 +204,13 @@ async fn what_nobody_will_pay_is_given_up_by_one_command_and_undone() -> Result<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undoing_that_fails_waits_for_a_person_and_then_goes_on() -> Result<()> {
-    let mut world = PaidShop::start_with(&[], LINES).await?;
-    world.gateway.goes_down().await;
-    let refused = world.buyer().keyed("buyer").post(CHECKOUT, world.checkout(1)).await?;
-    ensure!(refused.status == 503, "{}", refused.json);
-    world.audit.becomes(PAUSED, 1).await?;
-    let id = "SELECT id::text FROM host.invocation WHERE status = 'paused'";
-    let id = world.audit.texts(id).await?.pop().context("a paused invocation")?;
+    let world = stuck(1).await?;
+    let id = world
+        .audit
+        .texts(PAUSED_ID)
+        .await?
+        .pop()
+        .context("a paused invocation")?;
 
     // What was held cannot be let go of.
     world

@@ -1,10 +1,10 @@
 //! A module that waits, in a real host.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use component_tests::{Answer, Audit, Nexus, NexusOptions};
+use anyhow::{Context, Result};
+use component_tests::{Answer, Audit, Edited, Nexus, NexusOptions};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -17,45 +17,32 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct World {
     pub(crate) nexus: Nexus,
     pub(crate) audit: Audit,
-    _folder: Option<tempfile::TempDir>,
+    _edited: Option<Edited>,
 }
 
 impl World {
     /// With the manifest as it is: an instance is kept for five seconds.
     pub(crate) async fn start() -> Result<Self> {
-        Self::start_application(Path::new(MANIFEST).to_path_buf(), None).await
+        Self::start_application(Path::new(MANIFEST), None).await
     }
 
     /// No instance is kept: every wait suspends.
     pub(crate) async fn start_without_patience() -> Result<Self> {
-        let folder = tempfile::TempDir::new()?;
-        let manifest = component_tests::workspace().join(MANIFEST);
-        let text = std::fs::read_to_string(&manifest)?;
-        let wasm = component_tests::guest("guest-waiter")?;
-        let text = text
-            .replace("request_timeout_ms", "wait_hold_ms = 0\nrequest_timeout_ms")
-            .replace("target/wasm32-wasip2/guest/guest_waiter.wasm", "guest_waiter.wasm");
-        ensure!(text.contains("wait_hold_ms = 0"), "the manifest has another shape");
-        std::fs::copy(wasm, folder.path().join("guest_waiter.wasm"))?;
-        let migrations = manifest.parent().context("a folder")?.join("migrations/waiter");
-        let copied = folder.path().join("migrations/waiter");
-        std::fs::create_dir_all(&copied)?;
-        for file in std::fs::read_dir(migrations)? {
-            let file = file?;
-            std::fs::copy(file.path(), copied.join(file.file_name()))?;
-        }
-        let manifest = folder.path().join("spin.toml");
-        std::fs::write(&manifest, text)?;
-        Self::start_application(manifest, Some(folder)).await
+        let edited = Edited::application(Path::new(MANIFEST), |manifest| {
+            let patience = "request_timeout_ms";
+            assert!(manifest.contains(patience), "the manifest has another shape");
+            manifest.replace(patience, &format!("wait_hold_ms = 0\n{patience}"))
+        })?;
+        Self::start_application(&edited.manifest(), Some(edited)).await
     }
 
-    async fn start_application(manifest: PathBuf, folder: Option<tempfile::TempDir>) -> Result<Self> {
-        let nexus = Nexus::start_application(&manifest, NexusOptions::default()).await?;
+    async fn start_application(manifest: &Path, edited: Option<Edited>) -> Result<Self> {
+        let nexus = Nexus::start_application(manifest, NexusOptions::default()).await?;
         let audit = Audit::open(nexus.database_url()).await?;
         Ok(Self {
             nexus,
             audit,
-            _folder: folder,
+            _edited: edited,
         })
     }
 

@@ -24,9 +24,9 @@ use tokio::time::sleep;
 use super::dice::Dice;
 use super::gate::Gate;
 use super::sabotage::Sabotage;
-use super::seal::Plain;
 use super::tables::Tables;
 use crate::SimClock;
+use crate::seal::Plain;
 
 /// How long a node may be silent.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);

@@ -8,7 +8,7 @@ use host_store::{Fence, InvocationRow, Loaded, Word};
 use host_types::{ComponentId, InvocationId, NodeId, PromiseId};
 
 use super::sabotage::Sabotage;
-use super::seal::Plain;
+use crate::seal::Plain;
 
 /// A row of a module: table and key.
 pub(crate) type RowKey = (&'static str, u64);

@@ -14,10 +14,10 @@ use host_store::Heartbeat;
 use host_types::{Fault, HttpRequest, InvocationId, NodeId, PromiseId};
 
 use super::Findings;
+use crate::seal::Plain;
 use crate::simulation::gate::Gate;
 use crate::simulation::instance::NodeView;
 use crate::simulation::market::Market;
-use crate::simulation::seal::Plain;
 use crate::simulation::session::Session;
 use crate::simulation::tables;
 use crate::simulation::world::World;
