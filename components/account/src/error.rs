@@ -1,6 +1,6 @@
 //! The module's failures, and the only place that gives them codes.
 
-use sdk::{config, http, sql};
+use sdk::{Currency, config, http, sql};
 
 use crate::bindings::{
     nexus::crypto::{passwords, tokens},
@@ -20,6 +20,14 @@ pub(crate) enum Error {
     MissingIdentifier,
     #[error("`{0}` is not a country with a currency")]
     InvalidCountry(String),
+    #[error("the wallet holds {balance} {currency}: it must be empty")]
+    WalletNotEmpty { balance: i64, currency: Currency },
+    #[error("{count} variants on sale are priced in {currency}: delete them first")]
+    SkusInOldCurrency { count: u64, currency: &'static str },
+    #[error("payments, orders or refunds of this account are open: wait until they are over")]
+    OpenDealings,
+    #[error("the country was changed by another request: ask again")]
+    MovedMeanwhile,
     #[error("the username is taken")]
     UsernameTaken,
     #[error("the email is taken")]
@@ -110,6 +118,10 @@ impl From<Error> for http::Error {
             Error::Suspended => Self::new(403, "account_suspended", text),
             Error::MissingIdentifier => Self::bad_request("missing_identifier", text),
             Error::InvalidCountry(_) => Self::bad_request("invalid_country", text),
+            Error::WalletNotEmpty { .. } => Self::conflict("wallet_not_empty", text),
+            Error::SkusInOldCurrency { .. } => Self::conflict("skus_in_old_currency", text),
+            Error::OpenDealings => Self::conflict("open_dealings", text),
+            Error::MovedMeanwhile => Self::conflict("country_changed", text),
             Error::UsernameTaken => Self::conflict("conflict_username", text),
             Error::EmailTaken => Self::conflict("conflict_email", text),
             Error::PhoneTaken => Self::conflict("conflict_phone", text),

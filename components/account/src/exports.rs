@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use sdk::{AccountId, log, trap};
 
 use crate::{
-    bindings::exports::shop::account::{contacts, ledger, profiles},
+    bindings::{
+        exports::shop::account::{contacts, ledger, profiles},
+        shop::common::types::Money,
+    },
     domain::{
         contact::Contact,
         ledger::{Book, Refusal, Transfer},
@@ -41,17 +44,36 @@ pub(crate) fn default_contacts(account_ids: &[String]) -> Result<Vec<contacts::C
     arrange(account_ids, found).map_err(contacts::Error::NoDefaultContact)
 }
 
-/// All transfers, or none. A database that does not answer ends the attempt, and the host tries again.
+/// All transfers, or none.
 pub(crate) fn post(transfers: Vec<ledger::Transfer>) -> Result<(), ledger::Error> {
     let transfers = transfers
         .into_iter()
         .map(transfer)
         .collect::<Result<Vec<_>, ledger::Error>>()?;
-    match workflow::ledger::post(&transfers) {
-        Ok(()) => Ok(()),
-        Err(workflow::ledger::Error::Refused(refusal)) => Err(refusal.into()),
-        Err(workflow::ledger::Error::Sql(error)) => trap(&format!("post transfers: {error}")),
-    }
+    answered(workflow::ledger::post(&transfers))
+}
+
+/// Moves back what a transfer has moved.
+pub(crate) fn revert(id: &str, reversal_id: &str, note: &str) -> Result<(), ledger::Error> {
+    answered(workflow::ledger::revert(id, reversal_id, note))
+}
+
+/// What a wallet holds. What is no id names no account.
+pub(crate) fn balance(account_id: &str) -> Result<Money, ledger::Error> {
+    let unknown = |_| ledger::Error::AccountNotFound(account_id.to_owned());
+    let (amount_minor, currency) = answered(workflow::ledger::balance(account_id.parse().map_err(unknown)?))?;
+    Ok(Money {
+        amount_minor,
+        currency: currency.to_owned(),
+    })
+}
+
+/// A database that does not answer ends the attempt, and the host tries again.
+fn answered<T>(result: Result<T, workflow::ledger::Error>) -> Result<T, ledger::Error> {
+    result.map_err(|error| match error {
+        workflow::ledger::Error::Refused(refusal) => refusal.into(),
+        workflow::ledger::Error::Sql(error) => trap(&format!("ask the ledger: {error}")),
+    })
 }
 
 fn transfer(wire: ledger::Transfer) -> Result<Transfer, ledger::Error> {
@@ -66,6 +88,7 @@ fn transfer(wire: ledger::Transfer) -> Result<Transfer, ledger::Error> {
         currency,
         amount: wire.amount.amount_minor,
         note: wire.note,
+        reverts_id: None,
     })
 }
 

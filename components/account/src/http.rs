@@ -14,6 +14,7 @@ pub(crate) const ROUTER: Router = Router::new(&sdk::routes![
     GET "/api/v1/account" => profile::get,
     GET "/api/v1/account/me" => profile::get_own,
     PATCH "/api/v1/account/me" => profile::change,
+    PATCH "/api/v1/account/profile/country" => profile::change_country,
     GET "/api/v1/account/wallet" => wallet::get,
     GET "/api/v1/account/contact" => contact::list,
     GET "/api/v1/account/contact/:contact_id" => contact::get,

@@ -37,6 +37,14 @@ impl contacts::Guest for Account {
 }
 
 impl ledger::Guest for Account {
+    fn balance(account_id: String) -> Result<ledger::Money, ledger::Error> {
+        exports::balance(&account_id)
+    }
+
+    fn revert(id: String, reversal_id: String, note: String) -> Result<(), ledger::Error> {
+        exports::revert(&id, &reversal_id, &note)
+    }
+
     fn post(transfers: Vec<ledger::Transfer>) -> Result<(), ledger::Error> {
         exports::post(transfers)
     }

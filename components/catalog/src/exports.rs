@@ -1,6 +1,6 @@
-//! `shop:catalog/products`: what other modules ask about variants.
+//! `shop:catalog/products` and `shop:catalog/sellers`: what other modules ask about variants, and about who sells them.
 //!
-//! Neither function can say that it failed: a database that does not answer ends the attempt, and the host tries again.
+//! No function can say that it failed: a database that does not answer ends the attempt, and the host tries again.
 
 use sdk::{sql, trap};
 
@@ -27,6 +27,12 @@ pub(crate) fn get_skus(ids: &[String]) -> Vec<Sku> {
 
 pub(crate) fn seller_of_sku(id: &str) -> Option<String> {
     answered(store::sku::seller(id.parse().ok()?)).map(|seller| seller.to_string())
+}
+
+/// What is no id names nobody.
+pub(crate) fn priced_in(account_id: &str, currency: &str) -> u64 {
+    let Ok(seller) = account_id.parse() else { return 0 };
+    answered(store::sku::count_live(seller, currency)).unsigned_abs()
 }
 
 fn answered<T>(result: Result<T, sql::Error>) -> T {

@@ -10,7 +10,10 @@ mod store;
 
 sdk::component!("catalog");
 
-use bindings::exports::{nexus::http::handler, shop::catalog::products};
+use bindings::exports::{
+    nexus::http::handler,
+    shop::catalog::{products, sellers},
+};
 
 struct Catalog;
 
@@ -29,5 +32,11 @@ impl products::Guest for Catalog {
 
     fn seller_of_sku(sku_id: String) -> Option<String> {
         exports::seller_of_sku(&sku_id)
+    }
+}
+
+impl sellers::Guest for Catalog {
+    fn priced_in(account_id: String, currency: String) -> u64 {
+        exports::priced_in(&account_id, &currency)
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     domain::id::{OrderId, SessionId, SkuId},
     error::Error,
     peers::flows,
-    store::item,
+    store::{dealing, item},
     workflow::{checkout, confirm, expire, payout},
 };
 
@@ -21,6 +21,14 @@ pub(crate) fn has_purchased(buyer_id: &str, order_id: &str, sku_ids: &[String]) 
         return false;
     }
     item::bought(buyer, order, &skus).unwrap_or_else(|error| trap(&format!("read purchases: {error}")))
+}
+
+/// Whether something of this account's is not over. What is no id names nobody.
+pub(crate) fn has_open(account_id: &str) -> bool {
+    let Ok(account) = account_id.parse::<AccountId>() else {
+        return false;
+    };
+    dealing::is_open(account).unwrap_or_else(|error| trap(&format!("read dealings: {error}")))
 }
 
 /// Runs a timer of this module. A failure that may pass traps, so that it is tried again; a timer nobody knows is final.

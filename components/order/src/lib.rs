@@ -15,7 +15,7 @@ use bindings::exports::{
         durable::{compensate, scheduled},
         http::handler,
     },
-    shop::order::{purchases, workflows},
+    shop::order::{dealings, purchases, workflows},
 };
 
 struct Order;
@@ -31,6 +31,12 @@ impl handler::Guest for Order {
 impl purchases::Guest for Order {
     fn has_purchased(buyer_id: String, order_id: String, sku_ids: Vec<String>) -> bool {
         exports::has_purchased(&buyer_id, &order_id, &sku_ids)
+    }
+}
+
+impl dealings::Guest for Order {
+    fn has_open(account_id: String) -> bool {
+        exports::has_open(&account_id)
     }
 }
 

@@ -3,6 +3,7 @@
 //! What locks rows takes sessions first, by id, and items after them, by id: so no two transactions wait for each other.
 
 pub(crate) mod cart;
+pub(crate) mod dealing;
 pub(crate) mod event;
 pub(crate) mod item;
 pub(crate) mod item_list;

@@ -1,6 +1,6 @@
 //! Which transfers may happen: each once, and none that its source cannot pay.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use sdk::{AccountId, Currency};
 
@@ -46,6 +46,26 @@ impl fmt::Display for Book {
     }
 }
 
+/// The text names no book.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ParseBookError;
+
+impl FromStr for Book {
+    type Err = ParseBookError;
+
+    fn from_str(name: &str) -> Result<Self, ParseBookError> {
+        match name {
+            "world" => Ok(Self::World),
+            "escrow" => Ok(Self::Escrow),
+            "revenue" => Ok(Self::Revenue),
+            _ => {
+                let owner = name.strip_prefix("wallet:").ok_or(ParseBookError)?;
+                owner.parse().map(Self::Wallet).map_err(|_| ParseBookError)
+            }
+        }
+    }
+}
+
 /// Money from one book to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Transfer {
@@ -56,6 +76,8 @@ pub(crate) struct Transfer {
     /// Above 0.
     pub(crate) amount: i64,
     pub(crate) note: String,
+    /// The transfer that this one moves back.
+    pub(crate) reverts_id: Option<String>,
 }
 
 /// What is known of a transfer that happened.
@@ -82,6 +104,21 @@ pub(crate) enum Refusal {
 
 /// The row of a book.
 pub(crate) type BookKey = (String, Currency);
+
+impl Posted {
+    /// The transfer that moves this one's money back.
+    pub(crate) fn reversal(&self, id: &str, note: &str) -> Result<Transfer, ParseBookError> {
+        Ok(Transfer {
+            id: id.to_owned(),
+            source: self.destination.parse()?,
+            destination: self.source.parse()?,
+            currency: self.currency,
+            amount: self.amount,
+            note: note.to_owned(),
+            reverts_id: Some(self.id.clone()),
+        })
+    }
+}
 
 impl Transfer {
     /// What can be refused without looking at any book.
@@ -164,6 +201,7 @@ mod tests {
             currency: dong(),
             amount,
             note: String::new(),
+            reverts_id: None,
         }
     }
 
@@ -232,6 +270,28 @@ mod tests {
             apply(&twice, &[], &mut BTreeMap::new()),
             Err(Refusal::Conflict("payout".to_owned()))
         );
+    }
+
+    #[test]
+    fn a_reversal_goes_the_way_back_between_the_same_books() {
+        let paid = Posted {
+            id: "checkout".to_owned(),
+            source: seller().to_string(),
+            destination: "escrow".to_owned(),
+            currency: dong(),
+            amount: 80,
+        };
+        let back = Transfer {
+            reverts_id: Some("checkout".to_owned()),
+            ..transfer("undo", Book::Escrow, seller(), 80)
+        };
+        assert_eq!(paid.reversal("undo", ""), Ok(back));
+        for book in [Book::World, Book::Escrow, Book::Revenue, seller()] {
+            assert_eq!(book.to_string().parse(), Ok(book));
+        }
+        for name in ["", "wallet", "wallet:nobody", "Escrow"] {
+            assert_eq!(name.parse::<Book>(), Err(ParseBookError), "{name}");
+        }
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use sdk::{
     AccountId, Checks, Input, Timestamp, Uuid,
     http::{Error, Request, Response},
+    json::null_as_default,
 };
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::{
     domain::{
@@ -14,7 +16,7 @@ use crate::{
     },
     error::Error as Failure,
     store,
-    workflow::{profile::change as change_own, session::caller},
+    workflow::{country::move_to, profile::change as change_own, session::caller},
 };
 
 pub(super) fn get(request: &Request) -> Result<Response, Error> {
@@ -91,6 +93,32 @@ pub(super) fn change(request: &Request) -> Result<Response, Error> {
     let me = caller(request)?;
     let profile = change_own(me, &input.into())?;
     Ok(Response::data(&profile.for_self())?.no_store())
+}
+
+/// Another country for the profile.
+#[derive(Deserialize)]
+struct CountryChange {
+    #[serde(default, deserialize_with = "null_as_default")]
+    country: String,
+}
+
+impl Input for CountryChange {
+    fn check(&self, checks: &mut Checks) {
+        checks
+            .text("country", self.country.as_str())
+            .required()
+            .length(2)
+            .alpha();
+    }
+}
+
+/// One's own alone: the account is the caller's, and the body cannot name another.
+pub(super) fn change_country(request: &Request) -> Result<Response, Error> {
+    let input: CountryChange = request.json()?;
+    let me = caller(request)?;
+    let country = input.country.to_ascii_uppercase();
+    let currency = move_to(me, &country)?;
+    Ok(Response::data(&json!({ "country": country, "inferred_currency": currency }))?.no_store())
 }
 
 #[cfg(test)]

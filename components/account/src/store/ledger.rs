@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sdk::{
     AccountId, Currency, Timestamp,
-    sql::{self, Error, Transaction, params},
+    sql::{self, Error, Row, Transaction, params},
 };
 
 use crate::domain::ledger::{Book, BookKey, Posted, Transfer};
@@ -18,12 +18,34 @@ pub(crate) fn balance(book: Book, currency: Currency) -> Result<i64, Error> {
     row.map_or(Ok(0), |row| row.get("balance"))
 }
 
-/// The countries of these accounts; unknown ones are left out.
-pub(crate) fn countries(accounts: &[AccountId]) -> Result<BTreeMap<AccountId, String>, Error> {
-    sql::query("SELECT id, country FROM profile WHERE id = ANY($1)", params![accounts])?
-        .iter()
-        .map(|row| Ok((row.get("id")?, row.get("country")?)))
-        .collect()
+const FILLED_WALLET: &str =
+    "SELECT balance, currency FROM ledger_book WHERE owner_id = $1 AND balance <> 0 ORDER BY currency LIMIT 1";
+
+/// What an account's wallet holds, in whatever currency; none when it is empty.
+pub(crate) fn filled_wallet(account: AccountId) -> Result<Option<(i64, Currency)>, Error> {
+    sql::query_opt(FILLED_WALLET, params![account])?
+        .map(filling)
+        .transpose()
+}
+
+/// The same while the account's profile is locked: nothing is paid into it until the transaction ends.
+pub(crate) fn held_wallet(tx: &Transaction, account: AccountId) -> Result<Option<(i64, Currency)>, Error> {
+    tx.query_opt(FILLED_WALLET, params![account])?.map(filling).transpose()
+}
+
+fn filling(row: Row) -> Result<(i64, Currency), Error> {
+    Ok((row.get("balance")?, row.get("currency")?))
+}
+
+/// The countries of these accounts, which stay what they are until the transaction ends; unknown accounts are left out.
+pub(crate) fn hold_countries(tx: &Transaction, accounts: &[AccountId]) -> Result<BTreeMap<AccountId, String>, Error> {
+    tx.query(
+        "SELECT id, country FROM profile WHERE id = ANY($1) ORDER BY id FOR SHARE",
+        params![accounts],
+    )?
+    .iter()
+    .map(|row| Ok((row.get("id")?, row.get("country")?)))
+    .collect()
 }
 
 /// Locks these books in the order of their names, and says what is in them. Those that are not there yet come to be.
@@ -54,23 +76,29 @@ pub(crate) fn lock(tx: &Transaction, books: &BTreeMap<BookKey, Book>) -> Result<
     .collect()
 }
 
+/// The transfer of this id, if it happened. It never changes.
+pub(crate) fn find(id: &str) -> Result<Option<Posted>, Error> {
+    sql::query_opt(POSTED, params![[id].as_slice()])?
+        .as_ref()
+        .map(read)
+        .transpose()
+}
+
 /// Those of these transfers that happened.
 pub(crate) fn posted(tx: &Transaction, ids: &[&str]) -> Result<Vec<Posted>, Error> {
-    tx.query(
-        "SELECT id, source, destination, currency, amount FROM ledger_transfer WHERE id = ANY($1)",
-        params![ids],
-    )?
-    .iter()
-    .map(|row| {
-        Ok(Posted {
-            id: row.get("id")?,
-            source: row.get("source")?,
-            destination: row.get("destination")?,
-            currency: row.get("currency")?,
-            amount: row.get("amount")?,
-        })
+    tx.query(POSTED, params![ids])?.iter().map(read).collect()
+}
+
+const POSTED: &str = "SELECT id, source, destination, currency, amount FROM ledger_transfer WHERE id = ANY($1)";
+
+fn read(row: &Row) -> Result<Posted, Error> {
+    Ok(Posted {
+        id: row.get("id")?,
+        source: row.get("source")?,
+        destination: row.get("destination")?,
+        currency: row.get("currency")?,
+        amount: row.get("amount")?,
     })
-    .collect()
 }
 
 /// Writes transfers down, and what is in the books after them. The books are locked.
@@ -84,10 +112,10 @@ pub(crate) fn write(
         transfers.iter().map(|transfer| of(transfer)).collect()
     }
     tx.execute(
-        "INSERT INTO ledger_transfer (id, source, destination, currency, amount, note, date_created)
-         SELECT id, source, destination, currency, amount, note, $7
-         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
-              AS transfer (id, source, destination, currency, amount, note)",
+        "INSERT INTO ledger_transfer (id, source, destination, currency, amount, note, reverts_id, date_created)
+         SELECT id, source, destination, currency, amount, note, NULLIF(reverts_id, ''), $8
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[])
+              AS transfer (id, source, destination, currency, amount, note, reverts_id)",
         params![
             column(transfers, |transfer| transfer.id.clone()),
             column(transfers, |transfer| transfer.source.to_string()),
@@ -95,6 +123,8 @@ pub(crate) fn write(
             column(transfers, |transfer| transfer.currency.to_string()),
             column(transfers, |transfer| transfer.amount),
             column(transfers, |transfer| transfer.note.clone()),
+            // Arrays have no nulls: an empty text stands for none.
+            column(transfers, |transfer| transfer.reverts_id.clone().unwrap_or_default()),
             now
         ],
     )?;

@@ -59,6 +59,15 @@ pub(crate) fn set_default_contact(
     Ok(())
 }
 
+/// Moves the account to a country.
+pub(crate) fn set_country(tx: &Transaction, id: AccountId, country: &str, now: Timestamp) -> Result<(), sql::Error> {
+    tx.execute(
+        "UPDATE profile SET country = $2, date_updated = $3 WHERE id = $1",
+        params![id, country, now],
+    )?;
+    Ok(())
+}
+
 /// Changes a profile and its account; returns both as they are then, none when there is no such account.
 ///
 /// What was verified is not any more once it changes; the old values are still in `account` when that is decided, which is

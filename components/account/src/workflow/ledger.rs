@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sdk::{AccountId, now, sql};
+use sdk::{
+    AccountId, now,
+    sql::{self, Transaction},
+};
 
 use crate::{
     domain::{
@@ -31,13 +34,33 @@ impl From<sql::Error> for Error {
     }
 }
 
+/// What an account's wallet holds; the wallet of one whose country has no currency is empty, and is in none.
+pub(crate) fn balance(account: AccountId) -> Result<(i64, &'static str), Error> {
+    let profile = store::profile::get(account)?.ok_or(Refusal::NoAccount(account))?;
+    let currency = profile.currency();
+    let balance = match currency.parse() {
+        Ok(currency) => store::ledger::balance(Book::Wallet(account), currency)?,
+        Err(_) => 0,
+    };
+    Ok((balance, currency))
+}
+
+/// Moves back what a transfer has moved, if it has. It cannot happen between the look and the move: whoever undoes it asked for it, too.
+pub(crate) fn revert(id: &str, reversal_id: &str, note: &str) -> Result<(), Error> {
+    let Some(posted) = store::ledger::find(id)? else {
+        return Ok(());
+    };
+    let reversal = posted.reversal(reversal_id, note);
+    let reversal = reversal.map_err(|_| Refusal::Invalid(format!("{id} is between books of another kind")))?;
+    post(&[reversal])
+}
+
 /// Makes the transfers that did not happen before. Of two requests under one id the second finds the first: both lock the same books.
 pub(crate) fn post(transfers: &[Transfer]) -> Result<(), Error> {
     if transfers.is_empty() {
         return Ok(());
     }
     transfers.iter().try_for_each(Transfer::check)?;
-    check_wallets(transfers)?;
     let books: BTreeMap<BookKey, Book> = transfers
         .iter()
         .flat_map(|transfer| {
@@ -47,8 +70,10 @@ pub(crate) fn post(transfers: &[Transfer]) -> Result<(), Error> {
             ]
         })
         .collect();
+    let owners: BTreeSet<AccountId> = books.values().filter_map(|book| book.owner()).collect();
     let now = now();
     sql::transaction(|tx| {
+        let countries = countries(tx, &owners)?;
         let mut balances = store::ledger::lock(tx, &books)?;
         let ids: Vec<&str> = transfers.iter().map(|transfer| transfer.id.as_str()).collect();
         let posted = store::ledger::posted(tx, &ids)?;
@@ -56,9 +81,15 @@ pub(crate) fn post(transfers: &[Transfer]) -> Result<(), Error> {
         if new.is_empty() {
             return Ok(());
         }
+        check_wallets(&new, &countries)?;
         match store::ledger::write(tx, &new, &balances, now) {
-            // Another transfer of that id, between other books, was faster.
-            Err(error) if error.constraint() == Some("ledger_transfer_pkey") => {
+            // Another transfer of that id, between other books, was faster; or another has moved the same one back.
+            Err(error)
+                if matches!(
+                    error.constraint(),
+                    Some("ledger_transfer_pkey" | "ledger_transfer_reverted_once")
+                ) =>
+            {
                 Err(Refusal::Conflict(ids.join(", ")).into())
             }
             written => Ok(written?),
@@ -66,24 +97,33 @@ pub(crate) fn post(transfers: &[Transfer]) -> Result<(), Error> {
     })
 }
 
-/// A wallet is in the currency of its owner's country.
-fn check_wallets(transfers: &[Transfer]) -> Result<(), Error> {
-    let wallets: BTreeSet<(AccountId, sdk::Currency)> = transfers
-        .iter()
-        .flat_map(|transfer| {
-            let owners = [transfer.source.owner(), transfer.destination.owner()];
-            owners.into_iter().flatten().map(|owner| (owner, transfer.currency))
-        })
-        .collect();
-    let owners: Vec<AccountId> = wallets.iter().map(|(owner, _)| *owner).collect();
+/// The countries of the owners of wallets, none of whom moves meanwhile.
+fn countries(tx: &Transaction, owners: &BTreeSet<AccountId>) -> Result<BTreeMap<AccountId, String>, Error> {
     if owners.is_empty() {
-        return Ok(());
+        return Ok(BTreeMap::new());
     }
-    let countries = store::ledger::countries(&owners)?;
-    for (owner, currency) in wallets {
-        let country = countries.get(&owner).ok_or(Refusal::NoAccount(owner))?;
-        if country::currency(country) != Some(currency.as_str()) {
-            return Err(Refusal::Invalid(format!("the wallet of {owner} is not in {currency}")).into());
+    let ids: Vec<AccountId> = owners.iter().copied().collect();
+    let countries = store::ledger::hold_countries(tx, &ids)?;
+    match owners.iter().find(|owner| !countries.contains_key(owner)) {
+        Some(unknown) => Err(Refusal::NoAccount(*unknown).into()),
+        None => Ok(countries),
+    }
+}
+
+/// A wallet is in the currency of its owner's country.
+fn check_wallets(transfers: &[&Transfer], countries: &BTreeMap<AccountId, String>) -> Result<(), Refusal> {
+    for transfer in transfers {
+        for owner in [transfer.source.owner(), transfer.destination.owner()]
+            .into_iter()
+            .flatten()
+        {
+            let currency = countries.get(&owner).and_then(|country| country::currency(country));
+            if currency != Some(transfer.currency.as_str()) {
+                return Err(Refusal::Invalid(format!(
+                    "the wallet of {owner} is not in {}",
+                    transfer.currency
+                )));
+            }
         }
     }
     Ok(())

@@ -66,6 +66,18 @@ pub(crate) fn seller(id: SkuId) -> Result<Option<AccountId>, sql::Error> {
     row.map(|row| row.get(0)).transpose()
 }
 
+/// How many live variants of live listings a seller has in a currency.
+pub(crate) fn count_live(seller: AccountId, currency: &str) -> Result<i64, sql::Error> {
+    sql::query_one(
+        "SELECT count(*)
+         FROM product_spu p
+         JOIN product_sku s ON s.spu_id = p.id AND s.date_deleted IS NULL
+         WHERE p.account_id = $1 AND p.currency = $2 AND p.date_deleted IS NULL",
+        params![seller, currency],
+    )?
+    .get(0)
+}
+
 /// A live variant, in a transaction that locked its listing.
 pub(crate) fn read(tx: &Transaction, id: SkuId) -> Result<Option<Sku>, sql::Error> {
     let row = tx.query_opt(

@@ -1,0 +1,26 @@
+//! What an account has not brought to its end.
+
+use sdk::{
+    AccountId,
+    sql::{self, Error, params},
+};
+
+/// Whether this account has a payment to make, a line that waits for its seller, or an order whose money is kept; as a buyer or as a seller.
+pub(crate) fn is_open(account: AccountId) -> Result<bool, Error> {
+    sql::query_one(
+        r#"SELECT EXISTS (
+               SELECT FROM "order".payment_session s WHERE s.from_id = $1 AND s.status IN ('Pending', 'Processing')
+           ) OR EXISTS (
+               SELECT FROM "order".item i JOIN "order".payment_session s ON s.id = i.payment_session_id
+               WHERE i.account_id = $1 AND i.order_id IS NULL AND i.date_cancelled IS NULL AND s.status = 'Success'
+           ) OR EXISTS (
+               SELECT FROM "order".item i JOIN "order".payment_session s ON s.id = i.payment_session_id
+               WHERE i.seller_id = $1 AND i.order_id IS NULL AND i.date_cancelled IS NULL AND s.status IN ('Pending', 'Success')
+           ) OR EXISTS (
+               SELECT FROM "order"."order" o JOIN "order".payment_session payout ON payout.id = o.id
+               WHERE (o.buyer_id = $1 OR o.seller_id = $1) AND payout.status IN ('Pending', 'Processing')
+           ) AS is_open"#,
+        params![account],
+    )?
+    .get("is_open")
+}
