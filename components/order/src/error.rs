@@ -54,7 +54,7 @@ pub(crate) enum Error {
     PaymentFailed(String),
     #[error("{0}")]
     PaymentUnavailable(String),
-    #[error("the balance does not cover the amount and no payment option is given")]
+    #[error("the wallet does not cover the amount: name a payment_option for the rest")]
     WalletInsufficient,
     #[error("the amount is too large")]
     AmountTooLarge,

@@ -13,3 +13,4 @@ pub(crate) mod payment_url;
 pub(crate) mod payout;
 pub(crate) mod quote;
 pub(crate) mod undo;
+mod wallet;

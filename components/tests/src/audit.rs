@@ -185,11 +185,54 @@ impl Audit {
             (
                 "what was given back is in the books, once, and nothing else is",
                 "SELECT coalesce(l.id, t.id) FROM
-                     (SELECT CASE WHEN item_id IS NULL THEN 'return:' || reverses_id ELSE 'refund-item:' || item_id END AS id, amount
-                      FROM \"order\".transaction WHERE amount < 0) l
+                     (SELECT CASE WHEN r.item_id IS NULL THEN 'return:' || r.reverses_id ELSE 'refund-item:' || r.item_id END AS id,
+                             sum(r.amount) AS amount
+                      FROM \"order\".transaction r JOIN \"order\".transaction o ON o.id = r.reverses_id
+                      WHERE r.item_id IS NOT NULL OR o.payment_option IS NOT NULL GROUP BY 1) l
                  FULL JOIN (SELECT id, amount FROM account.ledger_transfer WHERE id LIKE 'return:%' OR id LIKE 'refund-item:%') t
                      ON t.id = l.id
                  WHERE l.amount IS DISTINCT FROM -t.amount",
+            ),
+            (
+                "what wallets paid and did not get back at once is in the books, once, and nothing else is",
+                "SELECT coalesce(l.id, t.id) FROM
+                     (SELECT CASE s.kind WHEN 'buyer-checkout' THEN 'checkout:' ELSE 'confirm:' END || s.id AS id, o.amount,
+                             'wallet:' || s.from_id AS wallet
+                      FROM \"order\".transaction o JOIN \"order\".payment_session s ON s.id = o.session_id
+                      WHERE s.kind <> 'seller-payout' AND o.payment_option IS NULL AND o.amount > 0 AND o.status = 'Success'
+                          AND NOT EXISTS (SELECT FROM \"order\".transaction r WHERE r.reverses_id = o.id AND r.item_id IS NULL)) l
+                 FULL JOIN (SELECT id, amount, source FROM account.ledger_transfer t
+                            WHERE (id LIKE 'checkout:%' OR id LIKE 'confirm:%')
+                                AND NOT EXISTS (SELECT FROM account.ledger_transfer r WHERE r.reverts_id = t.id)) t ON t.id = l.id
+                 WHERE l.amount IS DISTINCT FROM t.amount OR l.wallet IS DISTINCT FROM t.source",
+            ),
+            (
+                "what is moved back goes the way it came, all of it",
+                "SELECT r.id FROM account.ledger_transfer r JOIN account.ledger_transfer t ON t.id = r.reverts_id
+                 WHERE (r.source, r.destination, r.currency, r.amount) <> (t.destination, t.source, t.currency, t.amount)
+                     OR r.id NOT LIKE 'undo:%'",
+            ),
+            (
+                "no leg gives back more than it brought",
+                "SELECT l.id::text FROM \"order\".transaction l WHERE l.amount > 0
+                     AND l.amount < (SELECT coalesce(-sum(r.amount), 0) FROM \"order\".transaction r WHERE r.reverses_id = l.id)",
+            ),
+            (
+                "the settled legs of a checkout are what its lines cost, or what wallets paid for them while the rest is awaited",
+                "SELECT s.id::text FROM \"order\".payment_session s WHERE s.kind = 'buyer-checkout'
+                     AND (SELECT coalesce(sum(l.amount), 0) FROM \"order\".transaction l
+                          WHERE l.session_id = s.id AND l.status = 'Success')
+                      <> (SELECT coalesce(sum(CASE s.status WHEN 'Success' THEN i.total_amount ELSE i.wallet_amount END), 0)
+                          FROM \"order\".item i WHERE i.payment_session_id = s.id AND i.date_cancelled IS NULL)",
+            ),
+            (
+                "the platform has the fees that were paid, once, and nothing else of them",
+                "SELECT coalesce(s.id, t.id) FROM
+                     (SELECT 'fee:' || s.id AS id, sum(l.amount) AS amount FROM \"order\".payment_session s
+                      JOIN \"order\".transaction l ON l.session_id = s.id AND l.status = 'Success' AND NOT l.data ? 'netted'
+                      WHERE s.kind = 'seller-confirmation-fee' AND s.status = 'Success' GROUP BY s.id) s
+                 FULL JOIN (SELECT id, amount FROM account.ledger_transfer WHERE id LIKE 'fee:%') t ON t.id = s.id
+                 WHERE s.amount IS DISTINCT FROM t.amount",
             ),
             (
                 "a seller has what was paid out, once, and nothing else",
@@ -200,13 +243,17 @@ impl Audit {
                  WHERE s.total_amount IS DISTINCT FROM t.amount OR s.wallet IS DISTINCT FROM t.destination",
             ),
             (
-                "escrow holds what was paid for lines that are neither given back nor paid out",
+                "escrow holds what was paid for lines that are neither given back nor paid out, and for orders to be",
                 "SELECT 'escrow' WHERE
                      (SELECT coalesce(sum(balance), 0) FROM account.ledger_book WHERE name = 'escrow') <>
-                     (SELECT coalesce(sum(i.total_amount), 0) FROM \"order\".item i
+                     (SELECT coalesce(sum(CASE s.status WHEN 'Success' THEN i.total_amount ELSE i.wallet_amount END), 0)
+                      FROM \"order\".item i
                       JOIN \"order\".payment_session s ON s.id = i.payment_session_id
                       LEFT JOIN \"order\".payment_session payout ON payout.id = i.order_id
-                      WHERE i.date_cancelled IS NULL AND s.status = 'Success' AND payout.status IS DISTINCT FROM 'Success')",
+                      WHERE i.date_cancelled IS NULL AND payout.status IS DISTINCT FROM 'Success') +
+                     (SELECT coalesce(sum(l.amount), 0) FROM \"order\".transaction l
+                      JOIN \"order\".payment_session s ON s.id = l.session_id
+                      WHERE s.kind = 'seller-confirmation-fee' AND s.status = 'Pending' AND l.status = 'Success')",
             ),
             (
                 "nothing waits for the payment of a session that is decided",
@@ -252,6 +299,34 @@ impl Audit {
         Ok(())
     }
 
+    /// Brings the wallet of an account to this balance, as an operator could, by one transfer from or to the world outside. One of this name
+    /// happens once.
+    pub async fn fill_wallet(&self, account: &str, balance: i64, name: &str) -> Result<()> {
+        self.change(&format!(
+            "WITH books AS (
+                 INSERT INTO account.ledger_book (name, currency, owner_id, balance)
+                 VALUES ('world', 'VND', NULL, 0), ('wallet:{account}', 'VND', '{account}', 0) ON CONFLICT DO NOTHING
+             ) SELECT"
+        ))
+        .await?;
+        let changed = self
+            .change(&format!(
+                "WITH missing AS (
+                     SELECT {balance} - balance AS amount FROM account.ledger_book WHERE name = 'wallet:{account}' AND currency = 'VND'
+                 ), new AS (
+                     INSERT INTO account.ledger_transfer (id, source, destination, currency, amount, note, date_created)
+                     SELECT 'filled:{name}:{account}', CASE WHEN amount > 0 THEN 'world' ELSE 'wallet:{account}' END,
+                            CASE WHEN amount > 0 THEN 'wallet:{account}' ELSE 'world' END, 'VND', abs(amount), '', now()
+                     FROM missing WHERE amount <> 0 ON CONFLICT DO NOTHING RETURNING source, destination, amount
+                 )
+                 UPDATE account.ledger_book b SET balance = balance + CASE WHEN b.name = new.destination THEN amount ELSE -amount END
+                 FROM new WHERE b.currency = 'VND' AND b.name IN (new.source, new.destination)"
+            ))
+            .await?;
+        ensure!(matches!(changed, 0 | 2), "{changed} books were changed");
+        Ok(())
+    }
+
     /// How many rows every table of the modules has, and how many units there are: what changes by as much whenever the same
     /// thing happens once more.
     pub async fn tally(&self) -> Result<BTreeMap<String, i64>> {
@@ -289,6 +364,9 @@ impl Audit {
             "SELECT 'leg ' || status || ' ' || amount FROM \"order\".transaction ORDER BY 1",
             "SELECT 'item ' || quantity || ' ' || total_amount || ' ' || (order_id IS NOT NULL) || ' ' || (date_cancelled IS NULL) FROM \"order\".item ORDER BY 1",
             "SELECT 'order ' || count(*) FROM \"order\".\"order\"",
+            "SELECT 'transfer ' || split_part(id, ':', 1) || ' ' || amount FROM account.ledger_transfer ORDER BY 1",
+            "SELECT 'cart ' || quantity FROM \"order\".cart_item ORDER BY 1",
+            "SELECT 'taken from a cart ' || quantity FROM \"order\".cart_taken ORDER BY 1",
             "SELECT 'transport ' || status || ' ' || cost_amount FROM \"order\".transport ORDER BY 1",
         ] {
             shape.extend(self.texts(sql).await?);

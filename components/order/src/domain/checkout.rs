@@ -113,6 +113,8 @@ pub(crate) struct Line {
     pub(crate) subtotal_amount: i64,
     pub(crate) shipping_amount: i64,
     pub(crate) total_amount: i64,
+    /// As much of the total as the buyer's wallet pays.
+    pub(crate) wallet_amount: i64,
 }
 
 impl Line {
@@ -130,6 +132,7 @@ impl Line {
             subtotal_amount,
             shipping_amount,
             total_amount,
+            wallet_amount: 0,
         })
     }
 }
@@ -140,6 +143,15 @@ pub(crate) fn total(lines: &[Line]) -> Result<i64, Error> {
         .iter()
         .try_fold(0i64, |sum, line| sum.checked_add(line.total_amount))
         .ok_or(Error::AmountTooLarge)
+}
+
+/// Has a wallet pay this much of the lines, the first ones first: what is paid of a line is known when that line alone is given back.
+pub(crate) fn pay_from_wallet(lines: &mut [Line], amount: i64) {
+    let mut left = amount;
+    for line in lines {
+        line.wallet_amount = line.total_amount.min(left);
+        left -= line.wallet_amount;
+    }
 }
 
 #[cfg(test)]
@@ -282,5 +294,22 @@ mod tests {
         assert!(matches!(Line::price(edge.clone(), 2, id), Err(Error::AmountTooLarge)));
         let edge = Line::price(edge, 1, id).unwrap();
         assert!(matches!(total(&[edge, priced]), Err(Error::AmountTooLarge)));
+    }
+
+    #[test]
+    fn a_wallet_pays_the_first_lines_first_and_none_above_its_total() {
+        let [line] = <[Match; 1]>::try_from(matched(&[offer(1)])).unwrap();
+        let line = Line::price(line, 15_000, ReservationId(Uuid::NIL)).unwrap();
+        for (amount, paid) in [
+            (0, [0, 0]),
+            (100_000, [100_000, 0]),
+            (215_000, [215_000, 0]),
+            (300_000, [215_000, 85_000]),
+            (430_000, [215_000, 215_000]),
+        ] {
+            let mut lines = [line.clone(), line.clone()];
+            pay_from_wallet(&mut lines, amount);
+            assert_eq!(lines.map(|line| line.wallet_amount), paid, "{amount}");
+        }
     }
 }

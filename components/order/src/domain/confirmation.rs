@@ -64,7 +64,7 @@ pub(crate) fn check(
         }
         if session.payment() == Payment::OnDelivery {
             // Not above the sum of all, which is checked.
-            on_delivery_amount = on_delivery_amount.saturating_add(item.total_amount);
+            on_delivery_amount = on_delivery_amount.saturating_add(item.total_amount - item.wallet_amount);
         } else {
             all_on_delivery = false;
         }

@@ -29,6 +29,8 @@ pub(crate) struct Item {
     pub(crate) currency: Currency,
     pub(crate) subtotal_amount: i64,
     pub(crate) total_amount: i64,
+    /// As much of the total as was paid from the buyer's wallet.
+    pub(crate) wallet_amount: i64,
     pub(crate) payment_session_id: SessionId,
     pub(crate) reservation_id: ReservationId,
     pub(crate) date_created: Timestamp,

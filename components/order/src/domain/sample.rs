@@ -54,6 +54,7 @@ pub(crate) fn item(id: i64) -> Item {
         currency: "VND".parse().unwrap(),
         subtotal_amount: 100_000,
         total_amount: 115_000,
+        wallet_amount: 0,
         payment_session_id: SESSION,
         reservation_id: ReservationId(Uuid::from_u128(300 + id as u128)),
         date_created: Timestamp::from_ms(0),

@@ -34,6 +34,8 @@ struct CheckoutInput {
     address: String,
     #[serde(default, deserialize_with = "json::null_as_default")]
     payment_option: String,
+    #[serde(default, deserialize_with = "json::null_as_default")]
+    use_wallet: bool,
     #[serde(default)]
     items: Option<Vec<ItemInput>>,
 }
@@ -122,6 +124,7 @@ pub(super) fn checkout(request: &Request) -> Result<Response, Error> {
         buyer: request.account()?,
         address: input.address,
         payment_option: input.payment_option,
+        use_wallet: input.use_wallet,
         buy_now,
         items,
     })?;

@@ -35,6 +35,8 @@ struct ConfirmInput {
     item_ids: Option<Vec<ItemId>>,
     #[serde(default, deserialize_with = "json::null_as_default")]
     payment_option: String,
+    #[serde(default, deserialize_with = "json::null_as_default")]
+    use_wallet: bool,
     #[serde(default)]
     note: Option<String>,
 }
@@ -93,6 +95,7 @@ pub(super) fn confirm(request: &Request) -> Result<Response, Error> {
         seller,
         item_ids: input.item_ids.unwrap_or_default(),
         payment_option: input.payment_option,
+        use_wallet: input.use_wallet,
         note: input.note.filter(|note| !note.is_empty()),
     })?;
     Response::data(&json!({ "confirm_session_id": receipt.session_id, "payment_url": receipt.payment_url }))

@@ -37,6 +37,7 @@ pub(crate) fn send_checkout(flow: &Flow<&Checkout>) {
         buyer_id: input.buyer.to_string(),
         address: input.address.clone(),
         payment_option: input.payment_option.clone(),
+        use_wallet: input.use_wallet,
         buy_now: input.buy_now,
         items: input.items.iter().map(wire).collect(),
     });
@@ -51,6 +52,7 @@ pub(crate) fn send_confirm(flow: &Flow<&Confirm>) {
         seller_id: input.seller.to_string(),
         item_ids: input.item_ids.iter().map(|id| id.0).collect(),
         payment_option: input.payment_option.clone(),
+        use_wallet: input.use_wallet,
         note: input.note.clone(),
     });
 }
@@ -75,6 +77,7 @@ pub(crate) fn read_checkout(request: CheckoutRequest) -> Result<Flow<Checkout>, 
             buyer: id(PEER, &request.buyer_id)?,
             address: request.address,
             payment_option: request.payment_option,
+            use_wallet: request.use_wallet,
             buy_now: request.buy_now,
             items: items.collect::<Result<_, _>>()?,
         },
@@ -90,6 +93,7 @@ pub(crate) fn read_confirm(request: ConfirmRequest) -> Result<Flow<Confirm>, Err
             seller: id(PEER, &request.seller_id)?,
             item_ids: request.item_ids.into_iter().map(ItemId).collect(),
             payment_option: request.payment_option,
+            use_wallet: request.use_wallet,
             note: request.note,
         },
     })

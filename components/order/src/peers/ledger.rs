@@ -2,13 +2,20 @@
 
 use sdk::{AccountId, Money, trap};
 
+use super::{failed, id};
 use crate::{
     bindings::shop::{
         account::ledger::{self, Book, Transfer},
         common::types::Money as WireMoney,
     },
-    domain::id::{ItemId, LegId, OrderId, SessionId},
+    domain::{
+        id::{ItemId, LegId, OrderId, SessionId},
+        session::Kind,
+    },
+    error::Error,
 };
+
+const MODULE: &str = "account";
 
 /// Money that changes hands. What it is for is its id: it happens once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +34,16 @@ pub(crate) enum Movement {
     Return(LegId, AccountId),
     /// A line's money, to its buyer.
     Refund(ItemId, AccountId),
+    /// What an account's wallet pays for a session of this kind.
+    Spend(Kind, SessionId, AccountId),
+}
+
+/// The id of what a wallet paid for a session.
+fn spent(kind: Kind, session: SessionId) -> String {
+    match kind {
+        Kind::BuyerCheckout | Kind::SellerPayout => format!("checkout:{session}"),
+        Kind::SellerConfirmationFee => format!("confirm:{session}"),
+    }
 }
 
 impl Movement {
@@ -54,6 +71,7 @@ impl Movement {
             ),
             Self::Payout(order, seller) => (format!("payout:{order}"), Book::Escrow, wallet(seller), "Payout"),
             Self::Return(leg, payer) => (format!("return:{leg}"), Book::Escrow, wallet(payer), "Refund"),
+            Self::Spend(kind, session, payer) => (spent(kind, session), wallet(payer), Book::Escrow, kind.note()),
             Self::Refund(item, buyer) => (format!("refund-item:{item}"), Book::Escrow, wallet(buyer), "Refund"),
         };
         Transfer {
@@ -82,5 +100,30 @@ pub(crate) fn post(movements: &[(Movement, Money)]) {
     }
     if let Err(error) = ledger::post(&transfers) {
         trap(&format!("move {movements:?}: {error:?}"));
+    }
+}
+
+/// What an account's wallet holds.
+pub(crate) fn balance(account: AccountId) -> Result<Money, Error> {
+    let held = ledger::balance(&account.to_string()).map_err(refused)?;
+    Ok(Money::new(held.amount_minor, id(MODULE, &held.currency)?))
+}
+
+/// Makes a movement if its source holds enough: all of it or nothing.
+pub(crate) fn pay(movement: Movement, amount: Money) -> Result<(), Error> {
+    ledger::post(&[movement.transfer(amount)]).map_err(refused)
+}
+
+/// Gives back what a wallet paid for a session, once, in the name of its leg. Nothing happens when it paid nothing.
+pub(crate) fn revert(kind: Kind, session: SessionId, leg: LegId) -> Result<(), Error> {
+    ledger::revert(&spent(kind, session), &format!("undo:{leg}"), "Refund").map_err(refused)
+}
+
+fn refused(error: ledger::Error) -> Error {
+    match error {
+        ledger::Error::Insufficient(_) => Error::WalletInsufficient,
+        ledger::Error::AccountNotFound(_) => Error::EntityNotFound("account"),
+        ledger::Error::Conflict(id) => failed(MODULE, format!("another transfer has the id {id}")),
+        ledger::Error::Invalid(reason) | ledger::Error::Other(reason) => failed(MODULE, reason),
     }
 }

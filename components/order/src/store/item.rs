@@ -46,17 +46,17 @@ pub(crate) fn insert(
         r#"INSERT INTO "order".item
                (account_id, seller_id, sku_id, spu_id, slug, sku_name, address, note, serial_ids, quantity, weight_grams,
                 transport_option, currency, unit_amount, subtotal_amount, shipping_amount, total_amount,
-                payment_session_id, reservation_id, date_created)
+                wallet_amount, payment_session_id, reservation_id, date_created)
            SELECT $1, line.seller_id, line.sku_id, line.spu_id, line.slug, line.sku_name, $2, NULLIF(line.note, ''),
                   NULLIF(line.serials, '')::jsonb, line.quantity, line.weight_grams, line.transport_option, $3,
-                  line.unit_amount, line.subtotal_amount, line.shipping_amount, line.total_amount, $4,
+                  line.unit_amount, line.subtotal_amount, line.shipping_amount, line.total_amount, line.wallet_amount, $4,
                   line.reservation_id, $5
            FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[],
-                       $14::bigint[], $15::text[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::uuid[])
+                       $14::bigint[], $15::text[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::uuid[])
                 WITH ORDINALITY
                 AS line (seller_id, sku_id, spu_id, slug, sku_name, note, serials, quantity,
                          weight_grams, transport_option, unit_amount, subtotal_amount, shipping_amount, total_amount,
-                         reservation_id, position)
+                         wallet_amount, reservation_id, position)
            ORDER BY line.position"#,
         params![
             common.buyer,
@@ -78,6 +78,7 @@ pub(crate) fn insert(
             column(lines, |line| line.subtotal_amount),
             column(lines, |line| line.shipping_amount),
             column(lines, |line| line.total_amount),
+            column(lines, |line| line.wallet_amount),
             column(lines, |line| line.reservation_id)
         ],
     )
@@ -137,14 +138,15 @@ pub(crate) fn lock_of_session(tx: &Transaction, session: SessionId) -> Result<Ve
     )?)
 }
 
-/// Whether the line that holds this stock is a seller's: claimed by a confirmation, or in an order.
-pub(crate) fn is_taken(reservation: ReservationId) -> Result<bool, Error> {
-    let taken = sql::query_opt(
-        r#"SELECT id FROM "order".item
-           WHERE reservation_id = $1 AND date_cancelled IS NULL AND (confirm_session_id IS NOT NULL OR order_id IS NOT NULL)"#,
+/// Whether the line that holds this stock keeps it: it is paid, claimed by a confirmation, or in an order.
+pub(crate) fn is_kept(reservation: ReservationId) -> Result<bool, Error> {
+    let kept = sql::query_opt(
+        r#"SELECT i.id FROM "order".item i JOIN "order".payment_session s ON s.id = i.payment_session_id
+           WHERE i.reservation_id = $1 AND i.date_cancelled IS NULL
+             AND (i.confirm_session_id IS NOT NULL OR i.order_id IS NOT NULL OR s.status = 'Success')"#,
         params![reservation],
     )?;
-    Ok(taken.is_some())
+    Ok(kept.is_some())
 }
 
 /// Marks lines cancelled; `by` none is the system. Returns the stock to release.
@@ -168,14 +170,30 @@ pub(crate) fn cancel(
     Ok(released.into_iter().map(|(_, reservation)| reservation).collect())
 }
 
-/// How many lines of a checkout are not cancelled, and what they cost together.
-pub(crate) fn remaining(tx: &Transaction, session: SessionId) -> Result<(i64, i64), Error> {
+/// What is left of a checkout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Remaining {
+    /// Lines that are not cancelled.
+    pub(crate) lines: i64,
+    /// What they cost together.
+    pub(crate) total_amount: i64,
+    /// As much of it as no wallet has paid.
+    pub(crate) due_amount: i64,
+}
+
+/// What is left of a checkout.
+pub(crate) fn remaining(tx: &Transaction, session: SessionId) -> Result<Remaining, Error> {
     let row = tx.query_one(
-        r#"SELECT count(*) AS lines, COALESCE(sum(total_amount), 0)::bigint AS total FROM "order".item
-           WHERE payment_session_id = $1 AND date_cancelled IS NULL"#,
+        r#"SELECT count(*) AS lines, COALESCE(sum(total_amount), 0)::bigint AS total,
+                  COALESCE(sum(total_amount - wallet_amount), 0)::bigint AS due
+           FROM "order".item WHERE payment_session_id = $1 AND date_cancelled IS NULL"#,
         params![session],
     )?;
-    Ok((row.get("lines")?, row.get("total")?))
+    Ok(Remaining {
+        lines: row.get("lines")?,
+        total_amount: row.get("total")?,
+        due_amount: row.get("due")?,
+    })
 }
 
 /// Claims open lines for a confirmation; returns how many it got.
@@ -242,6 +260,7 @@ fn read(row: &Row) -> Result<Item, Error> {
         currency: row.get("currency")?,
         subtotal_amount: row.get("subtotal_amount")?,
         total_amount: row.get("total_amount")?,
+        wallet_amount: row.get("wallet_amount")?,
         payment_session_id: row.get("payment_session_id")?,
         reservation_id: row.get("reservation_id")?,
         date_created: row.get("date_created")?,

@@ -1,19 +1,19 @@
 //! Legs: movements of a session's money. The table is called `transaction`, as the clients' word is.
 
 use sdk::{
-    Currency, Timestamp,
-    sql::{Error, Row, Transaction, params},
+    Currency, Money, Timestamp,
+    sql::{self, Error, Row, Transaction, params},
 };
 
 use crate::domain::{
-    id::{LegId, SessionId},
+    id::{ItemId, LegId, SessionId},
     item::Item,
     payment::Leg,
     session::Kind,
     status::Status,
 };
 
-/// A pending leg to insert.
+/// A leg to insert.
 #[derive(Debug, Clone)]
 pub(crate) struct NewLeg {
     pub(crate) id: LegId,
@@ -28,14 +28,26 @@ pub(crate) struct NewLeg {
     pub(crate) date_created: Timestamp,
     /// When the attempt is over; none for what is not paid elsewhere.
     pub(crate) date_expired: Option<Timestamp>,
+    /// When its money moved; none while it is pending.
+    pub(crate) date_settled: Option<Timestamp>,
 }
 
-/// Inserts a pending leg.
+/// Which of a session's legs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rail {
+    /// That which the payer's wallet paid.
+    Wallet,
+    /// Those that are paid elsewhere.
+    Elsewhere,
+}
+
+/// Inserts a leg.
 pub(crate) fn insert(tx: &Transaction, new: &NewLeg) -> Result<(), Error> {
     tx.execute(
         r#"INSERT INTO "order".transaction
-               (id, session_id, status, note, payment_option, data, amount, from_currency, to_currency, date_created, date_expired)
-           VALUES ($1, $2, 'Pending', $3, $4, $5, $6, $7, $7, $8, $9)"#,
+               (id, session_id, status, note, payment_option, data, amount, from_currency, to_currency, date_created, date_expired,
+                date_settled)
+           VALUES ($1, $2, CASE WHEN $10::timestamptz IS NULL THEN 'Pending' ELSE 'Success' END, $3, $4, $5, $6, $7, $7, $8, $9, $10)"#,
         params![
             new.id,
             new.session_id,
@@ -45,7 +57,8 @@ pub(crate) fn insert(tx: &Transaction, new: &NewLeg) -> Result<(), Error> {
             new.amount,
             new.currency,
             new.date_created,
-            new.date_expired
+            new.date_expired,
+            new.date_settled
         ],
     )
     .map(drop)
@@ -69,22 +82,68 @@ pub(crate) fn insert_reversal(
     .map(drop)
 }
 
-/// Money back for one line, to its buyer's wallet: a leg of its own that reverses the one its checkout was paid with. A line has one at most.
-pub(crate) fn insert_refund(tx: &Transaction, id: LegId, item: &Item, now: Timestamp) -> Result<(), Error> {
+/// Money back for a line, to its buyer's wallet: a leg of its own that reverses the one its checkout was paid with on this rail. A line has
+/// one per leg at most.
+pub(crate) fn insert_refund(
+    tx: &Transaction,
+    id: LegId,
+    item: &Item,
+    rail: Rail,
+    amount: i64,
+    now: Timestamp,
+) -> Result<(), Error> {
     let inserted = tx.execute(
         r#"INSERT INTO "order".transaction
                (id, session_id, status, note, amount, from_currency, to_currency, reverses_id, item_id, date_created, date_settled)
            SELECT $1, t.session_id, 'Success', 'Refund', -$3::bigint, t.to_currency, t.from_currency, t.id, $4, $5, $5
            FROM "order".transaction t
-           WHERE t.session_id = $2 AND t.status = 'Success' AND t.reverses_id IS NULL
+           WHERE t.session_id = $2 AND t.status = 'Success' AND t.reverses_id IS NULL AND (t.payment_option IS NULL) = $6
              AND t.amount >= $3::bigint + (SELECT COALESCE(-sum(r.amount), 0) FROM "order".transaction r WHERE r.reverses_id = t.id)
            ORDER BY t.date_created, t.id LIMIT 1"#,
-        params![id, item.payment_session_id, item.total_amount, item.id, now],
+        params![
+            id,
+            item.payment_session_id,
+            amount,
+            item.id,
+            now,
+            rail == Rail::Wallet
+        ],
     )?;
     if inserted == 1 { Ok(()) } else { Err(Error::NoRow) }
 }
 
-/// The legs that bring a session its money, oldest first, with what was reported of them.
+/// Gives back what a wallet paid for a session, all of it. Nothing happens when no wallet did.
+pub(crate) fn reverse_wallet(tx: &Transaction, id: LegId, session: SessionId, now: Timestamp) -> Result<(), Error> {
+    tx.execute(
+        r#"INSERT INTO "order".transaction
+               (id, session_id, status, note, amount, from_currency, to_currency, reverses_id, date_created, date_settled)
+           SELECT $1, t.session_id, 'Success', 'Refund', -t.amount, t.to_currency, t.from_currency, t.id, $3, $3
+           FROM "order".transaction t
+           WHERE t.session_id = $2 AND t.status = 'Success' AND t.reverses_id IS NULL AND t.payment_option IS NULL"#,
+        params![id, session, now],
+    )
+    .map(drop)
+}
+
+/// What was given back of what a wallet paid for a session, by line.
+pub(crate) fn wallet_refunds(session: SessionId) -> Result<Vec<(ItemId, Money)>, Error> {
+    sql::query(
+        r#"SELECT r.item_id, -r.amount AS amount, r.from_currency FROM "order".transaction r
+           JOIN "order".transaction t ON t.id = r.reverses_id
+           WHERE r.session_id = $1 AND r.item_id IS NOT NULL AND t.payment_option IS NULL ORDER BY r.item_id"#,
+        params![session],
+    )?
+    .iter()
+    .map(|row| {
+        Ok((
+            row.get("item_id")?,
+            Money::new(row.get("amount")?, row.get("from_currency")?),
+        ))
+    })
+    .collect()
+}
+
+/// The legs that are to bring a session its money from elsewhere, oldest first, with what was reported of them.
 pub(crate) fn of_session(tx: &Transaction, session: SessionId) -> Result<Vec<Leg>, Error> {
     tx.query(
         r#"SELECT t.id, t.status, t.amount, t.from_currency, t.data->>'provider' AS provider, t.data->>'gateway_url' AS url,
@@ -94,7 +153,7 @@ pub(crate) fn of_session(tx: &Transaction, session: SessionId) -> Result<Vec<Leg
                   EXISTS (SELECT FROM "order".payment_event e
                           WHERE e.leg_id = t.id AND e.outcome IN ('failed', 'expired')) AS failed
            FROM "order".transaction t
-           WHERE t.session_id = $1 AND t.reverses_id IS NULL ORDER BY t.date_created, t.id"#,
+           WHERE t.session_id = $1 AND t.reverses_id IS NULL AND t.payment_option IS NOT NULL ORDER BY t.date_created, t.id"#,
         params![session],
     )?
     .iter()

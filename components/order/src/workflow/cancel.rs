@@ -25,7 +25,9 @@ use crate::{
         ledger::{self, Movement},
     },
     store::{
-        item, leg, session,
+        item,
+        leg::{self, Rail},
+        session,
         wait::{self, Ended},
     },
 };
@@ -57,10 +59,8 @@ pub(crate) fn cancel_item(buyer: AccountId, id: ItemId) -> Result<(), Error> {
             Extent::Item => vec![id],
             Extent::Checkout => cancellation::of_checkout(&items)?,
         };
-        let refunds = match session.payment() {
-            Payment::Settled => refund(tx, &[item], now)?,
-            Payment::OnDelivery | Payment::Awaited | Payment::Over => Vec::new(),
-        };
+        let cancelled = items.iter().filter(|item| ids.contains(&item.id));
+        let refunds = refund_all(tx, cancelled, session.payment(), now)?;
         let released = item::cancel(tx, &ids, Some(buyer), now)?;
         shrink(tx, session_id, Status::Cancelled)?;
         Ok::<_, Error>(Cancelled::Now(Owed { refunds, released }))
@@ -74,19 +74,20 @@ pub(crate) fn cancel_checkout(buyer: AccountId, id: SessionId) -> Result<(), Err
     let now = now();
     let cancelled = sql::transaction(|tx| {
         let session = session::lock_of_payer(tx, id, Kind::BuyerCheckout, buyer)?;
-        if session.ok_or(Error::EntityNotFound("checkout"))?.status != Status::Pending {
+        let session = session.ok_or(Error::EntityNotFound("checkout"))?;
+        if session.status != Status::Pending {
             return Err(Error::SessionClosed);
         }
         if let Some(ended) = ask(tx, id)? {
             return Ok(Cancelled::Asked(ended));
         }
-        let ids = cancellation::of_checkout(&item::lock_of_session(tx, id)?)?;
+        let items = item::lock_of_session(tx, id)?;
+        let ids = cancellation::of_checkout(&items)?;
+        let cancelled = items.iter().filter(|item| ids.contains(&item.id));
+        let refunds = refund_all(tx, cancelled, session.payment(), now)?;
         let released = item::cancel(tx, &ids, Some(buyer), now)?;
         shrink(tx, id, Status::Cancelled)?;
-        Ok(Cancelled::Now(Owed {
-            refunds: Vec::new(),
-            released,
-        }))
+        Ok(Cancelled::Now(Owed { refunds, released }))
     })?;
     finish(cancelled, Error::SessionClosed)
 }
@@ -135,25 +136,51 @@ fn finish(cancelled: Cancelled, when_paid: Error) -> Result<(), Error> {
 }
 
 /// What is to follow a transaction that has cancelled lines. It is owed: a failure is tried again until it is done.
-struct Owed {
-    refunds: Vec<(Movement, Money)>,
-    released: Vec<ReservationId>,
+pub(super) struct Owed {
+    pub(super) refunds: Vec<(Movement, Money)>,
+    pub(super) released: Vec<ReservationId>,
 }
 
 impl Owed {
-    fn settle(&self) {
+    pub(super) fn settle(&self) {
         ledger::post(&self.refunds);
         inventory::release_all(&self.released);
     }
 }
 
-/// Notes that lines which are paid are given back: a leg for each, that reverses the one it was paid with. Returns what is to move.
-fn refund(tx: &Transaction, items: &[&Item], now: Timestamp) -> Result<Vec<(Movement, Money)>, Error> {
-    let mut refunds = Vec::with_capacity(items.len());
-    for item in items.iter().filter(|item| item.total_amount > 0) {
-        leg::insert_refund(tx, LegId(new_id()), item, now)?;
-        let amount = Money::new(item.total_amount, item.currency);
-        refunds.push((Movement::Refund(item.id, item.account_id), amount));
+/// Notes that what was paid for a line is given back: a leg for each that it was paid with. Returns what is to move, if anything is. Its
+/// session, which is in this state, is locked.
+pub(super) fn refund(
+    tx: &Transaction,
+    item: &Item,
+    payment: Payment,
+    now: Timestamp,
+) -> Result<Option<(Movement, Money)>, Error> {
+    let elsewhere = match payment {
+        Payment::Settled => item.total_amount - item.wallet_amount,
+        Payment::OnDelivery | Payment::Awaited | Payment::Over => 0,
+    };
+    let mut amount = 0;
+    for (rail, paid) in [(Rail::Wallet, item.wallet_amount), (Rail::Elsewhere, elsewhere)] {
+        if paid > 0 {
+            leg::insert_refund(tx, LegId(new_id()), item, rail, paid, now)?;
+            amount += paid;
+        }
+    }
+    let movement = Movement::Refund(item.id, item.account_id);
+    Ok((amount > 0).then(|| (movement, Money::new(amount, item.currency))))
+}
+
+/// The same of several lines of one session.
+pub(super) fn refund_all<'i>(
+    tx: &Transaction,
+    items: impl IntoIterator<Item = &'i Item>,
+    payment: Payment,
+    now: Timestamp,
+) -> Result<Vec<(Movement, Money)>, Error> {
+    let mut refunds = Vec::new();
+    for item in items {
+        refunds.extend(refund(tx, item, payment, now)?);
     }
     Ok(refunds)
 }
@@ -165,14 +192,12 @@ pub(crate) fn reject(seller: AccountId, ids: &[ItemId]) -> Result<(), Error> {
         let sessions = session::lock_of_items(tx, ids)?;
         let items = item::lock(tx, ids)?;
         cancellation::by_seller(ids, &items, &sessions, seller)?;
-        let paid: Vec<&Item> = items
-            .iter()
-            .filter(|item| {
-                let session = sessions.get(&item.payment_session_id);
-                session.is_some_and(|session| session.payment() == Payment::Settled)
-            })
-            .collect();
-        let refunds = refund(tx, &paid, now)?;
+        let mut refunds = Vec::new();
+        for item in &items {
+            if let Some(session) = sessions.get(&item.payment_session_id) {
+                refunds.extend(refund(tx, item, session.payment(), now)?);
+            }
+        }
         let released = item::cancel(tx, ids, Some(seller), now)?;
         let touched: BTreeSet<SessionId> = items.iter().map(|item| item.payment_session_id).collect();
         for session in touched {
@@ -186,13 +211,13 @@ pub(crate) fn reject(seller: AccountId, ids: &[ItemId]) -> Result<(), Error> {
 
 /// Makes an open session ask for what is left of it; with nothing left it ends with this status. The session is locked.
 pub(super) fn shrink(tx: &Transaction, id: SessionId, when_empty: Status) -> Result<(), Error> {
-    let (lines, total) = item::remaining(tx, id)?;
-    if lines == 0 {
+    let left = item::remaining(tx, id)?;
+    if left.lines == 0 {
         session::close(tx, id, when_empty)?;
         leg::close(tx, id, when_empty, None)?;
     } else {
-        session::set_total(tx, id, total)?;
-        leg::set_pending_amount(tx, id, total)?;
+        session::set_total(tx, id, left.total_amount)?;
+        leg::set_pending_amount(tx, id, left.due_amount)?;
     }
     Ok(())
 }

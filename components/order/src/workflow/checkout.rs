@@ -1,6 +1,6 @@
 //! From a cart to a checkout that waits for its sellers.
 //!
-//! What is paid at the door, or not at all, is done while the buyer waits. What is paid elsewhere is a flow of its own: it lives as long as
+//! What is paid from the wallet, or at the door, is done while the buyer waits. What is paid elsewhere is a flow of its own: it lives as long as
 //! the session, and the request that began it answers when it knows where the payment continues.
 
 use sdk::{
@@ -16,6 +16,7 @@ use super::{
     expire,
     quote::{self, Quoted},
     undo::Undo,
+    wallet,
 };
 use crate::{
     domain::{
@@ -48,8 +49,10 @@ const HOLD_GRACE_SECONDS: i64 = 15 * 60;
 pub(crate) struct Checkout {
     pub(crate) buyer: AccountId,
     pub(crate) address: String,
-    /// Empty when the balance is to pay for all.
+    /// Empty when the wallet is to pay for all.
     pub(crate) payment_option: String,
+    /// The wallet pays first.
+    pub(crate) use_wallet: bool,
     /// The cart is left alone.
     pub(crate) buy_now: bool,
     pub(crate) items: Vec<Wanted>,
@@ -72,7 +75,11 @@ struct Plan {
     leg_id: LegId,
     lines: Vec<Line>,
     total: Money,
-    /// None when there is nothing to pay.
+    /// What the wallet pays of it; none when it is not used, or empty.
+    wallet: Option<wallet::Share>,
+    /// What is paid otherwise.
+    rest: Money,
+    /// How; none when the wallet pays for all.
     payment: Option<PaymentOption>,
     date_created: Timestamp,
     date_expired: Timestamp,
@@ -85,11 +92,27 @@ pub(crate) fn checkout(input: Checkout) -> Result<Receipt, Error> {
         return begin::checkout(&input, plan.session_id, plan.date_expired);
     }
     saga(|undo| {
-        let serials = hold(&plan, undo)?;
-        undo.push(Undo::CloseCheckout(plan.session_id));
-        sql::transaction(|tx| open(tx, &plan, &serials))?;
-        pay(&plan)
+        place(&plan, undo)?;
+        Ok(Receipt {
+            session_id: plan.session_id,
+            payment_url: String::new(),
+        })
     })
+}
+
+/// Opens a checkout that asks nothing more of its buyer: the wallet pays for all, or the carrier collects what it does not.
+fn place(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<(), Error> {
+    let serials = hold(plan, undo)?;
+    take(plan, undo)?;
+    if plan.payment.is_none() {
+        sell(plan)?;
+    }
+    undo.push(Undo::CloseCheckout(plan.session_id));
+    sql::transaction(|tx| open(tx, plan, &serials))?;
+    match &plan.payment {
+        Some(payment) => collect_at_the_door(plan, payment),
+        None => Ok(()),
+    }
 }
 
 /// The flow of a checkout that is paid elsewhere: to a paid session, or back to where it began.
@@ -97,24 +120,25 @@ pub(crate) fn run(flow: &Flow<Checkout>) -> Result<(), Error> {
     let outcome = saga(|undo| {
         let plan = plan(&flow.input, Some(flow.session_id))?;
         let Some(payment) = &plan.payment else {
-            return Err(Error::WalletInsufficient);
+            // The wallet holds more than when this was begun.
+            place(&plan, undo)?;
+            flow.payment_url.complete(&Continuation::At(String::new()));
+            return Ok(());
         };
         let due = Due {
             session_id: plan.session_id,
             kind: Kind::BuyerCheckout,
             payment,
-            amount: plan.total,
+            amount: plan.rest,
             expires: plan.date_expired,
             attempt_seconds: collect::attempt_seconds()?,
         };
         let serials = hold(&plan, undo)?;
+        take(&plan, undo)?;
         undo.push(Undo::CloseCheckout(plan.session_id));
         let (attempt, bell) = open_waiting(&plan, &serials, &due, &flow.payment_url)?;
         let paid = due.collect(attempt, bell)?;
-        // Nothing holds it from now on but the buyer's money.
-        for line in &plan.lines {
-            inventory::commit(line.reservation_id)?;
-        }
+        sell(&plan)?;
         let now = now();
         sql::transaction(|tx| {
             session::lock(tx, plan.session_id)?;
@@ -134,6 +158,20 @@ fn hold(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<Vec<Vec<String>>,
         serials.push(inventory::reserve(line, plan.held_until())?);
     }
     Ok(serials)
+}
+
+/// Takes the wallet's share.
+fn take(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<(), Error> {
+    match &plan.wallet {
+        Some(share) => share.take(Kind::BuyerCheckout, plan.session_id, plan.buyer, undo),
+        None => Ok(()),
+    }
+}
+
+/// Sells the stock that is held: nothing holds it from now on but the buyer's money.
+fn sell(plan: &Plan) -> Result<(), Error> {
+    let mut lines = plan.lines.iter();
+    lines.try_for_each(|line| inventory::commit(line.reservation_id))
 }
 
 impl Plan {
@@ -167,12 +205,15 @@ fn plan(input: &Checkout, session_id: Option<SessionId>) -> Result<Plan, Error> 
         });
     }
     let Quoted { currency, lines } = quote::quote(input.buyer, buyer.currency, &input.address, input.items.clone())?;
-    let lines = lines
+    let mut lines = lines
         .into_iter()
         .map(|(line, shipping)| Line::price(line, shipping, ReservationId(new_id())))
         .collect::<Result<Vec<_>, _>>()?;
     let total = Money::new(checkout::total(&lines)?, currency);
-    let payment = payment_for(total, &input.payment_option)?;
+    let wallet = wallet::share(input.use_wallet, input.buyer, total)?;
+    let rest = wallet::rest(total, wallet.as_ref());
+    checkout::pay_from_wallet(&mut lines, total.amount_minor - rest.amount_minor);
+    let payment = payment_for(rest, &input.payment_option)?;
 
     let date_created = now();
     Ok(Plan {
@@ -183,24 +224,29 @@ fn plan(input: &Checkout, session_id: Option<SessionId>) -> Result<Plan, Error> 
         leg_id: LegId(new_id()),
         lines,
         total,
+        wallet,
+        rest,
         payment,
         date_created,
         date_expired: date_created.plus_seconds(session_seconds()?),
     })
 }
 
-/// There is no balance to pay from yet, so anything to pay needs an option, whether or not the balance may be used.
-fn payment_for(total: Money, option: &str) -> Result<Option<PaymentOption>, Error> {
+/// How what no wallet pays is paid. An option that is named must exist even where it is not needed.
+fn payment_for(rest: Money, option: &str) -> Result<Option<PaymentOption>, Error> {
     if option.is_empty() {
-        return if total.amount_minor == 0 {
+        return if rest.amount_minor == 0 {
             Ok(None)
         } else {
             Err(Error::WalletInsufficient)
         };
     }
     let payment = payments::option(option)?;
-    payment.check(total)?;
-    Ok(Some(payment).filter(|_| total.amount_minor > 0))
+    if rest.amount_minor == 0 {
+        return Ok(None);
+    }
+    payment.check(rest)?;
+    Ok(Some(payment))
 }
 
 /// How long a checkout waits to be paid and confirmed.
@@ -212,28 +258,28 @@ fn session_seconds() -> Result<i64, Error> {
     Ok(seconds)
 }
 
-/// Opens the session of what is paid at the door or not at all, and starts its clock.
+/// Opens the session of what the wallet pays, which is paid then, or the carrier collects, and starts the clock of that.
 fn open(tx: &Transaction, plan: &Plan, serials: &[Vec<String>]) -> Result<(), Error> {
     open_session(tx, plan, serials)?;
-    match &plan.payment {
-        Some(payment) => leg::insert(
-            tx,
-            &NewLeg {
-                id: plan.leg_id,
-                session_id: plan.session_id,
-                kind: Kind::BuyerCheckout,
-                payment_option: Some(payment.id.clone()),
-                data: json!({ "cod": true }),
-                amount: plan.total.amount_minor,
-                currency: plan.total.currency,
-                date_created: plan.date_created,
-                date_expired: None,
-            },
-        )?,
-        None => {
-            session::succeed(tx, plan.session_id, plan.date_created)?;
-        }
-    }
+    let Some(payment) = &plan.payment else {
+        session::succeed(tx, plan.session_id, plan.date_created)?;
+        return Ok(());
+    };
+    leg::insert(
+        tx,
+        &NewLeg {
+            id: plan.leg_id,
+            session_id: plan.session_id,
+            kind: Kind::BuyerCheckout,
+            payment_option: Some(payment.id.clone()),
+            data: json!({ "cod": true }),
+            amount: plan.rest.amount_minor,
+            currency: plan.rest.currency,
+            date_created: plan.date_created,
+            date_expired: None,
+            date_settled: None,
+        },
+    )?;
     // Written with the commit: there is no session without its deadline.
     let delay = plan.date_expired.as_ms() - plan.date_created.as_ms();
     timer::schedule(expire::TIMER, &plan.session_id, delay as u64);
@@ -272,11 +318,15 @@ fn open_session(tx: &Transaction, plan: &Plan, serials: &[Vec<String>]) -> Resul
                 "collect_on_delivery": collect_on_delivery,
                 "subtotal_amount": subtotal,
                 "shipping_amount": plan.total.amount_minor - subtotal,
+                "wallet_amount": plan.total.amount_minor - plan.rest.amount_minor,
             }),
             date_created: plan.date_created,
             date_expired: plan.date_expired,
         },
     )?;
+    if let Some(share) = &plan.wallet {
+        share.insert(tx, Kind::BuyerCheckout, plan.session_id, plan.date_created)?;
+    }
     let common = item::Common {
         session_id: plan.session_id,
         buyer: plan.buyer,
@@ -293,24 +343,19 @@ fn open_session(tx: &Transaction, plan: &Plan, serials: &[Vec<String>]) -> Resul
 }
 
 /// Tells the carrier's provider what is to be collected at the door.
-fn pay(plan: &Plan) -> Result<Receipt, Error> {
-    if let Some(payment) = &plan.payment {
-        let description = format!("Checkout session {} (attempt 1)", plan.session_id);
-        let charged = payment.charge(&Charge {
-            leg_id: plan.leg_id,
-            amount: plan.total,
-            description: &description,
-            expires: plan.date_expired,
-        })?;
-        if charged != Charged::OnDelivery {
-            return Err(Error::PaymentUnavailable(format!(
-                "{} collects on delivery, and answers something else",
-                payment.id
-            )));
-        }
+fn collect_at_the_door(plan: &Plan, payment: &PaymentOption) -> Result<(), Error> {
+    let description = format!("Checkout session {} (attempt 1)", plan.session_id);
+    let charged = payment.charge(&Charge {
+        leg_id: plan.leg_id,
+        amount: plan.rest,
+        description: &description,
+        expires: plan.date_expired,
+    })?;
+    if charged == Charged::OnDelivery {
+        return Ok(());
     }
-    Ok(Receipt {
-        session_id: plan.session_id,
-        payment_url: String::new(),
-    })
+    Err(Error::PaymentUnavailable(format!(
+        "{} collects on delivery, and answers something else",
+        payment.id
+    )))
 }

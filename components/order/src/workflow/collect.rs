@@ -107,6 +107,7 @@ impl Due<'_> {
                 currency: self.amount.currency,
                 date_created: now,
                 date_expired: Some(attempt.expires),
+                date_settled: None,
             },
         )?;
         Ok(())

@@ -11,6 +11,7 @@ use super::{
     collect::{self, Attempt, Due},
     payout::{self, NewPayout},
     undo::Undo,
+    wallet,
 };
 use crate::{
     domain::{
@@ -51,6 +52,8 @@ pub(crate) struct Confirm {
     pub(crate) item_ids: Vec<ItemId>,
     /// Empty when the fee is netted from what the carrier collects.
     pub(crate) payment_option: String,
+    /// The wallet pays first.
+    pub(crate) use_wallet: bool,
     /// Never empty.
     pub(crate) note: Option<String>,
 }
@@ -63,7 +66,7 @@ pub(crate) struct Receipt {
     pub(crate) payment_url: String,
 }
 
-/// How the seller's fee is paid.
+/// How what no wallet pays of the seller's fee is paid.
 enum FeePayment {
     /// Nothing to pay.
     None,
@@ -79,6 +82,10 @@ struct Plan {
     batch: Batch,
     quote: Quote,
     fee: Money,
+    /// What the wallet pays of it; none when it is not used, or empty.
+    wallet: Option<wallet::Share>,
+    /// What is paid otherwise.
+    rest: Money,
     payment: FeePayment,
     session_id: SessionId,
     leg_id: LegId,
@@ -98,15 +105,7 @@ pub(crate) fn confirm(input: Confirm) -> Result<Receipt, Error> {
         return begin::confirm(&plan.confirm, plan.session_id, plan.expires());
     }
     saga(|undo| {
-        undo.push(Undo::ReleaseClaim(plan.session_id));
-        sql::transaction(|tx| claim(tx, &plan))?;
-        sell(&plan)?;
-        sql::transaction(|tx| {
-            place(tx, &plan, plan.now)?;
-            session::succeed(tx, plan.session_id, plan.now)?;
-            leg::settle(tx, plan.session_id, plan.now)?;
-            Ok::<_, Error>(())
-        })?;
+        confirm_now(&plan, undo)?;
         Ok(Receipt {
             session_id: plan.session_id,
             payment_url: String::new(),
@@ -114,22 +113,50 @@ pub(crate) fn confirm(input: Confirm) -> Result<Receipt, Error> {
     })
 }
 
+/// A confirmation that asks nothing more of its seller: what the wallet does not pay of the fee is netted.
+fn confirm_now(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<(), Error> {
+    take(plan, undo)?;
+    undo.push(Undo::ReleaseClaim(plan.session_id));
+    sql::transaction(|tx| claim(tx, plan))?;
+    sell(plan)?;
+    sql::transaction(|tx| {
+        place(tx, plan, plan.now)?;
+        session::succeed(tx, plan.session_id, plan.now)?;
+        leg::settle(tx, plan.session_id, plan.now)?;
+        Ok::<_, Error>(())
+    })?;
+    let paid = Money::new(plan.fee.amount_minor - plan.rest.amount_minor, plan.fee.currency);
+    ledger::post(&[(Movement::Fee(plan.session_id), paid)]);
+    Ok(())
+}
+
+/// Takes the wallet's share of the fee.
+fn take(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<(), Error> {
+    match &plan.wallet {
+        Some(share) => share.take(Kind::SellerConfirmationFee, plan.session_id, plan.confirm.seller, undo),
+        None => Ok(()),
+    }
+}
+
 /// The flow of a confirmation whose fee is paid elsewhere: to an order, or back to where it began.
 pub(crate) fn run(flow: &Flow<Confirm>) -> Result<(), Error> {
     let outcome = saga(|undo| {
         let plan = plan(flow.input.clone(), Some(flow.session_id))?;
-        // Meanwhile there may be nothing to pay.
         let FeePayment::Charged(payment) = &plan.payment else {
-            return Err(Error::FeeNotSettled);
+            // The wallet holds more than when this was begun, or the fee is less.
+            confirm_now(&plan, undo)?;
+            flow.payment_url.complete(&Continuation::At(String::new()));
+            return Ok(());
         };
         let due = Due {
             session_id: plan.session_id,
             kind: Kind::SellerConfirmationFee,
             payment,
-            amount: plan.fee,
+            amount: plan.rest,
             expires: plan.expires(),
             attempt_seconds: collect::attempt_seconds()?,
         };
+        take(&plan, undo)?;
         undo.push(Undo::ReleaseClaim(plan.session_id));
         let (attempt, bell) = claim_waiting(&plan, &due, &flow.payment_url)?;
         sell(&plan)?;
@@ -178,13 +205,17 @@ fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> 
         .checked_add(PLATFORM_FEE)
         .ok_or(Error::AmountTooLarge)?;
     let fee = Money::new(fee, quote.cost.currency);
-    let payment = fee_payment(fee, &batch, &confirm.payment_option)?;
+    let wallet = wallet::share(confirm.use_wallet, confirm.seller, fee)?;
+    let rest = wallet::rest(fee, wallet.as_ref());
+    let payment = fee_payment(rest, &batch, &confirm.payment_option)?;
     let escrow_seconds = payout::escrow_seconds(quote.eta_hours)?;
     Ok(Plan {
         confirm,
         batch,
         quote,
         fee,
+        wallet,
+        rest,
         payment,
         session_id: session_id.unwrap_or_else(|| SessionId(new_id())),
         leg_id: LegId(new_id()),
@@ -207,14 +238,14 @@ fn quote(seller: AccountId, batch: &Batch) -> Result<Quote, Error> {
     Carriers::granted().quote(&batch.transport_option, &origin, &batch.address, &loads, batch.currency)
 }
 
-fn fee_payment(fee: Money, batch: &Batch, option: &str) -> Result<FeePayment, Error> {
+fn fee_payment(rest: Money, batch: &Batch, option: &str) -> Result<FeePayment, Error> {
     // A named option must exist even where it is not needed.
     let chosen = if option.is_empty() {
         None
     } else {
         Some(payments::option(option)?)
     };
-    if fee.amount_minor == 0 {
+    if rest.amount_minor == 0 {
         return Ok(FeePayment::None);
     }
     if let Some(collected_by) = &batch.collected_by {
@@ -225,7 +256,7 @@ fn fee_payment(fee: Money, batch: &Batch, option: &str) -> Result<FeePayment, Er
     if payment.collect_on_delivery {
         return Err(Error::FeeNotSettled);
     }
-    payment.check(fee)?;
+    payment.check(rest)?;
     Ok(FeePayment::Charged(payment))
 }
 
@@ -245,10 +276,11 @@ fn claim(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
                 kind: Kind::SellerConfirmationFee,
                 payment_option: Some(payment_option.clone()),
                 data: json!({ "netted": true }),
-                amount: plan.fee.amount_minor,
-                currency: plan.fee.currency,
+                amount: plan.rest.amount_minor,
+                currency: plan.rest.currency,
                 date_created: plan.now,
                 date_expired: None,
+                date_settled: None,
             },
         )?;
     }
@@ -294,12 +326,16 @@ fn claim_lines(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
                 "netted": netted,
                 "shipping_amount": plan.quote.cost.amount_minor,
                 "platform_fee_amount": PLATFORM_FEE,
+                "wallet_amount": plan.fee.amount_minor - plan.rest.amount_minor,
             }),
             date_created: plan.now,
             date_expired: plan.expires(),
         },
     )?;
-    Ok(())
+    match &plan.wallet {
+        Some(share) => share.insert(tx, Kind::SellerConfirmationFee, plan.session_id, plan.now),
+        None => Ok(()),
+    }
 }
 
 /// Turns the claim into an order, whose seller is paid in time.
@@ -330,7 +366,7 @@ fn place(tx: &Transaction, plan: &Plan, now: Timestamp) -> Result<(), Error> {
     )?;
     check_count(plan, item::place(tx, plan.session_id, plan.order_id)?)?;
     let netted = match plan.payment {
-        FeePayment::Netted(_) => plan.fee.amount_minor,
+        FeePayment::Netted(_) => plan.rest.amount_minor,
         FeePayment::None | FeePayment::Charged(_) => 0,
     };
     payout::open(

@@ -100,6 +100,7 @@ pub(super) fn open(tx: &Transaction, new: &NewPayout) -> Result<(), Error> {
                 currency: new.currency,
                 date_created: new.date_created,
                 date_expired: None,
+                date_settled: None,
             },
         )?;
     }

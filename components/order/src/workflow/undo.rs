@@ -1,19 +1,23 @@
 //! What the flows of this module undo when they fail, or when an operator cancels them.
 
-use sdk::{Compensation, now, sql, timer};
+use sdk::{Compensation, new_id, now, sql, timer};
 use serde::{Deserialize, Serialize};
 
-use super::expire;
+use super::{cancel, expire};
 use crate::{
     domain::{
         cart::MAX_QUANTITY,
-        id::{ItemId, ReservationId, SessionId},
+        id::{ItemId, LegId, ReservationId, SessionId},
+        item::Item,
         refusal::Refusal,
         session::Kind,
         status::Status,
     },
     error::Error,
-    peers::inventory,
+    peers::{
+        inventory,
+        ledger::{self, Movement},
+    },
     store::{
         cart, item, leg, session,
         wait::{self, Ended},
@@ -28,6 +32,11 @@ const DEADLINE_MARGIN_MS: i64 = 60_000;
 pub(crate) enum Undo {
     /// The stock held for a line of a checkout; an id never held is blocked.
     ReleaseStock(ReservationId),
+    /// What a checkout has taken out of its buyer's wallet, under the leg of that id. Comes after the session is closed: its rows say what
+    /// is left to be given back.
+    ReturnPayment(SessionId, LegId),
+    /// What a confirmation has taken out of its seller's wallet, under the leg of that id.
+    ReturnFee(SessionId, LegId),
     /// The session of a checkout, with what it took out of the cart.
     CloseCheckout(SessionId),
     /// The lines that a confirmation's session has claimed, and that session.
@@ -40,6 +49,8 @@ impl Compensation for Undo {
     fn name(&self) -> &'static str {
         match self {
             Self::ReleaseStock(_) => "release-stock",
+            Self::ReturnPayment(..) => "return-payment",
+            Self::ReturnFee(..) => "return-fee",
             Self::CloseCheckout(_) => "close-checkout",
             Self::ReleaseClaim(_) => "release-claim",
         }
@@ -48,18 +59,47 @@ impl Compensation for Undo {
     fn run(self) -> Result<(), Error> {
         match self {
             Self::ReleaseStock(reservation) => release_stock(reservation),
+            Self::ReturnPayment(session, leg) => return_payment(session, leg),
+            Self::ReturnFee(session, leg) => return_fee(session, leg),
             Self::CloseCheckout(session) => close_checkout(session),
             Self::ReleaseClaim(claim) => release_claim(claim),
         }
     }
 }
 
-/// Puts the stock of a line back, unless a seller has taken it: that line is an order's by now.
+/// Puts the stock of a line back, unless that line is paid, or a seller has taken it.
 fn release_stock(reservation: ReservationId) -> Result<(), Error> {
-    if item::is_taken(reservation)? {
+    if item::is_kept(reservation)? {
         return Ok(());
     }
     inventory::release(reservation)
+}
+
+/// Gives back what a wallet paid: all of it when the session was never opened, otherwise what was paid for the lines that came to nothing.
+fn return_payment(id: SessionId, leg: LegId) -> Result<(), Error> {
+    let sessions = session::by_ids(&[id])?;
+    match sessions.get(&id).map(|session| (session.status, session.from_id)) {
+        None => ledger::revert(Kind::BuyerCheckout, id, leg),
+        // What comes to nothing from now on is given back by whoever cancels it.
+        Some((Status::Success, _) | (_, None)) => Ok(()),
+        Some((_, Some(payer))) => {
+            let refunds = leg::wallet_refunds(id)?;
+            let refunds = refunds
+                .into_iter()
+                .map(|(item, amount)| (Movement::Refund(item, payer), amount));
+            ledger::post(&refunds.collect::<Vec<_>>());
+            Ok(())
+        }
+    }
+}
+
+/// Gives the fee back, unless it has paid for an order.
+fn return_fee(id: SessionId, leg: LegId) -> Result<(), Error> {
+    let sessions = session::by_ids(&[id])?;
+    match sessions.get(&id) {
+        Some(session) if session.status == Status::Success => Ok(()),
+        _ => ledger::revert(Kind::SellerConfirmationFee, id, leg),
+    }
 }
 
 /// Cancels the lines no seller has taken. When that is all of them, the session ends without money and gives the cart back what was
@@ -67,16 +107,17 @@ fn release_stock(reservation: ReservationId) -> Result<(), Error> {
 fn close_checkout(id: SessionId) -> Result<(), Error> {
     let now = now();
     sql::transaction(|tx| {
-        let session = session::lock(tx, id)?;
-        if session.is_none_or(|session| session.status != Status::Pending) {
+        let Some(session) = session::lock(tx, id)?.filter(|session| session.status == Status::Pending) else {
             return Ok(());
-        }
+        };
         let lines = item::lock_of_session(tx, id)?;
-        let open: Vec<ItemId> = lines.iter().filter(|line| line.is_open()).map(|line| line.id).collect();
-        // Their stock goes back by a step of its own, which comes after this one.
+        let open: Vec<&Item> = lines.iter().filter(|line| line.is_open()).collect();
+        // Money and stock go back by steps of their own, which come after this one.
+        cancel::refund_all(tx, open.iter().copied(), session.payment(), now)?;
+        let open: Vec<ItemId> = open.iter().map(|line| line.id).collect();
         item::cancel(tx, &open, None, now)?;
-        if item::remaining(tx, id)?.0 > 0 {
-            return super::cancel::shrink(tx, id, Status::Failed);
+        if item::remaining(tx, id)?.lines > 0 {
+            return cancel::shrink(tx, id, Status::Failed);
         }
         session::close(tx, id, Status::Failed)?;
         leg::close(tx, id, Status::Failed, Some("the checkout failed"))?;
@@ -99,6 +140,7 @@ fn release_claim(claim: SessionId) -> Result<(), Error> {
         item::unclaim(tx, claim)?;
         if session::close(tx, claim, Status::Failed)? {
             leg::close(tx, claim, Status::Failed, Some("the confirmation failed"))?;
+            leg::reverse_wallet(tx, LegId(new_id()), claim, now)?;
             wait::end(
                 tx,
                 claim,
@@ -123,6 +165,15 @@ mod tests {
             (Undo::ReleaseClaim(SessionId(id.parse().unwrap())), "ReleaseClaim"),
         ] {
             let text = format!("{{\"{argument}\":\"{id}\"}}");
+            assert_eq!(serde_json::to_string(&undo).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Undo>(&text).unwrap(), undo);
+        }
+        let (session, leg) = (SessionId(id.parse().unwrap()), LegId(id.parse().unwrap()));
+        for (undo, argument) in [
+            (Undo::ReturnPayment(session, leg), "ReturnPayment"),
+            (Undo::ReturnFee(session, leg), "ReturnFee"),
+        ] {
+            let text = format!("{{\"{argument}\":[\"{id}\",\"{id}\"]}}");
             assert_eq!(serde_json::to_string(&undo).unwrap(), text);
             assert_eq!(serde_json::from_str::<Undo>(&text).unwrap(), undo);
         }

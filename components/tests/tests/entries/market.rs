@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{Answer, CHECKOUT, CONFIRM, Client, Edited, Gateway, Manner, PaidShop};
+use component_tests::{Answer, CHECKOUT, CONFIRM, Client, Edited, Gateway, Manner, PaidShop, UNIT};
 use host_testing::{Failures, TestApp, TestHost, crash_at_each_entry, fail_each_call};
 use serde_json::{Value, json};
 
@@ -18,8 +18,15 @@ const TERM: Duration = Duration::from_secs(3_600);
 struct Market {
     world: PaidShop<()>,
     before: BTreeMap<String, i64>,
+    /// Whether wallets pay first.
+    wallets: bool,
     _application: Edited,
 }
+
+/// What the wallet of a buyer pays where it does not pay for all.
+const SHARE: i64 = 40_000;
+/// What a seller pays for an order of one unit.
+const FEE: i64 = 15_000;
 
 /// What a run's clients were told, and where its session, its line and their payments ended.
 type CameTo = (Vec<u16>, Vec<String>);
@@ -55,6 +62,7 @@ async fn open_with(manner: Manner, lines: &str) -> Result<(TestHost, Market)> {
     let world = PaidShop::on(host.url(), host.database_url(), gateway).await?;
     let market = Market {
         before: BTreeMap::new(),
+        wallets: false,
         world,
         _application: application,
     };
@@ -67,17 +75,18 @@ async fn post(client: &Client, run: &str, path: &str, body: &Value) -> Result<An
 }
 
 impl Market {
-    /// Checks out one unit, paid under this option.
+    /// Checks out one unit, paid under this option, or under this one and from the wallet.
     async fn check_out(&self, run: &str, option: &str) -> Result<Answer> {
         let mut body = self.world.shop.checkout(1);
         body["payment_option"] = json!(option);
+        body["use_wallet"] = json!(self.wallets);
         post(self.world.buyer(), run, CHECKOUT, &body).await
     }
 
     /// The seller's word about the line of a session.
     async fn answer(&self, run: &str, session: &str, path: &str, option: &str) -> Result<Answer> {
         let item = self.world.item_of(session).await?;
-        let body = json!({ "item_ids": [item], "use_wallet": false, "payment_option": option });
+        let body = json!({ "item_ids": [item], "use_wallet": self.wallets, "payment_option": option });
         post(self.world.seller(), run, path, &body).await
     }
 
@@ -149,6 +158,66 @@ impl Market {
     }
 }
 
+/// The same with wallets that hold something.
+impl Market {
+    /// What the wallets of buyer and seller hold is among what it came to.
+    async fn with_wallets(&self, came_to: CameTo) -> Result<CameTo> {
+        let (statuses, mut rows) = came_to;
+        for person in [&self.world.shop.buyer, &self.world.shop.seller] {
+            let held = self.world.wallet(&person.client).await?;
+            rows.push(format!("wallet {held}"));
+        }
+        Ok((statuses, rows))
+    }
+
+    async fn fill(&self, run: &str, buyer: i64, seller: i64) -> Result<()> {
+        let shop = &self.world.shop;
+        self.world.audit.fill_wallet(&shop.buyer.id, buyer, run).await?;
+        self.world.audit.fill_wallet(&shop.seller.id, seller, run).await
+    }
+
+    /// The buyer's wallet pays for all, and the seller's for the fee: confirmed, delivered, paid out.
+    async fn from_wallets(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        self.fill(run, UNIT, FEE).await?;
+        let placed = self.check_out(run, "").await?;
+        let session = session(&placed);
+        let came_to = if session.is_empty() {
+            self.came_to(host, session, &[&placed]).await?
+        } else {
+            let confirmed = self.answer(run, session, CONFIRM, "").await?;
+            self.time_passes(host).await?;
+            self.came_to(host, session, &[&placed, &confirmed]).await?
+        };
+        self.with_wallets(came_to).await
+    }
+
+    /// The wallet pays a part and the gateway takes the rest; no seller wants it, and the buyer has both back.
+    async fn rejected_with_wallet(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        self.fill(run, SHARE, 0).await?;
+        let came_to = self.rejected(host, run).await?;
+        self.with_wallets(came_to).await
+    }
+
+    /// The wallet has paid a part, and nobody pays the rest: it is given back.
+    async fn unpaid_with_wallet(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        self.fill(run, SHARE, 0).await?;
+        let came_to = self.unpaid(host, run).await?;
+        let came_to = self.with_wallets(came_to).await?;
+        // So that the next run, too, begins with a transfer.
+        self.fill(&format!("after-{run}"), 0, 0).await?;
+        Ok(came_to)
+    }
+
+    /// The wallet has paid a part, the carrier was to collect the rest, and no seller wants it.
+    async fn unwanted_with_wallet(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        self.fill(run, SHARE, 0).await?;
+        let came_to = self.unwanted(host, run).await?;
+        let came_to = self.with_wallets(came_to).await?;
+        self.fill(&format!("after-{run}"), 0, 0).await?;
+        Ok(came_to)
+    }
+}
+
 const REJECT: &str = "/api/v1/order/seller/pending/reject";
 
 /// Empty when there is none.
@@ -179,7 +248,27 @@ async fn survives(
     flow: impl AsyncFn(&Market, &TestHost, &str) -> Result<CameTo>,
     at_least: u32,
 ) -> Result<Failures> {
-    let (mut host, mut market) = open(manner).await?;
+    let (host, market) = open(manner).await?;
+    survives_in(host, market, flow, at_least).await
+}
+
+/// The same where wallets pay first.
+async fn survives_with_wallets(
+    manner: Manner,
+    flow: impl AsyncFn(&Market, &TestHost, &str) -> Result<CameTo>,
+    at_least: u32,
+) -> Result<Failures> {
+    let (host, mut market) = open(manner).await?;
+    market.wallets = true;
+    survives_in(host, market, flow, at_least).await
+}
+
+async fn survives_in(
+    mut host: TestHost,
+    mut market: Market,
+    flow: impl AsyncFn(&Market, &TestHost, &str) -> Result<CameTo>,
+    at_least: u32,
+) -> Result<Failures> {
     // The books of the ledger are opened by whom they are first of use to.
     flow(&market, &host, "first").await.context("the first time")?;
     market.before = market.world.audit.tally().await?;
@@ -223,6 +312,30 @@ async fn a_checkout_that_is_paid_elsewhere_and_rejected() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_that_nobody_pays() -> Result<()> {
     survives(Manner::Waits, Market::unpaid, 16).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_and_a_confirmation_that_wallets_pay_for() -> Result<()> {
+    survives_with_wallets(Manner::Waits, Market::from_wallets, 20).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_that_a_wallet_and_a_gateway_pay_for_and_that_is_rejected() -> Result<()> {
+    survives_with_wallets(Manner::Pays, Market::rejected_with_wallet, 24).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_whose_wallet_pays_its_share_and_whose_rest_nobody_pays() -> Result<()> {
+    survives_with_wallets(Manner::Waits, Market::unpaid_with_wallet, 16).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_whose_wallet_pays_its_share_and_whose_rest_is_never_collected() -> Result<()> {
+    survives_with_wallets(Manner::Waits, Market::unwanted_with_wallet, 12).await?;
     Ok(())
 }
 

@@ -6,3 +6,4 @@ mod confirming;
 mod outage;
 mod paying;
 mod reports;
+mod wallet;

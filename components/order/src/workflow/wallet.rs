@@ -1,0 +1,84 @@
+//! What is paid from a wallet: first, and all of its share or nothing.
+//!
+//! It is paid before the session is opened, so a session never waits for its wallet. A failure in between gives it back by the id of the
+//! payment, whatever came of it; later ones, by what the session's rows say.
+
+use sdk::{AccountId, Money, Timestamp, new_id, sql::Transaction};
+use serde_json::json;
+
+use super::undo::Undo;
+use crate::{
+    domain::{
+        id::{LegId, SessionId},
+        session::Kind,
+    },
+    error::Error,
+    peers::ledger::{self, Movement},
+    store::leg::{self, NewLeg},
+};
+
+/// What a wallet pays for a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Share {
+    leg_id: LegId,
+    /// Above 0.
+    pub(super) amount: Money,
+}
+
+/// As much of what is due as the wallet of its payer holds, if it may be used.
+pub(super) fn share(may_use: bool, payer: AccountId, due: Money) -> Result<Option<Share>, Error> {
+    if !may_use || due.amount_minor == 0 {
+        return Ok(None);
+    }
+    let held = ledger::balance(payer)?;
+    if held.currency != due.currency || held.amount_minor == 0 {
+        return Ok(None);
+    }
+    Ok(Some(Share {
+        leg_id: LegId(new_id()),
+        amount: Money::new(held.amount_minor.min(due.amount_minor), due.currency),
+    }))
+}
+
+/// What is left to be paid in another way.
+pub(super) fn rest(due: Money, share: Option<&Share>) -> Money {
+    let paid = share.map_or(0, |share| share.amount.amount_minor);
+    Money::new(due.amount_minor - paid, due.currency)
+}
+
+impl Share {
+    /// Takes it out of the wallet, which may hold less by now: then nothing is taken.
+    pub(super) fn take(
+        &self,
+        kind: Kind,
+        session: SessionId,
+        payer: AccountId,
+        undo: &mut sdk::Undo<'_, Undo>,
+    ) -> Result<(), Error> {
+        undo.push(match kind {
+            Kind::SellerConfirmationFee => Undo::ReturnFee(session, self.leg_id),
+            Kind::BuyerCheckout | Kind::SellerPayout => Undo::ReturnPayment(session, self.leg_id),
+        });
+        ledger::pay(Movement::Spend(kind, session, payer), self.amount)
+    }
+
+    /// Its leg, which is settled, in the transaction that opens the session.
+    pub(super) fn insert(&self, tx: &Transaction, kind: Kind, session: SessionId, now: Timestamp) -> Result<(), Error> {
+        leg::insert(
+            tx,
+            &NewLeg {
+                id: self.leg_id,
+                session_id: session,
+                kind,
+                payment_option: None,
+                data: json!({}),
+                amount: self.amount.amount_minor,
+                currency: self.amount.currency,
+                date_created: now,
+                date_expired: None,
+                date_settled: Some(now),
+            },
+        )?;
+        Ok(())
+    }
+}
