@@ -22,6 +22,18 @@ struct Scenario {
     by_seller: bool,
 }
 
+/// The body of a checkout of what the buyer's cart holds, but for one line that stays in it.
+async fn from_the_cart(shop: &Shop) -> Result<Value> {
+    let lid = shop.seller.lists("Lid", "VND", 10).await?.sku;
+    for (sku, quantity) in [(&shop.sku, 2), (&lid, 5)] {
+        let line = json!({ "sku_id": sku, "quantity": quantity });
+        shop.buyer.client.post("/api/v1/order/cart", line).await?.data(200);
+    }
+    let mut body = shop.checkout(2);
+    body["buy_now"] = json!(false);
+    Ok(body)
+}
+
 fn die_at(point: u32) -> NexusOptions {
     NexusOptions {
         environment: vec![("NEXUS_DIE_AT".into(), point.to_string())],
@@ -46,7 +58,11 @@ impl Scenario {
         let audit = Audit::open(nexus.database_url()).await?;
         audit.settled().await?;
         audit.books_hold().await?;
-        audit.shape().await
+        let shape = audit.shape().await?;
+        for line in ["cart 5", "taken from a cart 2"] {
+            ensure!(shape.iter().any(|found| found == line), "no `{line}` in {shape:#?}");
+        }
+        Ok(shape)
     }
 
     /// Kills at the point; `false` when the flow ended before it.
@@ -109,10 +125,10 @@ impl Scenario {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_checkout_survives_a_kill_at_every_point() -> Result<()> {
+async fn a_checkout_out_of_a_cart_survives_a_kill_at_every_point() -> Result<()> {
     let scenario = Scenario {
         path: "/api/v1/order/buyer/checkout",
-        prepare: |shop| Box::pin(async move { Ok(shop.checkout(2)) }),
+        prepare: |shop| Box::pin(async move { from_the_cart(&shop).await }),
         by_seller: false,
     };
     scenario.survives_every_point().await
@@ -124,11 +140,9 @@ async fn a_confirmation_survives_a_kill_at_every_point() -> Result<()> {
         path: "/api/v1/order/seller/pending/confirm",
         prepare: |shop| {
             Box::pin(async move {
-                shop.buyer
-                    .client
-                    .post("/api/v1/order/buyer/checkout", shop.checkout(2))
-                    .await?
-                    .data(200);
+                let checkout = from_the_cart(&shop).await?;
+                let placed = shop.buyer.client.post("/api/v1/order/buyer/checkout", checkout).await?;
+                placed.data(200);
                 let waiting = shop.seller.client.get("/api/v1/order/seller/pending").await?;
                 let item = waiting.data(200)[0]["id"].clone();
                 Ok(json!({ "item_ids": [item], "use_wallet": false, "payment_option": "system-cod" }))
