@@ -22,7 +22,7 @@ pub(crate) enum Error {
     InvalidCountry(String),
     #[error("the wallet holds {balance} {currency}: it must be empty")]
     WalletNotEmpty { balance: i64, currency: Currency },
-    #[error("{count} variants on sale are priced in {currency}: delete them first")]
+    #[error("variants priced in {currency} are on sale ({count} of them): delete them first")]
     SkusInOldCurrency { count: u64, currency: &'static str },
     #[error("payments, orders or refunds of this account are open: wait until they are over")]
     OpenDealings,

@@ -6,10 +6,16 @@ use sdk::{
 };
 
 /// Whether this account has a payment to make, a line that waits for its seller, or an order whose money is kept; as a buyer or as a seller.
+/// What is paid at the door is open as long as one of its lines is on its way: nobody collects anything for a parcel that was not delivered.
 pub(crate) fn is_open(account: AccountId) -> Result<bool, Error> {
     sql::query_one(
         r#"SELECT EXISTS (
-               SELECT FROM "order".payment_session s WHERE s.from_id = $1 AND s.status IN ('Pending', 'Processing')
+               SELECT FROM "order".payment_session s
+               WHERE s.from_id = $1 AND s.status IN ('Pending', 'Processing') AND (NOT s.collect_on_delivery OR EXISTS (
+                   SELECT FROM "order".item i LEFT JOIN "order".payment_session payout ON payout.id = i.order_id
+                   WHERE i.payment_session_id = s.id AND i.date_cancelled IS NULL
+                     AND (payout.id IS NULL OR payout.status IN ('Pending', 'Processing'))
+               ))
            ) OR EXISTS (
                SELECT FROM "order".item i JOIN "order".payment_session s ON s.id = i.payment_session_id
                WHERE i.account_id = $1 AND i.order_id IS NULL AND i.date_cancelled IS NULL AND s.status = 'Success'

@@ -164,8 +164,11 @@ impl Market {
     async fn with_wallets(&self, came_to: CameTo) -> Result<CameTo> {
         let (statuses, mut rows) = came_to;
         for person in [&self.world.shop.buyer, &self.world.shop.seller] {
-            let held = self.world.wallet(&person.client).await?;
-            rows.push(format!("wallet {held}"));
+            let wallet = person
+                .client
+                .get_until_answered("/api/v1/account/wallet", PATIENCE)
+                .await?;
+            rows.push(format!("wallet {}", wallet.data(200)));
         }
         Ok((statuses, rows))
     }
