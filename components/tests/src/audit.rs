@@ -196,11 +196,12 @@ impl Audit {
             (
                 "what wallets paid and did not get back at once is in the books, once, and nothing else is",
                 "SELECT coalesce(l.id, t.id) FROM
-                     (SELECT CASE s.kind WHEN 'buyer-checkout' THEN 'checkout:' ELSE 'confirm:' END || s.id AS id, o.amount,
-                             'wallet:' || s.from_id AS wallet
+                     (SELECT CASE s.kind WHEN 'buyer-checkout' THEN 'checkout:' ELSE 'confirm:' END || s.id AS id,
+                             sum(o.amount) AS amount, 'wallet:' || s.from_id AS wallet
                       FROM \"order\".transaction o JOIN \"order\".payment_session s ON s.id = o.session_id
                       WHERE s.kind <> 'seller-payout' AND o.payment_option IS NULL AND o.amount > 0 AND o.status = 'Success'
-                          AND NOT EXISTS (SELECT FROM \"order\".transaction r WHERE r.reverses_id = o.id AND r.item_id IS NULL)) l
+                          AND NOT EXISTS (SELECT FROM \"order\".transaction r WHERE r.reverses_id = o.id AND r.item_id IS NULL)
+                      GROUP BY s.id) l
                  FULL JOIN (SELECT id, amount, source FROM account.ledger_transfer t
                             WHERE (id LIKE 'checkout:%' OR id LIKE 'confirm:%')
                                 AND NOT EXISTS (SELECT FROM account.ledger_transfer r WHERE r.reverts_id = t.id)) t ON t.id = l.id

@@ -180,7 +180,7 @@ impl Market {
     }
 
     /// The buyer's wallet pays for all, and the seller's for the fee: confirmed, delivered, paid out.
-    async fn from_wallets(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+    async fn wallets_pay(&self, host: &TestHost, run: &str) -> Result<CameTo> {
         self.fill(run, UNIT, FEE).await?;
         let placed = self.check_out(run, "").await?;
         let session = session(&placed);
@@ -320,7 +320,7 @@ async fn a_checkout_that_nobody_pays() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_and_a_confirmation_that_wallets_pay_for() -> Result<()> {
-    survives_with_wallets(Manner::Waits, Market::from_wallets, 20).await?;
+    survives_with_wallets(Manner::Waits, Market::wallets_pay, 20).await?;
     Ok(())
 }
 
