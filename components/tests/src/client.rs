@@ -128,6 +128,11 @@ impl Client {
         self.until_answered(Method::POST, path, Some(body), patience).await
     }
 
+    /// PATCH, in the same way.
+    pub async fn patch_until_answered(&self, path: &str, body: &Value, patience: Duration) -> Result<Answer> {
+        self.until_answered(Method::PATCH, path, Some(body), patience).await
+    }
+
     /// GET, in the same way.
     pub async fn get_until_answered(&self, path: &str, patience: Duration) -> Result<Answer> {
         self.until_answered(Method::GET, path, None, patience).await

@@ -1,4 +1,4 @@
-//! Registering and signing in: hashes of passwords, and tokens.
+//! Registering, signing in and moving: hashes of passwords, tokens, and what other modules say.
 
 use anyhow::{Result, ensure};
 use component_tests::{Client, workspace};
@@ -40,5 +40,40 @@ async fn registers(host: &TestHost, run: &str) -> Result<(bool, u16, u16, i64)> 
 async fn who_registers_and_signs_in() -> Result<()> {
     let host = TestHost::start(&TestApp::load(&workspace().join("spin.toml"))?).await?;
     ends_and_fails(host, registers, 4).await?;
+    Ok(())
+}
+
+async fn moves(host: &TestHost, run: &str) -> Result<(u16, u16, String)> {
+    let client = Client::new(host.url());
+    let body =
+        json!({ "username": format!("m_{}", run.replace('-', "_")), "password": "correct-horse", "country": "VN" });
+    client
+        .keyed(&format!("register-{run}"))
+        .post_until_answered("/api/v1/account/auth/register/basic", &body, PATIENCE)
+        .await?;
+    let body = json!({ "id": body["username"], "password": "correct-horse" });
+    let signed_in = client
+        .post_until_answered("/api/v1/account/auth/login/basic", &body, PATIENCE)
+        .await?;
+    let client = client
+        .signed_in(&signed_in.text(200, "access_token"))
+        .keyed(&format!("move-{run}"));
+    let body = json!({ "country": "US" });
+    let moved = client
+        .patch_until_answered("/api/v1/account/profile/country", &body, PATIENCE)
+        .await?;
+    let me = client.get_until_answered("/api/v1/account/me", PATIENCE).await?;
+    nothing_is_held(host).await?;
+    Ok((
+        signed_in.status.as_u16(),
+        moved.status.as_u16(),
+        me.text(200, "country"),
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_moves_to_another_country() -> Result<()> {
+    let host = TestHost::start(&TestApp::load(&workspace().join("spin.toml"))?).await?;
+    ends_and_fails(host, moves, 6).await?;
     Ok(())
 }
