@@ -8,7 +8,7 @@ use wasip2::{
     io::streams::StreamError,
 };
 
-use crate::join::Pending;
+use crate::{bindings::nexus::durable::derived, join::Pending};
 
 pub use wasip2::http::types::ErrorCode;
 
@@ -45,6 +45,13 @@ pub struct Reply {
 /// what came of it is recorded, failures too. Asks the host.
 pub fn send(request: &Request<'_>) -> Result<Reply, ErrorCode> {
     take(&start(request)?)
+}
+
+/// The key of the next [`Request`] that is an effect, for a peer that wants it in the body or in a header of its own: the host sends the same
+/// as `Idempotency-Key` where the manifest says so. Ask for it right before [`send`]: it is that request's key as long as nothing else is
+/// asked of the host in between, and the same in every attempt.
+pub fn next_effect_key() -> String {
+    derived::next_effect_key()
 }
 
 /// A request that was begun.

@@ -18,7 +18,7 @@ use host_runtime::{Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, Pools};
 use host_store::{GoneBecause, Purpose, Restored, Store, StoreOptions};
 use host_traces::Traces;
-use host_types::{Clock, Rng, SystemClock, SystemRng};
+use host_types::{Clock, CorrectedClock, Rng, SystemClock, SystemRng};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -244,6 +244,9 @@ impl Host {
             .collect();
         let number = store.register_deployment(&registered).await?;
         let lease_term = Arc::new(LeaseTerm::new(Arc::clone(&clock), registration.heartbeat));
+        // What invocations know of time, their ids included, is by the database's clock, whichever node they are on.
+        let corrected = CorrectedClock::new(Arc::clone(&clock), registration.heartbeat.clock_offset_ms);
+        let corrected = Arc::new(corrected);
         let outside = Outside {
             connector: Arc::new(Connector::new(Arc::new(SystemResolver), Vec::new())?),
             key_values: Arc::new(DatabaseBackend(Arc::clone(&store))),
@@ -267,7 +270,7 @@ impl Host {
             store: Arc::clone(&store) as _,
             runtime: Arc::clone(&runtime) as _,
             deployment,
-            clock: Arc::clone(&clock),
+            clock: Arc::clone(&corrected),
             rng: Arc::clone(&rng),
             claim_secret: secret(&store, IDEMPOTENCY_KEYS).await?,
             turns: TURNS,
@@ -340,7 +343,7 @@ impl Host {
             }),
             streams,
             readiness,
-            clock: Arc::clone(&clock),
+            clock: corrected,
             rng: Arc::clone(&rng),
             metrics: http_metrics,
             exposition: Arc::new(exposition),

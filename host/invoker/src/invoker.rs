@@ -12,7 +12,7 @@ use host_journal::{Header, RetryPolicy};
 use host_runtime::Deployment;
 use host_store::Heartbeat;
 use host_traces::Traces;
-use host_types::{Clock, ComponentId, DeploymentNumber, Fault, HttpRequest, InvocationId, Rng};
+use host_types::{ComponentId, CorrectedClock, DeploymentNumber, Fault, HttpRequest, InvocationId, Rng};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -36,8 +36,8 @@ pub struct InvokerOptions {
     pub runtime: Arc<dyn Deploy>,
     /// What new invocations run on.
     pub deployment: Arc<dyn Handlers>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
+    /// Time, which every heartbeat puts right: by the database's clock.
+    pub clock: Arc<CorrectedClock>,
     /// Seeds and jitter.
     pub rng: Arc<dyn Rng>,
     /// Keys the hashes of idempotency keys; the same on every node of a database.
@@ -58,7 +58,7 @@ pub struct Invoker {
 
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Database>,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<CorrectedClock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) claims: Claims,
     pub(crate) runtime: Arc<dyn Deploy>,
@@ -228,6 +228,7 @@ impl Inner {
     /// Takes note of a heartbeat.
     pub(crate) fn hold_lease(&self, heartbeat: Heartbeat) {
         self.lease_term.renew(heartbeat);
+        self.clock.correct(heartbeat.clock_offset_ms);
         if self.may_work.swap(heartbeat.may_work, Ordering::Relaxed) && !heartbeat.may_work {
             tracing::error!(
                 clock_offset_ms = heartbeat.clock_offset_ms,

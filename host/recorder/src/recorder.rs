@@ -268,6 +268,12 @@ impl Recorder {
         drawn.map_err(|fault| state.fail(fault))
     }
 
+    /// The key of this instance's next command, if that is an effect on a foreign system. Nothing is issued by asking.
+    pub fn next_effect_key(&self) -> String {
+        let state = self.attempt.state.lock();
+        state.machine.next_effect_key(self.attempt.invocation, &self.scope)
+    }
+
     /// Two numbers for `wasi:random/insecure-seed`, the same in every attempt.
     pub fn instance_seed(&self) -> (u64, u64) {
         self.attempt

@@ -12,7 +12,7 @@ mod waiting;
 
 pub use self::http::{Claims, HttpRequest, HttpResponse, Identity};
 pub use client::{HttpCall, HttpOutcome, IdempotencyKey, InvocationClient};
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, CorrectedClock, SystemClock};
 pub use fault::{Blame, Fault};
 pub use ids::{ComponentId, DeploymentNumber, Digest, EventId, InvocationId, NodeId, ParseIdError, PromiseId};
 pub use position::{ParseScopeError, Position, Scope};

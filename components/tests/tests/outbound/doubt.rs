@@ -47,13 +47,18 @@ fn keys(seen: &[Seen]) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_doubt_is_repeated_under_its_key_where_the_peer_knows_keys() -> Result<()> {
     let mut world = World::start().await?;
-    let body = post(world.repeated.address, "/held", "1");
+    let mut body = post(world.repeated.address, "/held", "the key is ");
+    body["tells_key"] = true.into();
     let told = world
         .killed_in_between(&body, async |world| world.repeated.has_seen(1).await)
         .await?;
     assert_eq!(told["response"]["body"], "answer 2");
     let seen = world.repeated.seen();
     assert_eq!((seen.len(), keys(&seen).len()), (2, 1), "{seen:?}");
+    for Seen { key, body, .. } in &seen {
+        let key = key.as_deref().unwrap_or_default();
+        assert_eq!(*body, format!("the key is {key}"), "the component knew it before");
+    }
     Ok(())
 }
 

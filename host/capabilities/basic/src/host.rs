@@ -55,6 +55,10 @@ impl derived::Host for BasicView<'_> {
         self.0.recorder.derive(&mut bytes)?;
         Ok(bytes)
     }
+
+    fn next_effect_key(&mut self) -> wasmtime::Result<String> {
+        Ok(self.0.recorder.next_effect_key())
+    }
 }
 
 impl deadlines::Host for BasicView<'_> {

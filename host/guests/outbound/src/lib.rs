@@ -63,6 +63,9 @@ struct Send {
     authority: String,
     path: String,
     body: String,
+    /// The effect's key follows in the body.
+    #[serde(default)]
+    tells_key: bool,
 }
 
 #[derive(Deserialize)]
@@ -106,8 +109,12 @@ fn send(request: &Request) -> Result<Response, Error> {
         method,
         authority,
         path,
-        body,
+        mut body,
+        tells_key,
     } = request.json()?;
+    if tells_key {
+        body.push_str(&outbound::next_effect_key());
+    }
     let sent = outbound::send(&outbound::Request {
         method: &method,
         is_secure: false,

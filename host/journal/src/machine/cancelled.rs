@@ -1,6 +1,7 @@
 //! An invocation that was cancelled: its handler is not called any more, and what it pushed is undone.
 
-use super::{Machine, NOW, told_ms};
+use super::Machine;
+use super::derived::{NOW, told_ms};
 use crate::{Body, Compensation, compensation};
 
 impl Machine {

@@ -5,6 +5,8 @@ use host_types::{ComponentId, DeploymentNumber};
 use super::*;
 use crate::{Cause, FenceReason, Seed};
 
+mod derived;
+
 fn header() -> Header {
     Header {
         component: ComponentId::from("order"),
@@ -100,40 +102,6 @@ fn another_question_at_a_recorded_position_names_both_sides() {
 }
 
 #[test]
-fn a_derived_value_is_drawn_again_and_never_recorded() {
-    let draw = |machine: &mut Machine| {
-        let mut bytes = [0; 16];
-        machine.derive(&Scope::root(), &mut bytes).unwrap();
-        bytes
-    };
-    let mut first = Guest::new(Machine::start(header()));
-    first.observe("a").unwrap();
-    let drawn = draw(&mut first.machine);
-    first.observe("b").unwrap();
-    assert_eq!(first.machine.pending().len(), 3, "start, a, b");
-    let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
-    second.observe("a").unwrap();
-    assert_eq!(draw(&mut second.machine), drawn);
-    second.observe("b").unwrap();
-    assert_eq!(second.world, 0);
-}
-
-#[test]
-fn a_command_where_a_value_was_derived_is_a_mismatch_and_the_other_way_round() {
-    let mut first = Guest::new(Machine::start(header()));
-    first.machine.derive(&Scope::root(), &mut [0; 8]).unwrap();
-    first.observe("b").unwrap();
-    let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
-    assert!(matches!(second.observe("b"), Err(Fault::Mismatch { .. })));
-    let mut third = Machine::replay(history(&first)).unwrap();
-    third.derive(&Scope::root(), &mut [0; 8]).unwrap();
-    assert!(matches!(
-        third.derive(&Scope::root(), &mut [0; 8]),
-        Err(Fault::Mismatch { .. })
-    ));
-}
-
-#[test]
 fn an_unfinished_call_is_entered_again_and_its_inner_effects_are_not() {
     let mut first = Guest::new(Machine::start(header()));
     let call = first.hash("cart-7");
@@ -213,17 +181,6 @@ fn an_open_transaction_forbids_everything_but_itself() {
     ));
     guest.machine.close_transaction(&position);
     guest.observe("http.get").unwrap();
-}
-
-#[test]
-fn time_never_runs_backwards_and_a_replay_tells_the_recorded_time() {
-    let mut machine = Machine::start(header());
-    assert_eq!(machine.now(&Scope::root(), 500), Ok(1_000), "not before the start");
-    assert_eq!(machine.now(&Scope::root(), 3_000), Ok(3_000));
-    assert_eq!(machine.now(&Scope::root(), 2_000), Ok(3_000));
-    let mut again = Machine::replay(machine.log.clone()).unwrap();
-    assert_eq!(again.now(&Scope::root(), 9_000), Ok(1_000));
-    assert_eq!(again.now(&Scope::root(), 9_000), Ok(3_000));
 }
 
 #[test]
@@ -563,41 +520,6 @@ fn what_was_begun_leaves_no_gap_when_what_follows_it_is_durable_first() {
     let mut third = Guest::new(Machine::replay(history(&second)).unwrap());
     let told = third.ask(&Scope::root(), CommandKind::Observation, "sql.query", "slow");
     assert_eq!(told, Ok(answer), "waited for at once or later, it is the same command");
-}
-
-#[test]
-fn an_id_does_not_depend_on_whether_what_was_called_is_entered_again() {
-    let draw = |machine: &mut Machine| machine.derive_uuid(&Scope::root()).unwrap();
-    let mut first = Guest::new(Machine::start(header()));
-    first.machine.now(&Scope::root(), 2_000).unwrap();
-    let call = first.hash("cart-7");
-    let kind = CommandKind::Call;
-    let Ok(Step::Perform(position)) = first.machine.command(&Scope::root(), kind, "stock:a.b", call) else {
-        panic!("nothing is recorded yet")
-    };
-    let inner = position.scope.child(position.number);
-    let within = first.machine.derive_uuid(&inner).unwrap();
-    assert_eq!(
-        within.get_timestamp().map(|time| time.to_unix().0),
-        Some(2),
-        "that of its caller"
-    );
-    first.machine.now(&inner, 9_000).unwrap();
-    first
-        .machine
-        .complete(&position, kind, "", call, Payload::from_static(b"held"))
-        .unwrap();
-    let drawn = draw(&mut first.machine);
-
-    let mut second = Guest::new(Machine::replay(history(&first)).unwrap());
-    second.machine.now(&Scope::root(), 9_500).unwrap();
-    second.machine.command(&Scope::root(), kind, "stock:a.b", call).unwrap();
-    assert_eq!(draw(&mut second.machine), drawn);
-    assert_eq!(
-        second.machine.now(&Scope::root(), 3_000),
-        Ok(9_000),
-        "it does not run backwards either"
-    );
 }
 
 #[test]

@@ -17,7 +17,7 @@ use host_runtime::{Deployment, Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, ModulePool, Pools};
 use host_store::{Registration, Store, StoreOptions};
 use host_traces::Traces;
-use host_types::{Clock, ComponentId, Rng, SystemClock, SystemRng};
+use host_types::{ComponentId, CorrectedClock, Rng, SystemClock, SystemRng};
 use tokio::sync::watch;
 
 use super::event_log::DatabaseLog;
@@ -198,7 +198,8 @@ async fn serve(parts: Parts) -> Result<Serving> {
         master_key: MasterKey::new(&MASTER_KEY),
     });
     let deployment = Arc::new(runtime.deploy(number, app.revisions().to_vec()).await?);
-    let clock_of_all: Arc<dyn Clock> = Arc::clone(&clock) as _;
+    let corrected = CorrectedClock::new(Arc::clone(&clock) as _, registration.heartbeat.clock_offset_ms);
+    let corrected = Arc::new(corrected);
     let invoker = Invoker::new(InvokerOptions {
         store: Arc::new(Watched {
             store: Arc::clone(&store),
@@ -207,7 +208,7 @@ async fn serve(parts: Parts) -> Result<Serving> {
         }),
         runtime: Arc::new(runtime),
         deployment: Arc::clone(&deployment) as _,
-        clock: Arc::clone(&clock_of_all),
+        clock: Arc::clone(&corrected),
         rng: Arc::clone(&rng),
         claim_secret: MASTER_KEY,
         turns: TURNS,
@@ -244,7 +245,7 @@ async fn serve(parts: Parts) -> Result<Serving> {
         }),
         streams,
         readiness,
-        clock: clock_of_all,
+        clock: corrected,
         rng,
         metrics: host_http::HttpMetrics::default(),
         exposition: Arc::new(Exposition::new(Registry::default())),

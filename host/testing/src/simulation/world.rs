@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use host_invoker::{Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays, TurnLimits};
 use host_store::Heartbeat;
-use host_types::{Clock, NodeId, Rng};
+use host_types::{Clock, CorrectedClock, NodeId, Rng};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -143,8 +143,9 @@ impl World {
             may_work: true,
             lease_until_ns: session.clock.boot_ns() + LEASE.as_nanos() as u64,
         };
-        let clock: Arc<dyn Clock> = Arc::clone(&session.clock) as _;
-        let lease_term = Arc::new(LeaseTerm::new(Arc::clone(&clock), first));
+        let own_clock: Arc<dyn Clock> = Arc::clone(&session.clock) as _;
+        let lease_term = Arc::new(LeaseTerm::new(Arc::clone(&own_clock), first));
+        let clock = Arc::new(CorrectedClock::new(own_clock, first.clock_offset_ms));
         let view = Arc::new(NodeView {
             session: Arc::clone(&session),
             lease: Arc::clone(&lease_term),
