@@ -12,7 +12,7 @@ use host_journal::{Header, RetryPolicy};
 use host_runtime::Deployment;
 use host_store::Heartbeat;
 use host_traces::Traces;
-use host_types::{ComponentId, CorrectedClock, DeploymentNumber, Fault, HttpRequest, InvocationId, Rng};
+use host_types::{Clock, ComponentId, CorrectedClock, DeploymentNumber, Fault, HttpRequest, InvocationId, Rng};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -58,7 +58,9 @@ pub struct Invoker {
 
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Database>,
-    pub(crate) clock: Arc<CorrectedClock>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The same, for those who know what is to be corrected.
+    corrected: Arc<CorrectedClock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) claims: Claims,
     pub(crate) runtime: Arc<dyn Deploy>,
@@ -123,7 +125,8 @@ impl Invoker {
         let waits = Waits::new(Arc::clone(&store), draining.subscribe());
         let inner = Inner {
             store,
-            clock,
+            clock: Arc::clone(&clock) as _,
+            corrected: clock,
             rng,
             claims: Claims::new(&claim_secret),
             runtime,
@@ -228,7 +231,7 @@ impl Inner {
     /// Takes note of a heartbeat.
     pub(crate) fn hold_lease(&self, heartbeat: Heartbeat) {
         self.lease_term.renew(heartbeat);
-        self.clock.correct(heartbeat.clock_offset_ms);
+        self.corrected.correct(heartbeat.clock_offset_ms);
         if self.may_work.swap(heartbeat.may_work, Ordering::Relaxed) && !heartbeat.may_work {
             tracing::error!(
                 clock_offset_ms = heartbeat.clock_offset_ms,

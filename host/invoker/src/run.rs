@@ -248,7 +248,7 @@ impl Run {
             unwritten: std::mem::take(&mut self.unwritten),
             journal: Arc::clone(&self.inner.store) as _,
             seal,
-            clock: Arc::clone(&self.inner.clock) as _,
+            clock: Arc::clone(&self.inner.clock),
             promises: Arc::clone(&self.inner.waits) as _,
             wait_hold: self.deployment.wait_hold(&header.component),
             trace: Trace {

@@ -1,5 +1,7 @@
 //! Values that follow from the seed and the position, and time.
 
+use host_types::InvocationId;
+
 use super::*;
 
 #[test]
