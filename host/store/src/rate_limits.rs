@@ -12,9 +12,9 @@ use crate::{Error, Result, Store};
 pub(crate) const RATE_LIMITS: Purpose = "rate limits";
 /// Sessions that count. Many who share a bucket wait for each other in the database: here they wait beside everybody else.
 pub(crate) const COUNTING_CONNECTIONS: u32 = 2;
-/// After this long nobody waits for the count any more.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(200);
-/// The same, for a session that waits for a row.
+/// For a session, which may have to begin first.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+/// For a row that others count in. After this long nobody waits for the answer any more.
 const STATEMENT_TIMEOUT: (&str, &str) = ("statement_timeout", "200ms");
 
 /// A count, and when it begins anew.
