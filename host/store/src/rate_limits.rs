@@ -62,11 +62,11 @@ impl Store {
         })
     }
 
-    /// Begins the sessions that count, so that no request waits for one to begin.
+    /// Begins a session that counts, so that the first request does not wait for it.
     pub(crate) async fn begin_counting(&self) {
         let pool = &self.inner.counting;
         if let Err(error) = pool.acquire().await {
-            tracing::debug!(%error, "the first limited request has to wait for a session");
+            tracing::debug!(%error, "the first limited request will have to wait for a session");
         }
     }
 
