@@ -41,8 +41,32 @@ pub struct Nexus {
     /// The way to the database, when it is not the direct one.
     proxy: Option<Proxy>,
     data_dir: TempDir,
-    manifest: PathBuf,
+    manifest: Manifest,
     process: Option<Process>,
+}
+
+/// A manifest, with the folder it lies in when that goes with it.
+#[derive(Clone)]
+struct Manifest {
+    path: PathBuf,
+    _edited: Option<Arc<Edited>>,
+}
+
+impl Manifest {
+    fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            _edited: None,
+        }
+    }
+
+    fn marketplace() -> Result<Self> {
+        let edited = Edited::marketplace(str::to_owned)?;
+        Ok(Self {
+            path: edited.manifest(),
+            _edited: Some(Arc::new(edited)),
+        })
+    }
 }
 
 struct Process {
@@ -56,9 +80,12 @@ pub struct Edited {
 }
 
 impl Edited {
-    /// The marketplace, with its manifest as it is but for `change`.
+    /// The marketplace, with its manifest as it is but for `change`, and for the quotas of its rate limits: a test asks for more in a second
+    /// than a person does in an hour.
     pub fn marketplace(change: impl FnOnce(&str) -> String) -> Result<Self> {
-        Self::application(&marketplace(), change)
+        Self::application(&workspace().join("spin.toml"), |manifest| {
+            change(&with_large_quotas(manifest))
+        })
     }
 
     /// The same of the application of another manifest.
@@ -78,6 +105,17 @@ impl Edited {
     }
 }
 
+fn with_large_quotas(manifest: &str) -> String {
+    const QUOTA: &str = "\nquota = ";
+    assert!(manifest.contains(QUOTA), "the manifest has another shape");
+    let mut quotas = manifest.split(QUOTA);
+    let before = quotas.next().unwrap_or_default().to_owned();
+    quotas.fold(before, |text, quota| {
+        let rest = quota.trim_start_matches(|c: char| c.is_ascii_digit());
+        text + QUOTA + "1000000" + rest
+    })
+}
+
 /// A start compiles nothing when the cache is warm; a cold one compiles every component on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -89,28 +127,28 @@ impl Nexus {
 
     /// A fresh marketplace, serving, with these options.
     pub async fn start_with(options: NexusOptions) -> Result<Self> {
-        Self::start_application(&marketplace(), options).await
+        Self::start_on(Manifest::marketplace()?, fresh_database("shop").await?, None, options).await
     }
 
     /// The application of another manifest than the marketplace's, serving. Its components must be built.
     pub async fn start_application(manifest: &Path, options: NexusOptions) -> Result<Self> {
-        Self::start_on(manifest, fresh_database("shop").await?, None, options).await
+        Self::start_on(Manifest::at(manifest), fresh_database("shop").await?, None, options).await
     }
 
     /// A fresh marketplace on this database, which is empty and may lie on a server of its own.
     pub async fn start_on_database(database: TestDatabase, options: NexusOptions) -> Result<Self> {
-        Self::start_on(&marketplace(), database, None, options).await
+        Self::start_on(Manifest::marketplace()?, database, None, options).await
     }
 
     /// A fresh marketplace whose host reaches its database through a proxy.
     pub async fn start_behind_proxy() -> Result<Self> {
         let database = fresh_database("shop").await?;
         let proxy = Proxy::start(database.url()).await?;
-        Self::start_on(&marketplace(), database, Some(proxy), NexusOptions::default()).await
+        Self::start_on(Manifest::marketplace()?, database, Some(proxy), NexusOptions::default()).await
     }
 
     async fn start_on(
-        manifest: &Path,
+        manifest: Manifest,
         database: TestDatabase,
         proxy: Option<Proxy>,
         options: NexusOptions,
@@ -120,7 +158,7 @@ impl Nexus {
             elsewhere: None,
             proxy,
             data_dir: data_dir()?,
-            manifest: manifest.to_owned(),
+            manifest,
             process: None,
         };
         nexus.restart(options).await?;
@@ -168,7 +206,7 @@ impl Nexus {
     pub async fn restart(&mut self, options: NexusOptions) -> Result<()> {
         self.process = None;
         let url = self.proxy.as_ref().map_or(self.database_url(), Proxy::url);
-        self.process = Some(launch(&self.manifest, url, self.data_dir.path(), &options).await?);
+        self.process = Some(launch(&self.manifest.path, url, self.data_dir.path(), &options).await?);
         Ok(())
     }
 
@@ -426,11 +464,6 @@ fn data_dir() -> Result<TempDir> {
     let data_dir = TempDir::new()?;
     std::os::unix::fs::symlink(std::path::absolute(cache)?, data_dir.path().join("compiled"))?;
     Ok(data_dir)
-}
-
-/// The manifest of the marketplace.
-fn marketplace() -> PathBuf {
-    workspace().join("spin.toml")
 }
 
 /// The folder of the workspace.

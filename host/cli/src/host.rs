@@ -32,6 +32,7 @@ use crate::key_values::DatabaseBackend;
 use crate::keys::InstallationKey;
 use crate::metrics::{self, Sources};
 use crate::operate::Operator;
+use crate::request_counter::DatabaseCounter;
 use crate::traces;
 
 /// What a host needs.
@@ -341,6 +342,7 @@ impl Host {
                     payload: verified.payload,
                 })
             }),
+            counter: Arc::new(DatabaseCounter(Arc::clone(&store))),
             streams,
             readiness,
             clock: corrected,

@@ -10,6 +10,7 @@ mod key_values;
 mod keys;
 mod metrics;
 mod operate;
+mod request_counter;
 mod traces;
 mod up;
 mod verbs;

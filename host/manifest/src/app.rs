@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::{
     ComponentId, ConfigValue, CronRule, DeadlineRule, EffectRule, EventRules, ExclusiveRule, InterfaceName, KeyName,
-    Location, OutboundHost, Retention, RetryPolicy, RetryRule, RoutePattern, SchemaName, StoreName,
+    Location, OutboundHost, RateLimit, Retention, RetryPolicy, RetryRule, RoutePattern, SchemaName, StoreName,
 };
 
 /// What `spin.toml` describes.
@@ -94,6 +94,8 @@ pub struct Component {
     pub cron: Vec<CronRule>,
     /// Which of its functions run one at a time for each key.
     pub exclusive: Vec<ExclusiveRule>,
+    /// How often a caller may ask for some of its requests.
+    pub rate_limits: Vec<RateLimit>,
 }
 
 /// How a component is built: `[component.<id>.build]`.

@@ -186,6 +186,16 @@ impl<'v, 'd> Item<'v, 'd> {
         text
     }
 
+    /// Whether the value is a list without anything in it.
+    pub(crate) fn is_empty_list(&self) -> bool {
+        self.value.as_array().is_some_and(|list| list.is_empty())
+    }
+
+    /// Where the value is.
+    pub(crate) fn value_span(&self) -> Span {
+        self.value.span
+    }
+
     /// The text of an item made by `strings`.
     pub(crate) fn text(&self) -> &'v str {
         self.value.as_str().unwrap_or_default()

@@ -174,6 +174,8 @@ pub enum Error {
     UnreachableRetry { place: String, route: String },
     #[error("`{route}` has a retention in {place}, but no route leads there")]
     UnreachableKeyRetention { place: String, route: String },
+    #[error("`{route}` is limited in {place}, but no route leads there and to this component")]
+    UnreachableRateLimit { place: String, route: String },
 
     #[error("`{component}` has not been compiled, so its imports cannot be checked")]
     NotCompiled { component: ComponentId },
@@ -280,7 +282,8 @@ impl Error {
             }
             Self::UnreachableSensitive { .. }
             | Self::UnreachableRetry { .. }
-            | Self::UnreachableKeyRetention { .. } => "write it as its requests arrive, or add the route".into(),
+            | Self::UnreachableKeyRetention { .. }
+            | Self::UnreachableRateLimit { .. } => "write it as its requests arrive, or add the route".into(),
             Self::NotCompiled { .. } => "run `nexus build`".into(),
             Self::NotOffered { offered, .. } if offered.is_empty() => "build the component without it".into(),
             Self::NotOffered { offered, .. } => format!("build it against {}", offered.join(" or ")),

@@ -10,6 +10,7 @@ mod events;
 mod exclusive;
 mod nexus;
 mod outbound;
+mod rate_limit;
 mod retention;
 mod retry;
 mod trigger;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use host_manifest::{App, ComponentId, Interfaces, Offered};
+use host_manifest::{App, ComponentId, Interfaces, LimitedBy, Offered};
 use serde::Deserialize;
 
 fn root() -> &'static Path {
@@ -187,6 +187,44 @@ fn passwords_and_tokens_are_erased() {
         );
     }
     assert!(!account.is_sensitive("GET", "/api/v1/account/me"));
+}
+
+#[test]
+fn its_limits_are_these() {
+    let app = app();
+    let mut limits = Vec::new();
+    for component in app.components.values() {
+        for limit in &component.rate_limits {
+            let by = match limit.by {
+                LimitedBy::Account => "account",
+                LimitedBy::Address => "address",
+            };
+            let of = format!("{} {}", component.id, limit.name);
+            limits.push(format!("{of}: {} in {} s by {by}", limit.quota, limit.window_seconds));
+            let routes = limit.routes.iter();
+            limits.extend(routes.map(|route| format!("  {} {}", route.method, route.pattern)));
+        }
+    }
+    assert_eq!(
+        limits,
+        [
+            "account contact: 20 in 60 s by account",
+            "  POST /api/v1/account/contact",
+            "  PATCH /api/v1/account/contact",
+            "account login: 20 in 60 s by address",
+            "  POST /api/v1/account/auth/login/basic",
+            "account refresh: 120 in 60 s by address",
+            "  POST /api/v1/account/auth/refresh",
+            "account register: 20 in 600 s by address",
+            "  POST /api/v1/account/auth/register/basic",
+            "common geocode: 30 in 60 s by account",
+            "  POST /api/v1/common/geocode/forward",
+            "order checkout: 10 in 60 s by account",
+            "  POST /api/v1/order/buyer/checkout",
+            "  POST /api/v1/order/buyer/checkout/:session/payment-url",
+            "  POST /api/v1/order/seller/pending/confirm/:session/payment-url",
+        ]
+    );
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use host_manifest::{AfterDeadLetter, Answer, App, EventRules, InterfaceName, Limits, RetryPolicy, Unknown};
+use host_manifest::{
+    AfterDeadLetter, Answer, App, EventRules, InterfaceName, LimitedBy, Limits, RetryPolicy, Uncounted, Unknown,
+};
 
 /// A valid manifest; what a test adds continues `[component.cart]`.
 const VALID: &str = r#"spin_manifest_version = 2
@@ -151,6 +153,41 @@ retry = { attempts = 5, deadline_ms = 60000 }
     assert_eq!(of_function("shop:cart/carts.send"), 7);
     assert_eq!(of_function("shop:cart/carts.other"), 5);
     assert_eq!(of_function("nexus:durable/scheduled.run"), 5);
+}
+
+#[test]
+fn a_request_counts_against_the_limit_with_the_most_specific_line() {
+    let app = app(r#"[component.cart.tool.nexus.rate_limits.change]
+quota = 20
+window_seconds = 60
+routes = ["POST /cart/...", "DELETE /cart/:item"]
+[component.cart.tool.nexus.rate_limits.pay]
+quota = 3
+window_seconds = 3600
+by = "address"
+unknown = "refuse"
+routes = ["POST /cart/:item/pay"]
+"#);
+    let cart = &app.components["cart"];
+    let name = |method, path| cart.rate_limit(method, path).map(|limit| limit.name.as_str());
+    for (method, path, expected) in [
+        ("POST", "/cart", Some("change")),
+        ("POST", "/cart/7", Some("change")),
+        ("POST", "/cart/7/p%61y/", Some("pay")),
+        ("DELETE", "/cart/7", Some("change")),
+        ("DELETE", "/cart", None),
+        ("GET", "/cart/7/pay", None),
+    ] {
+        assert_eq!(name(method, path), expected, "{method} {path}");
+    }
+    let of = |method, path| {
+        let limit = cart.rate_limit(method, path).expect("it is limited");
+        (limit.quota, limit.window_seconds, limit.by, limit.unknown)
+    };
+    let change = (20, 60, LimitedBy::Account, Uncounted::Allow);
+    assert_eq!(of("POST", "/cart"), change);
+    let pay = (3, 3600, LimitedBy::Address, Uncounted::Refuse);
+    assert_eq!(of("POST", "/cart/7/pay"), pay);
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod nodes;
 mod origin;
 mod promises;
 mod provision;
+mod rate_limits;
 mod restrict;
 mod scram;
 mod seal;
@@ -53,6 +54,7 @@ pub use nodes::{GoneBecause, Heartbeat, NodeRow, Registration, application_name}
 pub use origin::Restored;
 pub use promises::{AwaitedPromise, PromiseOutcome, PromiseOwner, PromiseWord, StoredPromise};
 pub use provision::ModuleLogin;
+pub use rate_limits::RequestCount;
 pub use secrets::Purpose;
 pub use store::{NodeIdentity, Store, StoreOptions};
 pub use upkeep::{Retentions, Upkeep};

@@ -10,6 +10,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use crate::names::{check_schema, host_role, owner_role, quoted, runtime_role, view_role};
+use crate::rate_limits::RATE_LIMITS;
 use crate::store::MODULE_LOGINS;
 use crate::{Error, Result, Store};
 
@@ -65,11 +66,14 @@ impl Store {
         self.inner.keys.ensure_master(&mut session).await?;
         self.ensure_secrets(&mut session).await?;
         session.close().await?;
-        let logins = self.secret(MODULE_LOGINS).await?;
-        if let Some(logins) = logins.first() {
-            self.inner
-                .login_key
-                .get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, logins));
+        let keys = [
+            (MODULE_LOGINS, &self.inner.login_key),
+            (RATE_LIMITS, &self.inner.bucket_key),
+        ];
+        for (purpose, key) in keys {
+            if let Some(secret) = self.secret(purpose).await?.first() {
+                key.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, secret));
+            }
         }
         Ok(())
     }

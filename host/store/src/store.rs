@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, Connection};
 use crate::data_keys::KeyRing;
 use crate::error::is_busy;
 use crate::metrics::StoreMetrics;
+use crate::rate_limits::{COUNTING_CONNECTIONS, RATE_LIMITS, counting_pool};
 use crate::secrets::Purpose;
 use crate::wake::Notifier;
 use crate::writer::Writer;
@@ -42,7 +43,8 @@ pub struct StoreOptions {
     pub secrets: Vec<(Purpose, [u8; 32])>,
     /// How long this node may be silent before others take over, milliseconds.
     pub lease_ms: u32,
-    /// Connections for everything but the journal's writers, the lease and notifications, which have 6 of their own.
+    /// Connections for everything but the journal's writers, the lease and notifications, which have 6 of their own, and the counts of
+    /// limited requests, which have 2.
     pub max_connections: u32,
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -82,11 +84,14 @@ pub(crate) struct Inner {
     serving: OnceLock<PgPool>,
     max_connections: u32,
     pub(crate) reserved: PgPool,
+    pub(crate) counting: PgPool,
     pub(crate) keys: Arc<KeyRing>,
     /// By the database's clock; 0 before the node registered.
     pub(crate) last_heartbeat_ms: AtomicU64,
     /// Derives the passwords of modules; known once the host's schema is there.
     pub(crate) login_key: OnceLock<hmac::Key>,
+    /// Digests the buckets of limited requests; known once the host's schema is there.
+    pub(crate) bucket_key: OnceLock<hmac::Key>,
     pub(crate) first_secrets: Vec<(Purpose, [u8; 32])>,
     pub(crate) writer: Writer,
     pub(crate) notifier: Notifier,
@@ -154,7 +159,9 @@ impl Store {
         );
         let notifier = Notifier::spawn(reserved.clone());
         let mut first_secrets = secrets;
-        first_secrets.push((MODULE_LOGINS, derived_bytes(&master_key, MODULE_LOGINS.as_bytes())));
+        for purpose in [MODULE_LOGINS, RATE_LIMITS] {
+            first_secrets.push((purpose, derived_bytes(&master_key, purpose.as_bytes())));
+        }
         let inner = Inner {
             node,
             lease_ms,
@@ -164,9 +171,11 @@ impl Store {
             serving: OnceLock::new(),
             max_connections,
             reserved,
+            counting: counting_pool(&session),
             keys: Arc::new(KeyRing::new(&master_key, rng)),
             last_heartbeat_ms: AtomicU64::new(0),
             login_key: OnceLock::new(),
+            bucket_key: OnceLock::new(),
             first_secrets,
             writer,
             notifier,
@@ -194,6 +203,7 @@ impl Store {
             .serving
             .get_or_init(|| request_pool(&inner.session, inner.max_connections, ACQUIRE_TIMEOUT));
         inner.starting.close().await;
+        self.begin_counting().await;
     }
 
     /// Waits until every append handed over is written, and accepts no more.
@@ -205,7 +215,8 @@ impl Store {
     pub async fn close(&self) {
         self.inner.writer.close().await;
         // Somebody may still listen, or hold a connection: the end of the process closes that one.
-        let closed = async { tokio::join!(self.pool().close(), self.inner.reserved.close()) };
+        let Inner { reserved, counting, .. } = &*self.inner;
+        let closed = async { tokio::join!(self.pool().close(), reserved.close(), counting.close()) };
         if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
             tracing::debug!("connections are still in use");
         }
@@ -215,9 +226,9 @@ impl Store {
         self.inner.serving.get().unwrap_or(&self.inner.starting)
     }
 
-    /// Sessions this store may have at once: its two pools, and the one that changes schemas or does the upkeep.
+    /// Sessions this store may have at once: its three pools, and the one that changes schemas or does the upkeep.
     pub(crate) fn connections(&self) -> u32 {
-        self.inner.max_connections + RESERVED_CONNECTIONS + 1
+        self.inner.max_connections + RESERVED_CONNECTIONS + COUNTING_CONNECTIONS + 1
     }
 
     /// A connection beside the pools.

@@ -36,7 +36,7 @@ pub struct Retentions {
 pub struct Upkeep {
     /// Partitions made for months to come.
     pub created: u32,
-    /// Keys, audit records, workflows, ticks, places of exclusive keys, nodes and secrets forgotten.
+    /// Keys, audit records, workflows, ticks, counts of limited requests, places of exclusive keys, nodes and secrets forgotten.
     pub expired: u64,
     /// Invocations forgotten.
     pub forgotten: u64,
@@ -84,6 +84,7 @@ impl Store {
                 + self.expire_events().await?
                 + self.expire_workflows().await?
                 + self.expire_ticks().await?
+                + self.expire_counts().await?
                 + self.give_up_strays().await?
                 + self.forget_nodes().await?,
             ..Upkeep::default()

@@ -10,6 +10,8 @@ mod event_log;
 #[path = "../../cli/src/key_values.rs"]
 mod key_values;
 mod operator;
+#[path = "../../cli/src/request_counter.rs"]
+mod request_counter;
 mod start;
 mod watched;
 

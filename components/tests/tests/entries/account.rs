@@ -1,7 +1,7 @@
 //! Registering, signing in and moving: hashes of passwords, tokens, and what other modules say.
 
 use anyhow::{Result, ensure};
-use component_tests::{Client, workspace};
+use component_tests::{Client, Edited};
 use host_testing::{TestApp, TestHost};
 use serde_json::json;
 
@@ -38,7 +38,8 @@ async fn registers(host: &TestHost, run: &str) -> Result<(bool, u16, u16, i64)> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_registers_and_signs_in() -> Result<()> {
-    let host = TestHost::start(&TestApp::load(&workspace().join("spin.toml"))?).await?;
+    let application = Edited::marketplace(str::to_owned)?;
+    let host = TestHost::start(&TestApp::load(&application.manifest())?).await?;
     ends_and_fails(host, registers, 4).await?;
     Ok(())
 }

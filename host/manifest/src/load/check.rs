@@ -15,6 +15,7 @@ pub(super) fn across_tables(app: &App, report: &mut Report<'_>) {
         sensitive_routes(app, component, report);
         retried_routes(app, component, report);
         key_retention_routes(app, component, report);
+        limited_routes(app, component, report);
         ambiguous_imports(component, report);
     }
 }
@@ -125,6 +126,23 @@ fn key_retention_routes(app: &App, component: &Component, report: &mut Report<'_
                 route: format!("{} {}", rule.method, rule.pattern),
             };
             report.add_at(rule.at, error);
+        }
+    }
+}
+
+/// A limit for requests that never come, or that another component's route takes, is a mistyped one: the one that was meant would have none.
+fn limited_routes(app: &App, component: &Component, report: &mut Report<'_>) {
+    for limit in &component.rate_limits {
+        for limited in &limit.routes {
+            let leading = app.routes.iter().filter(|route| route.pattern.covers(&limited.pattern));
+            let taken = leading.max_by_key(|route| route.pattern.specificity());
+            if taken.is_none_or(|route| route.component != component.id) {
+                let error = Error::UnreachableRateLimit {
+                    place: format!("[component.{}.tool.nexus.rate_limits.{}]", component.id, limit.name),
+                    route: format!("{} {}", limited.method, limited.pattern),
+                };
+                report.add_at(limited.at, error);
+            }
         }
     }
 }

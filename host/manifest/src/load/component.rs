@@ -78,6 +78,7 @@ pub(super) fn read(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) 
         cron: nexus.cron,
         deadline_for: nexus.deadline_for,
         exclusive: nexus.exclusive,
+        rate_limits: nexus.rate_limits,
     };
     for (key, way_out) in UNSUPPORTED {
         table.refuse(key, way_out, report);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::document::{Item, Report, Section};
-use crate::load::{Names, cron, deadline, dependencies, events, exclusive, outbound, retention, retry};
+use crate::load::{Names, cron, deadline, dependencies, events, exclusive, outbound, rate_limit, retention, retry};
 use crate::{
     CronRule, DeadlineRule, EffectRule, EventRules, ExclusiveRule, IdentityRule, KeyName, Limits, OutboundHost,
-    Providers, Retention, RetryPolicy, RetryRule, RoutePattern, SchemaName, SensitiveRoute,
+    Providers, RateLimit, Retention, RetryPolicy, RetryRule, RoutePattern, SchemaName, SensitiveRoute,
 };
 
 /// The table's content; its default is that of a component without one.
@@ -26,6 +26,7 @@ pub(super) struct Nexus {
     pub(super) cron: Vec<CronRule>,
     pub(super) deadline_for: Vec<DeadlineRule>,
     pub(super) exclusive: Vec<ExclusiveRule>,
+    pub(super) rate_limits: Vec<RateLimit>,
 }
 
 /// Methods a request can have that changes something, or carries something to hide.
@@ -74,6 +75,7 @@ pub(super) fn read(
         cron: cron::read_rules(&mut table, id, report),
         deadline_for: deadline::read_rules(&mut table, id, report),
         exclusive: exclusive::read_rules(&mut table, id, report),
+        rate_limits: rate_limit::read(&mut table, id, report),
     };
     table.finish(report);
     nexus

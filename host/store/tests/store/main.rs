@@ -15,6 +15,7 @@ mod nodes;
 mod origin;
 mod payloads;
 mod provision;
+mod rate_limits;
 mod starting;
 mod support;
 mod upkeep;

@@ -65,8 +65,8 @@ async fn a_start_waits_for_a_connection_longer_than_a_request_does() {
 async fn a_node_too_many_for_the_server_does_not_start() {
     let fixture = fixture().await;
     let mut superuser = fixture.superuser().await;
-    // Two nodes of 8 + 6 + 1 for the store and 4 for modules have room in 38, three do not.
-    let limit = format!("ALTER DATABASE \"{}\" CONNECTION LIMIT 38", fixture.database.name());
+    // Two nodes of 8 + 6 + 2 + 1 for the store and 4 for modules have room in 42, three do not.
+    let limit = format!("ALTER DATABASE \"{}\" CONNECTION LIMIT 42", fixture.database.name());
     execute(&mut superuser, &limit).await.unwrap();
     let second = node(&fixture.database, "two").await;
 
@@ -74,7 +74,7 @@ async fn a_node_too_many_for_the_server_does_not_start() {
     let refused = third.register_node("three", MODULE_SESSIONS).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "this node would need 19 connections beside the 38 of 2 others, and the server allows 38: raise its max_connections, or stop \
+        "this node would need 21 connections beside the 42 of 2 others, and the server allows 42: raise its max_connections, or stop \
          a node"
     );
     assert_eq!(third.nodes().await.unwrap().len(), 2, "it left nothing behind");
@@ -94,8 +94,8 @@ async fn a_node_too_many_for_the_server_does_not_start() {
 async fn each_node_counts_with_what_it_opens_and_not_with_what_the_next_one_would() {
     let fixture = fixture().await;
     let mut superuser = fixture.superuser().await;
-    // 19 of the first.
-    let limit = format!("ALTER DATABASE \"{}\" CONNECTION LIMIT 60", fixture.database.name());
+    // 21 of the first.
+    let limit = format!("ALTER DATABASE \"{}\" CONNECTION LIMIT 64", fixture.database.name());
     execute(&mut superuser, &limit).await.unwrap();
     let connect = async || Store::connect(fixture.database.url(), options()).await.unwrap();
     let large = connect().await;
@@ -105,9 +105,9 @@ async fn each_node_counts_with_what_it_opens_and_not_with_what_the_next_one_woul
             refused,
             Error::TooManyNodes {
                 others: 1,
-                taken: 19,
-                connections: 45,
-                allowed: 60
+                taken: 21,
+                connections: 47,
+                allowed: 64
             }
         ),
         "{refused:?}"
@@ -119,8 +119,8 @@ async fn each_node_counts_with_what_it_opens_and_not_with_what_the_next_one_woul
         matches!(
             refused,
             Error::TooManyNodes {
-                taken: 54,
-                connections: 15,
+                taken: 58,
+                connections: 17,
                 ..
             }
         ),

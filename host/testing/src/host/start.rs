@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use super::event_log::DatabaseLog;
 use super::key_values::DatabaseBackend;
+use super::request_counter::DatabaseCounter;
 use super::watched::Watched;
 use super::{Disturbance, TestApp};
 use crate::SimClock;
@@ -243,6 +244,7 @@ async fn serve(parts: Parts) -> Result<Serving> {
                 payload: verified.payload,
             })
         }),
+        counter: Arc::new(DatabaseCounter(Arc::clone(&store))),
         streams,
         readiness,
         clock: corrected,

@@ -28,6 +28,17 @@ pub(crate) enum Error {
     Draining,
     #[error("the host has no capacity left; try again later")]
     Overloaded { retry_after_s: u32 },
+    #[error(
+        "more than {quota} requests in {window_seconds} s are too many here (`{policy}`); try again in {retry_after_s} s"
+    )]
+    TooManyRequests {
+        policy: String,
+        quota: u64,
+        window_seconds: u32,
+        retry_after_s: u32,
+    },
+    #[error("how many requests there were cannot be said now; try again")]
+    Uncounted,
     #[error("no answer in time")]
     TimedOut,
     #[error("the request is accepted and goes on as invocation {invocation}; its answer is not there yet")]
@@ -91,7 +102,8 @@ impl Error {
             Self::Key(_) | Self::BodyBroken => (StatusCode::BAD_REQUEST, "validation"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
-            Self::Draining | Self::Overloaded { .. } | Self::Pending { .. } => {
+            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
+            Self::Draining | Self::Overloaded { .. } | Self::Uncounted | Self::Pending { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
             }
             Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
@@ -117,8 +129,9 @@ impl Error {
 
     fn retry_after_s(&self) -> Option<u32> {
         match self {
-            Self::Draining => Some(1),
+            Self::Draining | Self::Uncounted => Some(1),
             Self::Overloaded { retry_after_s }
+            | Self::TooManyRequests { retry_after_s, .. }
             | Self::Pending { retry_after_s, .. }
             | Self::KeyInUse { retry_after_s, .. } => Some(*retry_after_s),
             _ => None,

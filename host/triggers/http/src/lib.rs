@@ -1,6 +1,6 @@
 //! The HTTP trigger: a request becomes an invocation's input, and its output the response.
 //!
-//! [`Server`] routes by the manifest, checks what can be checked before a component runs (size, time, key, token), calls the
+//! [`Server`] routes by the manifest, checks what can be checked before a component runs (limits, size, time, key, token), calls the
 //! [`InvocationClient`](host_types::InvocationClient) and renders its outcome. How a component answers is not its business.
 
 mod body;
@@ -11,6 +11,7 @@ mod health;
 mod idempotency_key;
 mod identity;
 mod metrics;
+mod rate_limits;
 mod request;
 mod response;
 mod router;
@@ -23,5 +24,6 @@ pub use connections::{ConnectionLimits, serve};
 pub use health::{Check, Readiness};
 pub use identity::{Verified, VerifyToken};
 pub use metrics::HttpMetrics;
+pub use rate_limits::{CountAnswer, CountRequests, Counted};
 pub use server::{Limits, Server, ServerOptions};
 pub use streams::{EventLog, LogAnswer, LoggedEvent, News, Streams};

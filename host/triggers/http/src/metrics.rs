@@ -1,9 +1,9 @@
-//! What requests cost, by route.
+//! What requests cost, by route, and which of them are limited.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use host_metrics::{Histogram, Observed, REQUEST_SECONDS, Registry, Series};
+use host_metrics::{Counter, Histogram, Observed, REQUEST_SECONDS, Registry, Series};
 use http::{Method, StatusCode};
 
 /// The route of a request that no route matches, and of the host's own answers.
@@ -13,6 +13,7 @@ const NO_ROUTE: &str = "_none";
 #[derive(Debug, Clone)]
 pub struct HttpMetrics {
     duration: Series<Histogram, 3>,
+    limited: Series<Counter, 3>,
     active: Arc<AtomicI64>,
 }
 
@@ -21,6 +22,7 @@ impl Default for HttpMetrics {
         let labels = ["http_request_method", "http_response_status_code", "http_route"];
         Self {
             duration: Series::new(labels, || Histogram::new(REQUEST_SECONDS)),
+            limited: Series::counters(["component", "policy", "outcome"]),
             active: Arc::default(),
         }
     }
@@ -34,6 +36,11 @@ impl HttpMetrics {
             "From the head of a request to the head of its response",
             self.duration.clone(),
         );
+        registry.register(
+            "nexus_rate_limited_requests",
+            "Requests with a rate limit, by what it said",
+            self.limited.clone(),
+        );
         let active = Arc::clone(&self.active);
         registry.register(
             "http_server_active_requests",
@@ -46,6 +53,11 @@ impl HttpMetrics {
     pub(crate) fn begin(&self) -> Active<'_> {
         self.active.fetch_add(1, Ordering::Relaxed);
         Active(&self.active)
+    }
+
+    /// A request was counted against a limit, or could not be.
+    pub(crate) fn limited(&self, component: &str, policy: &str, outcome: &str) {
+        self.limited.of(&[component, policy, outcome]).inc();
     }
 
     /// A request was answered.

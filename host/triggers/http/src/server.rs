@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use host_manifest::App;
+use host_manifest::{App, Component};
 use host_metrics::Exposition;
 use host_traces::{Parent, Span, SpanKind, Traces};
-use host_types::{Clock, InvocationClient, InvocationId, Rng};
+use host_types::{Clock, IdempotencyKey, Identity, InvocationClient, InvocationId, Rng};
 use http::header::{ACCEPT, CONTENT_TYPE, EXPECT, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -31,6 +31,7 @@ use crate::health::{Probe, Readiness};
 use crate::idempotency_key;
 use crate::identity::{self, VerifyToken};
 use crate::metrics::HttpMetrics;
+use crate::rate_limits::{CountRequests, RateLimiter, Standing};
 use crate::request::{self, Found};
 use crate::response::{Answer, Body, INVOCATION_ID};
 use crate::router::{Matched, Router};
@@ -47,6 +48,8 @@ pub struct ServerOptions {
     pub client: Arc<dyn InvocationClient>,
     /// Verifies bearer tokens.
     pub verifier: Arc<dyn VerifyToken>,
+    /// Counts the requests that are limited.
+    pub counter: Arc<dyn CountRequests>,
     /// What responses may stream to their clients.
     pub streams: Streams,
     /// What `/ready` answers.
@@ -100,6 +103,7 @@ struct Shared {
     router: Router,
     client: Arc<dyn InvocationClient>,
     verifier: Arc<dyn VerifyToken>,
+    rate_limiter: RateLimiter,
     streams: Streams,
     readiness: watch::Receiver<Readiness>,
     clock: Arc<dyn Clock>,
@@ -123,6 +127,7 @@ impl Server {
             app,
             client,
             verifier,
+            counter,
             streams,
             readiness,
             clock,
@@ -137,6 +142,7 @@ impl Server {
         let shared = Shared {
             client,
             verifier,
+            rate_limiter: RateLimiter::new(counter, Arc::clone(&clock), metrics.clone()),
             streams,
             readiness,
             clock,
@@ -204,6 +210,9 @@ impl Shared {
         } = answer;
         span.record("http.response.status_code", response.status().as_u16());
         cors.apply(response.headers_mut());
+        if let Some(standing) = &told.standing {
+            standing.apply(response.headers_mut());
+        }
         response.headers_mut().insert(INVOCATION_ID, header_value(invocation));
         let duration_ns = self.clock.boot_ns().saturating_sub(begun_ns);
         self.metrics
@@ -222,7 +231,7 @@ impl Shared {
         told: &mut Told<'a>,
     ) -> Answer {
         let (parts, body) = request.into_parts();
-        let begun = match self.begin(&parts, cors) {
+        let matched = match self.begin(&parts, cors) {
             Ok(Begun::Metrics) => {
                 discard(body, expects_continue(&parts)).await;
                 let response = self.exposed(&parts).await;
@@ -238,16 +247,12 @@ impl Shared {
                     response: response.map(Either::Left),
                 };
             }
-            Ok(Begun::Routed(routed)) => routed,
+            Ok(Begun::Routed(matched)) => matched,
             Err(error) => {
                 discard(body, expects_continue(&parts)).await;
                 return Answer::error(error, own);
             }
         };
-        let Routed {
-            matched,
-            idempotency_key,
-        } = begun;
         told.route = Some(matched.route);
         told.span = self.begin_span(&parts, &matched, own);
         // A client's context goes on from here, whether or not anything is exported.
@@ -257,14 +262,24 @@ impl Shared {
         span.record("http.route", matched.route);
         span.record("component.id", matched.component.id.as_str());
 
-        if self.client.is_streamed(&matched.component.id) {
+        let component = matched.component;
+        let now_ms = self.clock.unix_ms();
+        let (identity, query) = self.identify(&parts, component, now_ms);
+        let idempotency_key = match self.admit(&parts, component, &identity, peer, told).await {
+            Ok(key) => key,
+            Err(error) => {
+                discard(body, expects_continue(&parts)).await;
+                return Answer::error(error, own);
+            }
+        };
+        if self.client.is_streamed(&component.id) {
             let call = streamed::call(own, parts, body, &matched, peer, trace_parent);
             return match call {
                 Ok(call) => Answer::streamed(self.client.handle_stream(call).await, own),
                 Err(error) => Answer::error(error, own),
             };
         }
-        let limit_bytes = matched.component.limits.body_limit_bytes;
+        let limit_bytes = component.limits.body_limit_bytes;
         let bounds = BodyBounds {
             limit_bytes,
             timeout: self.body_read_timeout,
@@ -275,18 +290,7 @@ impl Shared {
                 Ok(read) => read,
                 Err(error) => return Answer::error(error, own),
             };
-        let rule = matched.component.identity.as_ref();
-        let query = parts.uri.query().unwrap_or_default();
-        let (query, token) = match matched
-            .component
-            .has_token_in_query(parts.method.as_str(), parts.uri.path())
-        {
-            true => identity::in_query(query),
-            false => (query.to_owned(), None),
-        };
-        let now_ms = self.clock.unix_ms();
-        let identity = identity::of(&parts.headers, rule, token.as_deref(), &*self.verifier, now_ms);
-        let may_stream = parts.method == Method::GET && !matched.component.events.streams.is_empty();
+        let may_stream = parts.method == Method::GET && !component.events.streams.is_empty();
         let good_for = may_stream.then(|| streams::good_for(&identity, now_ms)).flatten();
         let found = Found {
             invocation: own,
@@ -306,7 +310,7 @@ impl Shared {
             return answer;
         }
         let invocation = answer.invocation;
-        let begun = match Asked::read(&stream, matched.component, &parts.headers, good_for) {
+        let begun = match Asked::read(&stream, component, &parts.headers, good_for) {
             Ok(asked) => self.streams.begin(asked).await,
             Err(error) => Err(error),
         };
@@ -321,6 +325,37 @@ impl Shared {
                 Answer::error(error, invocation)
             }
         }
+    }
+
+    /// Who asks, and the query without the token that may have been in it.
+    fn identify(&self, parts: &Parts, component: &Component, now_ms: u64) -> (Identity, String) {
+        let query = parts.uri.query().unwrap_or_default();
+        let (query, token) = match component.has_token_in_query(parts.method.as_str(), parts.uri.path()) {
+            true => identity::in_query(query),
+            false => (query.to_owned(), None),
+        };
+        let rule = component.identity.as_ref();
+        let identity = identity::of(&parts.headers, rule, token.as_deref(), &*self.verifier, now_ms);
+        (identity, query)
+    }
+
+    /// Whether the request goes any further, and with which key. Limits come first: who is refused has no key looked at, and no body read.
+    async fn admit<'a>(
+        &'a self,
+        parts: &Parts,
+        component: &'a Component,
+        identity: &Identity,
+        peer: &str,
+        told: &mut Told<'a>,
+    ) -> Result<Option<IdempotencyKey>, Error> {
+        if let Some(limit) = component.rate_limit(parts.method.as_str(), parts.uri.path()) {
+            let standing = self.rate_limiter.count(component, limit, identity, peer).await;
+            let standing = told.standing.insert(standing);
+            if let Some(error) = standing.refusal() {
+                return Err(error);
+            }
+        }
+        Ok(idempotency_key::of(&parts.method, &parts.headers)?)
     }
 
     /// The span of a request that a component answers. Without a context of its client, its trace is that of the invocation it begins.
@@ -372,11 +407,7 @@ impl Shared {
             return Err(Error::Draining);
         }
         let matched = self.router.find(parts.uri.path()).ok_or(Error::UnknownPath)?;
-        let idempotency_key = idempotency_key::of(&parts.method, &parts.headers)?;
-        Ok(Begun::Routed(Routed {
-            matched,
-            idempotency_key,
-        }))
+        Ok(Begun::Routed(matched))
     }
 
     async fn exposed(&self, parts: &Parts) -> Response<Full<Bytes>> {
@@ -398,6 +429,8 @@ impl Shared {
 struct Told<'a> {
     route: Option<&'a str>,
     span: Span,
+    /// Of a request that is limited.
+    standing: Option<Standing<'a>>,
 }
 
 impl Told<'_> {
@@ -415,12 +448,7 @@ impl Told<'_> {
 enum Begun<'a> {
     Answered(Response<Full<Bytes>>),
     Metrics,
-    Routed(Routed<'a>),
-}
-
-struct Routed<'a> {
-    matched: Matched<'a>,
-    idempotency_key: Option<host_types::IdempotencyKey>,
+    Routed(Matched<'a>),
 }
 
 fn expects_continue(parts: &Parts) -> bool {

@@ -8,6 +8,7 @@ mod identity;
 mod keys;
 mod limits;
 mod outcomes;
+mod rate_limits;
 mod recording;
 mod routing;
 mod streams;

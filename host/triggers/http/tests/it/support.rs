@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use host_http::{
-    EventLog, HttpMetrics, Limits, LogAnswer, LoggedEvent, News, Readiness, Server, ServerOptions, Streams, Verified,
+    CountAnswer, CountRequests, Counted, EventLog, HttpMetrics, Limits, LogAnswer, LoggedEvent, News, Readiness,
+    Server, ServerOptions, Streams, Verified,
 };
 use host_manifest::App;
 use host_traces::Traces;
@@ -45,6 +46,16 @@ sensitive = ["POST /api/cart/login/basic"]
 request_timeout_ms = 1234
 body_limit_bytes = 2048
 streams = ["cart.*"]
+[component.cart.tool.nexus.rate_limits.buy]
+quota = 2
+window_seconds = 60
+routes = ["POST /api/cart/all/buy", "POST /api/cart/:id/buy/again"]
+[component.cart.tool.nexus.rate_limits.sign-in]
+quota = 1
+window_seconds = 3600
+by = "address"
+unknown = "refuse"
+routes = ["POST /api/cart/door/sign-in"]
 
 [component.item]
 source = "item.wasm"
@@ -205,11 +216,52 @@ impl EventLog for MemoryLog {
     }
 }
 
+/// A counter in memory, whose windows never end.
+#[derive(Default)]
+pub(crate) struct MemoryCounter {
+    counts: Mutex<BTreeMap<String, u64>>,
+    /// It fails.
+    pub(crate) is_broken: AtomicBool,
+    /// It never answers.
+    pub(crate) is_silent: AtomicBool,
+}
+
+/// What is left of every window that it counts in.
+const LEFT_MS: u64 = 36_500;
+
+impl MemoryCounter {
+    /// What was counted in each bucket.
+    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+        self.counts.lock().unwrap().clone()
+    }
+}
+
+impl CountRequests for MemoryCounter {
+    fn count<'a>(&'a self, bucket: &'a str, _: u32) -> CountAnswer<'a> {
+        if self.is_silent.load(Ordering::Relaxed) {
+            return Box::pin(std::future::pending());
+        }
+        if self.is_broken.load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(Err("out of order".to_owned())));
+        }
+        let mut counts = self.counts.lock().unwrap();
+        let requests = counts.entry(bucket.to_owned()).or_default();
+        *requests += 1;
+        let counted = Counted {
+            requests: *requests,
+            left_ms: LEFT_MS,
+        };
+        Box::pin(std::future::ready(Ok(counted)))
+    }
+}
+
 pub(crate) struct Host {
     pub(crate) address: SocketAddr,
     pub(crate) readiness: watch::Sender<Readiness>,
     calls: Arc<Mutex<Vec<HttpCall>>>,
     pub(crate) log: Arc<MemoryLog>,
+    pub(crate) counter: Arc<MemoryCounter>,
+    pub(crate) metrics: HttpMetrics,
     pub(crate) streams: Streams,
     stop: Option<oneshot::Sender<()>>,
     pub(crate) served: JoinHandle<()>,
@@ -242,8 +294,9 @@ impl Host {
         let log = Arc::<MemoryLog>::default();
         let streams = Streams::new(log.clone(), log.published.subscribe());
         tokio::spawn(streams.clone().run());
+        let (counter, metrics) = (Arc::<MemoryCounter>::default(), HttpMetrics::default());
         let server = Server::new(ServerOptions {
-            metrics: HttpMetrics::default(),
+            metrics: metrics.clone(),
             exposition: Arc::default(),
             traces: Traces::default(),
             listener,
@@ -253,6 +306,7 @@ impl Host {
                 calls: Arc::clone(&calls),
             }),
             verifier: Arc::new(verify),
+            counter: Arc::clone(&counter) as _,
             streams: streams.clone(),
             readiness: watched,
             clock: Arc::new(FixedClock),
@@ -268,6 +322,8 @@ impl Host {
             readiness,
             calls,
             log,
+            counter,
+            metrics,
             streams,
             stop: Some(stop),
             served,
@@ -328,6 +384,7 @@ fn verify(key: &str, token: &str, now_ms: u64) -> Result<Verified, String> {
         "nameless" => r#"{"iss":"shop"}"#,
         "empty" => r#"{"sub":""}"#,
         "array" => "[]",
+        "other" => r#"{"sub":"a2"}"#,
         "brief" => r#"{"sub":"a1","exp":1700000000}"#,
         _ => return Err("the token is expired".to_owned()),
     };
