@@ -74,7 +74,8 @@ async fn moves(host: &TestHost, run: &str) -> Result<(u16, u16, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_moves_to_another_country() -> Result<()> {
-    let host = TestHost::start(&TestApp::load(&workspace().join("spin.toml"))?).await?;
+    let application = Edited::marketplace(str::to_owned)?;
+    let host = TestHost::start(&TestApp::load(&application.manifest())?).await?;
     ends_and_fails(host, moves, 6).await?;
     Ok(())
 }
