@@ -13,11 +13,15 @@ use host_types::{Clock, InvocationId};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPool;
 use sqlx::{Connection, Postgres};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 
 use crate::error::{append_error_from, is_refusal};
 use crate::metrics::StoreMetrics;
 use crate::{NodeIdentity, batch};
+
+mod queue;
+
+use queue::Queue;
 
 const WRITERS: usize = 2;
 /// Appends that wait; more make their callers wait, or are dropped if nobody waits for them.
@@ -52,9 +56,8 @@ impl Job {
 }
 
 /// The near end of the queue.
-#[derive(Debug)]
 pub(crate) struct Writer {
-    queue: mpsc::Sender<Job>,
+    queue: Arc<Queue<Job>>,
     /// Appends accepted and not finished.
     open: Arc<watch::Sender<usize>>,
     phase: watch::Sender<Phase>,
@@ -71,7 +74,9 @@ enum Phase {
 
 /// What both tasks share.
 struct Shared {
-    queue: Mutex<mpsc::Receiver<Job>>,
+    queue: Arc<Queue<Job>>,
+    /// Who collects a batch.
+    turn: Mutex<()>,
     pool: PgPool,
     node: NodeIdentity,
     clock: Arc<dyn Clock>,
@@ -91,11 +96,12 @@ impl Writer {
         patience_ms: u64,
         metrics: StoreMetrics,
     ) -> Self {
-        let (queue, receiver) = mpsc::channel(QUEUE);
+        let queue = Arc::new(Queue::new(QUEUE, MAX_BATCH));
         let open = Arc::new(watch::Sender::new(0));
         let phase = watch::Sender::new(Phase::Open);
         let shared = Arc::new(Shared {
-            queue: Mutex::new(receiver),
+            queue: Arc::clone(&queue),
+            turn: Mutex::new(()),
             pool,
             node,
             clock,
@@ -125,15 +131,8 @@ impl Writer {
     pub(crate) async fn append(&self, append: Append) -> Outcome {
         let (done, outcome) = oneshot::channel();
         self.open.send_modify(|open| *open += 1);
-        if self
-            .queue
-            .send(Job {
-                append,
-                done: Some(done),
-            })
-            .await
-            .is_err()
-        {
+        let done = Some(done);
+        if !self.queue.push(Job { append, done }).await {
             self.open.send_modify(|open| *open -= 1);
             return Err(AppendError::Unknown("the journal's writer has ended".into()));
         }
@@ -144,7 +143,7 @@ impl Writer {
 
     pub(crate) fn append_lazily(&self, append: Append) {
         self.open.send_modify(|open| *open += 1);
-        if self.queue.try_send(Job { append, done: None }).is_err() {
+        if !self.queue.push_lazily(Job { append, done: None }) {
             self.open.send_modify(|open| *open -= 1);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -181,6 +180,8 @@ impl WriterTask {
         loop {
             let mut jobs = std::mem::take(&mut self.held);
             if jobs.is_empty() && !self.receive(&mut jobs).await {
+                // Whoever comes later is told.
+                self.shared.queue.close();
                 return;
             }
             let batch = self.select(jobs);
@@ -201,18 +202,22 @@ impl WriterTask {
 
     /// What is in the queue, and what comes until one of it is waited for. Meanwhile the other writer waits for its turn.
     async fn collect(&self, jobs: &mut Vec<Job>) {
-        let mut queue = self.shared.queue.lock().await;
-        queue.recv_many(jobs, MAX_BATCH).await;
+        let _turn = self.shared.turn.lock().await;
+        let queue = &self.shared.queue;
+        while queue.is_empty() {
+            queue.news().await;
+        }
         let mut phase = self.shared.phase.clone();
         let patience = tokio::time::sleep(LAZY_WAIT);
         tokio::pin!(patience);
-        while jobs.len() < MAX_BATCH && jobs.iter().all(|job| job.done.is_none()) {
+        while !queue.is_due() {
             tokio::select! {
-                received = queue.recv_many(jobs, MAX_BATCH - jobs.len()) => if received == 0 { return },
-                () = &mut patience => return,
-                _ = phase.wait_for(|phase| *phase >= Phase::Closing) => return,
+                () = queue.news() => {}
+                () = &mut patience => break,
+                _ = phase.wait_for(|phase| *phase >= Phase::Closing) => break,
             }
         }
+        queue.take(jobs);
     }
 
     /// Chooses a batch: one append per invocation, and no more bytes than a statement should have. The rest is held.

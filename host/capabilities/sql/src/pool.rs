@@ -14,8 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::Config;
 
 use crate::Error;
-use crate::connection::Connection;
+use crate::connection::{Closer, Connection};
 use crate::metrics::SqlMetrics;
+use crate::transaction::{Watch, Watchdog};
 
 /// The bounds of a node's sessions.
 #[derive(Debug, Clone)]
@@ -64,6 +65,7 @@ pub struct Pools {
     /// One permit a session in use. Idle sessions hold none, and are closed to make room.
     in_use: Arc<Semaphore>,
     state: Mutex<State>,
+    watchdog: Arc<Watchdog>,
     pub(crate) metrics: SqlMetrics,
 }
 
@@ -84,13 +86,15 @@ struct Idle {
 }
 
 impl Pools {
-    /// Nothing is connected yet. Must be called within a Tokio runtime, which sweeps up idle sessions.
+    /// Nothing is connected yet. Must be called within a Tokio runtime, which sweeps up idle sessions and watches transactions.
     pub fn new(options: Options) -> Arc<Self> {
         let in_use = Arc::new(Semaphore::new(options.budget));
+        let watchdog = Watchdog::new(options.transaction_limit);
         let pools = Arc::new(Self {
             options,
             in_use,
             state: Mutex::default(),
+            watchdog,
             metrics: SqlMetrics::default(),
         });
         tokio::spawn(sweep(Arc::downgrade(&pools), pools.options.idle_limit));
@@ -185,6 +189,11 @@ pub struct ModulePool {
 impl ModulePool {
     pub(crate) fn transaction_limit(&self) -> Duration {
         self.pools.options.transaction_limit
+    }
+
+    /// A transaction begins on the session that this closes: ends it when it lasts too long.
+    pub(crate) fn watch(&self, closer: Closer) -> Watch {
+        self.pools.watchdog.watch(closer)
     }
 
     /// The module's runtime role.

@@ -12,9 +12,11 @@ mod commit;
 mod open;
 mod recorded;
 mod savepoints;
+mod watchdog;
 
 use open::OpenTransaction;
 use recorded::RecordedTransaction;
+pub(crate) use watchdog::{Watch, Watchdog};
 
 /// Either way, the guest sees the same.
 pub(crate) enum Transaction {

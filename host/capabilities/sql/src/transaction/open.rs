@@ -4,7 +4,6 @@
 //! statement new to its session costs one more, to be prepared.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::{join, join4};
 use host_bindings::nexus::sql::sql::{Error, Isolation, Rows, Value};
@@ -12,14 +11,13 @@ use host_journal::{AppendError, HostStatement, MAX_ENTRY_BYTES};
 use host_recorder::crash::{self, Point};
 use host_recorder::{Recorder, Transaction as Entry, Turn};
 use host_types::Fault;
-use parking_lot::Mutex;
-use tokio::task::AbortHandle;
 use tokio_postgres::Statement;
 
 use super::commit::{Outcome, commit};
 use super::savepoints::Savepoints;
+use super::watchdog::Watch;
 use super::{ended, no_savepoint, too_deep};
-use crate::connection::{Closer, Connection};
+use crate::connection::Connection;
 use crate::error::{Failure, classify, describe};
 use crate::pool::{Lease, ModulePool};
 use crate::record::{self, Answer, End, Recording, Step};
@@ -39,9 +37,9 @@ pub(crate) struct OpenTransaction {
     written_bytes: u64,
 }
 
-/// A session inside the transaction. The watchdog goes first when this is dropped: it must not find the session in other hands.
+/// A session inside the transaction. The watch goes first when this is dropped: it must not find the session in other hands.
 struct Session {
-    watchdog: Watchdog,
+    watch: Watch,
     lease: Lease,
     /// One of those the invocation's branches may use, given back after the session.
     _turn: Option<Turn>,
@@ -140,9 +138,9 @@ impl OpenTransaction {
                 return Err(failure.into());
             }
         };
-        let watchdog = Watchdog::new(lease.closer().clone(), self.pool.transaction_limit());
+        let watch = self.pool.watch(lease.closer().clone());
         let session = self.session.insert(Session {
-            watchdog,
+            watch,
             lease,
             _turn: turn,
         });
@@ -311,11 +309,8 @@ impl OpenTransaction {
 
     /// Gives the session back: the server answered everything, and no transaction is open.
     fn session_settled(&mut self) {
-        if let Some(Session {
-            watchdog, mut lease, ..
-        }) = self.session.take()
-        {
-            drop(watchdog);
+        if let Some(Session { watch, mut lease, .. }) = self.session.take() {
+            drop(watch);
             lease.settled();
         }
     }
@@ -349,10 +344,7 @@ impl OpenTransaction {
     /// Ends the transaction and the attempt.
     async fn interrupt(&mut self, interruption: Interruption) -> Fault {
         let limit = self.pool.transaction_limit();
-        let expired = self
-            .session
-            .as_ref()
-            .is_some_and(|session| session.watchdog.has_expired());
+        let expired = self.session.as_ref().is_some_and(|session| session.watch.has_expired());
         let flooded = self.session.as_ref().is_some_and(|session| session.lease.is_flooded());
         let astray = self.session.as_ref().is_some_and(|session| session.lease.is_astray());
         match &interruption {
@@ -480,40 +472,5 @@ fn claim_failed(error: &tokio_postgres::Error) -> Interruption {
         Failure::Refused(Error::UniqueViolation(_)) => Interruption::Append(AppendError::KeyTaken),
         Failure::Refused(_) => Interruption::Append(AppendError::Unknown(format!("claim: {}", describe(error)))),
         failure => failure.into(),
-    }
-}
-
-/// Closes the session of a transaction that lasts too long, also while the guest computes.
-struct Watchdog {
-    task: AbortHandle,
-    /// Taken by whoever comes first: the limit, or the end of the transaction.
-    closer: Arc<Mutex<Option<Closer>>>,
-}
-
-impl Watchdog {
-    fn new(closer: Closer, limit: Duration) -> Self {
-        let closer = Arc::new(Mutex::new(Some(closer)));
-        let watched = Arc::clone(&closer);
-        let task = tokio::spawn(async move {
-            tokio::time::sleep(limit).await;
-            if let Some(closer) = watched.lock().take() {
-                closer.close();
-            }
-        });
-        Self {
-            task: task.abort_handle(),
-            closer,
-        }
-    }
-
-    fn has_expired(&self) -> bool {
-        self.closer.lock().is_none()
-    }
-}
-
-impl Drop for Watchdog {
-    fn drop(&mut self) {
-        self.closer.lock().take();
-        self.task.abort();
     }
 }
