@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use component_tests::{Client, binary, target_dir, until_ready, workspace};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long what is seeded may take to be on sale.
@@ -94,6 +94,16 @@ fn nexus(verb: &str, data_dir: &Path) -> Result<Command> {
     Ok(command)
 }
 
+/// What `nexus doctor` finds: sound, unless one of it is not.
+fn examined(data_dir: &Path, further: &[&str]) -> Result<Vec<Value>> {
+    let output = nexus("doctor", data_dir)?.arg("--json").args(further).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let found: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let sound = found.iter().all(|finding| finding["ok"] == true);
+    ensure!(output.status.success() == sound, "{}: {found:?}", output.status);
+    Ok(found)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_start_sells_a_demo_and_whatever_ends_it_the_next_one_does_too() -> Result<()> {
     let folder = TempDir::new()?;
@@ -113,6 +123,28 @@ async fn a_first_start_sells_a_demo_and_whatever_ends_it_the_next_one_does_too()
     for component in ["account", "catalog", "inventory", "order", "common", "payment-cod"] {
         ensure!(said.contains(&format!("\"{component}\"")), "{said}");
     }
+    let found = examined(data_dir, &[])?;
+    ensure!(
+        found.iter().all(|finding| finding["ok"] == true) && found.len() >= 4,
+        "{found:?}"
+    );
+    let data = found
+        .iter()
+        .find(|finding| finding["subject"] == "data")
+        .context("it is looked at")?;
+    ensure!(
+        data["detail"]
+            .to_string()
+            .contains(&format!("pid {}", first.child.id())),
+        "{data}"
+    );
+    let found = examined(data_dir, &["--manifest", "no-such.toml"])?;
+    ensure!(
+        found.iter().any(|finding| finding["subject"] == "application"
+            && finding["ok"] == false
+            && finding["detail"].to_string().contains("no-such.toml")),
+        "{found:?}"
+    );
     first.terminate()?;
 
     // Seeding again makes nothing twice.

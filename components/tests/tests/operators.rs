@@ -86,3 +86,64 @@ async fn an_invocation_is_found_by_what_a_client_or_a_log_tells_of_it() -> Resul
     ensure!(text.starts_with("ID ") && text.contains("  alive  "), "{text}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_is_done_again_only_for_who_insists_and_then_once() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let shop = Shop::open(&nexus.client(), 10).await?;
+    let audit = Audit::open(nexus.database_url()).await?;
+    let answer = shop.buyer.client.post(CHECKOUT, shop.checkout(2)).await?;
+    answer.data(200);
+    audit.settled().await?;
+    let checkout = answer.headers["x-invocation-id"].to_str()?.to_owned();
+
+    let restart = [
+        "invocations",
+        "restart",
+        &checkout,
+        "--reason",
+        "the buyer wants the same again",
+    ];
+    let refused = nexus.output(&restart)?;
+    ensure!(!refused.status.success());
+    let said = String::from_utf8(refused.stderr)?;
+    ensure!(
+        said.contains("would do again what stands") && said.contains("transaction") && said.contains("force"),
+        "it tells what would be repeated, and the way out: {said}"
+    );
+    ensure!(shop.stock().await? == (8, 2), "nothing was done");
+    // Whoever chooses many is told the same of each.
+    let many = [
+        "invocations",
+        "restart",
+        "--status",
+        "completed",
+        "--function",
+        "nexus:http/handler.handle",
+        "--component",
+        "order",
+        "--yes",
+    ];
+    let refused = nexus.output(&many)?;
+    ensure!(!refused.status.success());
+    let said = String::from_utf8(refused.stdout)?;
+    ensure!(said.contains("restart: 0 of 1") && said.contains(&checkout), "{said}");
+
+    let forced = [&restart[..], &["--force"]].concat();
+    let first = printed(&nexus, &forced)?;
+    let second = printed(&nexus, &forced)?;
+    audit.settled().await?;
+    ensure!(shop.stock().await? == (6, 4), "done again, and only once");
+    ensure!(
+        first[0]["id"] == second[0]["id"] && first[0]["id"] != checkout.as_str(),
+        "{first:?}, {second:?}"
+    );
+    let words = printed(&nexus, &["audit", "--invocation", &checkout])?;
+    ensure!(
+        words
+            .iter()
+            .any(|word| word["verb"] == "restart" && word["reason"] == "the buyer wants the same again"),
+        "{words:?}"
+    );
+    audit.books_hold().await
+}

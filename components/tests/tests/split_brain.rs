@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use component_tests::{Audit, Nexus, NexusOptions, Shop};
 use serde_json::json;
 
@@ -15,9 +15,27 @@ fn freeze_at(point: u32) -> NexusOptions {
     }
 }
 
+/// Where the host says that it froze itself.
+fn armed_point(nexus: &Nexus) -> Result<&'static str> {
+    let log = nexus.log()?;
+    let line = log
+        .lines()
+        .rev()
+        .find(|line| line.contains("an armed point is reached"));
+    let line = line.context("the host says where it stops")?;
+    let points = [
+        "BetweenStatements",
+        "BeforeAppend",
+        "AfterAppend",
+        "BeforeCommit",
+        "AfterCommit",
+    ];
+    points.into_iter().find(|point| line.contains(point)).context("a point")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_owner_has_no_effect_of_its_own_and_keeps_nobody_waiting() -> Result<()> {
-    // Some points lie between statements of an open transaction, some around appends and commits.
+    let mut frozen_at = Vec::new();
     for point in [1, 3, 6] {
         let mut nexus = Nexus::start().await?;
         let shop = Shop::open(&nexus.client(), 10).await?;
@@ -30,6 +48,7 @@ async fn a_frozen_owner_has_no_effect_of_its_own_and_keeps_nobody_waiting() -> R
             async move { client.post("/api/v1/order/buyer/checkout", body).await }
         });
         nexus.frozen().await?;
+        frozen_at.push(armed_point(&nexus)?);
         let second = nexus.second_node(NexusOptions::default()).await?;
         let there = shop.at(second.url());
         // Somebody else works on the same stock, whose row the frozen transaction may have locked.
@@ -57,5 +76,9 @@ async fn a_frozen_owner_has_no_effect_of_its_own_and_keeps_nobody_waiting() -> R
         let items = audit.count("SELECT count(*) FROM \"order\".item").await?;
         ensure!(items == 1, "point {point}: {items} items");
     }
+    ensure!(
+        frozen_at.contains(&"BetweenStatements") && frozen_at.iter().any(|at| *at != "BetweenStatements"),
+        "within an open transaction, and around appends and commits: {frozen_at:?}"
+    );
     Ok(())
 }
