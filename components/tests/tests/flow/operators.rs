@@ -143,3 +143,45 @@ async fn who_waits_for_a_key_is_told_who_holds_it() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_filter_chooses_is_paused_at_once_and_misses_nothing_meanwhile() -> Result<()> {
+    const PAUSED: &str = "SELECT count(*) FROM host.invocation WHERE status = 'paused'";
+    let world = World::start().await?;
+    let ids = ["1", "2", "3"];
+    for id in ids {
+        let start = json!({ "id": id, "ticket": id, "what": "await" });
+        ensure!(world.ask("other/start", start).await? == "started");
+    }
+    world.audit.suspended(3).await?;
+    let chosen = ["--status", "suspended", "--component", "flow"];
+    let pause = [
+        &["invocations", "pause"],
+        &chosen[..],
+        &["--reason", "the bank is closed"],
+    ]
+    .concat();
+    let said = world.nexus.run(&pause)?;
+    ensure!(said.contains("pause: 3 of 3"), "{said}");
+    world.audit.becomes(PAUSED, 3).await?;
+    // A second click finds nothing to do.
+    let said = world.nexus.run(&pause)?;
+    ensure!(said.contains("pause: 0 of 0"), "{said}");
+
+    // What they wait for comes, and moves nobody whom a person has stopped.
+    for id in ids {
+        let paid =
+            json!({ "function": FUNCTION, "workflow": id, "name": "paid", "value": { "json": "yes" }, "reason": "" });
+        let completed = world.nexus.admin().post("/v1/promises", paid).await?;
+        ensure!(completed.json["outcome"] == "completed", "{}", completed.json);
+    }
+    ensure!(world.audit.count(PAUSED).await? == 3);
+    let resume = ["invocations", "resume", "--status", "paused", "--component", "flow"];
+    let said = world.nexus.run(&resume)?;
+    ensure!(said.contains("resume: 3 of 3"), "{said}");
+    for id in ids {
+        let attached = world.ask("flow/attach", json!({ "id": id, "ticket": id })).await?;
+        ensure!(attached == format!("returned {id} yes"), "{attached}");
+    }
+    world.nothing_is_left().await
+}
