@@ -24,7 +24,7 @@ pub(crate) enum Ended {
 #[derive(Debug)]
 pub(crate) struct Wait {
     pub(crate) bell: Promise<()>,
-    /// Of another address than the first, while somebody waits for one.
+    /// Of the next address, while somebody who asked for one waits.
     pub(crate) next_url: Option<Promise<Continuation>>,
     pub(crate) ended: Promise<Ended>,
     pub(crate) wishes: Wishes,
@@ -76,7 +76,7 @@ pub(crate) fn set_bell(tx: &Transaction, session: SessionId, bell: &Promise<()>)
     .map(drop)
 }
 
-/// Whoever asked for another address waits for this.
+/// Whoever asked for the next address waits for this.
 pub(crate) fn set_next_url(
     tx: &Transaction,
     session: SessionId,
