@@ -43,10 +43,15 @@ async fn the_flow_of_a_session_is_the_workflow_of_that_id_and_the_only_one() -> 
     let checkout = Opened::read(&answer, "checkout_session_id");
     world.audit.suspended(1).await?;
     let flow = flow_of(&world, &checkout.session).await?;
-    ensure!(flow["workflow"] == json!([FUNCTION, checkout.session]), "{flow}");
     ensure!(
-        flow["parent"] == answer.headers["x-invocation-id"].to_str()?,
-        "begun by the request: {flow}"
+        flow["workflow"] == json!([FUNCTION, checkout.session]),
+        "{}",
+        flow["workflow"]
+    );
+    ensure!(
+        flow["invocation"]["parent"] == answer.headers["x-invocation-id"].to_str()?,
+        "begun by the request: {}",
+        flow["invocation"]
     );
     has_told_its_address(&world, FUNCTION, &checkout.session).await?;
     ensure!(client.post(CHECKOUT, world.checkout(1)).await?.bytes == answer.bytes);
@@ -54,13 +59,15 @@ async fn the_flow_of_a_session_is_the_workflow_of_that_id_and_the_only_one() -> 
 
     // Another checkout has another flow; each is paid on its own.
     let other = world.opens().await?;
-    ensure!(flow_of(&world, &other.session).await?["id"] != flow["id"]);
+    let beside = flow_of(&world, &other.session).await?;
+    ensure!(beside["invocation"]["id"] != flow["invocation"]["id"]);
     ensure!(world.audit.count(FLOWS).await? == 2);
     world.settles(&checkout).await?;
     world.is(&other.session, "Pending").await?;
     world.settles(&other).await?;
     world.books_hold().await?;
     let flow = flow_of(&world, &checkout.session).await?;
+    let flow = &flow["invocation"];
     ensure!(flow["status"] == "completed", "known beyond its end: {flow}");
     Ok(())
 }
@@ -73,7 +80,11 @@ async fn the_flow_of_a_confirmation_is_the_workflow_of_the_fees_session() -> Res
     let body = json!({ "item_ids": [item], "payment_option": "sandbox-redirect" });
     let fee = Opened::read(&world.seller().post(CONFIRM, body).await?, "confirm_session_id");
     let flow = flow_of(&world, &fee.session).await?;
-    ensure!(flow["workflow"] == json!([FUNCTION, fee.session]), "{flow}");
+    ensure!(
+        flow["workflow"] == json!([FUNCTION, fee.session]),
+        "{}",
+        flow["workflow"]
+    );
     has_told_its_address(&world, FUNCTION, &fee.session).await?;
     world.settles(&fee).await?;
     ensure!(world.audit.count(FLOWS).await? == 2, "the checkout's, and this one");
