@@ -8,7 +8,7 @@ mod peers;
 mod store;
 mod workflow;
 
-sdk::component!("order", timer, promises, compensation);
+sdk::component!("order", timer, promises, workflows, compensation);
 
 use bindings::exports::{
     nexus::{

@@ -1,63 +1,79 @@
-//! The flows of this module that wait, sent to itself.
+//! The flows of this module that wait: workflows, which it starts itself, each under the id of its session.
 
 use super::{failed, id};
 use crate::{
     bindings::shop::order::{
         types::{CheckoutRequest, ConfirmRequest, Wanted as WireWanted},
-        workflows_send,
+        workflows_workflow,
     },
     domain::{
         checkout::Wanted,
         id::{ItemId, SessionId},
         refusal::Continuation,
+        session::Kind,
     },
     error::Error,
     workflow::{checkout::Checkout, confirm::Confirm},
 };
-use sdk::Promise;
+use sdk::{Workflow, workflow::NamedPromise};
 
 const PEER: &str = "order";
 
-/// A flow and who waits for it.
+/// The promise of where the payment continues, by its name within the flow.
+const PAYMENT_URL: &str = "payment-url";
+
+/// A flow, and the session that it is known by.
 #[derive(Debug, Clone)]
 pub(crate) struct Flow<T> {
     pub(crate) input: T,
-    /// Of the session to be: it has the flow's own id.
+    /// Of the session to be.
     pub(crate) session_id: SessionId,
-    /// Where the payment continues.
-    pub(crate) payment_url: Promise<Continuation>,
 }
 
-/// Begins a checkout with the next effect.
-pub(crate) fn send_checkout(flow: &Flow<&Checkout>) {
-    let input = flow.input;
-    workflows_send::checkout(&CheckoutRequest {
-        session_id: flow.session_id.to_string(),
-        payment_url: flow.payment_url.id().to_owned(),
-        buyer_id: input.buyer.to_string(),
-        address: input.address.clone(),
-        payment_option: input.payment_option.clone(),
-        use_wallet: input.use_wallet,
-        buy_now: input.buy_now,
-        items: input.items.iter().map(wire).collect(),
-    });
+/// Where the payment of a session continues, as its flow tells it first; later addresses are told through promises of their own. A
+/// session that was opened without a flow has none.
+pub(crate) fn payment_url(kind: Kind, session: SessionId) -> NamedPromise<Continuation> {
+    let function = match kind {
+        Kind::BuyerCheckout | Kind::SellerPayout => "shop:order/workflows.checkout",
+        Kind::SellerConfirmationFee => "shop:order/workflows.confirm",
+    };
+    Workflow::new(function, session.to_string()).promise(PAYMENT_URL)
 }
 
-/// Begins a confirmation with the next effect.
-pub(crate) fn send_confirm(flow: &Flow<&Confirm>) {
-    let input = flow.input;
-    workflows_send::confirm(&ConfirmRequest {
-        session_id: flow.session_id.to_string(),
-        payment_url: flow.payment_url.id().to_owned(),
-        seller_id: input.seller.to_string(),
-        item_ids: input.item_ids.iter().map(|id| id.0).collect(),
-        payment_option: input.payment_option.clone(),
-        use_wallet: input.use_wallet,
-        note: input.note.clone(),
-    });
+/// Starts the flow of a checkout with the next effect, unless its session has one: whoever asks waits for the same promise then.
+pub(crate) fn start_checkout(flow: &Flow<&Checkout>) {
+    let (id, input) = (flow.session_id.to_string(), flow.input);
+    workflows_workflow::checkout(
+        &id,
+        &CheckoutRequest {
+            session_id: id.clone(),
+            buyer_id: input.buyer.to_string(),
+            address: input.address.clone(),
+            payment_option: input.payment_option.clone(),
+            use_wallet: input.use_wallet,
+            buy_now: input.buy_now,
+            items: input.items.iter().map(wire).collect(),
+        },
+    );
 }
 
-/// What was sent.
+/// Starts the flow of a confirmation with the next effect, unless its session has one.
+pub(crate) fn start_confirm(flow: &Flow<&Confirm>) {
+    let (id, input) = (flow.session_id.to_string(), flow.input);
+    workflows_workflow::confirm(
+        &id,
+        &ConfirmRequest {
+            session_id: id.clone(),
+            seller_id: input.seller.to_string(),
+            item_ids: input.item_ids.iter().map(|id| id.0).collect(),
+            payment_option: input.payment_option.clone(),
+            use_wallet: input.use_wallet,
+            note: input.note.clone(),
+        },
+    );
+}
+
+/// What a flow was started with.
 pub(crate) fn read_checkout(request: CheckoutRequest) -> Result<Flow<Checkout>, Error> {
     let items = request.items.into_iter().map(|item| {
         if item.quantity <= 0 {
@@ -72,7 +88,6 @@ pub(crate) fn read_checkout(request: CheckoutRequest) -> Result<Flow<Checkout>, 
     });
     Ok(Flow {
         session_id: id(PEER, &request.session_id)?,
-        payment_url: Promise::with_id(request.payment_url),
         input: Checkout {
             buyer: id(PEER, &request.buyer_id)?,
             address: request.address,
@@ -84,11 +99,10 @@ pub(crate) fn read_checkout(request: CheckoutRequest) -> Result<Flow<Checkout>, 
     })
 }
 
-/// What was sent.
+/// What a flow was started with.
 pub(crate) fn read_confirm(request: ConfirmRequest) -> Result<Flow<Confirm>, Error> {
     Ok(Flow {
         session_id: id(PEER, &request.session_id)?,
-        payment_url: Promise::with_id(request.payment_url),
         input: Confirm {
             seller: id(PEER, &request.seller_id)?,
             item_ids: request.item_ids.into_iter().map(ItemId).collect(),

@@ -24,6 +24,7 @@ pub(crate) enum Ended {
 #[derive(Debug)]
 pub(crate) struct Wait {
     pub(crate) bell: Promise<()>,
+    /// Of the next address, while somebody who asked for one waits.
     pub(crate) next_url: Option<Promise<Continuation>>,
     pub(crate) ended: Promise<Ended>,
     pub(crate) wishes: Wishes,
@@ -35,12 +36,11 @@ pub(crate) fn insert(
     tx: &Transaction,
     session: SessionId,
     bell: &Promise<()>,
-    next_url: &Promise<Continuation>,
     ended: &Promise<Ended>,
 ) -> Result<(), Error> {
     tx.execute(
-        r#"INSERT INTO "order".payment_wait (session_id, bell, next_url, ended) VALUES ($1, $2, $3, $4)"#,
-        params![session, bell.id(), next_url.id(), ended.id()],
+        r#"INSERT INTO "order".payment_wait (session_id, bell, ended) VALUES ($1, $2, $3)"#,
+        params![session, bell.id(), ended.id()],
     )
     .map(drop)
 }
@@ -76,7 +76,7 @@ pub(crate) fn set_bell(tx: &Transaction, session: SessionId, bell: &Promise<()>)
     .map(drop)
 }
 
-/// Whoever waits for the next address waits for this.
+/// Whoever asked for the next address waits for this.
 pub(crate) fn set_next_url(
     tx: &Transaction,
     session: SessionId,
@@ -107,20 +107,28 @@ pub(crate) fn set_failure(tx: &Transaction, session: SessionId, failure: &Refusa
     .map(drop)
 }
 
-/// Ends it, with the transaction that decides the session, and tells whoever waits. `otherwise` is what is told when it ends without
-/// money and nothing else was noted. Nothing happens when there is no wait.
-pub(crate) fn end(tx: &Transaction, session: SessionId, ended: Ended, otherwise: Refusal) -> Result<(), Error> {
-    let Some(wait) = get(tx, session)? else { return Ok(()) };
+/// Ends it, with the transaction that decides the session, and tells whoever waits by its promises. Returns what is told to who waits for
+/// an address. `otherwise` is that when it ends without money and nothing else was noted. Nothing happens when there is no wait.
+pub(crate) fn end(
+    tx: &Transaction,
+    session: SessionId,
+    ended: Ended,
+    otherwise: Refusal,
+) -> Result<Option<Continuation>, Error> {
+    let Some(wait) = get(tx, session)? else {
+        return Ok(None);
+    };
     tx.execute(
         r#"DELETE FROM "order".payment_wait WHERE session_id = $1"#,
         params![session],
     )?;
+    let told = match ended {
+        Ended::Paid => Continuation::At(String::new()),
+        Ended::Unpaid => Continuation::Refused(wait.failure.unwrap_or(otherwise)),
+    };
     if let Some(next_url) = wait.next_url {
-        next_url.complete(&match ended {
-            Ended::Paid => Continuation::At(String::new()),
-            Ended::Unpaid => Continuation::Refused(wait.failure.unwrap_or(otherwise)),
-        });
+        next_url.complete(&told);
     }
     wait.ended.complete(&ended);
-    Ok(())
+    Ok(Some(told))
 }

@@ -4,7 +4,7 @@
 //! the session, and the request that began it answers when it knows where the payment continues.
 
 use sdk::{
-    AccountId, Money, Promise, Timestamp, config, new_id, now, saga,
+    AccountId, Money, Timestamp, config, new_id, now, saga,
     sql::{self, Transaction},
     timer,
 };
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     begin,
-    collect::{self, Attempt, Due},
+    collect::{self, Due, Opened},
     expire,
     quote::{self, Quoted},
     undo::Undo,
@@ -28,7 +28,7 @@ use crate::{
     error::Error,
     peers::{
         account,
-        flows::Flow,
+        flows::{self, Flow},
         geocoding, inventory, ledger,
         payments::{self, Charge, Charged, PaymentOption},
     },
@@ -122,7 +122,7 @@ pub(crate) fn run(flow: &Flow<Checkout>) -> Result<(), Error> {
         let Some(payment) = &plan.payment else {
             // The wallet holds more than when this was begun.
             place(&plan, undo)?;
-            flow.payment_url.complete(&Continuation::At(String::new()));
+            flows::payment_url(Kind::BuyerCheckout, flow.session_id).complete(&Continuation::At(String::new()));
             return Ok(());
         };
         let due = Due {
@@ -136,8 +136,8 @@ pub(crate) fn run(flow: &Flow<Checkout>) -> Result<(), Error> {
         let serials = hold(&plan, undo)?;
         take(&plan, undo)?;
         undo.push(Undo::CloseCheckout(plan.session_id));
-        let (attempt, bell) = open_waiting(&plan, &serials, &due, &flow.payment_url)?;
-        let paid = due.collect(attempt, bell)?;
+        let opened = open_waiting(&plan, &serials, &due)?;
+        let paid = due.collect(opened)?;
         sell(&plan)?;
         let now = now();
         sql::transaction(|tx| {
@@ -147,7 +147,7 @@ pub(crate) fn run(flow: &Flow<Checkout>) -> Result<(), Error> {
         ledger::post(&[due.capture(&paid)]);
         Ok(())
     });
-    begin::end(flow, outcome)
+    begin::end(flow, Kind::BuyerCheckout, outcome)
 }
 
 /// Holds the stock of each line under an id of its own: it is later sold, cancelled or released without the others. Returns the units picked.
@@ -287,15 +287,10 @@ fn open(tx: &Transaction, plan: &Plan, serials: &[Vec<String>]) -> Result<(), Er
 }
 
 /// Opens the session of what is paid elsewhere, with its first attempt. Its flow ends it: it needs no timer.
-fn open_waiting(
-    plan: &Plan,
-    serials: &[Vec<String>],
-    due: &Due<'_>,
-    payment_url: &Promise<Continuation>,
-) -> Result<(Attempt, Promise<()>), Error> {
+fn open_waiting(plan: &Plan, serials: &[Vec<String>], due: &Due<'_>) -> Result<Opened, Error> {
     sql::transaction(|tx| {
         open_session(tx, plan, serials)?;
-        due.open(tx, plan.leg_id, payment_url, plan.date_created)
+        due.open(tx, plan.leg_id, plan.date_created)
     })
 }
 

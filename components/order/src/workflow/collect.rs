@@ -22,6 +22,7 @@ use crate::{
     },
     error::Error,
     peers::{
+        flows,
         ledger::{self, Movement},
         payments::{self, Charge, Charged, PaymentOption},
     },
@@ -56,6 +57,9 @@ pub(super) struct Attempt {
     pub(super) expires: Timestamp,
 }
 
+/// The first attempt, and the bell that rings when something happens.
+pub(super) type Opened = (Attempt, Promise<()>);
+
 /// The money that came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Paid {
@@ -79,18 +83,12 @@ impl Due<'_> {
         }
     }
 
-    /// Opens the first attempt in the transaction that opens the session. Returns the bell that rings when something happens.
-    pub(super) fn open(
-        &self,
-        tx: &Transaction,
-        leg_id: LegId,
-        payment_url: &Promise<Continuation>,
-        now: Timestamp,
-    ) -> Result<(Attempt, Promise<()>), Error> {
+    /// Opens the first attempt in the transaction that opens the session.
+    pub(super) fn open(&self, tx: &Transaction, leg_id: LegId, now: Timestamp) -> Result<Opened, Error> {
         let attempt = self.attempt(leg_id, 1, now);
         self.insert(tx, &attempt, now)?;
         let bell = Promise::new();
-        wait::insert(tx, self.session_id, &bell, payment_url, &Promise::new())?;
+        wait::insert(tx, self.session_id, &bell, &Promise::new())?;
         Ok((attempt, bell))
     }
 
@@ -115,8 +113,8 @@ impl Due<'_> {
 
     /// Sends the payer to the provider, again if need be, until the money is there. The session is still open then: whoever called settles
     /// it. An error ends the session.
-    pub(super) fn collect(&self, first: Attempt, bell: Promise<()>) -> Result<Paid, Error> {
-        self.attempts(first, bell).inspect_err(|error| {
+    pub(super) fn collect(&self, opened: Opened) -> Result<Paid, Error> {
+        self.attempts(opened).inspect_err(|error| {
             let told = sql::transaction(|tx| wait::set_failure(tx, self.session_id, &Refusal::from(error)));
             if let Err(error) = told {
                 log::error("note why a payment failed", &[("cause", &error)]);
@@ -124,8 +122,7 @@ impl Due<'_> {
         })
     }
 
-    fn attempts(&self, first: Attempt, bell: Promise<()>) -> Result<Paid, Error> {
-        let (mut attempt, mut bell) = (first, bell);
+    fn attempts(&self, (mut attempt, mut bell): Opened) -> Result<Paid, Error> {
         loop {
             match self.charge(&attempt) {
                 Ok(Charged::Settled(reference)) => {
@@ -171,7 +168,11 @@ impl Due<'_> {
 
     /// Notes where the payer continues, and tells whoever waits for it.
     fn hand_out(&self, attempt: &Attempt, url: &str) -> Result<(), Error> {
-        self.tell(&Continuation::At(url.to_owned()), |tx| {
+        let there = Continuation::At(url.to_owned());
+        self.tell(&there, |tx| {
+            if attempt.number == 1 {
+                flows::payment_url(self.kind, self.session_id).complete(&there);
+            }
             leg::set_url(tx, attempt.leg_id, url)
         })
     }
@@ -287,14 +288,22 @@ impl Due<'_> {
         session::succeed(tx, self.session_id, now)?;
         leg::settle_one(tx, paid.leg_id, &paid.reference, now)?;
         leg::close(tx, self.session_id, Status::Cancelled, Some("another attempt was paid"))?;
-        wait::end(tx, self.session_id, Ended::Paid, Refusal::from(&self.kind.cancelled()))?;
-        Ok(())
+        end(tx, self.session_id, self.kind, Ended::Paid)
     }
 
     /// What the money that came is in the books.
     pub(super) fn capture(&self, paid: &Paid) -> (Movement, Money) {
         (Movement::Capture(paid.leg_id), self.amount)
     }
+}
+
+/// Ends the wait of a session with the transaction that decides it, and tells whoever waits: for the first address, too, which may never
+/// have been known. Nothing happens when there is no wait.
+pub(super) fn end(tx: &Transaction, id: SessionId, kind: Kind, ended: Ended) -> Result<(), Error> {
+    if let Some(told) = wait::end(tx, id, ended, Refusal::from(&kind.cancelled()))? {
+        flows::payment_url(kind, id).complete(&told);
+    }
+    Ok(())
 }
 
 /// What was waited for.

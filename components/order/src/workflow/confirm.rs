@@ -1,14 +1,14 @@
 //! A seller confirms pending lines: they become an order. A fee that is paid elsewhere makes it a flow of its own, as a checkout is.
 
 use sdk::{
-    AccountId, Money, Promise, Timestamp, new_id, now, saga,
+    AccountId, Money, Timestamp, new_id, now, saga,
     sql::{self, Transaction},
 };
 use serde_json::json;
 
 use super::{
     begin,
-    collect::{self, Attempt, Due},
+    collect::{self, Due, Opened},
     payout::{self, NewPayout},
     undo::Undo,
     wallet,
@@ -26,7 +26,7 @@ use crate::{
     peers::{
         account,
         carriers::{Carriers, Quote},
-        flows::Flow,
+        flows::{self, Flow},
         inventory,
         ledger::{self, Movement},
         payments::{self, PaymentOption},
@@ -145,7 +145,7 @@ pub(crate) fn run(flow: &Flow<Confirm>) -> Result<(), Error> {
         let FeePayment::Charged(payment) = &plan.payment else {
             // The wallet holds more than when this was begun, or the fee is less.
             confirm_now(&plan, undo)?;
-            flow.payment_url.complete(&Continuation::At(String::new()));
+            flows::payment_url(Kind::SellerConfirmationFee, flow.session_id).complete(&Continuation::At(String::new()));
             return Ok(());
         };
         let due = Due {
@@ -158,9 +158,9 @@ pub(crate) fn run(flow: &Flow<Confirm>) -> Result<(), Error> {
         };
         take(&plan, undo)?;
         undo.push(Undo::ReleaseClaim(plan.session_id));
-        let (attempt, bell) = claim_waiting(&plan, &due, &flow.payment_url)?;
+        let opened = claim_waiting(&plan, &due)?;
         sell(&plan)?;
-        let paid = due.collect(attempt, bell)?;
+        let paid = due.collect(opened)?;
         // The order begins when its fee is paid, which may be long after it was asked for.
         let now = now();
         sql::transaction(|tx| {
@@ -171,7 +171,7 @@ pub(crate) fn run(flow: &Flow<Confirm>) -> Result<(), Error> {
         ledger::post(&[due.capture(&paid), (Movement::Fee(plan.session_id), plan.fee)]);
         Ok(())
     });
-    begin::end(flow, outcome)
+    begin::end(flow, Kind::SellerConfirmationFee, outcome)
 }
 
 fn sell(plan: &Plan) -> Result<(), Error> {
@@ -288,14 +288,10 @@ fn claim(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
 }
 
 /// Opens the session of a fee that is paid elsewhere, with its first attempt, and claims the lines.
-fn claim_waiting(
-    plan: &Plan,
-    due: &Due<'_>,
-    payment_url: &Promise<Continuation>,
-) -> Result<(Attempt, Promise<()>), Error> {
+fn claim_waiting(plan: &Plan, due: &Due<'_>) -> Result<Opened, Error> {
     sql::transaction(|tx| {
         claim_lines(tx, plan)?;
-        let opened = due.open(tx, plan.leg_id, payment_url, plan.now)?;
+        let opened = due.open(tx, plan.leg_id, plan.now)?;
         check_count(plan, item::claim(tx, &plan.confirm.item_ids, plan.session_id)?)?;
         Ok(opened)
     })

@@ -3,13 +3,12 @@
 use sdk::{Compensation, new_id, now, sql, timer};
 use serde::{Deserialize, Serialize};
 
-use super::{cancel, expire};
+use super::{cancel, collect, expire};
 use crate::{
     domain::{
         cart::MAX_QUANTITY,
         id::{ItemId, LegId, ReservationId, SessionId},
         item::Item,
-        refusal::Refusal,
         session::Kind,
         status::Status,
     },
@@ -18,10 +17,7 @@ use crate::{
         inventory,
         ledger::{self, Movement},
     },
-    store::{
-        cart, item, leg, session,
-        wait::{self, Ended},
-    },
+    store::{cart, item, leg, session, wait::Ended},
 };
 
 /// From this close to a checkout's deadline on its timer may have come while the lines were claimed.
@@ -121,7 +117,7 @@ fn close_checkout(id: SessionId) -> Result<(), Error> {
         }
         session::close(tx, id, Status::Failed)?;
         leg::close(tx, id, Status::Failed, Some("the checkout failed"))?;
-        wait::end(tx, id, Ended::Unpaid, Refusal::from(&Kind::BuyerCheckout.cancelled()))?;
+        collect::end(tx, id, Kind::BuyerCheckout, Ended::Unpaid)?;
         cart::put_back(tx, id, MAX_QUANTITY)?;
         Ok(())
     })
@@ -141,12 +137,7 @@ fn release_claim(claim: SessionId) -> Result<(), Error> {
         if session::close(tx, claim, Status::Failed)? {
             leg::close(tx, claim, Status::Failed, Some("the confirmation failed"))?;
             leg::reverse_wallet(tx, LegId(new_id()), claim, now)?;
-            wait::end(
-                tx,
-                claim,
-                Ended::Unpaid,
-                Refusal::from(&Kind::SellerConfirmationFee.cancelled()),
-            )?;
+            collect::end(tx, claim, Kind::SellerConfirmationFee, Ended::Unpaid)?;
         }
         Ok(())
     })

@@ -107,6 +107,8 @@ impl Market {
              UNION ALL SELECT 'line, cancelled: ' || (date_cancelled IS NOT NULL) FROM line
              UNION ALL SELECT 'stock ' || state FROM inventory.reservation WHERE id IN (SELECT reservation_id FROM line)
              UNION ALL SELECT 'paid ' || status || ' ' || amount FROM \"order\".transaction WHERE session_id::text = '{session}'
+             UNION ALL SELECT 'flow ' || function FROM host.workflow
+                 WHERE id = '{session}' OR id IN (SELECT confirm_session_id::text FROM line)
              ORDER BY 1"
         );
         let statuses = answers.iter().map(|answer| answer.status.as_u16());
@@ -228,9 +230,17 @@ fn session(placed: &Answer) -> &str {
     placed.json["data"]["checkout_session_id"].as_str().unwrap_or_default()
 }
 
-/// At rest, nothing is stuck, and the books of stock, of money and of the gateway agree.
+/// Flows that no session's id leads to. There are none: one that is started again is the one that there is.
+const STRAYS: &str = "SELECT count(*) FROM host.invocation WHERE function LIKE 'shop:order/workflows%'
+    AND id NOT IN (SELECT invocation_id FROM host.workflow)";
+
+/// At rest, nothing is stuck, no session has two flows, and the books of stock, of money and of the gateway agree.
 async fn books_hold(host: &TestHost, world: &PaidShop<()>) -> Result<()> {
     host.settled().await?;
+    ensure!(
+        world.audit.count(STRAYS).await? == 0,
+        "a flow beside the one of its session"
+    );
     world.audit.books_hold().await?;
     world.audit.money_holds(&world.gateway).await
 }

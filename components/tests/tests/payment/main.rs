@@ -7,3 +7,4 @@ mod outage;
 mod paying;
 mod reports;
 mod wallet;
+mod workflows;
