@@ -18,10 +18,11 @@ mod tally;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;
 mod transaction;
+mod unwritten;
 mod waiting;
 mod workflow;
 
-pub use attempt::{Attempt, AttemptOptions, MAX_SESSIONS, Turn, Unwritten};
+pub use attempt::{Attempt, AttemptOptions, MAX_SESSIONS, Turn};
 pub use branch::{Beside, MAX_BRANCHES, Work};
 pub use events::{Delivered, MAX_EVENT_BYTES, Publishing, SUBSCRIBER_FUNCTION, event_seal};
 pub use exclusive::Place;
@@ -29,5 +30,6 @@ pub use messages::{Outgoing, SCHEDULED_FUNCTION, ScheduledInput};
 pub use recorder::{CallStep, Entered, ExternalEffect, ExternalStep, ObserveStep, Observing, Recorder};
 pub use tally::Tallied;
 pub use transaction::{Transaction, TransactionStep};
+pub use unwritten::Unwritten;
 pub use waiting::{Answer, Completed, Hold, MAX_PROMISE_BYTES, PromiseState, Promises, Waited, Watched, promise_seal};
 pub use workflow::{Attached, Started, Workflow};

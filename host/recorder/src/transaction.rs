@@ -8,7 +8,8 @@ use host_traces::{Span, SpanKind};
 use host_types::{Fault, Position};
 
 use crate::Recorder;
-use crate::attempt::{Appending, Turn, Unwritten};
+use crate::Unwritten;
+use crate::attempt::{Appending, Turn};
 
 const TARGET: &str = "nexus:sql/sql.transaction";
 
