@@ -6,8 +6,8 @@ use host_journal::{
 use host_types::{Fault, Scope};
 
 use crate::attempt::State;
-use crate::waiting::{Parked, Watched, encode};
-use crate::{Attempt, Recorder};
+use crate::waiting::{Parked, encode};
+use crate::{Attempt, Recorder, Watched};
 
 /// Where an invocation stands in a key's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use host_types::{Fault, InvocationId, PromiseId, Scope};
 use minicbor::{Decode, Encode};
 
 use crate::attempt::State;
-use crate::waiting::{Awaited, Waited, encode};
-use crate::{Completed, Outgoing, Recorder};
+use crate::waiting::{Awaited, encode};
+use crate::{Completed, Outgoing, Recorder, Waited};
 
 const COMPLETE: &str = "nexus:durable/workflows.complete";
 const WAIT: &str = "nexus:durable/workflows.wait";
