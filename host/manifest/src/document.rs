@@ -186,6 +186,22 @@ impl<'v, 'd> Item<'v, 'd> {
         text
     }
 
+    /// What the value means, which is one of two words.
+    pub(crate) fn either<T: Copy>(
+        &self,
+        words: [(&str, T); 2],
+        way_out: impl Display,
+        report: &mut Report<'_>,
+    ) -> Option<T> {
+        let word = self.string(report)?;
+        let meant = words.iter().find(|(known, _)| *known == word).map(|(_, meant)| *meant);
+        if meant.is_none() {
+            let [(one, _), (other, _)] = words;
+            self.invalid(format!("is neither `{one}` nor `{other}`"), way_out, report);
+        }
+        meant
+    }
+
     /// Whether the value is a list without anything in it.
     pub(crate) fn is_empty_list(&self) -> bool {
         self.value.as_array().is_some_and(|list| list.is_empty())

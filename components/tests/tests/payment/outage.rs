@@ -15,7 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LINES: &str =
     "wait_hold_ms = 0\nrequest_timeout_ms = 1000\nretry = { attempts = 3, initial_ms = 10, max_ms = 50 }";
 const PAUSED: &str = "SELECT count(*) FROM host.invocation WHERE status = 'paused'";
-const PAUSED_ID: &str = "SELECT id::text FROM host.invocation WHERE status = 'paused'";
 
 /// A marketplace whose gateway is down, with the checkouts of so many buyers, each of which is paused.
 async fn stuck(buyers: i64) -> Result<PaidShop> {
@@ -35,6 +34,11 @@ async fn stuck(buyers: i64) -> Result<PaidShop> {
     }
     world.audit.becomes(PAUSED, buyers).await?;
     Ok(world)
+}
+
+async fn paused_id(world: &PaidShop) -> Result<String> {
+    let paused = "SELECT id::text FROM host.invocation WHERE status = 'paused'";
+    world.audit.texts(paused).await?.pop().context("a paused invocation")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,12 +99,7 @@ async fn a_gateway_that_was_down_is_forgiven_by_one_command() -> Result<()> {
 async fn a_person_answers_for_a_gateway_that_never_will() -> Result<()> {
     let world = stuck(1).await?;
     let client = world.buyer().keyed("buyer-0");
-    let id = world
-        .audit
-        .texts(PAUSED_ID)
-        .await?
-        .pop()
-        .context("a paused invocation")?;
+    let id = paused_id(&world).await?;
 
     let shown = world.nexus.run(&["invocations", "show", &id, "--json"])?;
     let shown: Value = serde_json::from_str(&shown)?;
@@ -205,12 +204,7 @@ async fn what_nobody_will_pay_is_given_up_by_one_command_and_undone() -> Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undoing_that_fails_waits_for_a_person_and_then_goes_on() -> Result<()> {
     let world = stuck(1).await?;
-    let id = world
-        .audit
-        .texts(PAUSED_ID)
-        .await?
-        .pop()
-        .context("a paused invocation")?;
+    let id = paused_id(&world).await?;
 
     // What was held cannot be let go of.
     world

@@ -60,12 +60,6 @@ fn read_argument(item: &Item<'_, '_>, report: &mut Report<'_>) -> Option<String>
 }
 
 fn read_overlap(item: &Item<'_, '_>, report: &mut Report<'_>) -> Option<Overlap> {
-    match item.string(report)? {
-        "skip" => Some(Overlap::Skip),
-        "start" => Some(Overlap::Start),
-        _ => {
-            item.invalid("is neither `skip` nor `start`", "write one of them", report);
-            None
-        }
-    }
+    let words = [("skip", Overlap::Skip), ("start", Overlap::Start)];
+    item.either(words, "write one of them", report)
 }

@@ -79,15 +79,8 @@ fn read_key(
 
 fn read_rule(mut section: Section<'_, '_>, report: &mut Report<'_>) -> EffectRule {
     let unknown = section.get("unknown").and_then(|item| {
-        let word = item.string(report)?;
-        match word {
-            "repeat" => Some(Unknown::Repeat),
-            "report" => Some(Unknown::Report),
-            _ => {
-                item.invalid("is neither `repeat` nor `report`", WORDS, report);
-                None
-            }
-        }
+        let words = [("repeat", Unknown::Repeat), ("report", Unknown::Report)];
+        item.either(words, WORDS, report)
     });
     let sends_key = section.boolean("idempotency_key", report);
     section.finish(report);

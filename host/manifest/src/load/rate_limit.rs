@@ -33,8 +33,14 @@ fn read_limit(item: &Item<'_, '_>, place: &str, earlier: &[RateLimit], report: &
     let quota = quota.and_then(|item| item.integer(1..=MAX_QUOTA, report));
     let window = limit.require("window_seconds", report);
     let window = window.and_then(|item| item.integer(1..=MAX_WINDOW_SECONDS, report));
-    let by = limit.get("by").map(|item| read_by(&item, report));
-    let unknown = limit.get("unknown").map(|item| read_unknown(&item, report));
+    let by = limit.get("by").and_then(|item| {
+        let words = [("account", LimitedBy::Account), ("address", LimitedBy::Address)];
+        item.either(words, "write one of them", report)
+    });
+    let unknown = limit.get("unknown").and_then(|item| {
+        let words = [("allow", Uncounted::Allow), ("refuse", Uncounted::Refuse)];
+        item.either(words, "write one of them", report)
+    });
     let routes = limit.require("routes", report);
     let routes = routes.map(|item| read_routes(&item, earlier, report));
     limit.finish(report);
@@ -49,28 +55,6 @@ fn read_limit(item: &Item<'_, '_>, place: &str, earlier: &[RateLimit], report: &
         unknown: unknown.unwrap_or_default(),
         routes: routes?,
     })
-}
-
-fn read_by(item: &Item<'_, '_>, report: &mut Report<'_>) -> LimitedBy {
-    match item.string(report) {
-        Some("address") => LimitedBy::Address,
-        Some("account") | None => LimitedBy::Account,
-        Some(_) => {
-            item.invalid("is neither `account` nor `address`", "write one of them", report);
-            LimitedBy::default()
-        }
-    }
-}
-
-fn read_unknown(item: &Item<'_, '_>, report: &mut Report<'_>) -> Uncounted {
-    match item.string(report) {
-        Some("refuse") => Uncounted::Refuse,
-        Some("allow") | None => Uncounted::Allow,
-        Some(_) => {
-            item.invalid("is neither `allow` nor `refuse`", "write one of them", report);
-            Uncounted::default()
-        }
-    }
 }
 
 fn read_routes(item: &Item<'_, '_>, earlier: &[RateLimit], report: &mut Report<'_>) -> Vec<LimitedRoute> {

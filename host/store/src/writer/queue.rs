@@ -21,7 +21,6 @@ struct State<T> {
     /// With whether somebody waits for it.
     items: VecDeque<(T, bool)>,
     awaited: usize,
-    is_closed: bool,
 }
 
 impl<T> Queue<T> {
@@ -30,7 +29,6 @@ impl<T> Queue<T> {
         let state = State {
             items: VecDeque::new(),
             awaited: 0,
-            is_closed: false,
         };
         Self {
             state: Mutex::new(state),
@@ -64,7 +62,8 @@ impl<T> Queue<T> {
 
     fn put(&self, item: T, is_awaited: bool) -> bool {
         let mut state = self.state.lock();
-        if state.is_closed {
+        // Closed before what was there is dropped, so nothing comes in behind that.
+        if self.room.is_closed() {
             return false;
         }
         state.items.push_back((item, is_awaited));
@@ -112,7 +111,6 @@ impl<T> Queue<T> {
     pub(super) fn close(&self) {
         self.room.close();
         let mut state = self.state.lock();
-        state.is_closed = true;
         state.awaited = 0;
         let dropped = std::mem::take(&mut state.items);
         drop(state);
