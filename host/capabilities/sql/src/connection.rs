@@ -1,28 +1,24 @@
-//! One session: the task that reads it, its prepared statements, and how it is ended.
+//! One session: its wire, its prepared statements, and how it is ended.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host_journal::{HostParameter, HostStatement};
 use postgres_types::{ToSql, Type};
-use tokio::task::AbortHandle;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, Statement};
+use tokio_postgres::{CancelToken, Client, Config, NoTls, Statement};
 
 use crate::error::{Failure, classify, describe};
 use crate::socket::{Address, Socket};
 use crate::statement::{StatementCache, check_columns};
+use crate::wire::{Driver, Wire};
 
 /// A session with the server.
 pub(crate) struct Connection {
     /// Shared, so that a request can be sent beside one that changes the cache.
     client: Arc<Client>,
     closer: Closer,
-    /// The server warned that a transaction stood otherwise than the host believes.
-    astray: Arc<AtomicBool>,
     /// The server began a message that is too long to be read.
     flooded: Arc<AtomicBool>,
     statements: StatementCache,
@@ -33,7 +29,7 @@ pub(crate) struct Connection {
 /// Ends a session at once, whatever it is doing.
 #[derive(Clone)]
 pub(crate) struct Closer {
-    task: AbortHandle,
+    wire: Arc<Wire>,
     cancel: CancelToken,
     address: Address,
 }
@@ -41,7 +37,7 @@ pub(crate) struct Closer {
 impl Closer {
     /// Closes the socket, and tells the server, which notices a closed socket only when it next writes.
     pub(crate) fn close(&self) {
-        self.task.abort();
+        self.wire.close();
         let (cancel, address) = (self.cancel.clone(), self.address.clone());
         // Without a runtime the process is ending, and all its sockets with it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -63,13 +59,12 @@ impl Closer {
 impl Connection {
     /// Opens a session; gives up after `patience`.
     pub(crate) async fn open(config: &Config, patience: Duration) -> Result<Self, String> {
-        let (astray, flooded) = (Arc::default(), Arc::default());
+        let flooded = Arc::default();
         let connecting = tokio::time::timeout(patience, connect(config, &flooded)).await;
         let connected = connecting.map_err(|_| format!("no answer within {} ms", patience.as_millis()))?;
-        let (client, connection, address) = connected?;
-        let task = tokio::spawn(drive(connection, Arc::clone(&astray))).abort_handle();
+        let (client, driver, address) = connected?;
         let closer = Closer {
-            task,
+            wire: Wire::new(driver),
             cancel: client.cancel_token(),
             address,
         };
@@ -77,15 +72,19 @@ impl Connection {
         Ok(Self {
             client: Arc::new(client),
             closer,
-            astray,
             flooded,
             statements,
             host_statements,
         })
     }
 
+    /// What the session is asked with; the answers come while [`Wire::wait`] waits for them.
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    pub(crate) fn wire(&self) -> Arc<Wire> {
+        Arc::clone(&self.closer.wire)
     }
 
     pub(crate) fn shared_client(&self) -> Arc<Client> {
@@ -98,7 +97,7 @@ impl Connection {
 
     /// A session that lost count of its transaction must not be used again.
     pub(crate) fn is_astray(&self) -> bool {
-        self.astray.load(Ordering::Acquire)
+        self.closer.wire.is_astray()
     }
 
     /// A session that was ended because of the length of what the server was about to say.
@@ -106,7 +105,9 @@ impl Connection {
         self.flooded.load(Ordering::Acquire)
     }
 
+    /// Looks whether the server has ended it meanwhile. Not for while an answer is awaited.
     pub(crate) fn is_usable(&self) -> bool {
+        self.closer.wire.touch();
         !self.client.is_closed() && !self.is_astray()
     }
 
@@ -179,8 +180,6 @@ fn host_parameter(parameter: &HostParameter) -> &(dyn ToSql + Sync) {
     }
 }
 
-type Driver = tokio_postgres::Connection<Socket, tokio_postgres::tls::NoTlsStream>;
-
 /// Logs in at the first address that lets it.
 async fn connect(config: &Config, flooded: &Arc<AtomicBool>) -> Result<(Client, Driver, Address), String> {
     let mut failure = "the database URL names no host".to_owned();
@@ -198,26 +197,4 @@ async fn connect(config: &Config, flooded: &Arc<AtomicBool>) -> Result<(Client, 
         }
     }
     Err(failure)
-}
-
-/// Reads and writes the socket until it is closed.
-async fn drive(mut connection: Driver, astray: Arc<AtomicBool>) {
-    while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
-        match message {
-            // The driver hides the status the server reports after each request. These two warnings, which arrive before the
-            // answer they belong to, tell the same: BEGIN inside a transaction, COMMIT or ROLLBACK outside of one.
-            Ok(AsyncMessage::Notice(notice)) => {
-                let code = notice.code();
-                if *code == SqlState::NO_ACTIVE_SQL_TRANSACTION || *code == SqlState::ACTIVE_SQL_TRANSACTION {
-                    astray.store(true, Ordering::Release);
-                }
-                tracing::debug!(code = code.code(), notice = notice.message(), "notice of the database");
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::debug!(error = describe(&error), "a database session ended");
-                return;
-            }
-        }
-    }
 }

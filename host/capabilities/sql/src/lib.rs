@@ -13,6 +13,7 @@ mod spin;
 mod statement;
 mod transaction;
 mod value;
+mod wire;
 
 use std::sync::Arc;
 

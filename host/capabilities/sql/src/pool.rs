@@ -343,9 +343,10 @@ impl Drop for Lease {
             return;
         }
         if self.pool.reset {
-            // Sent by the first poll, and answered before whatever the next user sends.
+            // Asked by the first poll, and answered before whatever the next user sends.
             let reset = "RESET ALL; SELECT pg_catalog.pg_advisory_unlock_all()";
             let _ = connection.client().batch_execute(reset).now_or_never();
+            connection.wire().touch();
         }
         let since_tick = state.tick;
         state

@@ -36,7 +36,8 @@ async fn read(pool: &Arc<ModulePool>, text: &str, parameters: &[Value]) -> Resul
         let mut lease = pool.lease().await?;
         // Dropped in the middle, by the time limit or with its instance, the session is closed.
         lease.begin();
-        let read = try_read(&mut lease, text, parameters).await;
+        let wire = lease.wire();
+        let read = wire.wait(try_read(&mut lease, text, parameters)).await;
         if lease.is_astray() {
             return Err(Fault::Guest("a query changed the state of its session".into()));
         }

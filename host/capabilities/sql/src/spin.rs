@@ -278,7 +278,8 @@ async fn try_run(pool: &Arc<ModulePool>, text: &str, parameters: &[sql::Value]) 
         let mut lease = lease.map_err(|error| Error::ConnectionFailed(error.to_string()))?;
         // Dropped in the middle, the session is closed, and what it had begun is rolled back.
         lease.begin();
-        let failure = match once(&mut lease, text, parameters).await {
+        let wire = lease.wire();
+        let failure = match wire.wait(once(&mut lease, text, parameters)).await {
             Ok(answer) if !lease.is_astray() => {
                 lease.settled();
                 return Ok(answer);
@@ -311,7 +312,8 @@ async fn try_run(pool: &Arc<ModulePool>, text: &str, parameters: &[sql::Value]) 
 
 /// A session that cannot be brought back is closed when it is dropped.
 async fn roll_back(lease: &mut Lease) {
-    if lease.client().batch_execute("ROLLBACK").await.is_ok() && !lease.is_astray() {
+    let rolled_back = lease.wire().wait(lease.client().batch_execute("ROLLBACK")).await;
+    if rolled_back.is_ok() && !lease.is_astray() {
         lease.settled();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The driver does not show COMMIT's command tag, which says ROLLBACK when the transaction had failed. It need not be seen: a
 //! transaction fails only by a statement whose error was reported to us, the last statement before COMMIT is a host statement, and
-//! a failed transaction refuses that. COMMIT outside a transaction is a warning, which the session's task watches for.
+//! a failed transaction refuses that. COMMIT outside a transaction is a warning, which the session's wire watches for.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

@@ -104,7 +104,11 @@ impl OpenTransaction {
     async fn perform(&mut self, text: &str, parameters: &[Value]) -> Result<Rows, Interruption> {
         statement::check(text).map_err(Failure::Refused)?;
         match &mut self.session {
-            Some(session) => Ok(perform_next(&mut session.lease, &mut self.savepoints, text, parameters).await?),
+            Some(session) => {
+                let wire = session.lease.wire();
+                let performing = perform_next(&mut session.lease, &mut self.savepoints, text, parameters);
+                Ok(wire.wait(performing).await?)
+            }
             None => self.perform_first(text, parameters).await,
         }
     }
@@ -118,7 +122,8 @@ impl OpenTransaction {
         let turn = self.recorder.attempt().session_turn().await;
         let mut lease = self.pool.lease().await.map_err(Interruption::NoSession)?;
         lease.begin();
-        let prepared = prepare_first(&mut lease, text, claim.as_ref()).await;
+        let wire = lease.wire();
+        let prepared = wire.wait(prepare_first(&mut lease, text, claim.as_ref())).await;
         let bound = prepared.and_then(|statement| {
             let parameters = statement::bind(&statement, parameters).map_err(Failure::Refused)?;
             Ok((statement, parameters))
@@ -148,7 +153,7 @@ impl OpenTransaction {
         let client = connection.client();
         let unsent = self.savepoints.take_unsent();
         // The claim stands before the first savepoint, or rolling back to that would give the key up.
-        let (begun, claimed, divided, rows) = join4(
+        let first = join4(
             client.batch_execute(begin_command(self.isolation)),
             async {
                 match &claim {
@@ -163,8 +168,8 @@ impl OpenTransaction {
                 }
             },
             statement::fetch(client, &statement, parameters),
-        )
-        .await;
+        );
+        let (begun, claimed, divided, rows) = wire.wait(first).await;
         begun.map_err(|error| host_failure(&error))?;
         claimed.map_err(|error| claim_failed(&error))?;
         divided.map_err(|error| host_failure(&error))?;
@@ -245,7 +250,8 @@ impl OpenTransaction {
                 return Err(self.entry.take().map_or_else(ended, |entry| entry.abandoned(fault)));
             }
         };
-        if let Err(error) = session.lease.prepare_host(&statements).await {
+        let wire = session.lease.wire();
+        if let Err(error) = wire.wait(session.lease.prepare_host(&statements)).await {
             let interruption = match classify(&error) {
                 Failure::Refused(_) => {
                     Interruption::Append(AppendError::Unknown(format!("append: {}", describe(&error))))
@@ -255,7 +261,8 @@ impl OpenTransaction {
             return Err(self.interrupt(interruption).await);
         }
         crash::reached(Point::BeforeCommit);
-        let outcome = commit(&session.lease, self.savepoints.take_unsent(), &statements).await;
+        let committing = commit(&session.lease, self.savepoints.take_unsent(), &statements);
+        let outcome = wire.wait(committing).await;
         self.pool.metrics().ended(self.pool.role(), outcome.word());
         match outcome {
             Outcome::Committed => {
@@ -320,7 +327,8 @@ impl OpenTransaction {
         let Some(session) = &mut self.session else {
             return Ok(());
         };
-        let rolled_back = session.lease.client().batch_execute("ROLLBACK").await;
+        let rolling_back = session.lease.client().batch_execute("ROLLBACK");
+        let rolled_back = session.lease.wire().wait(rolling_back).await;
         self.pool.metrics().ended(self.pool.role(), "rolled_back");
         if session.lease.is_astray() {
             self.session = None;
@@ -455,7 +463,7 @@ async fn perform_next(
 async fn check_constraints(lease: &mut Lease, savepoints: &mut Savepoints) -> Result<(), Failure> {
     let unsent = savepoints.take_unsent().unwrap_or_default();
     let check = format!("{unsent}SET CONSTRAINTS ALL IMMEDIATE");
-    let checked = lease.client().batch_execute(&check).await;
+    let checked = lease.wire().wait(lease.client().batch_execute(&check)).await;
     checked.map_err(|error| classify(&error))
 }
 
