@@ -190,6 +190,30 @@ async fn passwords_are_not_guessed_from_one_address_whatever_the_account() -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_password_of_one_account_is_not_guessed_from_many_addresses() -> Result<()> {
+    let application = limited("login-account", "quota = 3\nwindow_seconds = 60\nmember = \"id\"")?;
+    let options = NexusOptions::with(&[("NEXUS_TRUSTED_PROXIES", "127.0.0.1,::1")]);
+    let nexus = Nexus::start_application(&application.manifest(), options).await?;
+    Shop::open(&nexus.client(), 1).await?;
+    let from = |address: &str| nexus.client().with_header("x-forwarded-for", address);
+    let body = |id: &str, password: &str| json!({ "id": id, "password": password });
+    for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+        let answer = from(address).post(LOGIN, body("buyer", "guessed")).await?;
+        answer.failed(401, "invalid_credentials");
+    }
+    let answer = from("192.0.2.4").post(LOGIN, body("buyer", "correct-horse")).await?;
+    answer.failed(429, "too_many_requests");
+    let said: Vec<_> = answer.headers.get_all("ratelimit-policy").iter().collect();
+    assert_eq!(said.last().context("a policy")?, &"\"login-account\";q=3;w=60");
+    // Everybody else gets in.
+    from("192.0.2.1")
+        .post(LOGIN, body("seller", "correct-horse"))
+        .await?
+        .data(200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_database_does_not_count_requests_pass_or_not_as_their_limit_says() -> Result<()> {
     let lines = "quota = 20\nwindow_seconds = 60\nby = \"address\"\nunknown = \"refuse\"";
     let application = limited("login", lines)?;

@@ -5,15 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use host_engine::{CompileCache, Kind};
+use host_engine::{CompileCache, Engine, EngineOptions, Kind};
 use host_manifest::{App, Interfaces, Offered};
 use host_runtime::{PLATFORM, Revision, STOCK_PLATFORM};
-use host_types::Digest;
+use host_types::{Digest, SystemClock};
 
 /// A checked manifest, and the folder its paths are relative to.
 pub(crate) struct Application {
     pub(crate) app: Arc<App>,
     pub(crate) root: PathBuf,
+}
+
+/// Components that may be served together, and what runs them.
+pub(crate) struct Checked {
+    pub(crate) engine: Engine,
+    pub(crate) cache: CompileCache,
+    pub(crate) revisions: Vec<Revision>,
 }
 
 impl Application {
@@ -68,8 +75,21 @@ impl Application {
         Ok(revisions)
     }
 
+    /// Compiles what is not compiled yet, and checks it. Nothing but the data directory's cache is touched.
+    pub(crate) async fn check(&self, data_dir: &Path) -> Result<Checked> {
+        let engine = Engine::new(&EngineOptions::default())?;
+        let cache = CompileCache::open(&engine, &data_dir.join("compiled"), Arc::new(SystemClock))?;
+        let revisions = self.revisions()?;
+        self.check_links(&cache, &revisions).await?;
+        Ok(Checked {
+            engine,
+            cache,
+            revisions,
+        })
+    }
+
     /// Checks what only the components can tell: that each import is answered and each grant is there.
-    pub(crate) async fn check_links(&self, cache: &CompileCache, revisions: &[Revision]) -> Result<()> {
+    async fn check_links(&self, cache: &CompileCache, revisions: &[Revision]) -> Result<()> {
         let mut interfaces = BTreeMap::new();
         for (id, digest, wasm) in revisions {
             let loaded = cache

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use host_http::TrustedProxy;
 
 /// A marketplace of WebAssembly components on a durable host.
 #[derive(Debug, Parser)]
@@ -68,6 +69,14 @@ pub(crate) struct UpArgs {
     /// Where operators come in. Port 0 picks a free one.
     #[arg(long, default_value = "127.0.0.1:5006")]
     pub(crate) admin: SocketAddr,
+    /// A proxy in front, or a network of them, as in 10.0.0.0/8: its `X-Forwarded-For` says who a client is. May be repeated.
+    #[arg(
+        long = "trusted-proxy",
+        env = "NEXUS_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "ADDRESS"
+    )]
+    pub(crate) trusted_proxies: Vec<TrustedProxy>,
     /// A PostgreSQL (15 or later) instead of the private one; the user must be allowed to create roles.
     #[arg(long, env = "NEXUS_DATABASE_URL", hide_env_values = true)]
     pub(crate) database_url: Option<String>,

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use host_basic::{MasterKey, PasswordOptions, Passwords, Services, TokenKeys};
-use host_engine::{CompileCache, Engine, EngineOptions};
-use host_http::{Check, Readiness};
+use host_http::{Check, Readiness, TrustedProxies};
 use host_http_client::{Connector, SystemResolver};
 use host_invoker::{
     Cron, DeadLetters, Deliveries, Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays, TurnLimits,
@@ -23,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::application::Application;
+use crate::application::{Application, Checked};
 use crate::background::{
     keep_last_seen, last_seen, look_after, look_for_keys, remember, retentions, token_keys, upkeep,
 };
@@ -38,10 +37,12 @@ use crate::traces;
 /// What a host needs.
 pub(crate) struct HostOptions<'a> {
     pub(crate) application: &'a Application,
+    pub(crate) checked: Checked,
     pub(crate) data_dir: &'a Path,
     pub(crate) database_url: &'a str,
     pub(crate) listen: SocketAddr,
     pub(crate) admin: SocketAddr,
+    pub(crate) trusted_proxies: TrustedProxies,
     /// How long ended invocations are kept, where a component does not say.
     pub(crate) retention: Duration,
     /// The database was restored from a backup, whether that can be noticed or not.
@@ -190,10 +191,16 @@ impl Host {
     pub(crate) async fn start(options: HostOptions<'_>) -> Result<Self> {
         let HostOptions {
             application,
+            checked: Checked {
+                engine,
+                cache,
+                revisions,
+            },
             data_dir,
             database_url,
             listen,
             admin,
+            trusted_proxies,
             retention,
             is_restored,
         } = options;
@@ -202,11 +209,6 @@ impl Host {
         let key = InstallationKey::load(data_dir, &*rng)?;
         let origin = Origin { data_dir, is_restored };
         let traces = traces::from_environment();
-        let engine = Engine::new(&EngineOptions::default())?;
-        let cache = CompileCache::open(&engine, &data_dir.join("compiled"), Arc::clone(&clock))?;
-        let revisions = application.revisions()?;
-        // Before the database is touched: what cannot be served migrates nothing.
-        application.check_links(&cache, &revisions).await?;
         let store = open_store(application, database_url, origin, &key, &clock, &rng).await?;
 
         let pool_options = host_sql::Options::default();
@@ -342,6 +344,7 @@ impl Host {
                     payload: verified.payload,
                 })
             }),
+            trusted_proxies,
             counter: Arc::new(DatabaseCounter(Arc::clone(&store))),
             streams,
             readiness,

@@ -66,6 +66,8 @@ pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
     if !args.no_build {
         build::build(&application, json)?;
     }
+    // Before there is a database: what cannot be served starts and migrates nothing.
+    let checked = application.check(data_dir.path()).await?;
     let private = match &args.database_url {
         Some(_) => None,
         None => Some(start_postgres(&data_dir, json).await?),
@@ -77,10 +79,12 @@ pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
     };
     let host = Host::start(HostOptions {
         application: &application,
+        checked,
         data_dir: data_dir.path(),
         database_url: &database_url,
         listen: args.listen,
         admin: args.admin,
+        trusted_proxies: args.trusted_proxies.iter().copied().collect(),
         retention: Duration::from_secs(args.retention_hours * 3_600),
         is_restored: args.restored,
     })

@@ -187,14 +187,17 @@ impl<'v, 'd> Item<'v, 'd> {
     }
 
     /// What the value means, which is one of two words.
-    pub(crate) fn either<T: Copy>(
+    pub(crate) fn either<T: Clone>(
         &self,
         words: [(&str, T); 2],
         way_out: impl Display,
         report: &mut Report<'_>,
     ) -> Option<T> {
         let word = self.string(report)?;
-        let meant = words.iter().find(|(known, _)| *known == word).map(|(_, meant)| *meant);
+        let meant = words
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, meant)| meant.clone());
         if meant.is_none() {
             let [(one, _), (other, _)] = words;
             self.invalid(format!("is neither `{one}` nor `{other}`"), way_out, report);

@@ -16,7 +16,7 @@ pub struct RateLimit {
     pub by: LimitedBy,
     /// What becomes of a request that could not be counted.
     pub unknown: Uncounted,
-    /// Which requests; no two limits of a component name the same.
+    /// Which requests; no two limits of a component name the same, unless one counts by a member.
     pub routes: Vec<LimitedRoute>,
 }
 
@@ -33,13 +33,22 @@ pub struct LimitedRoute {
 }
 
 /// Whose requests are counted together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum LimitedBy {
     /// Those of the account that a valid token names; those without one by their address.
     #[default]
     Account,
     /// Those that come from one address, whoever sends them.
     Address,
+    /// Those whose body, an object of JSON, has the same text in this member: whom they are about, whoever sends them.
+    Member(String),
+}
+
+impl LimitedBy {
+    /// Whether a request's head says whose it is.
+    pub fn is_by_head(&self) -> bool {
+        !matches!(self, Self::Member(_))
+    }
 }
 
 /// What becomes of a request while nobody can say how many there were before it.
@@ -53,12 +62,23 @@ pub enum Uncounted {
 }
 
 impl Component {
-    /// What limits this request (method in upper case, path percent-encoded): the limit with the most specific line.
+    /// What limits this request (method in upper case, path percent-encoded) by what its head says: the limit with the most specific line.
     pub fn rate_limit(&self, method: &str, path: &str) -> Option<&RateLimit> {
-        let lines = self
-            .rate_limits
-            .iter()
-            .flat_map(|limit| limit.routes.iter().map(move |route| (limit, route)));
+        self.best_rate_limit(method, path, LimitedBy::is_by_head)
+    }
+
+    /// What limits it by a member of its body, in the same way; and the member.
+    pub fn rate_limit_by_member(&self, method: &str, path: &str) -> Option<(&RateLimit, &str)> {
+        let limit = self.best_rate_limit(method, path, |by| !by.is_by_head())?;
+        match &limit.by {
+            LimitedBy::Member(member) => Some((limit, member)),
+            LimitedBy::Account | LimitedBy::Address => None,
+        }
+    }
+
+    fn best_rate_limit(&self, method: &str, path: &str, is_meant: impl Fn(&LimitedBy) -> bool) -> Option<&RateLimit> {
+        let meant = self.rate_limits.iter().filter(|limit| is_meant(&limit.by));
+        let lines = meant.flat_map(|limit| limit.routes.iter().map(move |route| (limit, route)));
         let matching = lines.filter(|(_, route)| route.method == method && route.pattern.matches(path));
         let best = matching.max_by_key(|(_, route)| route.pattern.specificity());
         best.map(|(limit, _)| limit)

@@ -195,9 +195,10 @@ fn its_limits_are_these() {
     let mut limits = Vec::new();
     for component in app.components.values() {
         for limit in &component.rate_limits {
-            let by = match limit.by {
+            let by = match &limit.by {
                 LimitedBy::Account => "account",
                 LimitedBy::Address => "address",
+                LimitedBy::Member(member) => member,
             };
             let of = format!("{} {}", component.id, limit.name);
             limits.push(format!("{of}: {} in {} s by {by}", limit.quota, limit.window_seconds));
@@ -212,6 +213,8 @@ fn its_limits_are_these() {
             "  POST /api/v1/account/contact",
             "  PATCH /api/v1/account/contact",
             "account login: 20 in 60 s by address",
+            "  POST /api/v1/account/auth/login/basic",
+            "account login-account: 10 in 60 s by id",
             "  POST /api/v1/account/auth/login/basic",
             "account refresh: 120 in 60 s by address",
             "  POST /api/v1/account/auth/refresh",

@@ -570,6 +570,17 @@ component = "stock"
 quota = 5
 window_seconds = 60
 routes = ["POST /cart/stock", "GET /cart/..."]
+[component.cart.tool.nexus.rate_limits.whom]
+quota = 5
+window_seconds = 60
+by = "address"
+member = ""
+routes = ["POST /cart"]
+[component.cart.tool.nexus.rate_limits.whose]
+quota = 5
+window_seconds = 60
+member = "id"
+routes = ["POST /cart"]
 "#,
         r#"
 spin.toml:10:1: `Fill` (name in [component.cart.tool.nexus.rate_limits]) is not kebab-case of at most 63 characters
@@ -609,7 +620,11 @@ spin.toml:34:1: unknown key `qouta` in [component.cart.tool.nexus.rate_limits.pa
 spin.toml:40:12: `POST /cart` is limited in [component.stock.tool.nexus.rate_limits.fill], but no route leads there and to this component
     write it as its requests arrive, or add the route
 spin.toml:47:12: `POST /cart/stock` is limited in [component.cart.tool.nexus.rate_limits.stock], but no route leads there and to this component
-    write it as its requests arrive, or add the route"#,
+    write it as its requests arrive, or add the route
+spin.toml:51:7: `address` (by in [component.cart.tool.nexus.rate_limits.whom]) is there beside `member`
+    keep one of the two; for both make it two limits
+spin.toml:52:10: `` (member in [component.cart.tool.nexus.rate_limits.whom]) is empty
+    name a member of the request's JSON, as in member = "id""#,
     );
 }
 

@@ -167,6 +167,11 @@ window_seconds = 3600
 by = "address"
 unknown = "refuse"
 routes = ["POST /cart/:item/pay"]
+[component.cart.tool.nexus.rate_limits.payer]
+quota = 2
+window_seconds = 60
+member = "payer"
+routes = ["POST /cart/:item/pay"]
 "#);
     let cart = &app.components["cart"];
     let name = |method, path| cart.rate_limit(method, path).map(|limit| limit.name.as_str());
@@ -182,12 +187,16 @@ routes = ["POST /cart/:item/pay"]
     }
     let of = |method, path| {
         let limit = cart.rate_limit(method, path).expect("it is limited");
-        (limit.quota, limit.window_seconds, limit.by, limit.unknown)
+        (limit.quota, limit.window_seconds, limit.by.clone(), limit.unknown)
     };
     let change = (20, 60, LimitedBy::Account, Uncounted::Allow);
     assert_eq!(of("POST", "/cart"), change);
     let pay = (3, 3600, LimitedBy::Address, Uncounted::Refuse);
     assert_eq!(of("POST", "/cart/7/pay"), pay);
+    // A request counts once more by what its body says.
+    let (payer, member) = cart.rate_limit_by_member("POST", "/cart/7/pay").expect("it is limited");
+    assert_eq!((payer.name.as_str(), payer.quota, member), ("payer", 2, "payer"));
+    assert_eq!(cart.rate_limit_by_member("POST", "/cart/7"), None);
 }
 
 #[test]

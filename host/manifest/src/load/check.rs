@@ -5,17 +5,14 @@ use std::collections::BTreeSet;
 use crate::document::Report;
 use crate::error::Error;
 use crate::suggest::nearest;
-use crate::{App, Component, InterfaceName, KeyName, Location, Retried};
+use crate::{App, Component, InterfaceName, KeyName, Location, Retried, RoutePattern};
 
 pub(super) fn across_tables(app: &App, report: &mut Report<'_>) {
     duplicate_routes(app, report);
     duplicate_schemas(app, report);
     identity_keys(app, report);
     for component in app.components.values() {
-        sensitive_routes(app, component, report);
-        retried_routes(app, component, report);
-        key_retention_routes(app, component, report);
-        limited_routes(app, component, report);
+        unreachable_requests(app, component, report);
         ambiguous_imports(component, report);
     }
 }
@@ -80,69 +77,60 @@ fn identity_keys(app: &App, report: &mut Report<'_>) {
     }
 }
 
-/// A sensitive route nobody can reach is a mistyped one, and its secrets would be kept.
-fn sensitive_routes(app: &App, component: &Component, report: &mut Report<'_>) {
-    for sensitive in &component.sensitive {
-        let mut own = app.routes.iter().filter(|route| route.component == component.id);
-        if !own.any(|route| route.pattern.covers(&sensitive.pattern)) {
-            let error = Error::UnreachableSensitive {
-                place: format!("[component.{}]", component.id),
-                route: format!("{} {}", sensitive.method, sensitive.pattern),
-            };
-            report.add_at(component.at, error);
-        }
-    }
+/// Whether requests of this pattern come to the component: those that another component's route takes do not.
+fn is_reached(app: &App, component: &Component, pattern: &RoutePattern) -> bool {
+    let leading = app.routes.iter().filter(|route| route.pattern.covers(pattern));
+    let taken = leading.max_by_key(|route| route.pattern.specificity());
+    taken.is_some_and(|route| route.component == component.id)
 }
 
-/// A policy or a deadline for a route nobody can reach is a mistyped one, and would never hold.
-fn retried_routes(app: &App, component: &Component, report: &mut Report<'_>) {
+/// A line about requests that never come is a mistyped one, and the requests that were meant would do without: a sensitive one would be kept in
+/// clear, a policy, a deadline or a limit would never hold, the keys of one would be forgotten early.
+fn unreachable_requests(app: &App, component: &Component, report: &mut Report<'_>) {
+    let id = &component.id;
+    let is_reached = |pattern| is_reached(app, component, pattern);
+    for sensitive in component.sensitive.iter().filter(|line| !is_reached(&line.pattern)) {
+        let error = Error::UnreachableSensitive {
+            place: format!("[component.{id}]"),
+            route: format!("{} {}", sensitive.method, sensitive.pattern),
+        };
+        report.add_at(component.at, error);
+    }
     let retried = component.retry_for.iter().map(|rule| (&rule.of, rule.at, "retry_for"));
     let deadlines = component
         .deadline_for
         .iter()
         .map(|rule| (&rule.of, rule.at, "deadline_for"));
     for (of, at, table) in retried.chain(deadlines) {
-        let Retried::Request { pattern, .. } = of else {
-            continue;
-        };
-        let mut own = app.routes.iter().filter(|route| route.component == component.id);
-        if !own.any(|route| route.pattern.covers(pattern)) {
+        if let Retried::Request { pattern, .. } = of
+            && !is_reached(pattern)
+        {
             let error = Error::UnreachableRetry {
-                place: format!("[component.{}.tool.nexus.{table}]", component.id),
+                place: format!("[component.{id}.tool.nexus.{table}]"),
                 route: of.to_string(),
             };
             report.add_at(at, error);
         }
     }
-}
-
-/// A retention for a route nobody can reach is a mistyped one, and the keys of the one that was meant would be forgotten early.
-fn key_retention_routes(app: &App, component: &Component, report: &mut Report<'_>) {
-    for rule in &component.retention.keys_for {
-        let mut own = app.routes.iter().filter(|route| route.component == component.id);
-        if !own.any(|route| route.pattern.covers(&rule.pattern)) {
-            let error = Error::UnreachableKeyRetention {
-                place: format!("[component.{}.tool.nexus.key_retention_for]", component.id),
-                route: format!("{} {}", rule.method, rule.pattern),
-            };
-            report.add_at(rule.at, error);
-        }
+    for rule in component
+        .retention
+        .keys_for
+        .iter()
+        .filter(|rule| !is_reached(&rule.pattern))
+    {
+        let error = Error::UnreachableKeyRetention {
+            place: format!("[component.{id}.tool.nexus.key_retention_for]"),
+            route: format!("{} {}", rule.method, rule.pattern),
+        };
+        report.add_at(rule.at, error);
     }
-}
-
-/// A limit for requests that never come, or that another component's route takes, is a mistyped one: the one that was meant would have none.
-fn limited_routes(app: &App, component: &Component, report: &mut Report<'_>) {
     for limit in &component.rate_limits {
-        for limited in &limit.routes {
-            let leading = app.routes.iter().filter(|route| route.pattern.covers(&limited.pattern));
-            let taken = leading.max_by_key(|route| route.pattern.specificity());
-            if taken.is_none_or(|route| route.component != component.id) {
-                let error = Error::UnreachableRateLimit {
-                    place: format!("[component.{}.tool.nexus.rate_limits.{}]", component.id, limit.name),
-                    route: format!("{} {}", limited.method, limited.pattern),
-                };
-                report.add_at(limited.at, error);
-            }
+        for limited in limit.routes.iter().filter(|limited| !is_reached(&limited.pattern)) {
+            let error = Error::UnreachableRateLimit {
+                place: format!("[component.{id}.tool.nexus.rate_limits.{}]", limit.name),
+                route: format!("{} {}", limited.method, limited.pattern),
+            };
+            report.add_at(limited.at, error);
         }
     }
 }

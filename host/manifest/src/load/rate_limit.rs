@@ -33,16 +33,19 @@ fn read_limit(item: &Item<'_, '_>, place: &str, earlier: &[RateLimit], report: &
     let quota = quota.and_then(|item| item.integer(1..=MAX_QUOTA, report));
     let window = limit.require("window_seconds", report);
     let window = window.and_then(|item| item.integer(1..=MAX_WINDOW_SECONDS, report));
-    let by = limit.get("by").and_then(|item| {
-        let words = [("account", LimitedBy::Account), ("address", LimitedBy::Address)];
-        item.either(words, "write one of them", report)
-    });
+    let by = read_by(&mut limit, report);
     let unknown = limit.get("unknown").and_then(|item| {
         let words = [("allow", Uncounted::Allow), ("refuse", Uncounted::Refuse)];
         item.either(words, "write one of them", report)
     });
     let routes = limit.require("routes", report);
-    let routes = routes.map(|item| read_routes(&item, earlier, report));
+    let routes = routes.map(|item| {
+        // Requests may be counted twice: by what their head says, and by what is in their body.
+        let alike = earlier
+            .iter()
+            .filter(|earlier| earlier.by.is_by_head() == by.is_by_head());
+        read_routes(&item, &alike.collect::<Vec<_>>(), report)
+    });
     limit.finish(report);
     if !is_named {
         return None;
@@ -51,13 +54,38 @@ fn read_limit(item: &Item<'_, '_>, place: &str, earlier: &[RateLimit], report: &
         name: item.key.to_owned(),
         quota: quota?,
         window_seconds: u32::try_from(window?).ok()?,
-        by: by.unwrap_or_default(),
+        by,
         unknown: unknown.unwrap_or_default(),
         routes: routes?,
     })
 }
 
-fn read_routes(item: &Item<'_, '_>, earlier: &[RateLimit], report: &mut Report<'_>) -> Vec<LimitedRoute> {
+/// `by` or `member`: whose requests are counted together.
+fn read_by(limit: &mut Section<'_, '_>, report: &mut Report<'_>) -> LimitedBy {
+    let by = limit.get("by");
+    let Some(member) = limit.get("member") else {
+        let by = by.and_then(|item| {
+            let words = [("account", LimitedBy::Account), ("address", LimitedBy::Address)];
+            item.either(words, "write one of them", report)
+        });
+        return by.unwrap_or_default();
+    };
+    if let Some(by) = by {
+        let way_out = "keep one of the two; for both make it two limits";
+        by.invalid("is there beside `member`", way_out, report);
+    }
+    match member.string(report) {
+        Some("") => {
+            let way_out = "name a member of the request's JSON, as in member = \"id\"";
+            member.invalid("is empty", way_out, report);
+            LimitedBy::default()
+        }
+        Some(name) => LimitedBy::Member(name.to_owned()),
+        None => LimitedBy::default(),
+    }
+}
+
+fn read_routes(item: &Item<'_, '_>, earlier: &[&RateLimit], report: &mut Report<'_>) -> Vec<LimitedRoute> {
     let lines = item.strings(report);
     if item.is_empty_list() {
         let way_out = "name what it limits, as in \"POST /api/v1/order/buyer/checkout\", or remove the table";

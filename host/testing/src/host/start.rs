@@ -244,6 +244,7 @@ async fn serve(parts: Parts) -> Result<Serving> {
                 payload: verified.payload,
             })
         }),
+        trusted_proxies: host_http::TrustedProxies::default(),
         counter: Arc::new(DatabaseCounter(Arc::clone(&store))),
         streams,
         readiness,

@@ -3,13 +3,17 @@
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap,
+    HeaderValue, ORIGIN, VARY,
 };
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const METHODS: HeaderValue = HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE");
+/// What this trigger's answers tell besides what every page may read.
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("Idempotency-Replayed,Link,RateLimit,RateLimit-Policy,Retry-After,X-Invocation-Id");
 
 /// Whether the request comes from a page of some origin, and so whether its response carries permission.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +34,10 @@ impl Cors {
         response.append(VARY, HeaderValue::from_name(ORIGIN));
         if self.has_origin {
             response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+            // Of a preflight, pages see nothing.
+            if !response.contains_key(ACCESS_CONTROL_ALLOW_METHODS) {
+                response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+            }
         }
     }
 

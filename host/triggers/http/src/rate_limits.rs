@@ -98,15 +98,14 @@ impl RateLimiter {
         }
     }
 
-    /// Counts a request that this limit is for. It is refused when [`Standing::refusal`] says so.
+    /// Counts a request that this limit is for, as one of `whose`. It is refused when [`Standing::refusal`] says so.
     pub(crate) async fn count<'a>(
         &self,
         component: &Component,
         limit: &'a RateLimit,
-        identity: &Identity,
-        peer: &str,
+        whose: Whose<'_>,
     ) -> Standing<'a> {
-        let bucket = bucket(component, limit, identity, peer);
+        let bucket = bucket(component, limit, whose);
         let asked_ns = self.clock.boot_ns();
         let known = self.spent.lock().left_ms(&bucket, asked_ns);
         let window = match known {
@@ -165,26 +164,50 @@ impl Standing<'_> {
             window_seconds,
             ..
         } = self.limit;
-        response.insert(POLICY, text(format!("\"{name}\";q={quota};w={window_seconds}")));
-        // One that a component sends would be about another limit.
-        response.remove(LIMIT);
+        response.append(POLICY, text(format!("\"{name}\";q={quota};w={window_seconds}")));
         if let Some(Window { remaining, reset_s, .. }) = self.window {
-            response.insert(LIMIT, text(format!("\"{name}\";r={remaining};t={reset_s}")));
+            response.append(LIMIT, text(format!("\"{name}\";r={remaining};t={reset_s}")));
         }
     }
+}
+
+/// What a component says of limits would be about others than the ones that hold.
+pub(crate) fn forget_others(response: &mut HeaderMap) {
+    response.remove(POLICY);
+    response.remove(LIMIT);
 }
 
 fn text(value: String) -> HeaderValue {
     HeaderValue::try_from(value).expect("a limit's name is words of letters and digits")
 }
 
+/// Who is meant by a request that is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose<'a> {
+    Account(&'a str),
+    Address(&'a str),
+    /// Who is named in a member of its body.
+    Named(&'a str),
+}
+
+impl<'a> Whose<'a> {
+    /// By what the head of the request says.
+    pub(crate) fn of(by: &LimitedBy, identity: &'a Identity, address: &'a str) -> Self {
+        match (by, identity) {
+            (LimitedBy::Account, Identity::Verified(claims)) => Self::Account(&claims.subject),
+            _ => Self::Address(address),
+        }
+    }
+}
+
 /// Whose requests are counted together, in words: another window is another count, another quota is not.
-fn bucket(component: &Component, limit: &RateLimit, identity: &Identity, peer: &str) -> String {
+fn bucket(component: &Component, limit: &RateLimit, whose: Whose<'_>) -> String {
     let mut bucket = format!("{}/{}/{} ", component.id, limit.name, limit.window_seconds);
     // Writing to a text cannot fail.
-    let _ = match (limit.by, identity) {
-        (LimitedBy::Account, Identity::Verified(claims)) => write!(bucket, "account {}", claims.subject),
-        _ => write!(bucket, "address {}", network(peer)),
+    let _ = match whose {
+        Whose::Account(subject) => write!(bucket, "account {subject}"),
+        Whose::Address(address) => write!(bucket, "address {}", network(address)),
+        Whose::Named(name) => write!(bucket, "named {name}"),
     };
     bucket
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use host_manifest::{App, Component};
+use host_manifest::{App, Component, RateLimit};
 use host_metrics::Exposition;
 use host_traces::{Parent, Span, SpanKind, Traces};
 use host_types::{Clock, IdempotencyKey, Identity, InvocationClient, InvocationId, Rng};
@@ -31,7 +31,9 @@ use crate::health::{Probe, Readiness};
 use crate::idempotency_key;
 use crate::identity::{self, VerifyToken};
 use crate::metrics::HttpMetrics;
-use crate::rate_limits::{CountRequests, RateLimiter, Standing};
+use crate::named::named;
+use crate::proxies::TrustedProxies;
+use crate::rate_limits::{self, CountRequests, RateLimiter, Standing, Whose};
 use crate::request::{self, Found};
 use crate::response::{Answer, Body, INVOCATION_ID};
 use crate::router::{Matched, Router};
@@ -48,6 +50,8 @@ pub struct ServerOptions {
     pub client: Arc<dyn InvocationClient>,
     /// Verifies bearer tokens.
     pub verifier: Arc<dyn VerifyToken>,
+    /// Who may say whom a request comes from.
+    pub trusted_proxies: TrustedProxies,
     /// Counts the requests that are limited.
     pub counter: Arc<dyn CountRequests>,
     /// What responses may stream to their clients.
@@ -103,6 +107,7 @@ struct Shared {
     router: Router,
     client: Arc<dyn InvocationClient>,
     verifier: Arc<dyn VerifyToken>,
+    trusted_proxies: TrustedProxies,
     rate_limiter: RateLimiter,
     streams: Streams,
     readiness: watch::Receiver<Readiness>,
@@ -127,6 +132,7 @@ impl Server {
             app,
             client,
             verifier,
+            trusted_proxies,
             counter,
             streams,
             readiness,
@@ -142,6 +148,7 @@ impl Server {
         let shared = Shared {
             client,
             verifier,
+            trusted_proxies,
             rate_limiter: RateLimiter::new(counter, Arc::clone(&clock), metrics.clone()),
             streams,
             readiness,
@@ -177,10 +184,16 @@ impl Server {
         let service = |peer: SocketAddr| {
             let shared = Arc::clone(&shared);
             // An IPv4 client of an IPv6 socket is an IPv4 client.
-            let peer: Arc<str> = peer.ip().to_canonical().to_string().into();
-            service_fn(move |request| {
+            let address = peer.ip().to_canonical();
+            let peer: Arc<str> = address.to_string().into();
+            service_fn(move |request: Request<Incoming>| {
                 let (shared, peer) = (Arc::clone(&shared), Arc::clone(&peer));
-                async move { Ok::<_, Infallible>(shared.respond(&peer, request).await) }
+                async move {
+                    let client = shared.trusted_proxies.client(address, request.headers());
+                    let client = client.map(|client| client.to_string());
+                    let peer = client.as_deref().unwrap_or(&peer);
+                    Ok::<_, Infallible>(shared.respond(peer, request).await)
+                }
             })
         };
         serve(listener, &limits, shutdown, service).await;
@@ -210,7 +223,10 @@ impl Shared {
         } = answer;
         span.record("http.response.status_code", response.status().as_u16());
         cors.apply(response.headers_mut());
-        if let Some(standing) = &told.standing {
+        if !told.standings.is_empty() {
+            rate_limits::forget_others(response.headers_mut());
+        }
+        for standing in &told.standings {
             standing.apply(response.headers_mut());
         }
         response.headers_mut().insert(INVOCATION_ID, header_value(invocation));
@@ -290,6 +306,9 @@ impl Shared {
                 Ok(read) => read,
                 Err(error) => return Answer::error(error, own),
             };
+        if let Err(error) = self.admit_body(&parts, component, &body, told).await {
+            return Answer::error(error, own);
+        }
         let may_stream = parts.method == Method::GET && !component.events.streams.is_empty();
         let good_for = may_stream.then(|| streams::good_for(&identity, now_ms)).flatten();
         let found = Found {
@@ -349,13 +368,39 @@ impl Shared {
         told: &mut Told<'a>,
     ) -> Result<Option<IdempotencyKey>, Error> {
         if let Some(limit) = component.rate_limit(parts.method.as_str(), parts.uri.path()) {
-            let standing = self.rate_limiter.count(component, limit, identity, peer).await;
-            let standing = told.standing.insert(standing);
-            if let Some(error) = standing.refusal() {
-                return Err(error);
-            }
+            let whose = Whose::of(&limit.by, identity, peer);
+            self.count(component, limit, whose, told).await?;
         }
         Ok(idempotency_key::of(&parts.method, &parts.headers)?)
+    }
+
+    /// The same once the body is there, which names whom the request is about.
+    async fn admit_body<'a>(
+        &'a self,
+        parts: &Parts,
+        component: &'a Component,
+        body: &[u8],
+        told: &mut Told<'a>,
+    ) -> Result<(), Error> {
+        let limit = component.rate_limit_by_member(parts.method.as_str(), parts.uri.path());
+        let named = limit.and_then(|(limit, member)| Some((limit, named(body, member)?)));
+        match named {
+            Some((limit, name)) => self.count(component, limit, Whose::Named(&name), told).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn count<'a>(
+        &'a self,
+        component: &'a Component,
+        limit: &'a RateLimit,
+        whose: Whose<'_>,
+        told: &mut Told<'a>,
+    ) -> Result<(), Error> {
+        let standing = self.rate_limiter.count(component, limit, whose).await;
+        let refusal = standing.refusal();
+        told.standings.push(standing);
+        refusal.map_or(Ok(()), Err)
     }
 
     /// The span of a request that a component answers. Without a context of its client, its trace is that of the invocation it begins.
@@ -429,8 +474,8 @@ impl Shared {
 struct Told<'a> {
     route: Option<&'a str>,
     span: Span,
-    /// Of a request that is limited.
-    standing: Option<Standing<'a>>,
+    /// Of a request that is limited, in the order in which it was counted.
+    standings: Vec<Standing<'a>>,
 }
 
 impl Told<'_> {

@@ -18,7 +18,12 @@ async fn a_page_of_any_origin_may_read_every_response() {
     for (path, status) in [("/api/x", 200), ("/health", 200), ("/unknown", 404)] {
         let answer = host.ask("GET", path, "origin: https://page.test").await;
         assert_eq!(answer.status, status);
-        assert_eq!(permissions(&answer), [("access-control-allow-origin", "*")], "{path}");
+        let exposed = "Idempotency-Replayed,Link,RateLimit,RateLimit-Policy,Retry-After,X-Invocation-Id";
+        let expected = [
+            ("access-control-allow-origin", "*"),
+            ("access-control-expose-headers", exposed),
+        ];
+        assert_eq!(permissions(&answer), expected, "{path}");
         assert_eq!(answer.headers("vary"), ["origin"]);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use host_metrics::{Exposition, Registry};
 
-use crate::support::{Answer, Host, own_id};
+use crate::support::{Answer, Host, head, own_id};
 
 const BUY: &str = "/api/cart/all/buy";
 const SIGN_IN: &str = "/api/cart/door/sign-in";
@@ -136,4 +136,64 @@ async fn what_limits_say_is_counted_by_policy() {
     ] {
         assert!(text.contains(sample), "no {sample} in\n{text}");
     }
+}
+
+#[tokio::test]
+async fn whom_a_request_names_is_counted_whoever_asks() {
+    let host = Host::plain().await;
+    let limits = |answer: &Answer| {
+        let policies = answer.headers("ratelimit-policy").join(", ");
+        (answer.status, policies, answer.headers("ratelimit").join(", "))
+    };
+    let policies = "\"buy\";q=2;w=60, \"thing\";q=1;w=60".to_owned();
+    let answer = host.post(BUY, r#"{"count": [1, 2], "id": "lamp"}"#).await;
+    let left = "\"buy\";r=1;t=37, \"thing\";r=0;t=37".to_owned();
+    assert_eq!(limits(&answer), (200, policies.clone(), left));
+    // The caller has one left, and the thing none.
+    let answer = host.post(BUY, r#"{"id": "lamp"}"#).await;
+    let left = "\"buy\";r=0;t=37, \"thing\";r=0;t=37".to_owned();
+    assert_eq!(limits(&answer), (429, policies, left));
+    let text = "more than 1 requests in 60 s are too many here (`thing`); try again in 37 s";
+    answer.is_error(429, "too_many_requests", text, own_id(1));
+    assert_eq!(answer.header("retry-after"), Some("37"));
+    // Refused as a caller, nobody is named any more.
+    let answer = host.post(BUY, r#"{"id": "chair"}"#).await;
+    let policy = "\"buy\";q=2;w=60".to_owned();
+    assert_eq!(limits(&answer), (429, policy, "\"buy\";r=0;t=37".to_owned()));
+    assert_eq!(host.calls().len(), 1);
+    let counted: Vec<_> = host.counter.counts().into_keys().collect();
+    assert_eq!(counted, ["cart/buy/60 address 127.0.0.1", "cart/thing/60 named lamp"]);
+}
+
+#[tokio::test]
+async fn whoever_names_nobody_is_counted_as_a_caller_alone() {
+    let host = Host::plain().await;
+    for body in [r#"{"id": 7}"#, "no JSON"] {
+        assert_eq!(host.post(BUY, body).await.status, 200, "{body}");
+    }
+    let counted: Vec<_> = host.counter.counts().into_keys().collect();
+    assert_eq!(counted, ["cart/buy/60 address 127.0.0.1"]);
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_whose_requests_it_brings() {
+    let host = Host::plain().await;
+    for (address, forwarded) in [
+        ("127.0.0.2", "x-forwarded-for: 203.0.113.5, 192.0.2.1"),
+        ("127.0.0.2", "x-forwarded-for: 192.0.2.2"),
+        ("127.0.0.2", "x-other: 1"),
+        ("127.0.0.3", "x-forwarded-for: 192.0.2.1"),
+    ] {
+        let mut client = host.connect_from(address).await;
+        client.write(&head("POST", BUY, forwarded)).await;
+        assert_eq!(client.read().await.status, 200, "{address} {forwarded}");
+    }
+    let asked: Vec<_> = host.calls().into_iter().map(|call| call.request.peer).collect();
+    assert_eq!(asked, ["192.0.2.1", "192.0.2.2", "127.0.0.2", "127.0.0.3"]);
+    let counted: Vec<_> = host.counter.counts().into_keys().collect();
+    let expected = ["127.0.0.2", "127.0.0.3", "192.0.2.1", "192.0.2.2"];
+    assert_eq!(
+        counted,
+        expected.map(|address| format!("cart/buy/60 address {address}"))
+    );
 }

@@ -16,7 +16,7 @@ use host_traces::Traces;
 use host_types::{Clock, EventId, HttpCall, HttpOutcome, HttpResponse, InvocationClient, InvocationId, Rng};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -56,6 +56,11 @@ window_seconds = 3600
 by = "address"
 unknown = "refuse"
 routes = ["POST /api/cart/door/sign-in"]
+[component.cart.tool.nexus.rate_limits.thing]
+quota = 1
+window_seconds = 60
+member = "id"
+routes = ["POST /api/cart/all/buy"]
 
 [component.item]
 source = "item.wasm"
@@ -306,6 +311,7 @@ impl Host {
                 calls: Arc::clone(&calls),
             }),
             verifier: Arc::new(verify),
+            trusted_proxies: ["127.0.0.2"].iter().map(|proxy| proxy.parse().unwrap()).collect(),
             counter: Arc::clone(&counter) as _,
             streams: streams.clone(),
             readiness: watched,
@@ -351,11 +357,24 @@ impl Host {
         Client::new(TcpStream::connect(self.address).await.unwrap())
     }
 
+    /// From another address of this machine.
+    pub(crate) async fn connect_from(&self, address: &str) -> Client {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(address.parse().unwrap(), 0)).unwrap();
+        Client::new(socket.connect(self.address).await.unwrap())
+    }
+
     /// One request on a connection of its own.
     pub(crate) async fn send(&self, request: &str) -> Answer {
         let mut client = self.connect().await;
         client.write(request).await;
         client.read().await
+    }
+
+    /// One request with a body of JSON.
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+        let headers = format!("content-type: application/json\ncontent-length: {}", body.len());
+        self.send(&(head("POST", path, &headers) + body)).await
     }
 
     /// One request without a body; `headers` are whole lines.
