@@ -342,9 +342,14 @@ impl Nexus {
         signal(&self.process().child, Signal::CONT)
     }
 
+    /// Asks it to stop.
+    pub fn ask_to_stop(&self) -> Result<()> {
+        signal(&self.process().child, Signal::TERM)
+    }
+
     /// Asks it to stop, and waits until it has.
     pub async fn terminate(&mut self) -> Result<ExitStatus> {
-        signal(&self.process().child, Signal::TERM)?;
+        self.ask_to_stop()?;
         self.ended().await
     }
 }

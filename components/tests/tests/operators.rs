@@ -1,8 +1,8 @@
 //! What an operator finds from the command line, and by which marks.
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{Audit, Nexus, Shop};
-use serde_json::Value;
+use component_tests::{Audit, Nexus, NexusOptions, Shop};
+use serde_json::{Value, json};
 
 const CHECKOUT: &str = "/api/v1/order/buyer/checkout";
 
@@ -146,4 +146,73 @@ async fn what_stands_is_done_again_only_for_who_insists_and_then_once() -> Resul
         "{words:?}"
     );
     audit.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_a_host_that_was_still_saying_goodbye() -> Result<()> {
+    let mut nexus = Nexus::start_with(NexusOptions::with(&[("NEXUS_DRAIN_GRACE_MS", 600_000)])).await?;
+    let shop = Shop::open(&nexus.client(), 10).await?;
+    let audit = Audit::open(nexus.database_url()).await?;
+    shop.buyer.client.post(CHECKOUT, shop.checkout(2)).await?.data(200);
+    nexus.ask_to_stop()?;
+    while nexus.client().get("/ready").await?.status != 503 {
+        tokio::task::yield_now().await;
+    }
+    // It says that it is about to stop, and takes requests all the same.
+    shop.buyer.client.post(CHECKOUT, shop.checkout(1)).await?.data(200);
+    let ended = nexus.terminate().await?;
+    ensure!(ended.code() == Some(1), "{ended}");
+
+    nexus.restart(NexusOptions::default()).await?;
+    audit.settled().await?;
+    ensure!(shop.at(nexus.url()).stock().await? == (7, 3));
+    audit.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_signed_in_before_tokens_have_a_new_key_stays_so_until_the_old_one_is_forgotten() -> Result<()> {
+    let mut nexus = Nexus::start().await?;
+    let shop = Shop::open(&nexus.client(), 1).await?;
+    let audit = Audit::open(nexus.database_url()).await?;
+    let url = nexus.database_url().to_owned();
+    nexus.run(&["keys", "rotate", "--tokens", "--database-url", &url])?;
+    // As if it were a minute ago: by then every node has the new key.
+    let settled =
+        "UPDATE host.secret SET created_at = created_at - interval '1 minute' WHERE purpose = 'tokens' AND version = 2";
+    ensure!(audit.change(settled).await? == 1);
+    nexus.terminate().await?;
+    nexus.restart(NexusOptions::default()).await?;
+
+    let me = "/api/v1/account/me";
+    let before = shop.buyer.client.at(nexus.url());
+    let credentials = json!({ "id": "buyer", "password": "correct-horse" });
+    let login = nexus
+        .client()
+        .post("/api/v1/account/auth/login/basic", credentials)
+        .await?;
+    let since = nexus.client().signed_in(&login.text(200, "access_token"));
+    for client in [&before, &since] {
+        client.get(me).await?.data(200);
+    }
+    let refresh = json!({ "refresh_token": login.text(200, "refresh_token") });
+    let refreshed = nexus.client().post("/api/v1/account/auth/refresh", refresh).await?;
+    let refreshed = nexus.client().signed_in(&refreshed.text(200, "access_token"));
+
+    // A month later nothing that it signed is of any use.
+    let later =
+        "UPDATE host.secret SET retired_at = retired_at - interval '32 days' WHERE purpose = 'tokens' AND version = 1";
+    ensure!(audit.change(later).await? == 1);
+    nexus.terminate().await?;
+    nexus.restart(NexusOptions::default()).await?;
+    audit
+        .becomes("SELECT count(*) FROM host.secret WHERE purpose = 'tokens'", 1)
+        .await?;
+    // What a node knows of keys, it knows from its start and from looks that are seconds apart.
+    nexus.terminate().await?;
+    nexus.restart(NexusOptions::default()).await?;
+    before.at(nexus.url()).get(me).await?.failed(401, "unauthorized");
+    for client in [since, refreshed] {
+        client.at(nexus.url()).get(me).await?.data(200);
+    }
+    Ok(())
 }

@@ -39,6 +39,7 @@ pub(crate) async fn run(
         match compensator.call(&target, &arguments)? {
             CallStep::Recorded(_) => {}
             CallStep::Enter(entered) => {
+                attempt.write_compensation().await?;
                 let undone = Arc::clone(deployment)
                     .call_compensate(entered.callee(), component, &pushed.name, &pushed.argument)
                     .await?;

@@ -42,6 +42,14 @@ impl Attempt {
         )
     }
 
+    /// Writes the call of a compensation before it runs: if it never succeeds, there is something that a person can answer for.
+    pub async fn write_compensation(self: &Arc<Self>) -> Result<(), Fault> {
+        if self.state.lock().machine.is_dry_run() {
+            return Ok(());
+        }
+        self.flush(None).await
+    }
+
     /// The last compensation has run: the invocation is over when this returns.
     pub async fn finish_cancelled(self: &Arc<Self>, output: Payload) -> Result<(), Fault> {
         {

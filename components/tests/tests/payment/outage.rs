@@ -240,3 +240,61 @@ async fn an_undoing_that_fails_waits_for_a_person_and_then_goes_on() -> Result<(
     world.books_hold().await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_answers_for_an_undoing_that_never_will() -> Result<()> {
+    let world = stuck(1).await?;
+    let id = paused_id(&world).await?;
+    world
+        .audit
+        .change("ALTER TABLE inventory.reservation RENAME TO mislaid")
+        .await?;
+    world.nexus.run(&["invocations", "cancel", &id])?;
+    let undoing_failed = format!(
+        "SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'paused' AND cause NOT LIKE '%gateway%'"
+    );
+    world.audit.becomes(&undoing_failed, 1).await?;
+
+    // What could not be undone is the last call without an answer.
+    let shown = world.nexus.run(&["invocations", "show", &id, "--json"])?;
+    let shown: Value = serde_json::from_str(&shown)?;
+    let has_run = |name: &str| {
+        let compensations = shown["compensations"].as_array().into_iter().flatten();
+        let mut named = compensations.filter(|compensation| compensation["name"] == name);
+        named.next().and_then(|compensation| compensation["has_run"].as_bool())
+    };
+    ensure!(
+        (has_run("close-checkout"), has_run("release-stock")) == (Some(true), Some(false)),
+        "{shown}"
+    );
+    let journal = shown["journal"].as_array().context("a journal")?;
+    let called = journal.iter().filter(|entry| {
+        entry["target"]
+            .as_str()
+            .is_some_and(|target| target.ends_with("compensate.run"))
+    });
+    let position = &called.last().context("a compensation that was called")?["position"];
+    let position = format!("{}#{}", position["scope"].as_str().context("a scope")?, position["n"]);
+    let answers = || {
+        let verb = ["invocations", "complete-entry", &id, "--position", &position];
+        let given = ["--answer", "null", "--reason", "counted by hand", "--as", "keeper"];
+        world.nexus.output(&[&verb[..], &given].concat())
+    };
+    let answered = answers()?;
+    ensure!(answered.status.success(), "{}", String::from_utf8(answered.stderr)?);
+    let again = String::from_utf8(answers()?.stderr)?;
+    ensure!(again.contains("it has an answer already"), "{again}");
+
+    // It is not called again, and what was to be undone by hand is as the hand left it.
+    world.nexus.run(&["invocations", "resume", &id])?;
+    let cancelled = format!("SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'cancelled'");
+    world.audit.becomes(&cancelled, 1).await?;
+    world
+        .audit
+        .change("ALTER TABLE inventory.mislaid RENAME TO reservation")
+        .await?;
+    ensure!(world.shop.stock().await? == (STOCK - 1, 1));
+    let audited = "SELECT operator || ' ' || verb FROM host.audit WHERE verb = 'complete-entry'";
+    ensure!(world.audit.texts(audited).await? == ["keeper complete-entry"]);
+    Ok(())
+}
