@@ -55,9 +55,12 @@ impl Listener {
                 inner.waits.due.notify_one();
                 inner.waits.look_again();
                 inner.waits.look_for_events();
+                inner.deployments.activated.notify_one();
+                inner.deployments.followed.notify_waiters();
                 self.stop_what_is_not_ours().await;
             }
-            Wake::Deployment | Wake::Node => {}
+            Wake::Deployment => inner.deployments.activated.notify_one(),
+            Wake::Node => inner.deployments.followed.notify_waiters(),
         }
     }
 
