@@ -15,7 +15,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
 use crate::audit::{AuditFilter, AuditView};
-use crate::components::{ActivatedView, Activating, ComponentView, ComponentsView, RollingBack, UploadedView, Uploading};
+use crate::components::{
+    ActivatedView, Activating, ComponentView, ComponentsView, RollingBack, UploadedView, Uploading,
+};
 use crate::dead_letters::{self, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb, DeadLettersView, SettledView};
 use crate::journal::InvocationDetail;
 use crate::operate::Filter;

@@ -33,7 +33,4 @@ pub use replay::{ReplacedView, ReplayOutcome, ReplayView, Replaying};
 pub use server::Server;
 pub use steer::{Answer, Asked, Bulk, BulkFailure, BulkView, Completing, Manner, Steering, Verb};
 pub use timestamp::Timestamp;
-pub use view::{
-    InvocationView, InvocationsView, NodeStatus, NodeView, NodesView, RevisionDigest,
-    Status,
-};
+pub use view::{InvocationView, InvocationsView, NodeStatus, NodeView, NodesView, RevisionDigest, Status};

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use host_admin::{
-    ActivatedView, Answer, AuditFilter, AuditView, CompensationView, ComponentView, DeadLetterFilter, DeadLetterVerb, DeadLetterView,
-    DeadLettersView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, Manner, NodeStatus,
-    NodeView, Operate, OperateError, Operation, PayloadView, PromiseName, PromiseOutcome, PromiseView, ReplayView,
-    Replaying, RevisionDigest, SaidView, SettledView, Status, Timestamp, UploadedView, Uploading, Verb, WaitView,
+    ActivatedView, Answer, AuditFilter, AuditView, CompensationView, ComponentView, DeadLetterFilter, DeadLetterVerb,
+    DeadLetterView, DeadLettersView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView,
+    Manner, NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView, PromiseName, PromiseOutcome,
+    PromiseView, ReplayView, Replaying, RevisionDigest, SaidView, SettledView, Status, Timestamp, UploadedView,
+    Uploading, Verb, WaitView,
 };
 use host_invoker::{DeadLetters, Invoker, Replayed, Revisions};
 use host_journal::{
@@ -556,9 +557,11 @@ fn refused(error: host_invoker::OperateError) -> OperateError {
         Invoker::NoComponent(text) => OperateError::NoComponent(text),
         Invoker::NoRevision(text) => OperateError::NoRevision(text),
         Invoker::Unacknowledged(text) => OperateError::Unacknowledged(text),
-        Invoker::State { .. } | Invoker::Differs { .. } | Invoker::Repeats(_) | Invoker::Erased | Invoker::Refused(_) => {
-            OperateError::Conflict(error.to_string())
-        }
+        Invoker::State { .. }
+        | Invoker::Differs { .. }
+        | Invoker::Repeats(_)
+        | Invoker::Erased
+        | Invoker::Refused(_) => OperateError::Conflict(error.to_string()),
         Invoker::Unanswerable { .. } | Invoker::Malformed(_) => OperateError::Invalid(error.to_string()),
         Invoker::Store(text) => OperateError::Unavailable(text),
     }

@@ -87,12 +87,7 @@ async fn handle(inner: &Arc<Inner>, call: HttpCall) -> HttpOutcome {
     }
 }
 
-async fn run(
-    inner: &Arc<Inner>,
-    deployment: Arc<dyn Handlers>,
-    call: HttpCall,
-    claim: Option<Claim>,
-) -> HttpOutcome {
+async fn run(inner: &Arc<Inner>, deployment: Arc<dyn Handlers>, call: HttpCall, claim: Option<Claim>) -> HttpOutcome {
     let invocation = call.invocation;
     let wait = Duration::from_millis(call.wait_ms);
     let subject = match &call.request.identity {

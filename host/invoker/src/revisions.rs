@@ -24,7 +24,7 @@ const POLL: Duration = Duration::from_secs(5);
 /// Between two looks at who has followed: a lease can run out without a word.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long an activation waits for the nodes. A node that has the revision to compile needs most of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How many revisions back are told.
 const TOLD: u32 = 10;
 
@@ -245,10 +245,7 @@ impl Revisions {
         self.check(component, &deployed)?;
         let known = self.store.known_revision(component, revision).await;
         let is_new = known.map_err(unavailable)? != Known::Yes;
-        self.store
-            .keep_revision(revision, &wasm)
-            .await
-            .map_err(unavailable)?;
+        self.store.keep_revision(revision, &wasm).await.map_err(unavailable)?;
         // It is at hand when it is activated; and with its set registered, it is known to be this component's.
         self.made(&set).await?;
         Ok(Uploaded { revision, is_new })
@@ -257,7 +254,9 @@ impl Revisions {
     /// Whether it may stand in: everything that others and the manifest need of it is there, and requests reach it as before.
     fn check(&self, component: &ComponentId, deployed: &Arc<dyn Handlers>) -> Result<(), OperateError> {
         let (Some(made), Some(current)) = (Arc::clone(deployed).deployment(), self.invoker.deployment()) else {
-            return Err(OperateError::Refused("what answers here is not made of components".into()));
+            return Err(OperateError::Refused(
+                "what answers here is not made of components".into(),
+            ));
         };
         made.check()
             .map_err(|error| does_not_run(component, &error.to_string()))?;
@@ -328,7 +327,11 @@ impl Revisions {
         revision: Digest,
         asked: &Asked,
     ) -> ComponentWord {
-        let place = if file == revision { "the file itself" } else { "in the place of the file" };
+        let place = if file == revision {
+            "the file itself"
+        } else {
+            "in the place of the file"
+        };
         ComponentWord {
             operator: asked.by.clone(),
             verb,
@@ -407,7 +410,11 @@ fn unacknowledged(behind: &[Behind]) -> String {
 }
 
 fn with(active: &Active, component: &ComponentId, revision: Digest) -> Vec<(ComponentId, Digest)> {
-    replaced(active.components.iter().map(|(id, digest)| (id, *digest)), component, revision)
+    replaced(
+        active.components.iter().map(|(id, digest)| (id, *digest)),
+        component,
+        revision,
+    )
 }
 
 fn does_not_run(component: &ComponentId, reason: &str) -> OperateError {

@@ -45,7 +45,9 @@ impl FetchRevisions for Vec<Revision> {
         component: &'a ComponentId,
         digest: Digest,
     ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>> {
-        let found = self.iter().find(|(id, revision, _)| id == component && *revision == digest);
+        let found = self
+            .iter()
+            .find(|(id, revision, _)| id == component && *revision == digest);
         let bytes = found.map(|(_, _, wasm)| wasm.clone());
         Box::pin(async move { bytes.ok_or_else(|| "its bytes are not at hand".to_owned()) })
     }

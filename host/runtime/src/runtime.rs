@@ -103,12 +103,7 @@ impl Runtime {
         Ok(deployment)
     }
 
-    async fn linked(
-        &self,
-        id: &ComponentId,
-        digest: Digest,
-        bytes: &dyn FetchRevisions,
-    ) -> Result<Arc<Linked>, Error> {
+    async fn linked(&self, id: &ComponentId, digest: Digest, bytes: &dyn FetchRevisions) -> Result<Arc<Linked>, Error> {
         if let Some(linked) = self.links.find(id, digest) {
             return Ok(linked);
         }

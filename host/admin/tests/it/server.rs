@@ -89,7 +89,9 @@ async fn a_revision_that_cannot_be_is_refused_by_name() {
     let answer = host.say("/v1/components/order/revisions", None, "").await;
     let detail = "body: is empty: send a component in WebAssembly's binary format";
     answer.is_problem(400, "parameter", detail);
-    let answer = host.say("/v1/components/order/revisions?activate=1", None, "wasm").await;
+    let answer = host
+        .say("/v1/components/order/revisions?activate=1", None, "wasm")
+        .await;
     answer.is_problem(400, "parameter", "activate: is neither true nor false");
     let answer = host.ask("GET", "/v1/components/order/revisions").await;
     answer.is_problem(405, "method", "GET is not possible here; send POST");
@@ -99,7 +101,9 @@ async fn a_revision_that_cannot_be_is_refused_by_name() {
         .await;
     let detail = format!("there is no revision {}", host_types::Digest::of(b"unknown"));
     answer.is_problem(404, "unknown-revision", &detail);
-    let answer = host.say("/v1/components/odrer/activate", None, &activate(b"wasm")).await;
+    let answer = host
+        .say("/v1/components/odrer/activate", None, &activate(b"wasm"))
+        .await;
     answer.is_problem(404, "unknown-component", "there is no component odrer");
     let answer = host.say("/v1/components/slow/activate", None, &activate(b"wasm")).await;
     answer.is_problem(504, "unacknowledged", "host-b has said nothing yet");
@@ -115,10 +119,7 @@ async fn a_move_names_the_revision() {
     let path = format!("/v1/invocations/{}/move", open());
     let moved = host.say(&path, Some("ann"), &json!({ "to": to }).to_string()).await;
     assert_eq!((moved.status, moved.json()), (200, invocation("running", None)));
-    assert_eq!(
-        host.said(),
-        [format!("move to {to} false by ann because \"\"")]
-    );
+    assert_eq!(host.said(), [format!("move to {to} false by ann because \"\"")]);
     let answer = host.say(&path, None, "").await;
     let detail = "to: is missing: name the revision to go on with, 64 hexadecimal digits";
     answer.is_problem(400, "parameter", detail);

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use host_admin::{
-    ActivatedView, Asked, AuditFilter, AuditView, ComponentView, DeadLetterFilter, DeadLetterVerb, DeadLetterView, DeadLettersView,
-    EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, Manner, NodeStatus, NodeView, Operate,
-    OperateError, Operation, PayloadView, PositionView, ReplayOutcome, ReplayView, Replaying, RevisionDigest, SaidView,
-    Server, SettledView, Source, Status, Timestamp, UploadedView, Uploading, Verb,
+    ActivatedView, Asked, AuditFilter, AuditView, ComponentView, DeadLetterFilter, DeadLetterVerb, DeadLetterView,
+    DeadLettersView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, Manner,
+    NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView, PositionView, ReplayOutcome, ReplayView,
+    Replaying, RevisionDigest, SaidView, Server, SettledView, Source, Status, Timestamp, UploadedView, Uploading, Verb,
 };
 use host_types::{ComponentId, DeploymentNumber, Digest, EventId, InvocationId, NodeId, Position, Scope};
 use http_body_util::{BodyExt, Full};

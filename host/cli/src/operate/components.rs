@@ -30,7 +30,11 @@ impl Operator {
                 deployment: deployment.number(),
                 schema: granted.schema.as_ref().map(ToString::to_string),
                 routes: routes.map(|route| route.pattern.to_string()).collect(),
-                source: if revision == file { Source::File } else { Source::Operator },
+                source: if revision == file {
+                    Source::File
+                } else {
+                    Source::Operator
+                },
                 since: since_ms.map_or(self.started, Timestamp::from_unix_ms),
                 file: RevisionDigest(file),
                 back_to: back_to.map(RevisionDigest).collect(),

@@ -1,7 +1,9 @@
 //! `nexus invocations pause|resume|cancel|restart|move|complete-entry`: one invocation, or all that a filter chooses.
 
 use anyhow::{Context, Result, bail};
-use host_admin::{AdminClient, Answer, Bulk, BulkView, Completing, PositionView, RevisionDigest, Status, Steering, Verb};
+use host_admin::{
+    AdminClient, Answer, Bulk, BulkView, Completing, PositionView, RevisionDigest, Status, Steering, Verb,
+};
 use host_types::ComponentId;
 
 use super::invocations::{line, parse};
@@ -51,7 +53,10 @@ pub(crate) async fn move_to(client: AdminClient, args: MoveArgs, json: bool) -> 
     };
     let ids = args.ids.iter().map(|id| parse(id)).collect::<Result<Vec<_>>>()?;
     for id in ids {
-        let moved = client.steer(Verb::Move, id, &steering).await.with_context(|| id.to_string())?;
+        let moved = client
+            .steer(Verb::Move, id, &steering)
+            .await
+            .with_context(|| id.to_string())?;
         crate::print_line(&line(&moved, json)?);
     }
     Ok(())

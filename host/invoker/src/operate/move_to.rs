@@ -37,7 +37,9 @@ impl Invoker {
                 let text = "these nodes run a program that would not heed the move: replace them first";
                 return Err(OperateError::Refused(format!("{text}: {}", older.join(", "))));
             }
-            let deployment = self.with_revision(store, &pinned.components, &component, revision).await?;
+            let deployment = self
+                .with_revision(store, &pinned.components, &component, revision)
+                .await?;
             let number = deployment.number();
             let found = {
                 let _turn = inner.dry_runs.lock().await;
