@@ -246,8 +246,9 @@ impl Revisions {
         let known = self.store.known_revision(component, revision).await;
         let is_new = known.map_err(unavailable)? != Known::Yes;
         self.store.keep_revision(revision, &wasm).await.map_err(unavailable)?;
-        // It is at hand when it is activated; and with its set registered, it is known to be this component's.
-        self.made(&set).await?;
+        // It is at hand when it is activated, here and on other nodes; and with its set registered, it is known to be this component's.
+        let made = self.made(&set).await?;
+        self.store.notify(Wake::Prepare(made.number()));
         Ok(Uploaded { revision, is_new })
     }
 

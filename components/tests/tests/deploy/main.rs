@@ -68,6 +68,18 @@ async fn a_swap_under_load_loses_nothing_and_what_begins_after_it_is_on_the_new_
         world.says(&world.one, "first").await? == PLAIN,
         "an upload activates nothing"
     );
+    // In peace first: what a swap costs by itself.
+    let mut in_peace = Vec::new();
+    for swap in 1..=SWAPS {
+        let begun = Instant::now();
+        let activated = activate(&world.one, &revisions[swap % 2]).await?;
+        ensure!(activated.status == 200, "{}", activated.json);
+        let said = world.says(&world.one, &format!("peace-{swap}")).await?;
+        in_peace.push(begun.elapsed());
+        ensure!(said == [PLAIN, LOUD][swap % 2], "{said}");
+    }
+    in_peace.sort();
+
     let load = Arc::new(Load::default());
     let clients = [world.one.client(), world.two.client()];
     let asking: Vec<_> = (0..CLIENTS)
@@ -104,7 +116,10 @@ async fn a_swap_under_load_loses_nothing_and_what_begins_after_it_is_on_the_new_
     }
     first_answers.sort();
     all_nodes.sort();
-    println!("from activate to the first answer: {first_answers:?}; to the word that all nodes follow: {all_nodes:?}");
+    println!("from activate over both nodes to the first answer, in peace: {in_peace:?}");
+    println!(
+        "under load, from activate to the first answer: {first_answers:?}; to the word that both nodes follow: {all_nodes:?}"
+    );
     ensure!(first_answers[SWAPS / 2] < BOUND, "{first_answers:?}");
 
     world.audit.settled().await?;
