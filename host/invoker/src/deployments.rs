@@ -19,13 +19,15 @@ pub(crate) struct Deployments {
     /// Lent whole: who takes it has one deployment for all it does.
     current: ArcSwap<Arc<dyn Handlers>>,
     loaded: Mutex<Loaded>,
-    /// Held while a deployment is built: of many that need the same one builds it.
-    building: tokio::sync::Mutex<()>,
+    /// Held while a deployment is built: of many that need the same one builds it, and whoever needs another waits for nobody.
+    building: Mutex<BTreeMap<DeploymentNumber, Weak<Building>>>,
     /// Something was activated somewhere, as far as anybody heard.
     pub(crate) activated: Notify,
     /// A node has followed, or came, or went.
     pub(crate) followed: Notify,
 }
+
+type Building = tokio::sync::Mutex<()>;
 
 #[derive(Default)]
 struct Loaded {
@@ -43,7 +45,7 @@ impl Deployments {
         Self {
             current: ArcSwap::from_pointee(current),
             loaded: Mutex::default(),
-            building: tokio::sync::Mutex::default(),
+            building: Mutex::default(),
             activated: Notify::new(),
             followed: Notify::new(),
         }
@@ -69,13 +71,25 @@ impl Deployments {
         if let Some(deployment) = self.find(number) {
             return Ok(deployment);
         }
-        let _building = self.building.lock().await;
+        let building = self.building(number);
+        let _building = building.lock().await;
         if let Some(deployment) = self.find(number) {
             return Ok(deployment);
         }
         let deployment = build().await?;
         self.loaded.lock().touch(Arc::clone(&deployment));
         Ok(deployment)
+    }
+
+    fn building(&self, number: DeploymentNumber) -> Arc<Building> {
+        let mut all = self.building.lock();
+        all.retain(|_, building| building.strong_count() > 0);
+        let place = all.entry(number).or_default();
+        place.upgrade().unwrap_or_else(|| {
+            let building = Arc::default();
+            *place = Arc::downgrade(&building);
+            building
+        })
     }
 
     fn find(&self, number: DeploymentNumber) -> Option<Arc<dyn Handlers>> {
@@ -278,6 +292,26 @@ mod tests {
             get(&deployments, number).await;
         }
         assert!(Arc::ptr_eq(&get(&deployments, 1).await, &running));
+    }
+
+    #[tokio::test]
+    async fn of_many_that_need_one_it_is_built_once_and_nobody_else_waits() {
+        let deployments = Deployments::new(Arc::new(Native(0)));
+        let (go_on, built) = (Notify::new(), std::sync::atomic::AtomicUsize::new(0));
+        let slow = || async {
+            go_on.notified().await;
+            built.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Ok(Arc::new(Native(1)) as Arc<dyn Handlers>)
+        };
+        let number = DeploymentNumber(1);
+        let both = async { tokio::join!(deployments.get(number, slow), deployments.get(number, slow)) };
+        let other = async {
+            get(&deployments, 2).await;
+            go_on.notify_one();
+        };
+        let ((one, two), ()) = tokio::join!(both, other);
+        assert!(one.is_ok_and(|one| two.is_ok_and(|two| Arc::ptr_eq(&one, &two))));
+        assert_eq!(built.load(std::sync::atomic::Ordering::SeqCst), 1);
     }
 
     #[tokio::test]

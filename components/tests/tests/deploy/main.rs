@@ -116,8 +116,8 @@ async fn a_swap_under_load_loses_nothing_and_what_begins_after_it_is_on_the_new_
     }
     first_answers.sort();
     all_nodes.sort();
-    println!("from activate over both nodes to the first answer, in peace: {in_peace:?}");
-    println!(
+    eprintln!("from activate over both nodes to the first answer, in peace: {in_peace:?}");
+    eprintln!(
         "under load, from activate to the first answer: {first_answers:?}; to the word that both nodes follow: {all_nodes:?}"
     );
     ensure!(first_answers[SWAPS / 2] < BOUND, "{first_answers:?}");
