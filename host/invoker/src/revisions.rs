@@ -297,9 +297,11 @@ impl Revisions {
         }
     }
 
-    /// Activates what was active before: what an earlier activation put there, or the file.
+    /// Activates what was active before: what an earlier activation put there, or the file. Of two that ask at once one is refused,
+    /// since both mean the same step.
     pub async fn rollback(&self, component: &ComponentId, asked: &Asked) -> Result<Activated, OperateError> {
         let file = self.file(component)?;
+        let mut meant = None;
         loop {
             let active = self.store.active(&self.files).await.map_err(unavailable)?;
             // Three: what stands, what it goes back to, and what that would go back to.
@@ -309,6 +311,12 @@ impl Revisions {
                     "{component} runs the file that the node was started with: there is nothing to go back to"
                 )));
             };
+            let top = found.first().map(|activation| activation.sequence);
+            if *meant.get_or_insert(top) != top {
+                let text =
+                    format!("somebody else has just changed what is active of {component}: look, and say it again");
+                return Err(OperateError::Refused(text));
+            }
             let word = self.word("rollback", component, file, revision, asked);
             let word = ComponentWord {
                 below: found.get(2).map(|activation| activation.sequence),
@@ -404,7 +412,8 @@ fn unacknowledged(behind: &[Behind]) -> String {
         None => format!("{} ({}), which has said nothing yet", behind.name, behind.node),
     });
     format!(
-        "it is active, but after {} s these nodes still begin invocations on what was before: {}; ask again to wait longer, or roll back",
+        "it is active, but after {} s these nodes still begin invocations on what was before: {}; activate the same again to wait \
+         longer, or roll back",
         PATIENCE.as_secs(),
         named.collect::<Vec<_>>().join("; ")
     )
