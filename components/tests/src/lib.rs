@@ -16,6 +16,6 @@ pub use gateway::{Charge, Gateway, Manner, Notice};
 pub use nexus::{Edited, Nexus, NexusOptions, binary, check_application, guest, target_dir, until_ready, workspace};
 pub use paid::{CHECKOUT, CONFIRM, Opened, PaidShop, STOCK, UNIT};
 pub use proxy::{Fault, Proxy};
-pub use revision::Guests;
+pub use revision::{Guests, other_build};
 pub use shop::{ADDRESS, Listing, Person, Shop};
 pub use wire::Commit;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::NexusOptions;
@@ -44,22 +44,8 @@ impl Guests {
 
     /// Makes of a component another build, which differs by a constant: by this text, wherever it stands.
     pub fn differ(&self, component: &str, constant: &str, other: &str) -> Result<()> {
-        ensure!(
-            constant.len() == other.len(),
-            "{constant:?} and {other:?} differ in length"
-        );
         let path = self.path(component);
-        let mut wasm = std::fs::read(&path)?;
-        let places: Vec<usize> = wasm
-            .windows(constant.len())
-            .enumerate()
-            .filter(|(_, window)| *window == constant.as_bytes())
-            .map(|(place, _)| place)
-            .collect();
-        ensure!(!places.is_empty(), "{constant:?} is not in {}", path.display());
-        for place in places {
-            wasm[place..place + other.len()].copy_from_slice(other.as_bytes());
-        }
+        let wasm = other_build(std::fs::read(&path)?, constant, other).with_context(|| path.display().to_string())?;
         Ok(std::fs::write(path, wasm)?)
     }
 
@@ -71,9 +57,32 @@ impl Guests {
         }
     }
 
-    /// Where a component's bytes are.
+    /// Where the bytes of a component are, or of a guest: `guest-waiter`.
     pub fn path(&self, component: &str) -> PathBuf {
-        let name = format!("component_{}.wasm", component.replace('-', "_"));
+        let name = match component.starts_with("guest-") {
+            true => component.to_owned(),
+            false => format!("component_{component}"),
+        };
+        let name = format!("{}.wasm", name.replace('-', "_"));
         Path::new(self.target.path()).join(FOLDER).join(name)
     }
+}
+
+/// Another build of these bytes, which differs by a constant: by this text, wherever it stands.
+pub fn other_build(mut wasm: Vec<u8>, constant: &str, other: &str) -> Result<Vec<u8>> {
+    ensure!(
+        constant.len() == other.len(),
+        "{constant:?} and {other:?} differ in length"
+    );
+    let places: Vec<usize> = wasm
+        .windows(constant.len())
+        .enumerate()
+        .filter(|(_, window)| *window == constant.as_bytes())
+        .map(|(place, _)| place)
+        .collect();
+    ensure!(!places.is_empty(), "{constant:?} is not in there");
+    for place in places {
+        wasm[place..place + other.len()].copy_from_slice(other.as_bytes());
+    }
+    Ok(wasm)
 }

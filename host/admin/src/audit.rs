@@ -1,9 +1,10 @@
 //! What operators said, as it is shown.
 
-use host_types::InvocationId;
+use host_types::{ComponentId, InvocationId};
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
+use crate::view::RevisionDigest;
 
 /// Which words to list, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,15 +26,22 @@ pub struct SaidView {
     pub at: Timestamp,
     /// Who said it.
     pub operator: String,
-    /// `pause`, `resume`, `cancel`, `restart` or `complete-entry`.
+    /// What: of invocations `pause`, `resume`, `cancel`, `restart`, `move` and others; of components `activate` and `rollback`.
     pub verb: String,
-    /// Of which invocation.
-    pub invocation: InvocationId,
+    /// Of which invocation, when it was said of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invocation: Option<InvocationId>,
     /// Index of the fence in its journal; of a restart 0, in its successor's.
     pub entry_index: u32,
     /// Of a restart: the invocation that was begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub successor: Option<InvocationId>,
+    /// Of which component, when it was said of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<ComponentId>,
+    /// What is active of it since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<RevisionDigest>,
     /// Why, in that person's words; may be empty.
     pub reason: String,
     /// What it came to.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::operate::{Filter, Operate, OperateError};
 use crate::query::MAX_LIMIT;
-use crate::steer::{Asked, Bulk, BulkFailure, BulkView, Verb};
+use crate::steer::{Asked, Bulk, BulkFailure, BulkView, Manner, Verb};
 
 /// Says it to those of the filter, newest first, until there are none or the limit is reached.
 pub(crate) async fn say(
@@ -12,6 +12,7 @@ pub(crate) async fn say(
     verb: Verb,
     bulk: &Bulk,
     (mut filter, limit): (Filter, u32),
+    manner: Manner,
     asked: &Asked,
 ) -> Result<BulkView, OperateError> {
     let mut view = BulkView::default();
@@ -23,7 +24,7 @@ pub(crate) async fn say(
             if bulk.dry_run {
                 continue;
             }
-            match operate.steer(verb, invocation.id, bulk.force, asked.clone()).await {
+            match operate.steer(verb, invocation.id, manner, asked.clone()).await {
                 Ok(_) => view.done += 1,
                 Err(error) => view.failed.push(BulkFailure {
                     id: invocation.id,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use host_types::{InvocationId, PromiseId};
+use host_types::{ComponentId, InvocationId, PromiseId};
 use http::header::{AUTHORIZATION, HOST, HeaderValue};
 use http::uri::{Authority, Scheme};
 use http::{Method, Request, StatusCode, Uri};
@@ -15,6 +15,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
 use crate::audit::{AuditFilter, AuditView};
+use crate::components::{
+    ActivatedView, Activating, ComponentView, ComponentsView, RollingBack, UploadedView, Uploading,
+};
 use crate::dead_letters::{self, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb, DeadLettersView, SettledView};
 use crate::journal::InvocationDetail;
 use crate::operate::Filter;
@@ -24,7 +27,7 @@ use crate::query;
 use crate::replay::{ReplayView, Replaying};
 use crate::server::OPERATOR;
 use crate::steer::{Bulk, BulkView, Completing, Steering, Verb};
-use crate::view::{ComponentView, ComponentsView, InvocationView, InvocationsView, NodeView, NodesView};
+use crate::view::{InvocationView, InvocationsView, NodeView, NodesView};
 
 /// A host that has not answered by then is stuck.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -127,6 +130,32 @@ impl AdminClient {
     pub async fn components(&self) -> Result<Vec<ComponentView>, ClientError> {
         let ComponentsView { components } = self.ask(Method::GET, "/v1/components").await?;
         Ok(components)
+    }
+
+    /// Has the host check bytes as a revision of a component, keep them, and activate them if that is asked for.
+    pub async fn upload(&self, component: &ComponentId, uploading: Uploading) -> Result<UploadedView, ClientError> {
+        let path = format!("/v1/components/{}/revisions?{}", segment(component), uploading.query());
+        self.answer(Method::POST, &path, uploading.wasm, LONG_TIMEOUT).await
+    }
+
+    /// Lets new invocations run on a revision.
+    pub async fn activate(
+        &self,
+        component: &ComponentId,
+        activating: &Activating,
+    ) -> Result<ActivatedView, ClientError> {
+        self.say(&format!("/v1/components/{}/activate", segment(component)), activating)
+            .await
+    }
+
+    /// Activates what was active before.
+    pub async fn rollback(
+        &self,
+        component: &ComponentId,
+        rolling_back: &RollingBack,
+    ) -> Result<ActivatedView, ClientError> {
+        self.say(&format!("/v1/components/{}/rollback", segment(component)), rolling_back)
+            .await
     }
 
     /// A page of invocations, newest first.
@@ -287,7 +316,7 @@ impl AdminClient {
         }
         let request = request
             .body(Full::new(body))
-            .expect("paths are made of ids and form encodings");
+            .expect("paths are made of ids and encodings");
         let exchange = async {
             let response = sender.send_request(request).await?;
             let status = response.status();
@@ -303,4 +332,15 @@ impl AdminClient {
             _ = &mut connection => exchange.await.map_err(broken),
         }
     }
+}
+
+/// A component's name in a path. Names that need to be encoded are no component's, which is for the host to say.
+fn segment(component: &ComponentId) -> String {
+    let bytes = component.as_str().bytes();
+    let encoded = bytes.map(|byte| match byte {
+        b'-' | b'_' | b'.' => char::from(byte).to_string(),
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    });
+    encoded.collect()
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod bulk;
 mod client;
+mod components;
 mod dead_letters;
 mod journal;
 mod operate;
@@ -17,6 +18,9 @@ mod view;
 
 pub use audit::{AuditFilter, AuditView, SaidView};
 pub use client::{AdminClient, ClientError};
+pub use components::{
+    ActivatedView, Activating, ComponentView, ComponentsView, RollingBack, Source, UploadedView, Uploading,
+};
 pub use dead_letters::{
     DeadLetterBulk, DeadLetterFilter, DeadLetterVerb, DeadLetterView, DeadLettersView, SettledView,
 };
@@ -27,9 +31,6 @@ pub use promise::{CompletingPromise, PromiseName, PromiseOutcome, PromiseView, W
 pub use query::{MAX_LIMIT, duration_ms};
 pub use replay::{ReplacedView, ReplayOutcome, ReplayView, Replaying};
 pub use server::Server;
-pub use steer::{Answer, Asked, Bulk, BulkFailure, BulkView, Completing, Steering, Verb};
+pub use steer::{Answer, Asked, Bulk, BulkFailure, BulkView, Completing, Manner, Steering, Verb};
 pub use timestamp::Timestamp;
-pub use view::{
-    ComponentView, ComponentsView, InvocationView, InvocationsView, NodeStatus, NodeView, NodesView, RevisionDigest,
-    Status,
-};
+pub use view::{InvocationView, InvocationsView, NodeStatus, NodeView, NodesView, RevisionDigest, Status};

@@ -3,15 +3,16 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use host_types::{ComponentId, InvocationId, Position, WaitingFor};
+use host_types::{ComponentId, Digest, InvocationId, Position, WaitingFor};
 
 use crate::audit::{AuditFilter, AuditView};
+use crate::components::{ActivatedView, ComponentView, UploadedView, Uploading};
 use crate::dead_letters::{DeadLetterFilter, DeadLetterVerb, DeadLettersView, SettledView};
 use crate::journal::InvocationDetail;
 use crate::promise::{PromiseName, PromiseView};
 use crate::replay::{ReplayView, Replaying};
-use crate::steer::{Answer, Asked, Verb};
-use crate::view::{ComponentView, InvocationView, InvocationsView, NodeView, Status};
+use crate::steer::{Answer, Asked, Manner, Verb};
+use crate::view::{InvocationView, InvocationsView, NodeView, Status};
 
 /// Which invocations to list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,6 +48,15 @@ pub enum OperateError {
     /// No such promise, or no such workflow. The text says which.
     #[error("{0}")]
     NoPromise(String),
+    /// No such component. The text says which there are.
+    #[error("{0}")]
+    NoComponent(String),
+    /// No such revision, or none of that component. The text says so.
+    #[error("{0}")]
+    NoRevision(String),
+    /// It is done, and some nodes have not said yet that they follow. The text names them.
+    #[error("{0}")]
+    Unacknowledged(String),
     /// It does not stand where it could be done. The text says where it stands.
     #[error("{0}")]
     Conflict(String),
@@ -66,6 +76,15 @@ pub trait Operate: Send + Sync + 'static {
     /// All components of the current deployment.
     fn components(&self) -> Operation<'_, Vec<ComponentView>>;
 
+    /// Checks a revision and keeps it; activates it if that is asked for. Said twice it is done once.
+    fn upload(&self, component: ComponentId, uploading: Uploading, asked: Asked) -> Operation<'_, UploadedView>;
+
+    /// Lets new invocations run on a revision that was uploaded. Answers when all live nodes do so. Said twice it is done once.
+    fn activate(&self, component: ComponentId, revision: Digest, asked: Asked) -> Operation<'_, ActivatedView>;
+
+    /// Activates what was active before.
+    fn rollback(&self, component: ComponentId, asked: Asked) -> Operation<'_, ActivatedView>;
+
     /// A page of invocations, newest first. `filter.limit` is set and within its bounds.
     fn list(&self, filter: Filter) -> Operation<'_, InvocationsView>;
 
@@ -73,7 +92,13 @@ pub trait Operate: Send + Sync + 'static {
     fn show(&self, invocation: InvocationId) -> Operation<'_, InvocationDetail>;
 
     /// Does it. Said twice it is done once. Answers with the invocation as it stands then: of a restart, the new one.
-    fn steer(&self, verb: Verb, invocation: InvocationId, force: bool, asked: Asked) -> Operation<'_, InvocationView>;
+    fn steer(
+        &self,
+        verb: Verb,
+        invocation: InvocationId,
+        manner: Manner,
+        asked: Asked,
+    ) -> Operation<'_, InvocationView>;
 
     /// Answers a command of a paused invocation, which stays paused.
     fn complete_entry(

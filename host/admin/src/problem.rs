@@ -78,10 +78,21 @@ impl Refusal {
             Self::Operate(OperateError::NoPromise(_)) => {
                 (StatusCode::NOT_FOUND, "unknown-promise", "There is no such promise")
             }
+            Self::Operate(OperateError::NoComponent(_)) => {
+                (StatusCode::NOT_FOUND, "unknown-component", "There is no such component")
+            }
+            Self::Operate(OperateError::NoRevision(_)) => {
+                (StatusCode::NOT_FOUND, "unknown-revision", "There is no such revision")
+            }
+            Self::Operate(OperateError::Unacknowledged(_)) => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "unacknowledged",
+                "It is active, and not all nodes follow yet",
+            ),
             Self::Operate(OperateError::Conflict(_)) => (
                 StatusCode::CONFLICT,
                 "conflict",
-                "The invocation is not in a state for that",
+                "Things do not stand as they would have to for that",
             ),
             Self::Operate(OperateError::Invalid(_)) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -119,7 +130,7 @@ impl Refusal {
             Self::Method { allow, .. } => {
                 headers.insert(ALLOW, HeaderValue::from_static(allow));
             }
-            Self::Operate(OperateError::Unavailable(_)) => {
+            Self::Operate(OperateError::Unavailable(_) | OperateError::Unacknowledged(_)) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::Parameter { name, detail } => problem.errors.push(FieldProblem {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use host_http::{ConnectionLimits, serve};
-use host_types::InvocationId;
+use host_types::{ComponentId, InvocationId};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LINK};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
@@ -19,14 +19,15 @@ use tokio::net::TcpListener;
 
 use crate::audit::AuditFilter;
 use crate::bulk;
+use crate::components::{Activating, ComponentsView, RollingBack, Uploading};
 use crate::dead_letters::{self, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb};
 use crate::operate::{Filter, Operate};
 use crate::problem::Refusal;
 use crate::promise::CompletingPromise;
 use crate::query;
 use crate::replay::Replaying;
-use crate::steer::{self, Bulk, Completing, Steering, Verb};
-use crate::view::{ComponentsView, InvocationsView, NodesView};
+use crate::steer::{self, Bulk, Completing, Manner, Steering, Verb};
+use crate::view::{InvocationsView, NodesView};
 
 /// Operators are few; more than this is a mistake or an attack.
 const MAX_CONNECTIONS: usize = 64;
@@ -78,6 +79,9 @@ impl Server {
 #[derive(Debug)]
 enum Asked {
     Components,
+    Upload(ComponentId, Uploading),
+    Activate(ComponentId),
+    Rollback(ComponentId),
     List(Filter),
     Show(InvocationId),
     Steer(Verb, InvocationId),
@@ -121,6 +125,7 @@ impl Shared {
         let segments: Vec<_> = rest.split('/').collect();
         let allow = match segments[..] {
             ["components" | "invocations" | "nodes" | "audit" | "dead-letters"] => "GET",
+            ["components", _, "revisions" | "activate" | "rollback"] => "POST",
             ["dead-letters", verb] | ["dead-letters", _, verb] if verb.parse::<DeadLetterVerb>().is_ok() => "POST",
             ["invocations", verb] if verb.parse::<Verb>().is_ok() => "POST",
             ["invocations", _] => "GET",
@@ -137,6 +142,12 @@ impl Shared {
         }
         Ok(match segments[..] {
             ["components"] => Asked::Components,
+            ["components", id, "revisions"] => {
+                let uploading = Uploading::new(request.uri().query().unwrap_or_default())?;
+                Asked::Upload(id.into(), uploading)
+            }
+            ["components", id, "activate"] => Asked::Activate(id.into()),
+            ["components", id, _] => Asked::Rollback(id.into()),
             ["nodes"] => Asked::Nodes,
             ["invocations"] => Asked::List(query::filter(request.uri().query().unwrap_or_default())?),
             ["audit"] => Asked::Audit(query::audit(request.uri().query().unwrap_or_default())?),
@@ -174,6 +185,31 @@ impl Shared {
             Asked::Components => json(&ComponentsView {
                 components: operate.components().await?,
             }),
+            Asked::Upload(component, uploading) => {
+                let name = name(request.headers())?;
+                let asked = steer::Asked::new(name.as_deref(), uploading.reason.clone())?;
+                let wasm = read(request.into_body(), MAX_WASM_BYTES).await?;
+                if wasm.is_empty() {
+                    return Err(Refusal::Parameter {
+                        name: "body".to_owned(),
+                        detail: "is empty: send a component in WebAssembly's binary format".to_owned(),
+                    });
+                }
+                let uploading = Uploading { wasm, ..uploading };
+                json(&operate.upload(component, uploading, asked).await?)
+            }
+            Asked::Activate(component) => {
+                let (name, bytes) = said(request).await?;
+                let Activating { digest, reason } = steer::body(&bytes)?;
+                let asked = steer::Asked::new(name.as_deref(), reason)?;
+                json(&operate.activate(component, digest.0, asked).await?)
+            }
+            Asked::Rollback(component) => {
+                let (name, bytes) = said(request).await?;
+                let RollingBack { reason } = steer::body(&bytes)?;
+                let asked = steer::Asked::new(name.as_deref(), reason)?;
+                json(&operate.rollback(component, asked).await?)
+            }
             Asked::List(filter) => {
                 let page = operate.list(filter.clone()).await?;
                 let mut response = json(&page);
@@ -185,9 +221,10 @@ impl Shared {
             Asked::Show(invocation) => json(&operate.show(invocation).await?),
             Asked::Steer(verb, invocation) => {
                 let (name, bytes) = said(request).await?;
-                let Steering { reason, force } = steer::body(&bytes)?;
+                let Steering { reason, force, to } = steer::body(&bytes)?;
+                let manner = Manner::new(verb, force, to)?;
                 let asked = steer::Asked::new(name.as_deref(), reason)?;
-                let response = json(&operate.steer(verb, invocation, force, asked).await?);
+                let response = json(&operate.steer(verb, invocation, manner, asked).await?);
                 tracing::info!(invocation.id = %invocation, %verb, "an operator has steered an invocation");
                 response
             }
@@ -195,8 +232,9 @@ impl Shared {
                 let (name, bytes) = said(request).await?;
                 let bulk: Bulk = steer::body(&bytes)?;
                 let filter = bulk.filter()?;
+                let manner = Manner::new(verb, bulk.force, bulk.to)?;
                 let asked = steer::Asked::new(name.as_deref(), bulk.reason.clone())?;
-                let view = bulk::say(operate, verb, &bulk, filter, &asked).await?;
+                let view = bulk::say(operate, verb, &bulk, filter, manner, &asked).await?;
                 tracing::info!(%verb, matched = view.matched, done = view.done, "an operator has steered invocations");
                 json(&view)
             }
@@ -254,15 +292,19 @@ impl Shared {
 
 /// Who says it, and what comes with it.
 async fn said(request: Request<Incoming>) -> Result<(Option<String>, Bytes), Refusal> {
-    let (parts, body) = request.into_parts();
-    let name = match parts.headers.get(OPERATOR) {
-        None => None,
-        Some(name) => Some(name.to_str().map_err(|_| Refusal::Parameter {
-            name: OPERATOR.to_owned(),
-            detail: "holds characters that are not ASCII".to_owned(),
-        })?),
+    let name = name(request.headers())?;
+    Ok((name, read(request.into_body(), MAX_BODY_BYTES).await?))
+}
+
+fn name(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(name) = headers.get(OPERATOR) else {
+        return Ok(None);
     };
-    Ok((name.map(str::to_owned), read(body, MAX_BODY_BYTES).await?))
+    let name = name.to_str().map_err(|_| Refusal::Parameter {
+        name: OPERATOR.to_owned(),
+        detail: "holds characters that are not ASCII".to_owned(),
+    })?;
+    Ok(Some(name.to_owned()))
 }
 
 async fn read(body: Incoming, limit_bytes: usize) -> Result<Bytes, Refusal> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use host_types::{ComponentId, InvocationId, Position, Scope};
+use host_types::{ComponentId, Digest, InvocationId, Position, Scope};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::journal::PositionView;
 use crate::operate::Filter;
 use crate::problem::Refusal;
 use crate::query;
-use crate::view::Status;
+use crate::view::{RevisionDigest, Status};
 
 /// Who speaks when no name is given.
 pub(crate) const NAMELESS: &str = "admin token";
@@ -31,6 +31,8 @@ pub enum Verb {
     Cancel,
     /// Begin it again as a new invocation.
     Restart,
+    /// Let it go on with another revision of its component.
+    Move,
 }
 
 impl Verb {
@@ -41,6 +43,7 @@ impl Verb {
             Self::Resume => "resume",
             Self::Cancel => "cancel",
             Self::Restart => "restart",
+            Self::Move => "move",
         }
     }
 }
@@ -55,7 +58,7 @@ impl FromStr for Verb {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let all = [Self::Pause, Self::Resume, Self::Cancel, Self::Restart];
+        let all = [Self::Pause, Self::Resume, Self::Cancel, Self::Restart, Self::Move];
         all.into_iter().find(|verb| verb.as_str() == text).ok_or(())
     }
 }
@@ -93,7 +96,36 @@ impl Asked {
     }
 }
 
-/// The body of `POST /v1/invocations/{id}/pause|resume|cancel|restart`; all of it may be left out.
+/// How it is done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// Of a restart: also when something it did stands and would be done twice.
+    pub force: bool,
+    /// Of a move, which has one: the revision that it goes on with.
+    pub to: Option<Digest>,
+}
+
+impl Manner {
+    /// Checked for the verb it belongs to.
+    pub(crate) fn new(verb: Verb, force: bool, to: Option<RevisionDigest>) -> Result<Self, Refusal> {
+        let refused = |detail: &str| Refusal::Parameter {
+            name: "to".to_owned(),
+            detail: detail.to_owned(),
+        };
+        match (verb, to) {
+            (Verb::Move, None) => Err(refused(
+                "is missing: name the revision to go on with, 64 hexadecimal digits",
+            )),
+            (Verb::Move, Some(_)) | (_, None) => Ok(Self {
+                force,
+                to: to.map(|to| to.0),
+            }),
+            (_, Some(_)) => Err(refused("is a move's alone")),
+        }
+    }
+}
+
+/// The body of `POST /v1/invocations/{id}/pause|resume|cancel|restart|move`; all of it may be left out but the revision of a move.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Steering {
@@ -101,6 +133,9 @@ pub struct Steering {
     pub reason: String,
     /// Of a restart: also when something it did stands and would be done twice.
     pub force: bool,
+    /// Of a move: the revision that it goes on with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<RevisionDigest>,
 }
 
 /// The body of `POST /v1/invocations/{id}/complete-entry`.
@@ -142,7 +177,7 @@ impl Completing {
     }
 }
 
-/// The body of `POST /v1/invocations/pause|resume|cancel|restart`.
+/// The body of `POST /v1/invocations/pause|resume|cancel|restart|move`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bulk {
@@ -177,6 +212,9 @@ pub struct Bulk {
     pub dry_run: bool,
     /// Of a restart: also when something it did stands and would be done twice.
     pub force: bool,
+    /// Of a move: the revision that they go on with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<RevisionDigest>,
     /// Why, for the audit log.
     pub reason: String,
 }
@@ -315,6 +353,16 @@ mod tests {
             body::<Steering>(b"").expect("nothing has to be said"),
             Steering::default()
         );
+    }
+
+    #[test]
+    fn a_move_names_a_revision_and_nothing_else_does() {
+        let to = RevisionDigest(Digest([7; 32]));
+        let manner = Manner::new(Verb::Move, false, Some(to)).expect("it is named");
+        assert_eq!(manner.to, Some(to.0));
+        assert!(Manner::new(Verb::Move, false, None).is_err());
+        assert!(Manner::new(Verb::Resume, false, Some(to)).is_err());
+        assert!(body::<Steering>(br#"{"to": "latest"}"#).is_err(), "no digest");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Components, invocations and nodes as an operator sees them. The shapes are the interface: fields are added, never changed.
+//! Invocations and nodes as an operator sees them. The shapes are the interface: fields are added, never changed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -83,30 +83,6 @@ impl From<RevisionDigest> for String {
     fn from(digest: RevisionDigest) -> Self {
         digest.0.to_string()
     }
-}
-
-/// A component, and which revision of it answers new invocations.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ComponentView {
-    /// Its name in the manifest.
-    pub id: ComponentId,
-    /// What the manifest says about it; may be empty.
-    pub description: String,
-    /// The revision of the current deployment.
-    pub revision: RevisionDigest,
-    /// The current deployment.
-    pub deployment: DeploymentNumber,
-    /// The database schema it owns.
-    pub schema: Option<String>,
-    /// Its HTTP routes, as the manifest writes them.
-    pub routes: Vec<String>,
-}
-
-/// All components.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ComponentsView {
-    /// By name.
-    pub components: Vec<ComponentView>,
 }
 
 /// An invocation without its journal.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use host_engine::{CompileCache, Engine, EngineOptions, Kind};
-use host_manifest::{App, Interfaces, Offered};
+use host_engine::{CompileCache, Engine, EngineOptions};
+use host_manifest::{App, Offered};
 use host_runtime::{PLATFORM, Revision, STOCK_PLATFORM};
 use host_types::{Digest, SystemClock};
 
@@ -96,22 +96,7 @@ impl Application {
                 .load(wasm.clone().into(), *digest)
                 .await
                 .with_context(|| format!("component {id}"))?;
-            let engine = &loaded.engine;
-            let host_engine::Interfaces { imports, exports } = host_engine::interfaces(engine, &loaded.component);
-            // An import without functions only names types: there is nothing to answer.
-            let imports = imports
-                .into_iter()
-                .filter(|name| !host_engine::imported_functions(engine, &loaded.component, name).is_empty())
-                .collect();
-            let is_stock = engine.kind() == Kind::Stock;
-            interfaces.insert(
-                id.clone(),
-                Interfaces {
-                    imports,
-                    exports,
-                    is_stock,
-                },
-            );
+            interfaces.insert(id.clone(), host_runtime::interfaces(&loaded.engine, &loaded.component));
         }
         let offered = Offered {
             plain: PLATFORM,

@@ -29,6 +29,10 @@ pub(crate) enum Verb {
     Migrate(MigrateArgs),
     /// Fill a running marketplace with a small demo, through its public interface.
     Seed(ReachArgs),
+    /// Put other bytes in the place of a component's, on all running hosts. What has begun ends on the bytes it began with.
+    Deploy(DeployArgs),
+    /// Take the last `deploy` of a component back.
+    Rollback(RollbackArgs),
     /// List the components a running host serves.
     Components(ReachArgs),
     /// List the hosts that share the database, those alive first.
@@ -153,6 +157,9 @@ pub(crate) enum InvocationsVerb {
     Cancel(SteerArgs),
     /// Begin ended or paused ones again as new invocations: one, or all that the filter chooses.
     Restart(SteerArgs),
+    /// Let open ones go on with another revision of their component: some, or all that the filter chooses. Each is run once more first,
+    /// without any effect, and stays where it is when it would do otherwise than is recorded.
+    Move(MoveArgs),
     /// Answer a command of a paused one that nobody else can: an effect whose outcome is in doubt, a call that does not return.
     CompleteEntry {
         /// Its id.
@@ -266,6 +273,61 @@ pub(crate) struct SteerArgs {
     /// Restart also what did something that stands and would be done twice.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Why, for the audit log.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    /// Who says so, for the audit log.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) by: Option<String>,
+}
+
+/// Which invocations, where to, and who says so.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MoveArgs {
+    /// The ids of some; without one, a filter chooses.
+    #[arg(conflicts_with_all = ["status", "component", "function", "older_than", "cause", "waiting_for", "idempotency_key"])]
+    pub(crate) ids: Vec<String>,
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArgs,
+    /// The revision to go on with, as `nexus components --json` and `nexus deploy` show it.
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) to: String,
+    /// At most this many of those that a filter chooses, 1 to 10000, the newest first.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: u32,
+    /// Why, for the audit log.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    /// Who says so, for the audit log.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) by: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeployArgs {
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    /// Its name in the manifest.
+    pub(crate) component: String,
+    /// Its new bytes: a component in WebAssembly's binary format.
+    pub(crate) file: PathBuf,
+    /// Check and keep them, and leave active what is.
+    #[arg(long)]
+    pub(crate) no_activate: bool,
+    /// Why, for the audit log.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    /// Who says so, for the audit log.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) by: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RollbackArgs {
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
+    /// Its name in the manifest.
+    pub(crate) component: String,
     /// Why, for the audit log.
     #[arg(long, default_value = "")]
     pub(crate) reason: String,

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use host_admin::Timestamp;
 use host_basic::{MasterKey, PasswordOptions, Passwords, Services, TokenKeys};
 use host_http::{Check, Readiness, TrustedProxies};
 use host_http_client::{Connector, SystemResolver};
 use host_invoker::{
-    Cron, DeadLetters, Deliveries, Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays, TurnLimits,
+    Cron, DeadLetters, Deliveries, First, Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Revisions, Scheduler,
+    Strays, TurnLimits,
 };
 use host_runtime::{Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, Pools};
@@ -241,11 +243,6 @@ impl Host {
             tokens: TokenKeys::new(MasterKey::new(&secret(&store, FINGERPRINTS).await?)),
         });
         services.tokens.replace(token_keys(&store).await?);
-        let registered: Vec<_> = revisions
-            .iter()
-            .map(|(id, digest, wasm)| (id.clone(), *digest, wasm.as_slice()))
-            .collect();
-        let number = store.register_deployment(&registered).await?;
         let lease_term = Arc::new(LeaseTerm::new(Arc::clone(&clock), registration.heartbeat));
         // What invocations know of time, their ids included, is by the database's clock, whichever node they are on.
         let corrected = CorrectedClock::new(Arc::clone(&clock), registration.heartbeat.clock_offset_ms);
@@ -268,11 +265,11 @@ impl Host {
             outside,
             master_key: MasterKey::new(&secret(&store, CONFIG).await?),
         }));
-        let deployment = Arc::new(runtime.deploy(number, revisions).await?);
+        let first = First::make(&store, &runtime, revisions).await?;
         let invoker = Invoker::new(InvokerOptions {
             store: Arc::clone(&store) as _,
             runtime: Arc::clone(&runtime) as _,
-            deployment,
+            deployment: Arc::clone(&first.deployment) as _,
             clock: Arc::clone(&corrected),
             rng: Arc::clone(&rng),
             claim_secret: secret(&store, IDEMPOTENCY_KEYS).await?,
@@ -290,6 +287,7 @@ impl Host {
         }
         // Before anything is served: what is published from here on is delivered.
         let deliveries = Deliveries::register(invoker.clone(), Arc::clone(&store)).await?;
+        let revisions = Arc::new(Revisions::new(invoker.clone(), Arc::clone(&store), first));
         let (lost, lease_lost) = watch::channel(false);
         let mut background = vec![
             tokio::spawn(async move {
@@ -301,6 +299,10 @@ impl Host {
             tokio::spawn(Cron::new(invoker.clone(), Arc::clone(&store)).run()),
             tokio::spawn(Listener::new(invoker.clone()).run()),
             tokio::spawn(deliveries.run()),
+            tokio::spawn({
+                let revisions = Arc::clone(&revisions);
+                async move { revisions.run().await }
+            }),
             tokio::spawn(look_for_keys(Arc::clone(&store), Arc::clone(&services))),
             tokio::spawn(remember(Arc::clone(&store), data_dir.to_owned())),
             tokio::spawn(upkeep(Arc::clone(&store), retentions(&application.app, retention))),
@@ -360,6 +362,8 @@ impl Host {
             dead_letters,
             store: Arc::clone(&store),
             invoker: invoker.clone(),
+            revisions,
+            started: Timestamp::from_unix_ms(clock.unix_ms().cast_signed()),
         };
         let admin = host_admin::Server::new(admin_listener, admin_token.clone(), Arc::new(operator));
         let servers = vec![

@@ -56,6 +56,8 @@ async fn run(cli: Cli) -> Result<()> {
         Verb::Check(args) => verbs::check::check(args, json).await,
         Verb::Migrate(args) => verbs::migrate::migrate(args, json).await,
         Verb::Seed(args) => verbs::seed::seed(&up::Ready::of(&args.data_dir)?, json).await,
+        Verb::Deploy(args) => verbs::deploy::deploy(args, json).await,
+        Verb::Rollback(args) => verbs::deploy::rollback(args, json).await,
         Verb::Components(args) => verbs::components::list(args, json).await,
         Verb::Nodes(args) => verbs::nodes::list(args, json).await,
         Verb::Invocations(args) => verbs::invocations::invocations(args, json).await,

@@ -1,5 +1,6 @@
 //! The admin port's view of store, invoker and deployment.
 
+mod components;
 mod replay;
 
 use std::collections::HashMap;
@@ -8,24 +9,28 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use host_admin::{
-    Answer, AuditFilter, AuditView, CompensationView, ComponentView, DeadLetterFilter, DeadLetterVerb, DeadLetterView,
-    DeadLettersView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, NodeStatus,
-    NodeView, Operate, OperateError, Operation, PayloadView, PromiseName, PromiseOutcome, PromiseView, ReplayView,
-    Replaying, RevisionDigest, SaidView, SettledView, Status, Timestamp, Verb, WaitView,
+    ActivatedView, Answer, AuditFilter, AuditView, CompensationView, ComponentView, DeadLetterFilter, DeadLetterVerb,
+    DeadLetterView, DeadLettersView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView,
+    Manner, NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView, PromiseName, PromiseOutcome,
+    PromiseView, ReplayView, Replaying, RevisionDigest, SaidView, SettledView, Status, Timestamp, UploadedView,
+    Uploading, Verb, WaitView,
 };
-use host_invoker::{DeadLetters, Invoker, Replayed};
+use host_invoker::{DeadLetters, Invoker, Replayed, Revisions};
 use host_journal::{
     Body, CommandKind, Entry, FenceReason, InvocationStatus, OUTPUT_PROMISE, Seal, SealError, WorkflowKey,
 };
 use host_runtime::Deployment;
 use host_store::{InvocationRow, Store};
-use host_types::{ComponentId, InvocationId, Position, PromiseId};
+use host_types::{ComponentId, Digest, InvocationId, Position, PromiseId};
 
 /// What an operator reaches.
 pub(crate) struct Operator {
     pub(crate) store: Arc<Store>,
     pub(crate) invoker: Invoker,
     pub(crate) dead_letters: DeadLetters,
+    pub(crate) revisions: Arc<Revisions>,
+    /// When this host was.
+    pub(crate) started: Timestamp,
 }
 
 impl Operator {
@@ -106,22 +111,29 @@ impl Operator {
 
 impl Operate for Operator {
     fn components(&self) -> Operation<'_, Vec<ComponentView>> {
-        Box::pin(async move {
-            let deployment = self.deployment()?;
-            let view = |(id, revision)| {
-                let granted = &deployment.app().components[id];
-                let routes = deployment.app().routes.iter().filter(|route| route.component == *id);
-                ComponentView {
-                    id: id.clone(),
-                    description: granted.description.clone(),
-                    revision: RevisionDigest(revision),
-                    deployment: deployment.number(),
-                    schema: granted.schema.as_ref().map(ToString::to_string),
-                    routes: routes.map(|route| route.pattern.to_string()).collect(),
-                }
-            };
-            Ok(deployment.revisions().map(view).collect())
-        })
+        Box::pin(self.component_views())
+    }
+
+    fn upload(
+        &self,
+        component: ComponentId,
+        uploading: Uploading,
+        asked: host_admin::Asked,
+    ) -> Operation<'_, UploadedView> {
+        Box::pin(self.uploaded(component, uploading, asked))
+    }
+
+    fn activate(
+        &self,
+        component: ComponentId,
+        revision: Digest,
+        asked: host_admin::Asked,
+    ) -> Operation<'_, ActivatedView> {
+        Box::pin(self.activated(component, revision, asked))
+    }
+
+    fn rollback(&self, component: ComponentId, asked: host_admin::Asked) -> Operation<'_, ActivatedView> {
+        Box::pin(self.rolled_back(component, asked))
     }
 
     fn list(&self, filter: Filter) -> Operation<'_, InvocationsView> {
@@ -192,7 +204,7 @@ impl Operate for Operator {
         &self,
         verb: Verb,
         id: InvocationId,
-        force: bool,
+        manner: Manner,
         asked: host_admin::Asked,
     ) -> Operation<'_, InvocationView> {
         Box::pin(async move {
@@ -203,8 +215,13 @@ impl Operate for Operator {
                 Verb::Resume => invoker.resume(id, &asked).await.map_err(refused)?,
                 Verb::Cancel => invoker.cancel(id, &asked).await.map_err(refused)?,
                 Verb::Restart => {
-                    let successor = invoker.restart(id, force, &asked).await.map_err(refused)?;
+                    let successor = invoker.restart(id, manner.force, &asked).await.map_err(refused)?;
                     return self.after(successor).await;
+                }
+                Verb::Move => {
+                    let missing = || OperateError::Invalid("to: name the revision to go on with".into());
+                    let to = manner.to.ok_or_else(missing)?;
+                    invoker.move_to(&self.store, id, to, &asked).await.map_err(refused)?;
                 }
             }
             self.after(id).await
@@ -537,9 +554,14 @@ fn refused(error: host_invoker::OperateError) -> OperateError {
     match error {
         Invoker::NotFound(id) => OperateError::NotFound(id),
         Invoker::NoPromise(_) => OperateError::NoPromise(error.to_string()),
-        Invoker::State { .. } | Invoker::Repeats(_) | Invoker::Erased | Invoker::Refused(_) => {
-            OperateError::Conflict(error.to_string())
-        }
+        Invoker::NoComponent(text) => OperateError::NoComponent(text),
+        Invoker::NoRevision(text) => OperateError::NoRevision(text),
+        Invoker::Unacknowledged(text) => OperateError::Unacknowledged(text),
+        Invoker::State { .. }
+        | Invoker::Differs { .. }
+        | Invoker::Repeats(_)
+        | Invoker::Erased
+        | Invoker::Refused(_) => OperateError::Conflict(error.to_string()),
         Invoker::Unanswerable { .. } | Invoker::Malformed(_) => OperateError::Invalid(error.to_string()),
         Invoker::Store(text) => OperateError::Unavailable(text),
     }
@@ -576,6 +598,8 @@ fn said_view(said: host_store::Said) -> SaidView {
         invocation: said.invocation,
         entry_index: said.entry_index,
         successor: said.successor,
+        component: said.component,
+        revision: said.revision.map(RevisionDigest),
         reason: said.reason,
         outcome: said.outcome,
     }

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod components;
+pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod invocations;

@@ -54,6 +54,7 @@ impl DeadLetters {
                         reason: FenceReason::Cancel("its event is delivered anew".into()),
                         more: vec![Body::Output(encode(&Output::Cancelled))],
                         status: InvocationStatus::Cancelled,
+                        deployment: None,
                     };
                     let prepared = inner.prepare(loaded, spoken, asked);
                     let written = self.store.renew_delivery(&prepared.fence, &prepared.word).await;
@@ -66,6 +67,7 @@ impl DeadLetters {
                         reason: FenceReason::Resume,
                         more: Vec::new(),
                         status: InvocationStatus::Running,
+                        deployment: None,
                     };
                     inner.say(loaded, spoken, asked).await?
                 }

@@ -1,6 +1,7 @@
 //! A stored invocation run once more from its journal, on these revisions or others, without any effect: neither a lease nor a
 //! journal is touched, whoever owns the invocation, and whether it has ended or not.
 
+use std::fmt;
 use std::sync::Arc;
 
 use host_journal::{Beyond, Body, Entry, FenceReason, Header, Machine, Payload, Returned};
@@ -9,6 +10,7 @@ use host_store::Loaded;
 use host_types::{ComponentId, DeploymentNumber, Digest, Fault, InvocationId, Position};
 
 use crate::compensate;
+use crate::deployments::{Bytes, replaced};
 use crate::handlers::Handlers;
 use crate::invoker::{Inner, Invoker};
 use crate::operate::OperateError;
@@ -88,6 +90,29 @@ impl Outcome {
     }
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Same => write!(f, "the same commands, and the same output"),
+            Self::Returned => write!(f, "the same commands, and it returned"),
+            Self::GoesOn(beyond) => write!(f, "the same commands, and on with {} {}", beyond.kind, beyond.target),
+            Self::OtherOutput { recorded, returned } => {
+                write!(f, "the output recorded is {recorded}, now it is {returned}")
+            }
+            Self::Differs {
+                position,
+                recorded,
+                asked,
+            } => write!(f, "at {position} recorded is {recorded}, asked for is {asked}"),
+            Self::Fails {
+                position: Some(position),
+                fault,
+            } => write!(f, "after {position} it fails: {fault}"),
+            Self::Fails { position: None, fault } => write!(f, "it fails: {fault}"),
+        }
+    }
+}
+
 impl Invoker {
     /// Runs it once more, without any effect. One at a time on a node: it costs what an attempt costs, and a compilation.
     pub async fn dry_run(&self, invocation: InvocationId, options: DryRunOptions) -> Result<DryRun, OperateError> {
@@ -95,9 +120,22 @@ impl Invoker {
         let _turn = inner.dry_runs.lock().await;
         let Loaded { row, entries } = inner.loaded_whole(invocation).await?;
         let (deployment, replaced) = inner.revisions_for(&row.component, row.deployment, options).await?;
+        let found = inner.dry_run_on(invocation, entries, &deployment).await?;
+        Ok(DryRun { replaced, ..found })
+    }
+}
+
+impl Inner {
+    /// Runs a history once more on this deployment.
+    pub(crate) async fn dry_run_on(
+        &self,
+        invocation: InvocationId,
+        entries: Vec<Entry>,
+        deployment: &Arc<dyn Handlers>,
+    ) -> Result<DryRun, OperateError> {
         let mut found = DryRun {
             deployment: deployment.number(),
-            replaced,
+            replaced: None,
             entries: entries.len() as u32,
             compared: 0,
             outcome: Outcome::Same,
@@ -105,19 +143,17 @@ impl Invoker {
         // What a cancelled invocation did before is the handler's; what it undoes is nobody's but the host's.
         let cancelled = entries.iter().position(is_cancel);
         let before = entries[..cancelled.unwrap_or(entries.len())].to_vec();
-        found.outcome = inner
-            .handler(invocation, &deployment, before, &mut found.compared)
+        found.outcome = self
+            .handler(invocation, deployment, before, &mut found.compared)
             .await?;
         if cancelled.is_some() && found.outcome.is_same() {
-            found.outcome = inner
-                .compensations(invocation, &deployment, entries, &mut found.compared)
+            found.outcome = self
+                .compensations(invocation, deployment, entries, &mut found.compared)
                 .await?;
         }
         Ok(found)
     }
-}
 
-impl Inner {
     async fn loaded_whole(&self, invocation: InvocationId) -> Result<Loaded, OperateError> {
         let loaded = match self.store.load(invocation).await {
             Ok(loaded) => loaded.ok_or(OperateError::NotFound(invocation))?,
@@ -164,13 +200,9 @@ impl Inner {
             )));
         }
         let digest = Digest::of(&wasm);
-        let mut revisions = vec![(component.clone(), digest, wasm)];
-        for (id, revision) in made_of.revisions().filter(|(id, _)| **id != component) {
-            let stored = self.store.revision(revision).await;
-            let stored = stored.map_err(|error| OperateError::Store(error.to_string()))?;
-            revisions.push((id.clone(), revision, stored));
-        }
-        let deployed = self.runtime.deploy(base.number(), revisions).await;
+        let revisions = replaced(made_of.revisions(), &component, digest);
+        let bytes = Bytes::of(&*self.store).with(digest, wasm);
+        let deployed = self.runtime.deploy(base.number(), &revisions, &bytes).await;
         let deployed = deployed.map_err(|error| {
             OperateError::Malformed(format!("these bytes do not run in the place of {component}: {error}"))
         })?;

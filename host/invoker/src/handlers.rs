@@ -6,8 +6,8 @@ use std::time::Duration;
 use host_journal::RetryPolicy;
 use host_manifest::{Limits, Retention};
 use host_recorder::{Answer, Delivered, Recorder, ScheduledInput};
-use host_runtime::{Deployment, Revision, Runtime};
-use host_types::{ComponentId, DeploymentNumber, Fault, HttpRequest, HttpResponse};
+use host_runtime::{Deployment, FetchRevisions, Runtime};
+use host_types::{ComponentId, DeploymentNumber, Digest, Fault, HttpRequest, HttpResponse};
 
 /// The handlers that answer together, and what is said of each. An invocation is pinned to one of these for its whole call tree.
 pub trait Handlers: Send + Sync + 'static {
@@ -95,11 +95,12 @@ pub trait Handlers: Send + Sync + 'static {
 /// Makes the handlers of a deployment from its revisions.
 pub trait Deploy: Send + Sync + 'static {
     /// Everything a component imports must be answered in the shape it asks for.
-    fn deploy(
-        &self,
+    fn deploy<'a>(
+        &'a self,
         number: DeploymentNumber,
-        revisions: Vec<Revision>,
-    ) -> Answer<'_, Result<Arc<dyn Handlers>, Fault>>;
+        revisions: &'a [(ComponentId, Digest)],
+        bytes: &'a dyn FetchRevisions,
+    ) -> Answer<'a, Result<Arc<dyn Handlers>, Fault>>;
 }
 
 impl Handlers for Deployment {
@@ -197,13 +198,14 @@ impl Handlers for Deployment {
 }
 
 impl Deploy for Runtime {
-    fn deploy(
-        &self,
+    fn deploy<'a>(
+        &'a self,
         number: DeploymentNumber,
-        revisions: Vec<Revision>,
-    ) -> Answer<'_, Result<Arc<dyn Handlers>, Fault>> {
+        revisions: &'a [(ComponentId, Digest)],
+        bytes: &'a dyn FetchRevisions,
+    ) -> Answer<'a, Result<Arc<dyn Handlers>, Fault>> {
         Box::pin(async move {
-            let deployment = self.deploy(number, revisions).await;
+            let deployment = self.deploy_from(number, revisions, bytes).await;
             let deployment = deployment.map_err(|error| Fault::Transient(error.to_string()))?;
             Ok(Arc::new(deployment) as Arc<dyn Handlers>)
         })

@@ -14,6 +14,7 @@ use host_types::{
 };
 
 use crate::claims::Entered;
+use crate::handlers::Handlers;
 use crate::invoker::{Inner, Invoker, Running};
 use crate::run::{Ended, HTTP_FUNCTION, Output, Progress, Run, encode};
 use crate::streamed;
@@ -43,18 +44,18 @@ async fn handle(inner: &Arc<Inner>, call: HttpCall) -> HttpOutcome {
     if inner.is_draining() {
         return HttpOutcome::Overloaded { retry_after_s: 1 };
     }
+    // Once: all that is said of this call is said by what it runs on.
+    let deployment = inner.current();
     let retention_ms = || {
         let request = &call.request;
-        inner
-            .current()
-            .key_retention_ms(&call.component, &request.method, &request.path)
+        deployment.key_retention_ms(&call.component, &request.method, &request.path)
     };
     let Some(claim) = inner.claims.claim(&call, inner.clock.unix_ms(), retention_ms) else {
-        return run(inner, call, None).await;
+        return run(inner, deployment, call, None).await;
     };
     match inner.claims.enter(&claim, call.invocation) {
         Entered::First(ticket) => {
-            let outcome = run(inner, call, Some(claim)).await;
+            let outcome = run(inner, deployment, call, Some(claim)).await;
             ticket.tell(&outcome);
             outcome
         }
@@ -86,10 +87,9 @@ async fn handle(inner: &Arc<Inner>, call: HttpCall) -> HttpOutcome {
     }
 }
 
-async fn run(inner: &Arc<Inner>, call: HttpCall, claim: Option<Claim>) -> HttpOutcome {
+async fn run(inner: &Arc<Inner>, deployment: Arc<dyn Handlers>, call: HttpCall, claim: Option<Claim>) -> HttpOutcome {
     let invocation = call.invocation;
     let wait = Duration::from_millis(call.wait_ms);
-    let deployment = inner.current();
     let subject = match &call.request.identity {
         Identity::Verified(claims) => claims.subject.clone(),
         Identity::Anonymous | Identity::Invalid(_) => String::new(),

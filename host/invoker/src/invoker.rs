@@ -1,13 +1,12 @@
 //! What is shared by all runs of this node.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use host_journal::{Header, RetryPolicy};
 use host_runtime::Deployment;
 use host_store::Heartbeat;
@@ -20,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::backlog::Backlog;
 use crate::claims::Claims;
 use crate::database::Database;
+use crate::deployments::{Bytes, Deployments};
 use crate::halt::Halts;
 use crate::handlers::{Deploy, Handlers};
 use crate::lease::LeaseTerm;
@@ -64,11 +64,7 @@ pub(crate) struct Inner {
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) claims: Claims,
     pub(crate) runtime: Arc<dyn Deploy>,
-    current: ArcSwap<Arc<dyn Handlers>>,
-    /// Deployments that open invocations are pinned to.
-    pinned: Mutex<HashMap<DeploymentNumber, Arc<dyn Handlers>>>,
-    /// Held while a deployment is built: of many that need the same one builds it.
-    building: tokio::sync::Mutex<()>,
+    pub(crate) deployments: Deployments,
     pub(crate) turns: Turns,
     /// Open invocations that wait for their turn.
     pub(crate) backlog: Backlog,
@@ -130,9 +126,7 @@ impl Invoker {
             rng,
             claims: Claims::new(&claim_secret),
             runtime,
-            pinned: Mutex::new(HashMap::from([(deployment.number(), Arc::clone(&deployment))])),
-            current: ArcSwap::from_pointee(deployment),
-            building: tokio::sync::Mutex::default(),
+            deployments: Deployments::new(deployment),
             turns: Turns::new(turns),
             backlog: Backlog::default(),
             loading: Arc::new(Semaphore::new(LOADS)),
@@ -241,35 +235,18 @@ impl Inner {
     }
 
     pub(crate) fn current(&self) -> Arc<dyn Handlers> {
-        Arc::clone(&self.current.load())
+        self.deployments.current()
     }
 
     /// The deployment of this number, which an open invocation is pinned to.
     pub(crate) async fn pinned(&self, number: DeploymentNumber) -> Result<Arc<dyn Handlers>, Fault> {
-        let known = || self.pinned.lock().get(&number).cloned();
-        if let Some(deployment) = known() {
-            return Ok(deployment);
-        }
-        let _building = self.building.lock().await;
-        if let Some(deployment) = known() {
-            return Ok(deployment);
-        }
-        let stored = self
-            .store
-            .deployment(number)
-            .await
-            .map_err(|error| Fault::Transient(error.to_string()))?;
-        let mut revisions = Vec::new();
-        for (component, digest) in stored.components {
-            let wasm = self
-                .store
-                .revision(digest)
-                .await
-                .map_err(|error| Fault::Transient(error.to_string()))?;
-            revisions.push((component, digest, wasm));
-        }
-        let deployment = self.runtime.deploy(number, revisions).await?;
-        Ok(Arc::clone(self.pinned.lock().entry(number).or_insert(deployment)))
+        let build = || async {
+            let stored = self.store.deployment(number).await;
+            let stored = stored.map_err(|error| Fault::Transient(error.to_string()))?;
+            let bytes = Bytes::of(&*self.store);
+            self.runtime.deploy(number, &stored.components, &bytes).await
+        };
+        self.deployments.get(number, build).await
     }
 
     /// What of all turns the component may take.

@@ -1,6 +1,7 @@
 //! Hears what the nodes tell each other, and passes it on to those whom it concerns. All of it are hints: whoever misses one finds out by
 //! a slow look.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use host_store::Wake;
@@ -55,9 +56,20 @@ impl Listener {
                 inner.waits.due.notify_one();
                 inner.waits.look_again();
                 inner.waits.look_for_events();
+                inner.deployments.activated.notify_one();
+                inner.deployments.followed.notify_waiters();
                 self.stop_what_is_not_ours().await;
             }
-            Wake::Deployment | Wake::Node => {}
+            Wake::Prepare(number) => {
+                let preparing = Arc::clone(inner);
+                inner.spawn(async move {
+                    if let Err(error) = preparing.pinned(number).await {
+                        tracing::debug!(%number, %error, "what may become active cannot be made here");
+                    }
+                });
+            }
+            Wake::Deployment => inner.deployments.activated.notify_one(),
+            Wake::Node => inner.deployments.followed.notify_waiters(),
         }
     }
 

@@ -4,13 +4,15 @@
 mod cancel;
 mod complete_entry;
 mod complete_promise;
+mod move_to;
 mod restart;
 mod word;
 
 use host_journal::{Cause, Effect, FenceReason, InvocationStatus};
 use host_store::Loaded;
-use host_types::{InvocationId, Position, PromiseId};
+use host_types::{DeploymentNumber, InvocationId, Position, PromiseId};
 
+use crate::dry_run::Outcome;
 use crate::invoker::Invoker;
 pub(crate) use crate::operate::word::Spoken;
 use crate::recovery::begin;
@@ -33,6 +35,23 @@ pub enum OperateError {
     /// No such promise, or nothing of the invocation that made it is durable.
     #[error("there is no promise {0}")]
     NoPromise(PromiseId),
+    /// No such component.
+    #[error("{0}")]
+    NoComponent(String),
+    /// No such revision, or none of that component.
+    #[error("{0}")]
+    NoRevision(String),
+    /// It is active, and some nodes do not run it yet. The text names them.
+    #[error("{0}")]
+    Unacknowledged(String),
+    /// On another revision the invocation does otherwise than is recorded.
+    #[error("on deployment {number} the invocation does otherwise than is recorded, and stays where it is: {outcome}")]
+    Differs {
+        /// Where it was to be moved.
+        number: DeploymentNumber,
+        /// What its dry run came to there.
+        outcome: Box<Outcome>,
+    },
     /// It is not in a state for that.
     #[error("the invocation is {status}; only {expected} can be {verb}")]
     State {
@@ -95,6 +114,7 @@ impl Invoker {
                 reason: FenceReason::Resume,
                 more: Vec::new(),
                 status: InvocationStatus::Running,
+                deployment: None,
             };
             if let Some(recovered) = self.inner.say(loaded, spoken, asked).await? {
                 if !begins_later && !self.inner.is_draining() {
@@ -123,6 +143,7 @@ impl Invoker {
                 reason: FenceReason::Pause(cause),
                 more: Vec::new(),
                 status: InvocationStatus::Paused,
+                deployment: None,
             };
             if self.inner.say(loaded, spoken, asked).await?.is_some() {
                 return Ok(());

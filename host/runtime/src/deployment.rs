@@ -21,12 +21,14 @@ use crate::answer;
 use crate::component::{Export, Loaded};
 use crate::error::fault;
 use crate::instance::InstanceState;
+use crate::linked::{Answers, Linked};
 use crate::stock::{self, CallModules, StockLoaded};
 
 /// The revisions that answer together. An invocation is pinned to one deployment for its whole call tree.
 pub struct Deployment {
     number: DeploymentNumber,
     app: Arc<App>,
+    linked: BTreeMap<ComponentId, Arc<Linked>>,
     components: BTreeMap<ComponentId, Arc<Loaded>>,
     /// Those of the stock engine.
     stock: BTreeMap<ComponentId, Arc<StockLoaded>>,
@@ -37,17 +39,28 @@ impl Deployment {
     pub(crate) fn new(
         number: DeploymentNumber,
         app: Arc<App>,
-        components: BTreeMap<ComponentId, Arc<Loaded>>,
-        stock: BTreeMap<ComponentId, Arc<StockLoaded>>,
+        linked: BTreeMap<ComponentId, Arc<Linked>>,
         pace: Pace,
     ) -> Self {
+        let (mut components, mut stock) = (BTreeMap::new(), BTreeMap::new());
+        for (id, linked) in &linked {
+            match &linked.answers {
+                Answers::Plain(loaded) => drop(components.insert(id.clone(), Arc::clone(loaded))),
+                Answers::Stock(loaded) => drop(stock.insert(id.clone(), Arc::clone(loaded))),
+            }
+        }
         Self {
             number,
             app,
+            linked,
             components,
             stock,
             pace,
         }
+    }
+
+    pub(crate) fn linked(&self) -> impl Iterator<Item = (&ComponentId, &Linked)> {
+        self.linked.iter().map(|(id, linked)| (id, &**linked))
     }
 
     /// Its number, which pins it.

@@ -1,7 +1,7 @@
 //! Why a deployment cannot be made, and what a trap is called.
 
 use host_engine::{LimitExceeded, StoreLimits};
-use host_types::{ComponentId, Fault};
+use host_types::{ComponentId, Digest, Fault};
 
 /// Why a deployment cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,19 @@ pub enum Error {
         /// What is wrong, and the way out.
         reason: String,
     },
+    /// The bytes are not where they should be.
+    #[error("component {component}: revision {digest}: {reason}")]
+    Fetch {
+        /// Of which component.
+        component: ComponentId,
+        /// Which.
+        digest: Digest,
+        /// Why.
+        reason: String,
+    },
+    /// The components do not fit the manifest. The text has a line for each thing that is wrong.
+    #[error("{0}")]
+    Manifest(String),
     /// The manifest names a component of which there are no bytes.
     #[error("component {0} has no revision: build it first")]
     Missing(ComponentId),

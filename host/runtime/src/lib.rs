@@ -8,6 +8,7 @@ mod deployment;
 mod dispatch;
 mod error;
 mod instance;
+mod linked;
 mod metrics;
 mod runtime;
 mod stock;
@@ -17,5 +18,6 @@ pub use deployment::Deployment;
 pub use error::Error;
 /// Of the record of a transaction.
 pub use host_sql::is_committed;
+pub use linked::{FetchRevisions, interfaces};
 pub use runtime::{Outside, Revision, Runtime, RuntimeOptions};
 pub use stock::{CallModules, ModuleCall};

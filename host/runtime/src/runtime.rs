@@ -16,6 +16,7 @@ use wasmtime::component::Linker;
 
 use crate::component::{Grants, Loaded, exports};
 use crate::deployment::Deployment;
+use crate::linked::{Answers, FetchRevisions, Linked, Links};
 use crate::metrics::RuntimeMetrics;
 use crate::stock::{self, StockLoaded};
 use crate::{Error, capabilities, dispatch};
@@ -58,6 +59,7 @@ pub struct Outside {
 /// Makes deployments.
 pub struct Runtime {
     options: RuntimeOptions,
+    links: Links,
     pub(crate) metrics: RuntimeMetrics,
 }
 
@@ -66,78 +68,100 @@ impl Runtime {
     pub fn new(options: RuntimeOptions) -> Self {
         Self {
             options,
+            links: Links::default(),
             metrics: RuntimeMetrics::default(),
         }
     }
 
     /// Compiles and links these revisions. Everything a component imports must be answered in the shape it asks for.
     pub async fn deploy(&self, number: DeploymentNumber, revisions: Vec<Revision>) -> Result<Deployment, Error> {
-        let RuntimeOptions { engine, cache, app, .. } = &self.options;
-        let mut by_id: HashMap<_, _> = revisions
-            .into_iter()
-            .map(|(id, digest, wasm)| (id, (digest, wasm)))
-            .collect();
-        let mut compiling = Vec::new();
+        let set: Vec<_> = revisions.iter().map(|(id, digest, _)| (id.clone(), *digest)).collect();
+        self.deploy_from(number, &set, &revisions).await
+    }
+
+    /// The same of revisions whose bytes are elsewhere: those that are linked already are not asked for.
+    pub async fn deploy_from(
+        &self,
+        number: DeploymentNumber,
+        revisions: &[(ComponentId, Digest)],
+        bytes: &dyn FetchRevisions,
+    ) -> Result<Deployment, Error> {
+        let app = &self.options.app;
+        let mut linking = Vec::new();
         for id in app.components.keys() {
-            let (digest, wasm) = by_id.remove(id).ok_or_else(|| Error::Missing(id.clone()))?;
-            compiling.push(async move {
-                let compiled = cache.load(wasm.into(), digest).await;
-                compiled
-                    .map(|loaded| (id, digest, loaded))
-                    .map_err(|source| Error::Compile {
-                        component: id.clone(),
-                        source,
-                    })
-            });
+            let found = revisions.iter().find(|(revised, _)| revised == id);
+            let (_, digest) = found.ok_or_else(|| Error::Missing(id.clone()))?;
+            linking.push(self.linked(id, *digest, bytes));
         }
-        let (mut loaded, mut stocks) = (BTreeMap::new(), BTreeMap::new());
-        let mut compiled = Vec::new();
-        for component in futures_util::future::try_join_all(compiling).await? {
-            let (id, digest, loading) = component;
-            self.metrics.loaded(loading.outcome);
-            tracing::debug!(component.id = %id, revision = %digest, outcome = ?loading.outcome, "component loaded");
-            let granted = &app.components[id];
-            let exported = host_engine::interfaces(&loading.engine, &loading.component).exports;
-            let grants = self.grants(granted, exported);
-            let refused = |error: wasmtime::Error| Error::Link {
-                component: id.clone(),
-                reason: format!("{error:#}"),
-            };
-            let usual = Limits::default();
-            let limits = Limits {
-                memory_bytes: granted.limits.memory_limit_bytes as usize,
-                time_ms: granted.limits.time_limit_ms,
-                replay_ms: usual.replay_ms.max(granted.limits.time_limit_ms),
-                ..usual
-            };
-            if loading.engine.kind() == Kind::Stock {
-                let mut linker = Linker::new(loading.engine.wasmtime());
-                capabilities::link_stock(&mut linker, &grants).map_err(refused)?;
-                stock::link(&loading.engine, &mut linker, granted, &loading.component)?;
-                let pre = linker.instantiate_pre(&loading.component).map_err(refused)?;
-                let pace = loading.engine.pace().clone();
-                let component = StockLoaded::new(granted, digest, grants, limits, pace, pre);
-                stocks.insert(id.clone(), Arc::new(component));
-                compiled.push((granted, loading));
-                continue;
-            }
-            let mut linker = Linker::new(engine.wasmtime());
-            capabilities::link(&mut linker, &grants).map_err(refused)?;
-            dispatch::link(engine, &mut linker, granted, &loading.component, dispatch::recorded)?;
-            let pre = linker.instantiate_pre(&loading.component).map_err(refused)?;
-            let exports = exports(engine, granted, &loading.component)?;
-            let metrics = self.metrics.of(id);
-            loaded.insert(
-                id.clone(),
-                Arc::new(Loaded::new(id.clone(), digest, grants, limits, exports, pre, metrics)),
-            );
-            compiled.push((granted, loading));
-        }
-        let deployment = Deployment::new(number, Arc::clone(app), loaded, stocks, engine.pace().clone());
-        for (granted, loaded) in &compiled {
-            dispatch::check(&loaded.engine, granted, &loaded.component, &deployment)?;
+        let linked = futures_util::future::try_join_all(linking).await?;
+        let linked: BTreeMap<_, _> = app.components.keys().cloned().zip(linked).collect();
+        let pace = self.options.engine.pace().clone();
+        let deployment = Deployment::new(number, Arc::clone(app), linked, pace);
+        for (id, linked) in deployment.linked() {
+            dispatch::check(&linked.engine, &app.components[id], &linked.component, &deployment)?;
         }
         Ok(deployment)
+    }
+
+    async fn linked(&self, id: &ComponentId, digest: Digest, bytes: &dyn FetchRevisions) -> Result<Arc<Linked>, Error> {
+        if let Some(linked) = self.links.find(id, digest) {
+            return Ok(linked);
+        }
+        let wasm = bytes.fetch(id, digest).await.map_err(|reason| Error::Fetch {
+            component: id.clone(),
+            digest,
+            reason,
+        })?;
+        let loading = self.options.cache.load(wasm.into(), digest).await;
+        let loading = loading.map_err(|source| Error::Compile {
+            component: id.clone(),
+            source,
+        })?;
+        self.metrics.loaded(loading.outcome);
+        tracing::debug!(component.id = %id, revision = %digest, outcome = ?loading.outcome, "component loaded");
+        let answers = self.link(id, digest, &loading)?;
+        let host_engine::Loaded { component, engine, .. } = loading;
+        let linked = Linked {
+            engine,
+            component,
+            answers,
+        };
+        Ok(self.links.keep(id, digest, linked))
+    }
+
+    fn link(&self, id: &ComponentId, digest: Digest, loading: &host_engine::Loaded) -> Result<Answers, Error> {
+        let granted = &self.options.app.components[id];
+        let exported = host_engine::interfaces(&loading.engine, &loading.component).exports;
+        let grants = self.grants(granted, exported);
+        let refused = |error: wasmtime::Error| Error::Link {
+            component: id.clone(),
+            reason: format!("{error:#}"),
+        };
+        let usual = Limits::default();
+        let limits = Limits {
+            memory_bytes: granted.limits.memory_limit_bytes as usize,
+            time_ms: granted.limits.time_limit_ms,
+            replay_ms: usual.replay_ms.max(granted.limits.time_limit_ms),
+            ..usual
+        };
+        if loading.engine.kind() == Kind::Stock {
+            let mut linker = Linker::new(loading.engine.wasmtime());
+            capabilities::link_stock(&mut linker, &grants).map_err(refused)?;
+            stock::link(&loading.engine, &mut linker, granted, &loading.component)?;
+            let pre = linker.instantiate_pre(&loading.component).map_err(refused)?;
+            let pace = loading.engine.pace().clone();
+            let component = StockLoaded::new(granted, digest, grants, limits, pace, pre);
+            return Ok(Answers::Stock(Arc::new(component)));
+        }
+        let engine = &self.options.engine;
+        let mut linker = Linker::new(engine.wasmtime());
+        capabilities::link(&mut linker, &grants).map_err(refused)?;
+        dispatch::link(engine, &mut linker, granted, &loading.component, dispatch::recorded)?;
+        let pre = linker.instantiate_pre(&loading.component).map_err(refused)?;
+        let exports = exports(engine, granted, &loading.component)?;
+        let metrics = self.metrics.of(id);
+        let component = Loaded::new(id.clone(), digest, grants, limits, exports, pre, metrics);
+        Ok(Answers::Plain(Arc::new(component)))
     }
 
     fn grants(&self, granted: &host_manifest::Component, exported: Vec<String>) -> Grants {

@@ -1,10 +1,11 @@
 //! What operators said: each word in the commit of the fence that is its effect.
 
 use host_journal::AppendError;
-use host_types::InvocationId;
+use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::activations::digest;
 use crate::error::append_error_from;
 use crate::{Error, Fence, Result, Store};
 
@@ -16,7 +17,7 @@ const RETENTION_DAYS: i32 = 400;
 pub struct Word {
     /// Who said it.
     pub operator: String,
-    /// What was said: `pause`, `resume`, `cancel`, `restart`, `complete-entry`, `replay`, `drop`.
+    /// What was said: `pause`, `resume`, `cancel`, `restart`, `move`, `complete-entry`, `replay`, `drop`.
     pub verb: &'static str,
     /// Of which invocation.
     pub invocation: InvocationId,
@@ -24,6 +25,8 @@ pub struct Word {
     pub successor: Option<InvocationId>,
     /// Of a restart: what the ids of its promises are derived from, should it be a workflow.
     pub promise_key: Option<[u8; 32]>,
+    /// Of a move: the deployment that the invocation is pinned to from then on.
+    pub deployment: Option<DeploymentNumber>,
     /// Why; may be empty.
     pub reason: String,
     /// What it came to.
@@ -41,12 +44,16 @@ pub struct Said {
     pub operator: String,
     /// What was said.
     pub verb: String,
-    /// Of which invocation.
-    pub invocation: InvocationId,
+    /// Of which invocation; none when it was said of a component.
+    pub invocation: Option<InvocationId>,
     /// Index of the fence in its journal; of a restart 0, in its successor's.
     pub entry_index: u32,
     /// Of a restart: the invocation that was begun.
     pub successor: Option<InvocationId>,
+    /// Of which component, when it was said of one.
+    pub component: Option<ComponentId>,
+    /// What was active of it from then on.
+    pub revision: Option<Digest>,
     /// Why; may be empty.
     pub reason: String,
     /// What it came to.
@@ -64,7 +71,19 @@ pub struct AuditFilter {
     pub cursor: Option<i64>,
 }
 
-type Row = (i64, i64, String, String, Uuid, i32, Option<Uuid>, String, String);
+type Row = (
+    i64,
+    i64,
+    String,
+    String,
+    Option<Uuid>,
+    i32,
+    Option<Uuid>,
+    Option<String>,
+    Option<Vec<u8>>,
+    String,
+    String,
+);
 
 impl Store {
     /// Appends a fence with the word that it is the effect of, in one commit. [`AppendError::Fenced`] also when the invocation has
@@ -110,6 +129,13 @@ impl Store {
             .bind(&word.outcome)
             .execute(&mut *transaction)
             .await?;
+            if let Some(deployment) = word.deployment {
+                sqlx::query("UPDATE host.invocation SET deployment = $2 WHERE id = $1")
+                    .bind(word.invocation.0)
+                    .bind(deployment.0)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
             match (word.successor, &word.promise_key) {
                 (Some(successor), Some(promise_key)) => {
                     self.succeed_workflow(&mut transaction, word.invocation, successor, promise_key)
@@ -145,7 +171,8 @@ impl Store {
     /// A page of what was said.
     pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<Said>> {
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT id, (extract(epoch FROM said_at) * 1000)::bigint, operator, verb, invocation_id, entry_index, successor, reason, outcome
+            "SELECT id, (extract(epoch FROM said_at) * 1000)::bigint, operator, verb,
+                 CASE WHEN component IS NULL THEN invocation_id END, entry_index, successor, component, revision, reason, outcome
              FROM host.audit
              WHERE ($1::uuid IS NULL OR invocation_id = $1) AND ($2::bigint IS NULL OR id < $2)
              ORDER BY id DESC LIMIT $3",
@@ -155,18 +182,24 @@ impl Store {
         .bind(i64::from(filter.limit))
         .fetch_all(self.pool())
         .await?;
-        let said = |(id, said_ms, operator, verb, invocation, entry_index, successor, reason, outcome): Row| Said {
-            id,
-            said_ms,
-            operator,
-            verb,
-            invocation: InvocationId(invocation),
-            entry_index: entry_index.unsigned_abs(),
-            successor: successor.map(InvocationId),
-            reason,
-            outcome,
+        let said = |row: Row| {
+            let (id, said_ms, operator, verb, invocation, entry_index, successor, component, revision, reason, outcome) =
+                row;
+            Ok(Said {
+                id,
+                said_ms,
+                operator,
+                verb,
+                invocation: invocation.map(InvocationId),
+                entry_index: entry_index.unsigned_abs(),
+                successor: successor.map(InvocationId),
+                component: component.map(ComponentId::from),
+                revision: revision.map(digest).transpose()?,
+                reason,
+                outcome,
+            })
         };
-        Ok(rows.into_iter().map(said).collect())
+        rows.into_iter().map(said).collect()
     }
 
     /// Forgets what was said longer ago than words are kept.

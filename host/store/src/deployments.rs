@@ -3,6 +3,7 @@
 use host_types::{ComponentId, DeploymentNumber, Digest};
 use ring::digest::{Context, SHA256};
 
+use crate::activations::{columns, digest};
 use crate::{Error, Result, Store};
 
 /// A registered version of the application.
@@ -17,51 +18,62 @@ pub struct Deployment {
 impl Store {
     /// Registers a set of components with their bytes. The same set has the same number, on every node and every time.
     pub async fn register_deployment(&self, components: &[(ComponentId, Digest, &[u8])]) -> Result<DeploymentNumber> {
-        let mut sorted: Vec<_> = components.iter().collect();
-        sorted.sort_by(|one, other| one.0.cmp(&other.0));
-        let mut whole = Context::new(&SHA256);
-        for (component, digest, _) in &sorted {
-            whole.update(&(component.as_str().len() as u64).to_be_bytes());
-            whole.update(component.as_str().as_bytes());
-            whole.update(&digest.0);
+        let set: Vec<_> = components
+            .iter()
+            .map(|(component, digest, _)| (component.clone(), *digest))
+            .collect();
+        if let Some(number) = self.find_deployment(&whole(&set)).await? {
+            return Ok(number);
         }
-        let whole = whole.finish();
+        for (_, digest, wasm) in components {
+            self.keep_revision(*digest, wasm).await?;
+        }
+        self.register_set(&set).await
+    }
 
-        if let Some(number) = self.find_deployment(whole.as_ref()).await? {
+    /// Registers a set of components whose bytes are kept already.
+    pub async fn register_set(&self, components: &[(ComponentId, Digest)]) -> Result<DeploymentNumber> {
+        let whole = whole(components);
+        if let Some(number) = self.find_deployment(&whole).await? {
             return Ok(number);
         }
         let mut transaction = self.pool().begin().await?;
-        for (_, digest, wasm) in &sorted {
-            sqlx::query("INSERT INTO host.revision (digest, wasm) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-                .bind(&digest.0[..])
-                .bind(*wasm)
-                .execute(&mut *transaction)
-                .await?;
-        }
         let number: Option<i64> = sqlx::query_scalar(
             "INSERT INTO host.deployment (digest) VALUES ($1) ON CONFLICT DO NOTHING RETURNING number",
         )
-        .bind(whole.as_ref())
+        .bind(&whole[..])
         .fetch_optional(&mut *transaction)
         .await?;
         let Some(number) = number else {
             // Another node registers the same just now; its commit was awaited by the insert.
             transaction.rollback().await?;
             return self
-                .find_deployment(whole.as_ref())
+                .find_deployment(&whole)
                 .await?
                 .ok_or_else(|| Error::NotRegistered("the deployment".into()));
         };
-        for (component, digest, _) in &sorted {
-            sqlx::query("INSERT INTO host.deployment_component (deployment, component, revision) VALUES ($1, $2, $3)")
-                .bind(number)
-                .bind(component.as_str())
-                .bind(&digest.0[..])
-                .execute(&mut *transaction)
-                .await?;
-        }
+        let (ids, digests) = columns(components);
+        sqlx::query(
+            "INSERT INTO host.deployment_component (deployment, component, revision)
+             SELECT $1, component, revision FROM unnest($2::text[], $3::bytea[]) AS member (component, revision)",
+        )
+        .bind(number)
+        .bind(ids)
+        .bind(digests)
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok(DeploymentNumber(number))
+    }
+
+    /// Keeps the bytes of a revision.
+    pub async fn keep_revision(&self, digest: Digest, wasm: &[u8]) -> Result<()> {
+        sqlx::query("INSERT INTO host.revision (digest, wasm) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(&digest.0[..])
+            .bind(wasm)
+            .execute(self.pool())
+            .await?;
+        Ok(())
     }
 
     /// A deployment by its number.
@@ -75,10 +87,7 @@ impl Store {
         if rows.is_empty() {
             return Err(Error::NotRegistered(format!("deployment {number}")));
         }
-        let component = |(component, digest): (String, Vec<u8>)| {
-            let digest = digest.try_into().map_err(|_| Error::Row("revision".into()))?;
-            Ok((component.into(), Digest(digest)))
-        };
+        let component = |(component, revision): (String, Vec<u8>)| Ok((component.into(), digest(revision)?));
         let components = rows.into_iter().map(component).collect::<Result<_>>()?;
         Ok(Deployment { number, components })
     }
@@ -99,4 +108,19 @@ impl Store {
             .await?;
         Ok(number.map(DeploymentNumber))
     }
+}
+
+/// The digest of all components with their revisions, whatever their order.
+fn whole(components: &[(ComponentId, Digest)]) -> [u8; 32] {
+    let mut sorted: Vec<_> = components.iter().collect();
+    sorted.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut context = Context::new(&SHA256);
+    for (component, digest) in sorted {
+        context.update(&(component.as_str().len() as u64).to_be_bytes());
+        context.update(component.as_str().as_bytes());
+        context.update(&digest.0);
+    }
+    let mut whole = [0; 32];
+    whole.copy_from_slice(context.finish().as_ref());
+    whole
 }

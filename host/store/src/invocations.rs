@@ -1,6 +1,6 @@
 //! Invocations as rows: loading, listing, and picking up the due ones.
 
-use host_journal::{DecodeError, Entry, InvocationStatus, decode};
+use host_journal::{Body, DecodeError, Entry, InvocationStatus, decode};
 use host_types::{ComponentId, DeploymentNumber, InvocationId, NodeId, WaitingFor};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
@@ -66,6 +66,21 @@ pub struct Loaded {
     pub entries: Vec<Entry>,
 }
 
+impl Loaded {
+    /// Pins it. An invocation that was moved has its first pin in the entry it began with, which stays as it is; its row has the last one,
+    /// and that wins: here, for everybody who goes by the header.
+    pub fn pin_to(&mut self, number: DeploymentNumber) {
+        self.row.deployment = number;
+        if let Some(Entry {
+            body: Body::Started(header),
+            ..
+        }) = self.entries.first_mut()
+        {
+            header.deployment = number;
+        }
+    }
+}
+
 /// Which invocations to list, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -114,7 +129,9 @@ impl Store {
             }
             Err((error, false)) => return Err(error.into()),
         };
-        Ok(Some(Loaded { row, entries }))
+        let (number, mut loaded) = (row.deployment, Loaded { row, entries });
+        loaded.pin_to(number);
+        Ok(Some(loaded))
     }
 
     /// An invocation's row alone.

@@ -3,6 +3,7 @@
 //! The order at start is [`Store::connect`], [`Store::migrate_host`], [`Store::provision_module`] and
 //! [`Store::migrate_module`] per schema, [`Store::register_node`]. From then on the node may write; [`Store::serve`] ends the start.
 
+mod activations;
 mod audit;
 mod batch;
 mod cron;
@@ -36,6 +37,7 @@ mod wake;
 mod workflows;
 mod writer;
 
+pub use activations::{Activation, Active, Behind, ComponentWord, Known};
 pub use audit::{AuditFilter, Said, Word};
 pub use cron::{CronLine, Met, Tick};
 pub use data_keys::DataKeyRow;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host_types::InvocationId;
+use host_types::{DeploymentNumber, InvocationId};
 use parking_lot::Mutex;
 use sqlx::postgres::{PgListener, PgPool};
 use tokio::sync::Notify;
@@ -28,6 +28,8 @@ pub enum Wake {
     Progress,
     /// Another deployment is active.
     Deployment,
+    /// This deployment may become active: whoever has it at hand by then need not compile it first.
+    Prepare(DeploymentNumber),
     /// A node came, drains, or went.
     Node,
     /// Something was published, or a delivery may be begun.
@@ -39,6 +41,7 @@ pub enum Wake {
 }
 
 const HALT: &str = "halt ";
+const PREPARE: &str = "prepare ";
 
 impl Wake {
     fn word(self) -> Cow<'static, str> {
@@ -46,6 +49,7 @@ impl Wake {
             Self::Due => "due",
             Self::Progress => "progress",
             Self::Deployment => "deployment",
+            Self::Prepare(deployment) => return Cow::Owned(format!("{PREPARE}{deployment}")),
             Self::Node => "node",
             Self::Events => "events",
             Self::Halt(invocation) => return Cow::Owned(format!("{HALT}{invocation}")),
@@ -57,6 +61,9 @@ impl Wake {
     fn from_word(word: &str) -> Self {
         if let Some(invocation) = word.strip_prefix(HALT).and_then(|id| id.parse().ok()) {
             return Self::Halt(invocation);
+        }
+        if let Some(number) = word.strip_prefix(PREPARE).and_then(|number| number.parse().ok()) {
+            return Self::Prepare(DeploymentNumber(number));
         }
         let known = [Self::Due, Self::Progress, Self::Deployment, Self::Node, Self::Events];
         known

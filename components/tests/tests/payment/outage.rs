@@ -268,12 +268,12 @@ async fn a_person_answers_for_an_undoing_that_never_will() -> Result<()> {
         "{shown}"
     );
     let journal = shown["journal"].as_array().context("a journal")?;
-    let called = journal.iter().filter(|entry| {
+    let mut called = journal.iter().filter(|entry| {
         entry["target"]
             .as_str()
             .is_some_and(|target| target.ends_with("compensate.run"))
     });
-    let position = &called.last().context("a compensation that was called")?["position"];
+    let position = &called.next_back().context("a compensation that was called")?["position"];
     let position = format!("{}#{}", position["scope"].as_str().context("a scope")?, position["n"]);
     let answers = || {
         let verb = ["invocations", "complete-entry", &id, "--position", &position];

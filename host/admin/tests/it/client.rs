@@ -85,6 +85,7 @@ async fn what_an_operator_says_arrives_with_the_name_and_the_reason() {
     let steering = Steering {
         reason: "stuck".into(),
         force: true,
+        to: None,
     };
     client.steer(Verb::Restart, open(), &steering).await.unwrap();
     let bulk = Bulk {

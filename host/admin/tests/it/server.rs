@@ -26,7 +26,8 @@ async fn components_and_nodes_are_listed() {
         components.json(),
         json!({ "components": [{
             "id": "order", "description": "Orders", "revision": revision, "deployment": 3, "schema": "order",
-            "routes": ["/api/v1/order/..."],
+            "routes": ["/api/v1/order/..."], "source": "operator", "since": "2023-11-14T22:13:20Z",
+            "file": host_types::Digest::of(b"file").to_string(), "back_to": [host_types::Digest::of(b"file").to_string()],
         }] })
     );
     assert_eq!(
@@ -36,6 +37,92 @@ async fn components_and_nodes_are_listed() {
             "lease_ms": 5000,
         }] })
     );
+}
+
+#[tokio::test]
+async fn revisions_are_uploaded_activated_and_taken_back() {
+    let host = Host::start(TOKEN).await;
+    let revision = host_types::Digest::of(b"wasm").to_string();
+    let activated = json!({ "component": "order", "revision": revision, "deployment": 4, "was_active": false });
+    let uploaded = host.say("/v1/components/order/revisions", None, "wasm").await;
+    assert_eq!(
+        (uploaded.status, uploaded.json()),
+        (
+            200,
+            json!({ "component": "order", "revision": revision, "is_new": true, "activated": null })
+        )
+    );
+    let uploaded = host
+        .say(
+            "/v1/components/order/revisions?activate=true&reason=a+fix",
+            Some("ann"),
+            "wasm",
+        )
+        .await;
+    assert_eq!(uploaded.json()["activated"], activated);
+    let body = json!({ "digest": revision, "reason": "again" }).to_string();
+    let again = host.say("/v1/components/order/activate", Some("ann"), &body).await;
+    assert_eq!((again.status, again.json()), (200, activated));
+    let back = host.say("/v1/components/order/rollback", None, "").await;
+    assert_eq!(
+        back.json()["revision"],
+        host_types::Digest::of(b"file").to_string(),
+        "{}",
+        back.json()
+    );
+    assert_eq!(
+        host.said(),
+        [
+            "upload 4 bytes for order, false, by admin token because \"\"",
+            "upload 4 bytes for order, true, by ann because \"a fix\"",
+            "activate order by ann because \"again\"",
+            "rollback order by admin token because \"\"",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_revision_that_cannot_be_is_refused_by_name() {
+    let host = Host::start(TOKEN).await;
+    let answer = host.say("/v1/components/order/revisions", None, "garbage").await;
+    answer.is_problem(422, "invalid", "these bytes do not run in the place of order");
+    let answer = host.say("/v1/components/order/revisions", None, "").await;
+    let detail = "body: is empty: send a component in WebAssembly's binary format";
+    answer.is_problem(400, "parameter", detail);
+    let answer = host
+        .say("/v1/components/order/revisions?activate=1", None, "wasm")
+        .await;
+    answer.is_problem(400, "parameter", "activate: is neither true nor false");
+    let answer = host.ask("GET", "/v1/components/order/revisions").await;
+    answer.is_problem(405, "method", "GET is not possible here; send POST");
+    let activate = |digest: &[u8]| json!({ "digest": host_types::Digest::of(digest).to_string() }).to_string();
+    let answer = host
+        .say("/v1/components/order/activate", None, &activate(b"unknown"))
+        .await;
+    let detail = format!("there is no revision {}", host_types::Digest::of(b"unknown"));
+    answer.is_problem(404, "unknown-revision", &detail);
+    let answer = host
+        .say("/v1/components/odrer/activate", None, &activate(b"wasm"))
+        .await;
+    answer.is_problem(404, "unknown-component", "there is no component odrer");
+    let answer = host.say("/v1/components/slow/activate", None, &activate(b"wasm")).await;
+    answer.is_problem(504, "unacknowledged", "host-b has said nothing yet");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    let answer = host.say("/v1/components/order/activate", None, "{}").await;
+    assert_eq!(answer.status, 400);
+}
+
+#[tokio::test]
+async fn a_move_names_the_revision() {
+    let host = Host::start(TOKEN).await;
+    let to = host_types::Digest::of(b"wasm").to_string();
+    let path = format!("/v1/invocations/{}/move", open());
+    let moved = host.say(&path, Some("ann"), &json!({ "to": to }).to_string()).await;
+    assert_eq!((moved.status, moved.json()), (200, invocation("running", None)));
+    assert_eq!(host.said(), [format!("move to {to} false by ann because \"\"")]);
+    let answer = host.say(&path, None, "").await;
+    let detail = "to: is missing: name the revision to go on with, 64 hexadecimal digits";
+    answer.is_problem(400, "parameter", detail);
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use host_admin::{
-    Asked, AuditFilter, AuditView, ComponentView, DeadLetterFilter, DeadLetterVerb, DeadLetterView, DeadLettersView,
-    EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, NodeStatus, NodeView, Operate,
-    OperateError, Operation, PayloadView, PositionView, ReplayOutcome, ReplayView, Replaying, RevisionDigest, SaidView,
-    Server, SettledView, Status, Timestamp, Verb,
+    ActivatedView, Asked, AuditFilter, AuditView, ComponentView, DeadLetterFilter, DeadLetterVerb, DeadLetterView,
+    DeadLettersView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, Manner,
+    NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView, PositionView, ReplayOutcome, ReplayView,
+    Replaying, RevisionDigest, SaidView, Server, SettledView, Source, Status, Timestamp, UploadedView, Uploading, Verb,
 };
 use host_types::{ComponentId, DeploymentNumber, Digest, EventId, InvocationId, NodeId, Position, Scope};
 use http_body_util::{BodyExt, Full};
@@ -114,6 +114,10 @@ pub(crate) fn component() -> ComponentView {
         deployment: DeploymentNumber(3),
         schema: Some("order".into()),
         routes: vec!["/api/v1/order/...".into()],
+        source: Source::Operator,
+        since: Timestamp::from_unix_ms(1_700_000_000_000),
+        file: RevisionDigest(Digest::of(b"file")),
+        back_to: vec![RevisionDigest(Digest::of(b"file"))],
     }
 }
 
@@ -151,11 +155,22 @@ pub(crate) fn said() -> SaidView {
         at: Timestamp::from_unix_ms(1_700_000_000_000),
         operator: "ann".into(),
         verb: "restart".into(),
-        invocation: ended(),
+        invocation: Some(ended()),
         entry_index: 0,
         successor: Some(open()),
+        component: None,
+        revision: None,
         reason: "the provider is back".into(),
         outcome: "running".into(),
+    }
+}
+
+pub(crate) fn activated(component: ComponentId, revision: RevisionDigest) -> ActivatedView {
+    ActivatedView {
+        component,
+        revision,
+        deployment: DeploymentNumber(4),
+        was_active: false,
     }
 }
 
@@ -230,13 +245,67 @@ impl Operate for Double {
         })
     }
 
-    fn steer(&self, verb: Verb, id: InvocationId, force: bool, asked: Asked) -> Operation<'_, InvocationView> {
+    fn upload(&self, component: ComponentId, uploading: Uploading, asked: Asked) -> Operation<'_, UploadedView> {
         Box::pin(async move {
-            let said = format!("{verb} {force} by {} because {:?}", asked.by, asked.reason);
+            let Uploading {
+                wasm,
+                activate,
+                reason: _,
+            } = uploading;
+            let said = format!(
+                "upload {} bytes for {component}, {activate}, by {} because {:?}",
+                wasm.len(),
+                asked.by,
+                asked.reason
+            );
+            self.said.lock().unwrap().push(said);
+            if wasm.starts_with(b"garbage") {
+                let text = format!("these bytes do not run in the place of {component}");
+                return Err(OperateError::Invalid(text));
+            }
+            let revision = RevisionDigest(Digest::of(&wasm));
+            let activated = activate.then(|| activated(component.clone(), revision));
+            Ok(UploadedView {
+                component,
+                revision,
+                is_new: true,
+                activated,
+            })
+        })
+    }
+
+    fn activate(&self, component: ComponentId, revision: Digest, asked: Asked) -> Operation<'_, ActivatedView> {
+        Box::pin(async move {
+            let said = format!("activate {component} by {} because {:?}", asked.by, asked.reason);
+            self.said.lock().unwrap().push(said);
+            match component.as_str() {
+                "order" if revision == Digest::of(b"unknown") => {
+                    Err(OperateError::NoRevision(format!("there is no revision {revision}")))
+                }
+                "order" => Ok(activated(component, RevisionDigest(revision))),
+                "slow" => Err(OperateError::Unacknowledged("host-b has said nothing yet".into())),
+                _ => Err(OperateError::NoComponent(format!("there is no component {component}"))),
+            }
+        })
+    }
+
+    fn rollback(&self, component: ComponentId, asked: Asked) -> Operation<'_, ActivatedView> {
+        Box::pin(async move {
+            let said = format!("rollback {component} by {} because {:?}", asked.by, asked.reason);
+            self.said.lock().unwrap().push(said);
+            Ok(activated(component, RevisionDigest(Digest::of(b"file"))))
+        })
+    }
+
+    fn steer(&self, verb: Verb, id: InvocationId, manner: Manner, asked: Asked) -> Operation<'_, InvocationView> {
+        Box::pin(async move {
+            let Manner { force, to } = manner;
+            let to = to.map_or_else(String::new, |to| format!(" to {to}"));
+            let said = format!("{verb}{to} {force} by {} because {:?}", asked.by, asked.reason);
             self.said.lock().unwrap().push(said);
             let status = match verb {
                 Verb::Pause => Status::Paused,
-                Verb::Resume | Verb::Restart => Status::Running,
+                Verb::Resume | Verb::Restart | Verb::Move => Status::Running,
                 Verb::Cancel => Status::Cancelled,
             };
             self.stands(id, status)

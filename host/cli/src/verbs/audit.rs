@@ -35,15 +35,22 @@ fn line(said: &SaidView) -> String {
         verb,
         invocation,
         successor,
+        component,
+        revision,
         reason,
         outcome,
         ..
     } = said;
+    let of = match (invocation, component, revision) {
+        (Some(invocation), ..) => invocation.to_string(),
+        (None, Some(component), Some(revision)) => format!("{component} {}", revision.0),
+        (None, component, _) => component.as_ref().map(ToString::to_string).unwrap_or_default(),
+    };
     let successor = successor.map_or_else(String::new, |id| format!(" as {id}"));
     let reason = if reason.is_empty() {
         String::new()
     } else {
         format!("  ({reason})")
     };
-    format!("{at}  {operator:<16} {verb:<14} {invocation}{successor}  {outcome}{reason}")
+    format!("{at}  {operator:<16} {verb:<14} {of}{successor}  {outcome}{reason}")
 }

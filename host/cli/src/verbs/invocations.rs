@@ -63,6 +63,7 @@ pub(crate) async fn invocations(args: InvocationsArgs, json: bool) -> Result<()>
         InvocationsVerb::Pause(args) => steer::steer(client, Verb::Pause, args, json).await?,
         InvocationsVerb::Cancel(args) => steer::steer(client, Verb::Cancel, args, json).await?,
         InvocationsVerb::Restart(args) => steer::steer(client, Verb::Restart, args, json).await?,
+        InvocationsVerb::Move(args) => steer::move_to(client, args, json).await?,
         InvocationsVerb::CompleteEntry {
             id,
             position,

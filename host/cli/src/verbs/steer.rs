@@ -1,11 +1,13 @@
-//! `nexus invocations pause|resume|cancel|restart|complete-entry`: one invocation, or all that a filter chooses.
+//! `nexus invocations pause|resume|cancel|restart|move|complete-entry`: one invocation, or all that a filter chooses.
 
 use anyhow::{Context, Result, bail};
-use host_admin::{AdminClient, Answer, Bulk, BulkView, Completing, PositionView, Status, Steering, Verb};
+use host_admin::{
+    AdminClient, Answer, Bulk, BulkView, Completing, PositionView, RevisionDigest, Status, Steering, Verb,
+};
 use host_types::ComponentId;
 
 use super::invocations::{line, parse};
-use crate::args::SteerArgs;
+use crate::args::{ChoiceArgs, MoveArgs, SteerArgs};
 
 /// Says the word to one, or to many.
 pub(crate) async fn steer(client: AdminClient, verb: Verb, args: SteerArgs, json: bool) -> Result<()> {
@@ -14,43 +16,85 @@ pub(crate) async fn steer(client: AdminClient, verb: Verb, args: SteerArgs, json
         let steering = Steering {
             reason: args.reason,
             force: args.force,
+            to: None,
         };
         crate::print_line(&line(&client.steer(verb, parse(id)?, &steering).await?, json)?);
         return Ok(());
     }
-    let status: Option<Status> = args
-        .choice
+    // What cannot be taken back is counted first.
+    let counts = matches!(verb, Verb::Cancel | Verb::Restart) && !args.yes;
+    let bulk = Bulk {
+        limit: Some(args.limit),
+        dry_run: counts,
+        force: args.force,
+        reason: args.reason,
+        ..chosen(args.choice)?
+    };
+    steer_all(client, verb, &bulk, json).await
+}
+
+/// Lets some go on with another revision, or many.
+pub(crate) async fn move_to(client: AdminClient, args: MoveArgs, json: bool) -> Result<()> {
+    let client = named(client, args.by.as_deref())?;
+    let to = Some(RevisionDigest(args.to.parse().context("--to")?));
+    if args.ids.is_empty() {
+        let bulk = Bulk {
+            limit: Some(args.limit),
+            to,
+            reason: args.reason,
+            ..chosen(args.choice)?
+        };
+        return steer_all(client, Verb::Move, &bulk, json).await;
+    }
+    let steering = Steering {
+        to,
+        reason: args.reason,
+        ..Steering::default()
+    };
+    let ids = args.ids.iter().map(|id| parse(id)).collect::<Result<Vec<_>>>()?;
+    for id in ids {
+        let moved = client
+            .steer(Verb::Move, id, &steering)
+            .await
+            .with_context(|| id.to_string())?;
+        crate::print_line(&line(&moved, json)?);
+    }
+    Ok(())
+}
+
+/// The bulk of a filter.
+fn chosen(choice: ChoiceArgs) -> Result<Bulk> {
+    let status: Option<Status> = choice
         .status
         .map(|status| status.parse())
         .transpose()
         .map_err(anyhow::Error::msg)
         .context("--status")?;
-    // What cannot be taken back is counted first.
-    let counts = matches!(verb, Verb::Cancel | Verb::Restart) && !args.yes;
     let bulk = Bulk {
         status,
-        component: args.choice.component.map(ComponentId::from),
-        function: args.choice.function,
-        older_than: args.choice.older_than,
-        cause: args.choice.cause,
-        waiting_for: args.choice.waiting_for,
-        idempotency_key: args.choice.idempotency_key,
-        subject: args.choice.subject,
-        limit: Some(args.limit),
-        dry_run: counts,
-        force: args.force,
-        reason: args.reason,
+        component: choice.component.map(ComponentId::from),
+        function: choice.function,
+        older_than: choice.older_than,
+        cause: choice.cause,
+        waiting_for: choice.waiting_for,
+        idempotency_key: choice.idempotency_key,
+        subject: choice.subject,
+        ..Bulk::default()
     };
     if !bulk.chooses() {
         bail!(
             "name an id, or choose with --status, --component, --function, --cause, --waiting-for or --idempotency-key"
         );
     }
-    let view = client.steer_all(verb, &bulk).await?;
+    Ok(bulk)
+}
+
+async fn steer_all(client: AdminClient, verb: Verb, bulk: &Bulk, json: bool) -> Result<()> {
+    let view = client.steer_all(verb, bulk).await?;
     if json {
         crate::print_line(&serde_json::to_string(&view)?);
     } else {
-        tell(verb, &view, counts);
+        tell(verb, &view, bulk.dry_run);
     }
     if !view.failed.is_empty() {
         bail!("{} of {} were refused", view.failed.len(), view.matched);

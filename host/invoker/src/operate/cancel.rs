@@ -54,6 +54,7 @@ impl Invoker {
                 reason: FenceReason::Cancel(asked.reason.clone()),
                 more,
                 status,
+                deployment: None,
             };
             if let Some(recovered) = self.inner.say(loaded, spoken, asked).await? {
                 if status == InvocationStatus::Running && !self.inner.is_draining() {

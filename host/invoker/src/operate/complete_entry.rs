@@ -62,6 +62,7 @@ impl Invoker {
                     answer,
                 }],
                 status: InvocationStatus::Paused,
+                deployment: None,
             };
             if self.inner.say(loaded, spoken, asked).await?.is_some() {
                 return Ok(());

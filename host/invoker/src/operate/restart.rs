@@ -160,6 +160,7 @@ impl Invoker {
             invocation: old.row.invocation,
             successor: Some(successor),
             promise_key: Some(promise_key),
+            deployment: None,
             reason: asked.reason.clone(),
             outcome,
         };

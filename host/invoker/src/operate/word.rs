@@ -2,6 +2,7 @@
 
 use host_journal::{AppendError, Body, Entry, FenceReason, InvocationStatus, Machine, encode};
 use host_store::{Fence, Loaded, Wake, Word};
+use host_types::DeploymentNumber;
 
 use super::{Asked, OperateError};
 use crate::invoker::Inner;
@@ -15,6 +16,8 @@ pub(crate) struct Spoken {
     /// Entries behind the fence, in the same commit.
     pub(crate) more: Vec<Body>,
     pub(crate) status: InvocationStatus,
+    /// Of a move: what it is pinned to from then on.
+    pub(crate) deployment: Option<DeploymentNumber>,
 }
 
 /// A word on its way into a journal.
@@ -66,6 +69,7 @@ impl Inner {
             reason,
             more,
             status,
+            deployment,
         } = spoken;
         let invocation = row.invocation;
         let attempt = row.attempt + 1;
@@ -84,12 +88,12 @@ impl Inner {
             node: self.store.node(),
             reason,
         };
-        // Resumed too early, what was to begin later would begin now.
+        // Resumed or moved too early, what was to begin later would begin now.
         let due_ms = match &fence {
             Body::Fence {
-                reason: FenceReason::Resume,
+                reason: FenceReason::Resume | FenceReason::TakeOver,
                 ..
-            } => not_before(&entries, self.clock.unix_ms()),
+            } if status == InvocationStatus::Running => not_before(&entries, self.clock.unix_ms()),
             _ => None,
         };
         let is_ours = status == InvocationStatus::Running && due_ms.is_none() && !self.is_draining();
@@ -119,6 +123,7 @@ impl Inner {
             invocation,
             successor: None,
             promise_key: None,
+            deployment,
             reason: asked.reason.clone(),
             outcome,
         };

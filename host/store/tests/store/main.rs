@@ -1,5 +1,6 @@
 //! The store against a real PostgreSQL.
 
+mod activations;
 mod append;
 mod batch;
 mod deployments;

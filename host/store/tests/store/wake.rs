@@ -18,6 +18,9 @@ async fn a_hint_reaches_other_nodes() {
         (wakeups.next().await, wakeups.next().await),
         (Wake::Progress, Wake::Node)
     );
+    let named = Wake::Prepare(host_types::DeploymentNumber(7));
+    fixture.store.notify(named);
+    assert_eq!(wakeups.next().await, named);
 }
 
 #[tokio::test]

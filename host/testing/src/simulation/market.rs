@@ -11,7 +11,7 @@ use std::time::Duration;
 use host_invoker::{Deploy, Handlers};
 use host_journal::RetryPolicy;
 use host_recorder::{Answer, Recorder, ScheduledInput};
-use host_types::{ComponentId, DeploymentNumber, Fault, HttpRequest, HttpResponse};
+use host_types::{ComponentId, DeploymentNumber, Digest, Fault, HttpRequest, HttpResponse};
 
 use super::instance::{Instance, NodeView};
 use super::sabotage::Sabotage;
@@ -169,11 +169,12 @@ impl Handlers for Market {
 pub(crate) struct Nothing;
 
 impl Deploy for Nothing {
-    fn deploy(
-        &self,
+    fn deploy<'a>(
+        &'a self,
         number: DeploymentNumber,
-        _: Vec<host_invoker::Revision>,
-    ) -> Answer<'_, Result<Arc<dyn Handlers>, Fault>> {
+        _: &'a [(ComponentId, Digest)],
+        _: &'a dyn host_invoker::FetchRevisions,
+    ) -> Answer<'a, Result<Arc<dyn Handlers>, Fault>> {
         Box::pin(async move { Err(Fault::Guest(format!("there is no deployment {number}"))) })
     }
 }
