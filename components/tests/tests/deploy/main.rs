@@ -108,7 +108,12 @@ async fn a_swap_under_load_loses_nothing_and_what_begins_after_it_is_on_the_new_
         ensure!(activated.json["was_active"] == false, "{}", activated.json);
         load.step.fetch_add(1, Ordering::SeqCst);
         first_answers.push(first);
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        // It stands for a while: both hosts answer by it, again and again.
+        for round in 0..6 {
+            let nexus = [&world.one, &world.two][round % 2];
+            let said = world.says(nexus, &format!("stands-{swap}-{round}")).await?;
+            ensure!(said == [PLAIN, LOUD][swap % 2], "{said}");
+        }
     }
     load.stop.store(true, Ordering::SeqCst);
     for asking in asking {
