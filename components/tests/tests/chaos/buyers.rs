@@ -6,6 +6,7 @@ use anyhow::Result;
 use component_tests::CHECKOUT;
 use http::Method;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::told::Placed;
 use crate::world::{Dice, LOOK, World, code, is_one_of};
@@ -36,6 +37,7 @@ const TOO_LATE: [&str; 9] = [
 
 /// Buys one unit again and again, each under its own key; what was asked is asked until answered.
 pub(crate) async fn buy(world: Arc<World>, number: usize, mut dice: Dice) -> Result<()> {
+    let mut thoughts = JoinSet::new();
     for round in 0_u64.. {
         if world.is_closing() {
             break;
@@ -79,8 +81,15 @@ pub(crate) async fn buy(world: Arc<World>, number: usize, mut dice: Dice) -> Res
             }
         });
         if !placed.url.is_empty() {
-            second_thoughts(&world, &placed, &name, &mut dice).await?;
+            let dice = Dice(dice.below(u64::MAX >> 33));
+            thoughts.spawn(second_thoughts(Arc::clone(&world), placed, name, dice));
         }
+        while let Some(thought) = thoughts.try_join_next() {
+            thought??;
+        }
+    }
+    while let Some(thought) = thoughts.join_next().await {
+        thought??;
     }
     Ok(())
 }
@@ -103,7 +112,7 @@ async fn wish(world: &World, number: usize, name: &str, dice: &mut Dice) -> Resu
 }
 
 /// What a buyer does about a checkout that is open over there: mostly nothing.
-async fn second_thoughts(world: &World, placed: &Placed, name: &str, dice: &mut Dice) -> Result<()> {
+async fn second_thoughts(world: Arc<World>, placed: Placed, name: String, mut dice: Dice) -> Result<()> {
     let client = &world.buyers[placed.buyer].client;
     let (action, word) = match dice.below(8) {
         0 => ("cancel", "checkout cancelled"),
@@ -120,7 +129,7 @@ async fn second_thoughts(world: &World, placed: &Placed, name: &str, dice: &mut 
     }
     let key = format!("{action}-{name}");
     let answer = world
-        .ask(dice, client, &key, (Method::POST, &path), Some(json!({})))
+        .ask(&mut dice, client, &key, (Method::POST, &path), Some(json!({})))
         .await?;
     if answer.status == 200 {
         world.plays(word);

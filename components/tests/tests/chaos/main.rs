@@ -26,6 +26,8 @@ use crate::world::{Dice, Door, LOOK, World};
 const SECONDS: u64 = 30;
 /// Buyers at once.
 const BUYERS: usize = 8;
+/// Who confirm and reject for the seller.
+const CLERKS: u64 = 2;
 /// What a buyer's wallet holds at first: about two units.
 const WALLET: i64 = 250_000;
 /// Between two lines for those who watch.
@@ -80,7 +82,9 @@ async fn survives(time: Duration, seed: u64) -> Result<()> {
     let mut clients: Vec<JoinHandle<Result<()>>> = (0..BUYERS)
         .map(|buyer| tokio::spawn(buyers::buy(Arc::clone(&world), buyer, Dice(seed ^ (buyer as u64 + 1)))))
         .collect();
-    clients.push(tokio::spawn(seller::sell(Arc::clone(&world), Dice(seed ^ 98))));
+    clients.extend(
+        (0..CLERKS).map(|clerk| tokio::spawn(seller::sell(Arc::clone(&world), clerk, Dice(seed ^ (clerk + 90))))),
+    );
     clients.push(tokio::spawn(buyers::change_minds(Arc::clone(&world), Dice(seed ^ 99))));
     let is_alone = Arc::new(AtomicBool::new(false));
     let operator = operator::walk_by(Arc::clone(&world), Arc::clone(&is_alone), Dice(seed ^ 97));

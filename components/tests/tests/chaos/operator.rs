@@ -29,11 +29,11 @@ pub(crate) async fn walk_by(world: Arc<World>, is_alone: Arc<AtomicBool>, mut di
             tokio::time::sleep(LOOK).await;
             continue;
         }
-        tokio::time::sleep(dice.pause(600)).await;
-        match dice.below(8) {
+        tokio::time::sleep(dice.pause(500)).await;
+        match dice.below(9) {
             0 | 1 => pause(&world, &mut dice).await,
             2..=4 => resume(&world, &mut dice).await,
-            5 => restart(&world, &mut dice).await,
+            5 | 6 => restart(&world, &mut dice).await,
             _ => {
                 // Without the database there is nothing to be seen.
                 let _ = end_a_checkout(&world, &mut dice).await;

@@ -25,30 +25,25 @@ const TOO_LATE: [&str; 11] = [
     "payment_in_progress",
 ];
 
-/// Takes what waits for the seller.
-pub(crate) async fn sell(world: Arc<World>, mut dice: Dice) -> Result<()> {
+/// Takes what waits for the seller, as one clerk of several who do not speak to each other.
+pub(crate) async fn sell(world: Arc<World>, clerk: u64, mut dice: Dice) -> Result<()> {
     let mut unpaid: Vec<String> = Vec::new();
     for number in 0_u64.. {
         if world.is_closing() {
             break;
         }
-        let waiting = world
-            .listed(
-                &mut dice,
-                &world.shop.seller.client,
-                "/api/v1/order/seller/pending?limit=10",
-            )
-            .await;
-        let items = batch(&waiting, 1 + dice.below(3) as usize);
+        let (seller, path) = (&world.shop.seller.client, "/api/v1/order/seller/pending?limit=30");
+        let waiting = world.listed(&mut dice, seller, path).await;
+        let items = batch(&waiting, &mut dice);
         if items.is_empty() {
             tokio::time::sleep(LOOK).await;
             continue;
         }
         if dice.one_in(6) {
-            reject(&world, &items[0], number, &mut dice).await?;
+            reject(&world, &items[0], &format!("{clerk}-{number}"), &mut dice).await?;
             continue;
         }
-        unpaid.extend(confirm(&world, &items, number, &mut dice).await?);
+        unpaid.extend(confirm(&world, &items, &format!("{clerk}-{number}"), &mut dice).await?);
         if unpaid.len() > 2 && dice.one_in(4) {
             let session = unpaid.swap_remove(dice.below(unpaid.len() as u64) as usize);
             give_up(&world, &session, &mut dice).await?;
@@ -57,27 +52,36 @@ pub(crate) async fn sell(world: Arc<World>, mut dice: Dice) -> Result<()> {
     Ok(())
 }
 
-/// Lines that may become one order: all of them one buyer's.
-fn batch(waiting: &[Value], most: usize) -> Vec<Value> {
-    let buyer = waiting.first().map(|item| &item["account_id"]);
+/// Lines that may become one order: all of them one buyer's, and a few at most.
+fn batch(waiting: &[Value], dice: &mut Dice) -> Vec<Value> {
+    let buyer = dice.of(waiting).map(|item| &item["account_id"]);
     let same = waiting.iter().filter(|item| Some(&item["account_id"]) == buyer);
-    same.take(most).cloned().collect()
+    same.take(1 + dice.below(3) as usize).cloned().collect()
 }
 
-async fn reject(world: &World, item: &Value, number: u64, dice: &mut Dice) -> Result<()> {
+/// Whether it is to be paid at the gateway, as far as its buyer knows.
+fn is_paid_elsewhere(world: &World, item: &Value) -> bool {
+    world.tells(|told| {
+        let mut placed = told.placed.iter().rev();
+        let placed = placed.find(|placed| item["payment_session_id"] == *placed.session);
+        placed.is_some_and(|placed| !placed.url.is_empty())
+    })
+}
+
+async fn reject(world: &World, item: &Value, name: &str, dice: &mut Dice) -> Result<()> {
     let (seller, id) = (&world.shop.seller.client, item["id"].as_i64().unwrap_or_default());
     world.tells(|told| told.disliked.insert(id));
     let body = json!({ "item_ids": [id] });
-    let key = format!("reject-{number}");
+    let key = format!("reject-{name}");
     let answer = world
         .ask(dice, seller, &key, (Method::POST, REJECT), Some(body))
         .await?;
     if answer.status == 200 {
-        let paid = item["payment_session"]["status"] == "Success";
-        world.plays(if paid {
-            "paid item rejected"
+        let elsewhere = is_paid_elsewhere(world, item);
+        world.plays(if elsewhere {
+            "item paid at the gateway rejected"
         } else {
-            "unpaid item rejected"
+            "item rejected"
         });
         world.tells(|told| told.returned.insert(id));
     } else {
@@ -88,13 +92,12 @@ async fn reject(world: &World, item: &Value, number: u64, dice: &mut Dice) -> Re
 }
 
 /// Returns the session of a fee that is to be paid at the gateway.
-async fn confirm(world: &World, items: &[Value], number: u64, dice: &mut Dice) -> Result<Option<String>> {
+async fn confirm(world: &World, items: &[Value], name: &str, dice: &mut Dice) -> Result<Option<String>> {
     let seller = &world.shop.seller.client;
     let ids: Vec<&Value> = items.iter().map(|item| &item["id"]).collect();
-    let paid = items.iter().any(|item| item["payment_session"]["status"] == "Success");
-    let option = if paid { "sandbox-redirect" } else { "system-cod" };
-    let body = json!({ "item_ids": ids, "use_wallet": dice.one_in(2), "payment_option": option });
-    let key = format!("confirm-{number}");
+    // Not needed when the fee is netted from what the carrier collects.
+    let body = json!({ "item_ids": ids, "use_wallet": dice.one_in(2), "payment_option": "sandbox-redirect" });
+    let key = format!("confirm-{name}");
     let answer = world
         .ask(dice, seller, &key, (Method::POST, CONFIRM), Some(body))
         .await?;
