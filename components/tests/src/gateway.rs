@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -316,19 +316,23 @@ impl Shared {
 
     /// Until it is acknowledged, wherever the marketplace is by then.
     async fn report(&self, leg: &str, id: &str) -> Result<()> {
+        let mut answers = BTreeMap::<String, u32>::new();
         let delivered = async {
             loop {
                 // One that was signed long ago is not believed, and one that is not answered is sent again.
-                let sent = tokio::time::timeout(IMPATIENCE, self.send(&self.notice(leg, id)?)).await;
-                if let Ok(Ok(200)) = sent {
-                    return Ok(());
-                }
+                let notice = self.notice(leg, id)?;
+                let answer = match tokio::time::timeout(IMPATIENCE, self.send(&notice)).await {
+                    Ok(Ok(200)) => return Ok(()),
+                    Ok(Ok(status)) => status.to_string(),
+                    Ok(Err(error)) => format!("{error:#}"),
+                    Err(_) => "no answer".to_owned(),
+                };
+                *answers.entry(answer).or_default() += 1;
                 tokio::time::sleep(AGAIN).await;
             }
         };
-        tokio::time::timeout(PATIENCE, delivered)
-            .await
-            .with_context(|| format!("the report {id} was not acknowledged"))?
+        let delivered = tokio::time::timeout(PATIENCE, delivered).await;
+        delivered.unwrap_or_else(|_| bail!("the report {id} was not acknowledged: {answers:?}"))
     }
 
     async fn send(&self, notice: &Notice) -> Result<u16> {

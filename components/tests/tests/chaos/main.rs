@@ -110,6 +110,8 @@ async fn survives(time: Duration, seed: u64) -> Result<()> {
         doors.send_replace(doors_of(&nodes));
     }
     world.closing.store(true, Ordering::SeqCst);
+    // Where it reported last may be gone.
+    world.gateway.reports_to(nodes[0].url());
     // Whoever still waits asks until it is answered; a host that gives up its lease now is started again meanwhile.
     let audit = Audit::open(&database_url).await?;
     let ending = async {
