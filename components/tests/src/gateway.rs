@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -33,6 +33,8 @@ const SECRET: &str = "whsec-of-the-sandbox";
 const WEBHOOK: &str = "/api/v1/payment/webhook/sandbox";
 /// Between two deliveries of a report that was not acknowledged.
 const AGAIN: Duration = Duration::from_millis(50);
+/// After this a delivery is given up, and the report sent again.
+const IMPATIENCE: Duration = Duration::from_secs(5);
 /// How long a report is delivered at all.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -47,9 +49,16 @@ pub enum Manner {
     PaysTwice,
     /// The payer pays at once, and nothing is reported.
     IsSilent,
+    /// The payer pays after a while, and it is reported.
+    PaysLate(Duration),
+    /// The payment fails at once, and that is reported.
+    Fails,
     /// It takes no charge.
     Declines,
 }
+
+/// What becomes of the next charge.
+type Choice = Box<dyn FnMut() -> Manner + Send>;
 
 /// A charge in the gateway's books.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +75,8 @@ pub struct Charge {
     pub keys: BTreeSet<String>,
     /// How many requests asked for it.
     pub requests: u32,
+    /// What the gateway does about it.
+    pub manner: Manner,
 }
 
 /// A report as the gateway sends it, to be spoiled by a test.
@@ -88,15 +99,19 @@ struct Books {
     keys: BTreeMap<String, String>,
     /// Requests that were none, and why.
     refused: Vec<String>,
+    /// Reports that nobody acknowledged for as long as they were delivered.
+    undelivered: Vec<String>,
     /// Which traces requests belonged to, as they said.
     trace_parents: Vec<String>,
 }
 
 struct Shared {
     books: Mutex<Books>,
-    manner: Mutex<Manner>,
+    choice: Mutex<Choice>,
     /// How many charges there are, for those who wait for one.
     charged: watch::Sender<usize>,
+    /// How many charges are still to be paid or reported by the gateway itself.
+    at_work: watch::Sender<usize>,
     /// By how much its clock was set forward.
     skipped_s: AtomicU64,
     /// Where the marketplace listens now.
@@ -116,8 +131,9 @@ impl Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let shared = Arc::new(Shared {
             books: Mutex::default(),
-            manner: Mutex::new(Manner::Waits),
+            choice: Mutex::new(Box::new(|| Manner::Waits)),
             charged: watch::Sender::default(),
+            at_work: watch::Sender::default(),
             skipped_s: AtomicU64::default(),
             url: watch::Sender::default(),
             address: listener.local_addr()?,
@@ -158,11 +174,16 @@ impl Gateway {
 
     /// What becomes of the charges to come.
     pub fn behaves(&self, manner: Manner) {
+        self.behaves_by(move || manner);
+    }
+
+    /// What becomes of the charges to come, each asked for anew.
+    pub fn behaves_by(&self, choice: impl FnMut() -> Manner + Send + 'static) {
         *self
             .shared
-            .manner
+            .choice
             .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner()) = manner;
+            .unwrap_or_else(|poisoned| poisoned.into_inner()) = Box::new(choice);
     }
 
     /// Nobody answers here any more.
@@ -190,6 +211,18 @@ impl Gateway {
     /// What was refused as no request of ours.
     pub fn refused(&self) -> Vec<String> {
         self.shared.books().refused.clone()
+    }
+
+    /// The reports that it gave up.
+    pub fn undelivered(&self) -> Vec<String> {
+        self.shared.books().undelivered.clone()
+    }
+
+    /// Returns when every payer who pays by himself has paid, and what is reported by itself is acknowledged or given up.
+    pub async fn has_reported(&self) -> Result<()> {
+        let mut at_work = self.shared.at_work.subscribe();
+        at_work.wait_for(|charges| *charges == 0).await?;
+        Ok(())
     }
 
     /// The `traceparent` of every request that had one.
@@ -283,18 +316,23 @@ impl Shared {
 
     /// Until it is acknowledged, wherever the marketplace is by then.
     async fn report(&self, leg: &str, id: &str) -> Result<()> {
+        let mut answers = BTreeMap::<String, u32>::new();
         let delivered = async {
             loop {
-                // One that was signed long ago is not believed.
-                if let Ok(200) = self.send(&self.notice(leg, id)?).await {
-                    return Ok(());
-                }
+                // One that was signed long ago is not believed, and one that is not answered is sent again.
+                let notice = self.notice(leg, id)?;
+                let answer = match tokio::time::timeout(IMPATIENCE, self.send(&notice)).await {
+                    Ok(Ok(200)) => return Ok(()),
+                    Ok(Ok(status)) => status.to_string(),
+                    Ok(Err(error)) => format!("{error:#}"),
+                    Err(_) => "no answer".to_owned(),
+                };
+                *answers.entry(answer).or_default() += 1;
                 tokio::time::sleep(AGAIN).await;
             }
         };
-        tokio::time::timeout(PATIENCE, delivered)
-            .await
-            .with_context(|| format!("the report {id} was not acknowledged"))?
+        let delivered = tokio::time::timeout(PATIENCE, delivered).await;
+        delivered.unwrap_or_else(|_| bail!("the report {id} was not acknowledged: {answers:?}"))
     }
 
     async fn send(&self, notice: &Notice) -> Result<u16> {
@@ -340,10 +378,6 @@ impl Shared {
                 .push(format!("a charge without leg, amount or key: {body}"));
             return (400, json!({}));
         };
-        let manner = *self.manner.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if manner == Manner::Declines {
-            return (402, json!({ "reason": "the card was refused" }));
-        }
         let mut books = self.books();
         if books.keys.get(&key).is_some_and(|used| used != leg) {
             books
@@ -351,40 +385,68 @@ impl Shared {
                 .push(format!("key {key} was used for another leg than {leg}"));
             return (422, json!({}));
         }
+        let mut new = None;
+        if !books.charges.contains_key(leg) {
+            let manner = self.choice.lock().unwrap_or_else(|poisoned| poisoned.into_inner())();
+            if manner == Manner::Declines {
+                return (402, json!({ "reason": "the card was refused" }));
+            }
+            let charge = Charge {
+                leg: leg.to_owned(),
+                amount,
+                currency: wanted["currency"].as_str().unwrap_or_default().to_owned(),
+                status: "pending",
+                keys: BTreeSet::new(),
+                requests: 0,
+                manner,
+            };
+            books.charges.insert(leg.to_owned(), charge);
+            new = Some(manner);
+        }
         books.keys.insert(key.clone(), leg.to_owned());
-        let is_new = !books.charges.contains_key(leg);
-        let charge = books.charges.entry(leg.to_owned()).or_insert_with(|| Charge {
-            leg: leg.to_owned(),
-            amount,
-            currency: wanted["currency"].as_str().unwrap_or_default().to_owned(),
-            status: "pending",
-            keys: BTreeSet::new(),
-            requests: 0,
-        });
+        let Some(charge) = books.charges.get_mut(leg) else {
+            return (404, json!({}));
+        };
         charge.keys.insert(key);
         charge.requests += 1;
         let shown = self.shown(charge);
-        if is_new && matches!(manner, Manner::Pays | Manner::PaysTwice | Manner::IsSilent) {
-            charge.status = "succeeded";
+        match new {
+            Some(Manner::Pays | Manner::PaysTwice | Manner::IsSilent) => charge.status = "succeeded",
+            Some(Manner::Fails) => charge.status = "failed",
+            _ => {}
         }
         let count = books.charges.len();
         drop(books);
         self.charged.send_replace(count);
-        let reports = match manner {
-            Manner::Pays if is_new => 1,
-            Manner::PaysTwice if is_new => 2,
-            _ => 0,
-        };
-        if reports > 0 {
-            let (shared, leg) = (Arc::clone(self), leg.to_owned());
-            tokio::spawn(async move {
-                for _ in 0..reports {
-                    // One that nobody takes is missed by the test that waits for the money.
-                    let _ = shared.report(&leg, &format!("{leg}-succeeded")).await;
-                }
-            });
+        if let Some(manner) = new {
+            self.goes_on(leg, manner);
         }
         (200, shown)
+    }
+
+    /// What it does by itself about a new charge.
+    fn goes_on(self: &Arc<Self>, leg: &str, manner: Manner) {
+        let (outcome, reports) = match manner {
+            Manner::Pays | Manner::PaysLate(_) => ("succeeded", 1),
+            Manner::PaysTwice => ("succeeded", 2),
+            Manner::Fails => ("failed", 1),
+            Manner::Waits | Manner::IsSilent | Manner::Declines => return,
+        };
+        self.at_work.send_modify(|charges| *charges += 1);
+        let (shared, leg) = (Arc::clone(self), leg.to_owned());
+        tokio::spawn(async move {
+            if let Manner::PaysLate(after) = manner {
+                tokio::time::sleep(after).await;
+                shared.decide(&leg, outcome);
+            }
+            let event = format!("{leg}-{outcome}");
+            for _ in 0..reports {
+                if shared.report(&leg, &event).await.is_err() {
+                    shared.books().undelivered.push(event.clone());
+                }
+            }
+            shared.at_work.send_modify(|charges| *charges -= 1);
+        });
     }
 }
 

@@ -9,17 +9,18 @@ use std::time::Duration;
 use host_journal::{Header, Seed};
 use host_manifest::{CronRule, Overlap};
 use host_recorder::{SCHEDULED_FUNCTION, ScheduledInput, crash};
-use host_runtime::Deployment;
-use host_store::{CronLine, Met, Store, Tick, Wake};
+use host_store::{CronLine, Met, Tick, Wake};
 use host_types::{ComponentId, InvocationId};
 
+use crate::database::MeetTicks;
+use crate::handlers::Handlers;
 use crate::invoker::Invoker;
 use crate::run::encode;
 
 /// Meets the ticks of this node's application.
 pub struct Cron {
     invoker: Invoker,
-    store: Arc<Store>,
+    store: Arc<dyn MeetTicks>,
 }
 
 /// Looks are at most so far apart: a machine that slept, or a clock that was set, is noticed.
@@ -27,7 +28,7 @@ const LOOK: Duration = Duration::from_secs(5);
 
 impl Cron {
     /// For this invoker's node.
-    pub fn new(invoker: Invoker, store: Arc<Store>) -> Self {
+    pub fn new(invoker: Invoker, store: Arc<impl MeetTicks>) -> Self {
         Self { invoker, store }
     }
 
@@ -36,12 +37,9 @@ impl Cron {
         let inner = &self.invoker.inner;
         loop {
             let mut wait = LOOK;
-            let deployment = self.invoker.deployment();
-            let has_rules = |deployment: &Arc<Deployment>| rules(deployment).next().is_some();
-            if let Some(deployment) = deployment.filter(has_rules)
-                && !inner.is_draining()
-            {
-                match self.look(&deployment).await {
+            let deployment = inner.current();
+            if !deployment.cron().is_empty() && !inner.is_draining() {
+                match self.look(&*deployment).await {
                     Ok(next) => wait = next.min(LOOK),
                     Err(error) => tracing::warn!(%error, "the ticks that were met cannot be listed"),
                 }
@@ -51,9 +49,9 @@ impl Cron {
     }
 
     /// Meets what is past; says how far off the next one is.
-    async fn look(&self, deployment: &Deployment) -> host_store::Result<Duration> {
+    async fn look(&self, deployment: &dyn Handlers) -> host_store::Result<Duration> {
         let store = &self.store;
-        let rules: Vec<_> = rules(deployment).collect();
+        let rules = deployment.cron();
         let lines: Vec<_> = rules
             .iter()
             .map(|(component, rule)| CronLine {
@@ -78,7 +76,7 @@ impl Cron {
 
     async fn meet(
         &self,
-        deployment: &Deployment,
+        deployment: &dyn Handlers,
         component: &ComponentId,
         rule: &CronRule,
         tick_ms: u64,
@@ -127,9 +125,4 @@ impl Cron {
         }
         Ok(())
     }
-}
-
-fn rules(deployment: &Deployment) -> impl Iterator<Item = (&ComponentId, &CronRule)> {
-    let components = deployment.app().components.values();
-    components.flat_map(|component| component.cron.iter().map(|rule| (&component.id, rule)))
 }

@@ -1,11 +1,12 @@
 //! What an invoker asks of the database that all nodes share: `host-store` answers over PostgreSQL, the simulation of `host/testing`
 //! from memory, with every failure a database can have. A trait per kind of question; [`Database`] is all of them.
 
-use host_journal::{AppendError, AppendJournal, KeyId, WorkflowKey};
+use host_journal::{AppendError, AppendJournal, KeyId, Message, WorkflowKey};
 use host_recorder::Answer;
 use host_store::{
-    Deployment, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, KeyPlace, Loaded, Result, Store, StoredPromise,
-    Wake, Wakeups, Word,
+    Asked, Begun, CronLine, DeadFilter, DeadLetter, Deployment, Fence, GoneBecause, Head, Heartbeat, HeldKey,
+    InvocationRow, KeyPlace, Loaded, Met, Result, Store, StoredPromise, Subscription, SubscriptionId, Tick, Wake,
+    Wakeups, Word,
 };
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
 
@@ -101,6 +102,34 @@ pub trait ReadDeployments: Send + Sync + 'static {
     fn deployment(&self, number: DeploymentNumber) -> Answer<'_, Result<Deployment>>;
     /// The bytes of a revision.
     fn revision(&self, digest: Digest) -> Answer<'_, Result<Vec<u8>>>;
+}
+
+/// The clock's ticks, of all nodes. Asked by [`Cron`](crate::Cron) alone.
+pub trait MeetTicks: Send + Sync + 'static {
+    /// The time, and the last tick of each of these lines.
+    fn last_ticks<'a>(&'a self, lines: &'a [CronLine<'a>]) -> Answer<'a, Result<(u64, Vec<Option<u64>>)>>;
+    /// From now on the ticks of this line count.
+    fn count_ticks<'a>(&'a self, line: CronLine<'a>) -> Answer<'a, Result<()>>;
+    /// Meets a tick, and begins its invocation.
+    fn meet_tick(&self, tick: Tick) -> Answer<'_, Result<Met>>;
+}
+
+/// Says which invocation delivers an event, if one is to.
+pub type BeginDelivery<'a> = &'a (dyn Fn(&Head) -> Option<Message> + Send + Sync);
+
+/// Events on their way to who subscribes. Asked by [`Deliveries`](crate::Deliveries) and [`DeadLetters`](crate::DeadLetters) alone.
+pub trait DeliverEvents: Send + Sync + 'static {
+    /// Puts down what this node subscribes to.
+    fn register_subscriptions<'a>(
+        &'a self,
+        subscriptions: &'a [Subscription],
+    ) -> Answer<'a, Result<Vec<SubscriptionId>>>;
+    /// Begins what is first in its lane.
+    fn begin_deliveries<'a>(&'a self, asked: &'a [Asked], begin: BeginDelivery<'a>) -> Answer<'a, Result<Begun>>;
+    /// What was given up.
+    fn dead_letters<'a>(&'a self, filter: &'a DeadFilter) -> Answer<'a, Result<Vec<DeadLetter>>>;
+    /// An operator's word by which one is delivered anew.
+    fn renew_delivery<'a>(&'a self, fence: &'a Fence, word: &'a Word) -> Answer<'a, Result<(), AppendError>>;
 }
 
 impl ReadInvocations for Store {
@@ -218,5 +247,40 @@ impl ReadDeployments for Store {
 
     fn revision(&self, digest: Digest) -> Answer<'_, Result<Vec<u8>>> {
         Box::pin(self.revision(digest))
+    }
+}
+
+impl MeetTicks for Store {
+    fn last_ticks<'a>(&'a self, lines: &'a [CronLine<'a>]) -> Answer<'a, Result<(u64, Vec<Option<u64>>)>> {
+        Box::pin(self.last_ticks(lines))
+    }
+
+    fn count_ticks<'a>(&'a self, line: CronLine<'a>) -> Answer<'a, Result<()>> {
+        Box::pin(self.count_ticks(line))
+    }
+
+    fn meet_tick(&self, tick: Tick) -> Answer<'_, Result<Met>> {
+        Box::pin(self.meet_tick(tick))
+    }
+}
+
+impl DeliverEvents for Store {
+    fn register_subscriptions<'a>(
+        &'a self,
+        subscriptions: &'a [Subscription],
+    ) -> Answer<'a, Result<Vec<SubscriptionId>>> {
+        Box::pin(self.register_subscriptions(subscriptions))
+    }
+
+    fn begin_deliveries<'a>(&'a self, asked: &'a [Asked], begin: BeginDelivery<'a>) -> Answer<'a, Result<Begun>> {
+        Box::pin(self.begin_deliveries(asked, begin))
+    }
+
+    fn dead_letters<'a>(&'a self, filter: &'a DeadFilter) -> Answer<'a, Result<Vec<DeadLetter>>> {
+        Box::pin(self.dead_letters(filter))
+    }
+
+    fn renew_delivery<'a>(&'a self, fence: &'a Fence, word: &'a Word) -> Answer<'a, Result<(), AppendError>> {
+        Box::pin(self.renew_delivery(fence, word))
     }
 }

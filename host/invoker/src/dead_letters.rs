@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use host_journal::{Body, FenceReason, InvocationStatus, Payload, Undone, compensations, standing_effects};
-use host_store::{DeadFilter, DeadLetter, Loaded, Store};
+use host_store::{DeadFilter, DeadLetter, Loaded};
 use host_types::InvocationId;
 
+use crate::database::DeliverEvents;
 use crate::invoker::Invoker;
 use crate::operate::{Asked, OperateError, Spoken, unavailable};
 use crate::recovery::begin;
@@ -23,12 +24,12 @@ pub enum Replayed {
 /// The dead letters of all nodes.
 pub struct DeadLetters {
     invoker: Invoker,
-    store: Arc<Store>,
+    store: Arc<dyn DeliverEvents>,
 }
 
 impl DeadLetters {
     /// As this invoker's node sees them.
-    pub fn new(invoker: Invoker, store: Arc<Store>) -> Self {
+    pub fn new(invoker: Invoker, store: Arc<impl DeliverEvents>) -> Self {
         Self { invoker, store }
     }
 
@@ -103,7 +104,7 @@ impl DeadLetters {
             let text = format!("{invocation} is no dead letter: `nexus events dead-letters` lists those there are");
             return Err(OperateError::Refused(text));
         }
-        let loaded = self.store.load(invocation).await.map_err(unavailable)?;
+        let loaded = self.invoker.inner.store.load(invocation).await.map_err(unavailable)?;
         loaded.ok_or(OperateError::NotFound(invocation))
     }
 

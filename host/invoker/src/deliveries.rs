@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::{Body, Entry, Header, Machine, Message, Seed, Start, encode};
-use host_manifest::AfterDeadLetter;
 use host_recorder::{Delivered, SUBSCRIBER_FUNCTION, crash};
-use host_store::{Asked, Head, Store, SubscriptionId};
+use host_store::{Asked, Head, SubscriptionId};
 use host_types::{ComponentId, InvocationId};
 use ring::digest;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::backlog::enqueue;
+use crate::database::DeliverEvents;
 use crate::invoker::{Inner, Invoker};
 use crate::recovery::Recovered;
 use crate::run::Run;
@@ -22,7 +22,7 @@ use crate::run::Run;
 /// Delivers events on this node.
 pub struct Deliveries {
     invoker: Invoker,
-    store: Arc<Store>,
+    store: Arc<dyn DeliverEvents>,
     subscriptions: Vec<Served>,
     published: watch::Receiver<u64>,
     /// Deliveries at once, of all subscriptions.
@@ -50,22 +50,8 @@ const POLL: Duration = Duration::from_secs(1);
 
 impl Deliveries {
     /// For this invoker's node: puts down what its manifest subscribes to, which from then on is written with what is published.
-    pub async fn register(invoker: Invoker, store: Arc<Store>) -> host_store::Result<Self> {
-        let deployment = invoker.deployment();
-        // Native handlers, of a simulation, have no manifest and no subscriptions.
-        let components = deployment
-            .iter()
-            .flat_map(|deployment| deployment.app().components.values());
-        let lines =
-            components.flat_map(|component| component.events.subscriptions.iter().map(|line| (&component.id, line)));
-        let subscriptions: Vec<_> = lines
-            .map(|(component, line)| host_store::Subscription {
-                component: component.clone(),
-                name: line.name.clone(),
-                patterns: line.topics.iter().map(ToString::to_string).collect(),
-                blocks: line.after_dead_letter == AfterDeadLetter::Wait,
-            })
-            .collect();
+    pub async fn register(invoker: Invoker, store: Arc<impl DeliverEvents>) -> host_store::Result<Self> {
+        let subscriptions = invoker.inner.current().subscriptions();
         let ids = store.register_subscriptions(&subscriptions).await?;
         let served = subscriptions.into_iter().zip(ids).map(|(subscription, id)| Served {
             id,
@@ -129,7 +115,7 @@ impl Deliveries {
             crash::reached(crash::Point::BeforeAppend);
             self.message(head)
         };
-        match self.store.begin_deliveries(&asked, message).await {
+        match self.store.begin_deliveries(&asked, &message).await {
             Ok(begun) => {
                 if !begun.deliveries.is_empty() {
                     crash::reached(crash::Point::AfterAppend);

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_journal::RetryPolicy;
-use host_manifest::{Limits, Retention};
+use host_manifest::{AfterDeadLetter, CronRule, Limits, Retention};
 use host_recorder::{Answer, Delivered, Recorder, ScheduledInput};
 use host_runtime::{Deployment, FetchRevisions, Runtime};
+use host_store::Subscription;
 use host_types::{ComponentId, DeploymentNumber, Digest, Fault, HttpRequest, HttpResponse};
 
 /// The handlers that answer together, and what is said of each. An invocation is pinned to one of these for its whole call tree.
@@ -40,6 +41,16 @@ pub trait Handlers: Send + Sync + 'static {
     fn retry_of_function(&self, component: &ComponentId, function: &str) -> RetryPolicy;
     /// Whether a transaction with this record was committed.
     fn is_committed(&self, record: &[u8]) -> bool;
+
+    /// The clock's lines, each with its component.
+    fn cron(&self) -> Vec<(&ComponentId, &CronRule)> {
+        Vec::new()
+    }
+
+    /// What the components subscribe to.
+    fn subscriptions(&self) -> Vec<Subscription> {
+        Vec::new()
+    }
 
     /// Enters `nexus:http/handler.handle`.
     fn call_http<'a>(
@@ -142,6 +153,25 @@ impl Handlers for Deployment {
 
     fn is_committed(&self, record: &[u8]) -> bool {
         host_runtime::is_committed(record)
+    }
+
+    fn cron(&self) -> Vec<(&ComponentId, &CronRule)> {
+        let components = self.app().components.values();
+        let rules = components.flat_map(|component| component.cron.iter().map(|rule| (&component.id, rule)));
+        rules.collect()
+    }
+
+    fn subscriptions(&self) -> Vec<Subscription> {
+        let components = self.app().components.values();
+        let lines =
+            components.flat_map(|component| component.events.subscriptions.iter().map(|line| (&component.id, line)));
+        let subscription = |(component, line): (&ComponentId, &host_manifest::Subscription)| Subscription {
+            component: component.clone(),
+            name: line.name.clone(),
+            patterns: line.topics.iter().map(ToString::to_string).collect(),
+            blocks: line.after_dead_letter == AfterDeadLetter::Wait,
+        };
+        lines.map(subscription).collect()
     }
 
     fn call_http<'a>(

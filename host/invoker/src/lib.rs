@@ -31,7 +31,8 @@ mod waits;
 
 pub use cron::Cron;
 pub use database::{
-    AppendFences, Bodies, Database, FindWork, HearNodes, KeepLease, ReadDeployments, ReadInvocations, TellNodes,
+    AppendFences, BeginDelivery, Bodies, Database, DeliverEvents, FindWork, HearNodes, KeepLease, MeetTicks,
+    ReadDeployments, ReadInvocations, TellNodes,
 };
 pub use dead_letters::{DeadLetters, Replayed};
 pub use deliveries::Deliveries;

@@ -24,6 +24,19 @@ pub struct CronRule {
     pub at: Location,
 }
 
+impl CronRule {
+    /// A rule without a manifest.
+    pub fn new(name: String, schedule: Schedule, overlap: Overlap) -> Self {
+        Self {
+            name,
+            schedule,
+            argument: String::new(),
+            overlap,
+            at: Location { line: 1, column: 1 },
+        }
+    }
+}
+
 /// What becomes of a tick that comes while the run of an earlier one is still open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overlap {
@@ -44,7 +57,8 @@ pub struct Schedule {
 const FROM_MS: u64 = 946_684_800_000;
 
 impl Schedule {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Reads it; the error follows upon the schedule's name in a sentence.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let fields = text.split_whitespace().count();
         if fields != 5 {
             return Err(format!("has {fields} fields instead of 5"));

@@ -81,4 +81,9 @@ finds! {
     forgotten_compensations_are_found: ForgetCompensations,
     rows_that_commit_before_their_entries_are_found: RowsBeforeEntries,
     an_effect_key_of_each_attempt_is_found: KeyPerAttempt,
+    a_workflow_that_is_started_twice_is_found: WorkflowStartedTwice,
+    an_exclusive_key_that_is_free_before_the_commit_is_found: ReleaseBeforeCommit,
+    a_tick_without_a_fence_is_found: TickWithoutFence,
+    events_of_a_key_in_another_order_are_found: LaneWithoutOrder,
+    an_event_that_is_there_before_its_commit_is_found: PublishBeforeCommit,
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use host_invoker::LeaseTerm;
-use host_journal::Payload;
+use host_journal::{Acquired, ExclusiveKey, Payload};
 use host_recorder::{CallStep, ExternalEffect, ExternalStep, Recorder};
 use host_types::Fault;
 
 use super::dice::Dice;
+use super::market::REFUSED;
 use super::provider::{Provider, UNKNOWN, UNSENT};
 use super::sabotage::Sabotage;
 use super::session::{Session, pause};
@@ -66,6 +67,34 @@ impl Instance {
         }
     }
 
+    /// Another component's function that runs one at a time for each key, awaited.
+    pub(crate) async fn call_exclusively(
+        &self,
+        target: &str,
+        key: &ExclusiveKey,
+        argument: i64,
+        enter: impl FnOnce(Self) -> Returned<'static> + Send,
+    ) -> Result<i64, Fault> {
+        match self.recorder.call(target, &encode(argument))? {
+            CallStep::Recorded(answer) => self.decode(&answer),
+            CallStep::Enter(entered) => {
+                self.stumble()?;
+                let callee = Self {
+                    recorder: entered.callee(),
+                    node: Arc::clone(&self.node),
+                };
+                let queue = callee.recorder.clone();
+                let answer = match queue.acquire(key).await? {
+                    Acquired::Held => enter(callee).await?,
+                    Acquired::Refused | Acquired::TimedOut => REFUSED,
+                };
+                entered.returned(encode(answer))?;
+                queue.release().await?;
+                Ok(answer)
+            }
+        }
+    }
+
     /// A POST to the provider, which honours keys: `unknown = "repeat"`.
     pub(crate) async fn post(&self, path: &'static str, arguments: &[i64]) -> Result<i64, Fault> {
         if !self.is_leased() {
@@ -113,10 +142,14 @@ impl Instance {
         self.node.lease.left() >= EFFECT_TIMEOUT
     }
 
+    /// Times are bad.
+    pub(crate) fn is_rough(&self) -> bool {
+        self.node.session.database.rough.load(Ordering::Relaxed)
+    }
+
     /// Something around the guest gives way, now and then.
     pub(crate) fn stumble(&self) -> Result<(), Fault> {
-        let database = &self.node.session.database;
-        if database.rough.load(Ordering::Relaxed) && self.node.dice.per_mille(10) {
+        if self.is_rough() && self.node.dice.per_mille(10) {
             let text = "no instance came free".to_owned();
             return Err(self.recorder.attempt().fail(Fault::Transient(text)));
         }

@@ -1,6 +1,8 @@
 //! The components of a small market, as native handlers: orders, stock, payment, mail. Written as a module's author would write them,
 //! without a thought for crashes.
 
+mod desk;
+mod flows;
 mod orders;
 mod payment;
 mod stock;
@@ -10,13 +12,17 @@ use std::time::Duration;
 
 use host_invoker::{Deploy, Handlers};
 use host_journal::RetryPolicy;
-use host_recorder::{Answer, Recorder, ScheduledInput};
+use host_manifest::{CronRule, Overlap, Schedule};
+use host_recorder::{Answer, Delivered, Recorder, ScheduledInput};
+use host_store::Subscription;
 use host_types::{ComponentId, DeploymentNumber, Digest, Fault, HttpRequest, HttpResponse};
 
 use super::instance::{Instance, NodeView};
 use super::sabotage::Sabotage;
 use super::transaction::{Transaction, is_committed};
 
+pub(crate) use desk::{COMES, DESK};
+pub(crate) use flows::{FLOW, GIVEN_UP, OPEN, ORDER};
 pub(crate) use orders::{CHECKOUT, CLOSED, NEW, PAID, REFUNDED, RETURN, SETTLED, WEBHOOK};
 pub(crate) use stock::{CONFIRMED, HELD, RELEASED};
 
@@ -38,14 +44,42 @@ pub(crate) const REFUSED: i64 = 1;
 /// A wait keeps its instance for so long.
 const WAIT_HOLD: Duration = Duration::from_millis(400);
 
+/// The clock's lines, and what their runs leave.
+const TICKS: [&str; 2] = ["count", "tidy"];
+pub(crate) const TICK: &str = "tick";
+/// The only subscription, and what it leaves.
+pub(crate) const HEARD: &str = "heard";
+/// One order in so many is not taken note of in bad times.
+const MOODY: i64 = 4;
+
 /// The components on one node.
-pub(crate) struct Market(pub(crate) Arc<NodeView>);
+pub(crate) struct Market {
+    node: Arc<NodeView>,
+    clerk: ComponentId,
+    ticks: Vec<CronRule>,
+}
 
 impl Market {
+    pub(crate) fn new(node: Arc<NodeView>) -> Self {
+        let rule = |(name, overlap): (&str, Overlap)| {
+            let schedule = Schedule::parse("* * * * *").expect("every minute is a schedule");
+            CronRule::new(name.into(), schedule, overlap)
+        };
+        Self {
+            node,
+            clerk: "clerk".into(),
+            ticks: TICKS
+                .into_iter()
+                .zip([Overlap::Skip, Overlap::Start])
+                .map(rule)
+                .collect(),
+        }
+    }
+
     fn instance(&self, recorder: Recorder) -> Instance {
         Instance {
             recorder,
-            node: Arc::clone(&self.0),
+            node: Arc::clone(&self.node),
         }
     }
 }
@@ -87,6 +121,19 @@ impl Handlers for Market {
         is_committed(record)
     }
 
+    fn cron(&self) -> Vec<(&ComponentId, &CronRule)> {
+        self.ticks.iter().map(|rule| (&self.clerk, rule)).collect()
+    }
+
+    fn subscriptions(&self) -> Vec<Subscription> {
+        vec![Subscription {
+            component: "clerk".into(),
+            name: HEARD.into(),
+            patterns: vec!["order.*".into()],
+            blocks: true,
+        }]
+    }
+
     fn call_http<'a>(
         self: Arc<Self>,
         recorder: Recorder,
@@ -98,7 +145,12 @@ impl Handlers for Market {
             let arguments: Vec<i64> =
                 minicbor::decode(&request.body).map_err(|error| Fault::Guest(error.to_string()))?;
             let (status, body) = match (request.path.as_str(), &arguments[..]) {
-                (CHECKOUT, [number, item, quantity]) => orders::checkout(&instance, *number, *item, *quantity).await?,
+                (CHECKOUT, [number, item, quantity]) => {
+                    orders::checkout(&instance, *number, *item, *quantity, None).await?
+                }
+                (ORDER, [number, item, quantity, until_opened]) => {
+                    flows::order(&instance, &[*number, *item, *quantity], *until_opened == 1).await?
+                }
                 (RETURN, [order]) => orders::give_back(&instance, *order).await?,
                 (WEBHOOK, [order, state]) => orders::notified(&instance, *order, *state).await?,
                 (path, arguments) => (404, format!("{path} {arguments:?}")),
@@ -119,6 +171,10 @@ impl Handlers for Market {
     ) -> Answer<'a, Result<Result<(), String>, Fault>> {
         Box::pin(async move {
             let instance = self.instance(recorder);
+            if TICKS.contains(&input.name.as_str()) {
+                tick(&instance).await?;
+                return Ok(Ok(()));
+            }
             let order = decode(&input.argument)?;
             match input.name.as_str() {
                 stock::EXPIRE => stock::expire(&instance, order).await?,
@@ -133,17 +189,39 @@ impl Handlers for Market {
         self: Arc<Self>,
         recorder: Recorder,
         _: &'a ComponentId,
-        _: &'a str,
+        interface: &'a str,
         _: &'a str,
         params: &'a [u8],
     ) -> Answer<'a, Result<Vec<u8>, Fault>> {
         Box::pin(async move {
             let instance = self.instance(recorder);
+            if FLOW.starts_with(interface) {
+                return flows::place(&instance, params).await;
+            }
             let order = decode(params)?;
             let mut letter = instance.transaction("send a letter").await?;
             letter.log("letter", vec![order]);
             letter.commit().await?;
             Ok(Vec::new())
+        })
+    }
+
+    fn call_subscriber<'a>(
+        self: Arc<Self>,
+        recorder: Recorder,
+        _: &'a ComponentId,
+        delivered: Delivered,
+    ) -> Answer<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            let instance = self.instance(recorder);
+            let order = decode(&delivered.payload)?;
+            // Until things are better: retries come to an end, and an operator has it delivered once more.
+            if instance.is_rough() && order % MOODY == 0 {
+                return Err(Fault::Transient("not now".into()));
+            }
+            let mut hearing = instance.transaction("hear").await?;
+            hearing.log(HEARD, vec![order]);
+            hearing.commit().await
         })
     }
 
@@ -163,6 +241,15 @@ impl Handlers for Market {
             Ok(Ok(()))
         })
     }
+}
+
+/// What every tick does: it takes its turn at the desk, and leaves a line.
+async fn tick(instance: &Instance) -> Result<(), Fault> {
+    let run = (instance.recorder.invocation().0.as_u128() as u64 >> 1).cast_signed();
+    desk::work(instance, run).await?;
+    let mut ticking = instance.transaction("tick").await?;
+    ticking.log(TICK, vec![run]);
+    ticking.commit().await
 }
 
 /// There is one deployment, and it is there.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::market::{CHECKOUT, RETURN, SHOP, WEBHOOK};
+use super::market::{CHECKOUT, FLOW, ORDER, RETURN, SHOP, WEBHOOK};
 use super::provider::Notification;
 use super::tables;
 use super::world::{ITEMS, Node, World};
@@ -46,12 +46,34 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// A client that was not answered this often never will be.
 const TRIES: u32 = 200;
 
+/// Numbers of flows begin here.
+pub(crate) const FLOWS: i64 = 1_000;
+
 /// Sends everybody shopping.
 pub(crate) fn buyers(world: &Arc<World>) -> Vec<JoinHandle<()>> {
-    let count = world.dice.between(5, 13).cast_signed();
-    (0..count)
-        .map(|number| tokio::spawn(buy(Arc::clone(world), number)))
-        .collect()
+    let count = world.dice.between(4, 10).cast_signed();
+    let flows = world.dice.between(1, 4).cast_signed();
+    let alone = (0..count).map(|number| tokio::spawn(buy(Arc::clone(world), number)));
+    let together = (FLOWS..FLOWS + flows).map(|number| tokio::spawn(buy_together(Arc::clone(world), number)));
+    alone.chain(together).collect()
+}
+
+/// Two who ask for the same flow, about at once and each under a key of its own; one of them may ask for its opening alone.
+async fn buy_together(world: Arc<World>, number: i64) {
+    let dice = world.dice.clone();
+    sleep(dice.time_ms(0, 9_000)).await;
+    let (item, quantity) = (
+        dice.between(1, ITEMS + 1).cast_signed(),
+        dice.between(1, 4).cast_signed(),
+    );
+    let until_opened = i64::from(dice.per_mille(500));
+    let keys = [format!("flow {number} first"), format!("flow {number} second")];
+    let second = async {
+        sleep(dice.time_ms(0, 40)).await;
+        insist(&world, ORDER, &[number, item, quantity, until_opened], &keys[1]).await;
+    };
+    let asked = [number, item, quantity, 0];
+    tokio::join!(biased; insist(&world, ORDER, &asked, &keys[0]), second);
 }
 
 async fn buy(world: Arc<World>, number: i64) {
@@ -190,7 +212,7 @@ pub(crate) async fn operate(world: Arc<World>) {
     loop {
         sleep(world.dice.time_ms(200, 1_500)).await;
         let Some(node) = some_node(&world) else { continue };
-        let checkouts = choose(&world, |_, path| path == Some(CHECKOUT));
+        let checkouts = choose(&world, |_, begun| begun == CHECKOUT || begun == FLOW);
         let said = async {
             match world.dice.between(0, 10) {
                 0..3 => {
@@ -210,7 +232,7 @@ pub(crate) async fn operate(world: Arc<World>) {
                 _ => {
                     let paused = choose(&world, |status, _| status == InvocationStatus::Paused);
                     if let Some((invocation, _)) = world.dice.one_of(&paused) {
-                        let _ = node.invoker.resume(invocation, &asked()).await;
+                        set_going(&world, &node, invocation).await;
                     }
                 }
             }
@@ -236,14 +258,21 @@ async fn restart(world: &World, node: &Node, checkouts: &[(InvocationId, i64)]) 
 pub(crate) async fn resume_all(world: &Arc<World>) {
     let Some(node) = some_node(world) else { return };
     for (invocation, _) in choose(world, |status, _| status == InvocationStatus::Paused) {
-        let asked = asked();
-        let resumed = node.invoker.resume(invocation, &asked);
         tokio::select! {
             biased;
             () = node.gate.died() => return,
-            _ = resumed => {}
+            () = set_going(world, &node, invocation) => {}
         }
     }
+}
+
+/// A dead letter is delivered once more, as often as not; everything else is resumed.
+async fn set_going(world: &World, node: &Node, invocation: InvocationId) {
+    // Whether either had an effect is for the auditor to see.
+    if world.dice.per_mille(500) && node.dead_letters.replay(invocation, &asked()).await.is_ok() {
+        return;
+    }
+    let _ = node.invoker.resume(invocation, &asked()).await;
 }
 
 fn asked() -> Asked {
@@ -253,29 +282,27 @@ fn asked() -> Asked {
     }
 }
 
-/// Invocations in this state that began with this path, each with the first number it was called with.
-fn choose(world: &World, wanted: impl Fn(InvocationStatus, Option<&str>) -> bool) -> Vec<(InvocationId, i64)> {
+/// Invocations in this state that began with this path or function, each with the first number it was called with.
+fn choose(world: &World, wanted: impl Fn(InvocationStatus, &str) -> bool) -> Vec<(InvocationId, i64)> {
     let tables = world.database.tables.lock();
     let chosen = tables.invocations.iter().filter_map(|(id, stored)| {
-        let request = request(&stored.bodies);
-        let path = request.as_ref().map(|request| request.path.as_str());
-        if !wanted(stored.row.status, path) {
-            return None;
-        }
-        let arguments: Option<Vec<i64>> = request.and_then(|request| minicbor::decode(&request.body).ok());
-        Some((
-            *id,
-            arguments.and_then(|arguments| arguments.first().copied()).unwrap_or(-1),
-        ))
+        let (begun, number) = begun(&stored.bodies)?;
+        wanted(stored.row.status, &begun).then_some((*id, number))
     });
     chosen.collect()
 }
 
-/// The request an invocation began with.
-fn request(bodies: &[Vec<u8>]) -> Option<HttpRequest> {
+/// The path or the function that an invocation began with, and the first number.
+fn begun(bodies: &[Vec<u8>]) -> Option<(String, i64)> {
     let entries = tables::entries(bodies.get(..1)?);
-    match &entries.first()?.body {
-        Body::Started(header) => minicbor::decode(&header.input).ok(),
-        _ => None,
-    }
+    let Body::Started(header) = &entries.first()?.body else {
+        return None;
+    };
+    let (begun, arguments) = match minicbor::decode::<HttpRequest>(&header.input) {
+        Ok(request) => (request.path.clone(), request.body.to_vec()),
+        Err(_) => (header.function.clone(), header.input.to_vec()),
+    };
+    let arguments: Option<Vec<i64>> = minicbor::decode(&arguments).ok();
+    let number = arguments.and_then(|arguments| arguments.first().copied());
+    Some((begun, number.unwrap_or(-1)))
 }

@@ -18,11 +18,21 @@ pub enum Sabotage {
     RowsBeforeEntries,
     /// The key that a foreign system knows a repetition by is another one in each attempt.
     KeyPerAttempt,
+    /// An id that is taken is taken again: whoever starts a workflow under it begins another one.
+    WorkflowStartedTwice,
+    /// An exclusive key is free before the commit of what was done with it.
+    ReleaseBeforeCommit,
+    /// A tick is met whether or not another node has met it.
+    TickWithoutFence,
+    /// Of the events of a key not the first is delivered first.
+    LaneWithoutOrder,
+    /// An event is there before the commit that publishes it, which may fail.
+    PublishBeforeCommit,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::NoFence,
         Self::AcknowledgeBeforeCommit,
         Self::ClaimAfterRows,
@@ -30,5 +40,10 @@ impl Sabotage {
         Self::ForgetCompensations,
         Self::RowsBeforeEntries,
         Self::KeyPerAttempt,
+        Self::WorkflowStartedTwice,
+        Self::ReleaseBeforeCommit,
+        Self::TickWithoutFence,
+        Self::LaneWithoutOrder,
+        Self::PublishBeforeCommit,
     ];
 }

@@ -2,11 +2,15 @@
 //! never return, either late; a server that is away. What was sent arrives although the sender dies meanwhile, unless the server
 //! has ended the connection.
 
+mod events;
+mod hints;
+mod ticks;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use host_invoker::{AppendFences, Bodies, FindWork, HearNodes, KeepLease, ReadDeployments, ReadInvocations, TellNodes};
+use host_invoker::{AppendFences, Bodies, FindWork, KeepLease, ReadDeployments, ReadInvocations, TellNodes};
 use host_journal::{
     Append, AppendError, AppendJournal, Body, Claim, Entry, FenceReason, HostParameter, HostStatement,
     InvocationStatus, KeyId, Seal, WorkflowKey, encode,
@@ -30,6 +34,8 @@ use crate::seal::Plain;
 
 /// How long a node may be silent.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
+/// Some moment ten seconds before a minute ends, with a tick while there is trouble.
+const BEGINNING_MS: u64 = 1_800_000_048_000;
 /// A node whose clock is further off takes no work.
 const MAX_CLOCK_OFFSET_MS: i64 = 1_000;
 
@@ -49,7 +55,7 @@ impl Database {
     pub(crate) fn new(dice: Dice, sabotage: Option<Sabotage>) -> Self {
         Self {
             tables: Mutex::new(Tables::new(sabotage)),
-            clock: SimClock::default(),
+            clock: SimClock::starting_at(BEGINNING_MS + dice.between(0, 10_000)),
             dice,
             down: AtomicBool::new(false),
             rough: AtomicBool::new(false),
@@ -349,18 +355,17 @@ impl ReadInvocations for Session {
         })
     }
 
-    // The simulated market starts no workflows, and has no function that runs one at a time.
-
-    fn workflow<'a>(&'a self, _: &'a WorkflowKey) -> Answer<'a, Result<Option<InvocationId>>> {
-        Box::pin(std::future::ready(Ok(None)))
+    fn workflow<'a>(&'a self, key: &'a WorkflowKey) -> Answer<'a, Result<Option<InvocationId>>> {
+        Box::pin(async move { Ok(self.look(|tables, _| tables.workflow(key)).await?) })
     }
 
-    fn workflow_promise<'a>(&'a self, _: &'a WorkflowKey, _: &'a str) -> Answer<'a, Result<Option<PromiseId>>> {
-        Box::pin(std::future::ready(Ok(None)))
+    fn workflow_promise<'a>(&'a self, key: &'a WorkflowKey, name: &'a str) -> Answer<'a, Result<Option<PromiseId>>> {
+        let (key, name) = (key.clone(), name.to_owned());
+        Box::pin(async move { Ok(self.ask(move |tables, _| tables.workflow_promise(&key, &name)).await?) })
     }
 
-    fn key_place(&self, _: KeyId, _: InvocationId) -> Answer<'_, Result<KeyPlace>> {
-        Box::pin(std::future::ready(Ok(KeyPlace::None)))
+    fn key_place(&self, key: KeyId, invocation: InvocationId) -> Answer<'_, Result<KeyPlace>> {
+        Box::pin(async move { Ok(self.look(|tables, _| tables.key_place(key, invocation)).await?) })
     }
 
     fn find_key<'a>(&'a self, key: &'a [u8; 32]) -> Answer<'a, Result<Option<HeldKey>>> {
@@ -532,46 +537,6 @@ fn takeover(owner: NodeId, row: InvocationRow, next_index: u32) -> Fence {
         failures: row.failures,
         due_ms: None,
         cause: None,
-    }
-}
-
-impl TellNodes for Session {
-    fn notify(&self, wake: Wake) {
-        let database = Arc::clone(&self.database);
-        if database.is_rough() && database.dice.per_mille(150) {
-            return;
-        }
-        let (way, gate) = (database.way(), Arc::clone(&self.gate));
-        tokio::spawn(async move {
-            gate.pass().await;
-            pause(way).await;
-            database.listeners.lock().retain(|listener| listener.send(wake).is_ok());
-        });
-    }
-
-    fn listen(&self) -> Answer<'_, Result<Box<dyn HearNodes>>> {
-        Box::pin(async move {
-            self.gate.pass().await;
-            let (tell, told) = mpsc::unbounded_channel();
-            self.database.listeners.lock().push(tell);
-            let gate = Arc::clone(&self.gate);
-            Ok(Box::new(Ears { told, gate }) as Box<dyn HearNodes>)
-        })
-    }
-}
-
-struct Ears {
-    told: mpsc::UnboundedReceiver<Wake>,
-    gate: Arc<Gate>,
-}
-
-impl HearNodes for Ears {
-    fn next(&mut self) -> Answer<'_, Wake> {
-        Box::pin(async move {
-            let wake = self.told.recv().await;
-            self.gate.pass().await;
-            wake.unwrap_or(Wake::Missed)
-        })
     }
 }
 

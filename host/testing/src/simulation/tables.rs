@@ -1,14 +1,20 @@
 //! The simulated database at rest: its rows, and what its functions do to them. They do what the functions in `migrations/host` do,
 //! each call one commit. No time passes here, and nothing fails: that is the connection's part (`session.rs`).
 
+mod events;
+mod queues;
+mod ticks;
+mod workflows;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use host_journal::{Append, AppendError, Body, Claim, Entry, InvocationStatus, Message, Start, decode};
-use host_store::{Fence, InvocationRow, Loaded, Word};
+use host_journal::{Append, AppendError, Body, Claim, Entry, InvocationStatus, KeyId, Message, Start, decode};
+use host_store::{Fence, InvocationRow, KeyPlace, Loaded, StoredEvent, Word};
 use host_types::{ComponentId, InvocationId, NodeId, PromiseId};
 
 use super::sabotage::Sabotage;
 use crate::seal::Plain;
+pub(crate) use events::SUBSCRIPTION;
 
 /// A row of a module: table and key.
 pub(crate) type RowKey = (&'static str, u64);
@@ -32,6 +38,7 @@ pub(crate) struct Invocation {
     sent: Vec<Message>,
 }
 
+#[derive(Default)]
 pub(crate) struct Promise {
     pub(crate) value: Option<Vec<u8>>,
     waiters: BTreeSet<InvocationId>,
@@ -55,6 +62,18 @@ pub(crate) struct Tables {
     pub(crate) key_owners: BTreeMap<[u8; 32], InvocationId>,
     pub(crate) promises: BTreeMap<PromiseId, Promise>,
     wakeups: VecDeque<InvocationId>,
+    /// By the bytes of their keys.
+    workflows: BTreeMap<Vec<u8>, workflows::Workflow>,
+    /// Who holds a key, and behind it who waits.
+    queues: BTreeMap<KeyId, Vec<InvocationId>>,
+    pub(crate) ticks: Vec<ticks::MetTick>,
+    /// In the order of their numbers, which count from 1.
+    pub(crate) events: Vec<StoredEvent>,
+    /// In the order of their events.
+    deliveries: Vec<events::Delivery>,
+    /// Keys whose first delivery may be one that can be begun.
+    lane_wakeups: VecDeque<String>,
+    pub(crate) is_subscribed: bool,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     pub(crate) successors: BTreeMap<InvocationId, InvocationId>,
     pub(crate) rows: BTreeMap<RowKey, Row>,
@@ -124,6 +143,7 @@ impl Tables {
         {
             return Err(AppendError::Fenced);
         }
+        self.workflows_are_free(&append.messages)?;
         for completion in &append.completions {
             let stored = self.promises.get(&completion.promise);
             let is_open =
@@ -147,20 +167,24 @@ impl Tables {
         }
         for message in &append.messages {
             self.send(message, now_ms);
+            self.start_workflow(message);
         }
         if let Some(sender) = self.invocations.get_mut(&id) {
             sender.sent.extend(append.messages.iter().cloned());
         }
         for promise in &append.promises {
-            let open = Promise {
-                value: None,
-                waiters: BTreeSet::new(),
-            };
-            self.promises.insert(*promise, open);
+            self.promises.insert(*promise, Promise::default());
         }
         for completion in &append.completions {
             self.complete(completion.promise, &completion.value);
         }
+        for publication in &append.publications {
+            self.publish(publication, id);
+        }
+        for key in &append.acquires {
+            self.take_place(key, id);
+        }
+        self.give_up_places(id, &append.releases, append.releases_all);
         if let Some(suspension) = &append.suspension {
             let mut due_ms = suspension.due_ms;
             for promise in &suspension.promises {
@@ -168,6 +192,13 @@ impl Tables {
                     Some(promise) if promise.value.is_none() => drop(promise.waiters.insert(id)),
                     _ => due_ms = Some(now_ms),
                 }
+            }
+            if suspension
+                .keys
+                .iter()
+                .any(|key| self.key_place(*key, id) != KeyPlace::Waits)
+            {
+                due_ms = Some(now_ms);
             }
             self.set_status(id, InvocationStatus::Suspended, due_ms, now_ms);
         }
@@ -244,6 +275,7 @@ impl Tables {
             return;
         };
         let row = &mut stored.row;
+        let changes = row.status != status;
         row.status = status;
         row.due_ms = due_ms.map(u64::cast_signed);
         row.updated_ms = now_ms.cast_signed();
@@ -253,6 +285,9 @@ impl Tables {
         if status.is_final() {
             row.ended_ms = Some(now_ms.cast_signed());
             self.open.remove(&id);
+        }
+        if changes && self.delivers(id) {
+            self.follow_delivery(id, status);
         }
     }
 
@@ -322,6 +357,14 @@ impl Tables {
         self.fence(node, fence, now_ms)?;
         if let Some(successor) = word.successor {
             self.successors.insert(word.invocation, successor);
+        }
+        match (word.successor, word.promise_key) {
+            (Some(successor), Some(promise_key)) => self.succeed_workflow(word.invocation, successor, promise_key),
+            _ if fence.status.is_final() => {
+                self.cancel_workflow(fence.invocation);
+                self.give_up_places(fence.invocation, &[], true);
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host_journal::{AppendError, HostParameter};
+use host_journal::{Append, AppendError, HostParameter};
 use host_recorder::TransactionStep;
 use host_types::Fault;
 use tokio::time::sleep;
@@ -14,7 +14,7 @@ use super::gate::Life;
 use super::instance::Instance;
 use super::sabotage::Sabotage;
 use super::session::Lost;
-use super::tables::{Line, Row, RowKey};
+use super::tables::{Line, Row, RowKey, Tables};
 
 /// Between two tries for a lock.
 const LOCK_POLL: Duration = Duration::from_millis(2);
@@ -204,6 +204,7 @@ impl Transaction {
                 return Err(step.commit_failed(Lost.into()));
             }
         }
+        self.spoil(&append).await;
         let is_split = self.instance.node.sabotage == Some(Sabotage::RowsBeforeEntries);
         let committed = session.ask(move |tables, now_ms| {
             if !tables.transactions.contains_key(&number) {
@@ -223,6 +224,29 @@ impl Transaction {
             Ok(Ok(())) => step.committed(),
             Ok(Err(error)) => Err(step.commit_failed(error)),
             Err(Lost) => Err(step.commit_failed(Lost.into())),
+        }
+    }
+
+    /// Bugs: what is to be there with the commit, or after it, is there before.
+    async fn spoil(&self, append: &Append) {
+        let (session, invocation) = (&self.instance.node.session, append.invocation);
+        // Whether the question arrives is as open as that of the commit.
+        match self.instance.node.sabotage {
+            Some(Sabotage::ReleaseBeforeCommit) => {
+                let _ = session
+                    .ask(move |tables, _| tables.give_up_places(invocation, &[], true))
+                    .await;
+            }
+            Some(Sabotage::PublishBeforeCommit) => {
+                let publications = append.publications.clone();
+                let publish = move |tables: &mut Tables, _| {
+                    publications
+                        .iter()
+                        .for_each(|publication| tables.publish(publication, invocation));
+                };
+                let _ = session.ask(publish).await;
+            }
+            _ => {}
         }
     }
 

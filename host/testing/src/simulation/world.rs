@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use host_invoker::{Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays, TurnLimits};
+use host_invoker::{
+    Cron, DeadLetters, Deliveries, Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays, TurnLimits,
+};
 use host_store::Heartbeat;
 use host_types::{Clock, CorrectedClock, NodeId, Rng};
 use parking_lot::Mutex;
@@ -37,6 +39,7 @@ const MAX_ATTEMPTS: usize = 64;
 pub(crate) struct Node {
     pub(crate) gate: Arc<Gate>,
     pub(crate) invoker: Invoker,
+    pub(crate) dead_letters: DeadLetters,
     pub(crate) view: Arc<NodeView>,
 }
 
@@ -102,7 +105,8 @@ impl World {
     }
 
     fn is_settled(&self) -> bool {
-        self.database.tables.lock().open.is_empty()
+        let tables = self.database.tables.lock();
+        tables.open.is_empty() && tables.is_delivered()
     }
 
     pub(crate) fn is_rough(&self) -> bool {
@@ -154,9 +158,9 @@ impl World {
             sabotage: self.sabotage,
         });
         let invoker = Invoker::new(InvokerOptions {
-            store: session,
+            store: Arc::clone(&session) as _,
             runtime: Arc::new(Nothing),
-            deployment: Arc::new(Market(Arc::clone(&view))),
+            deployment: Arc::new(Market::new(Arc::clone(&view))),
             clock,
             rng: Arc::new(self.dice.clone()),
             claim_secret: [7; 32],
@@ -171,18 +175,24 @@ impl World {
         let node = Arc::new(Node {
             gate: Arc::clone(&gate),
             invoker: invoker.clone(),
+            dead_letters: DeadLetters::new(invoker.clone(), Arc::clone(&session)),
             view,
         });
-        let succession = async {
+        let beginning = async {
             for predecessor in predecessors {
                 lease.succeed(predecessor).await;
             }
+            loop {
+                if let Ok(deliveries) = Deliveries::register(invoker.clone(), Arc::clone(&session)).await {
+                    return deliveries;
+                }
+            }
         };
-        tokio::select! {
+        let deliveries = tokio::select! {
             biased;
             () = gate.died() => return node,
-            () = succession => {}
-        }
+            deliveries = beginning => deliveries,
+        };
         self.nodes.lock().insert(name, Arc::clone(&node));
         let kept = Arc::clone(&gate);
         while_alive(&gate, async move {
@@ -191,6 +201,8 @@ impl World {
         });
         while_alive(&gate, Scheduler::new(invoker.clone()).run());
         while_alive(&gate, Strays::new(invoker.clone()).run());
+        while_alive(&gate, deliveries.run());
+        while_alive(&gate, Cron::new(invoker.clone(), session).run());
         while_alive(&gate, Listener::new(invoker).run());
         node
     }

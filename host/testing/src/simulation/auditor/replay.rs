@@ -7,8 +7,8 @@ use futures_util::FutureExt;
 use host_invoker::{Handlers, LeaseTerm};
 use host_journal::{Body, Entry, Header, InvocationStatus, KeyId, Machine, WorkflowKey, cancelled};
 use host_recorder::{
-    Answer, Attempt, AttemptOptions, Hold, Place, PromiseState, Promises, SCHEDULED_FUNCTION, ScheduledInput,
-    Unwritten, Watched,
+    Answer, Attempt, AttemptOptions, Delivered, Hold, Place, PromiseState, Promises, SCHEDULED_FUNCTION,
+    SUBSCRIBER_FUNCTION, ScheduledInput, Unwritten, Watched,
 };
 use host_store::Heartbeat;
 use host_types::{Fault, HttpRequest, InvocationId, NodeId, PromiseId};
@@ -114,7 +114,7 @@ impl Dry {
             wait_hold: Duration::ZERO,
             trace: Default::default(),
         });
-        let market = Arc::new(Market(Arc::clone(&self.view)));
+        let market = Arc::new(Market::new(Arc::clone(&self.view)));
         self.enter(market, &attempt, &header).now_or_never()
     }
 
@@ -134,8 +134,15 @@ impl Dry {
                 .map_err(Fault::Guest)?;
             return Ok(Vec::new());
         }
+        if header.function == SUBSCRIBER_FUNCTION
+            && let Ok(delivered) = minicbor::decode::<Delivered>(&header.input)
+        {
+            market.call_subscriber(recorder, component, delivered).await?;
+            return Ok(Vec::new());
+        }
+        let (interface, function) = header.function.rsplit_once('.').unwrap_or_default();
         market
-            .call_sent(recorder, component, "", &header.function, &header.input)
+            .call_sent(recorder, component, interface, function, &header.input)
             .await
     }
 }

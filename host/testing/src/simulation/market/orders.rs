@@ -1,10 +1,12 @@
 //! From a checkout to a settled order, and back.
 
 use futures_util::FutureExt;
-use host_recorder::{Completed, Outgoing, Waited};
+use host_journal::WorkflowKey;
+use host_recorder::{Completed, Outgoing, Publishing, Waited};
 use host_types::{Fault, PromiseId};
 use uuid::Uuid;
 
+use super::flows::OPENED;
 use super::{DONE, account, payment, stock, transfer};
 use crate::simulation::instance::{Instance, encode};
 use crate::simulation::provider::{CAPTURED, DECLINED, PENDING};
@@ -13,6 +15,9 @@ pub(crate) const CHECKOUT: &str = "/checkout";
 pub(crate) const RETURN: &str = "/return";
 pub(crate) const WEBHOOK: &str = "/webhook";
 pub(crate) const PAY_OUT: &str = "pay out";
+
+/// The topic of orders that are placed; their key is the item.
+const PLACED: &str = "order.placed";
 
 /// States of an order.
 pub(crate) const NEW: i64 = 0;
@@ -37,10 +42,16 @@ const PAYMENT_MS: u64 = 3_000;
 const ESCROW_MS: u64 = 4_000;
 
 /// A response: status and body.
-type Response = (u16, String);
+pub(super) type Response = (u16, String);
 
-/// The whole way: it waits for the payment in the middle.
-pub(crate) async fn checkout(instance: &Instance, number: i64, item: i64, quantity: i64) -> Result<Response, Fault> {
+/// The whole way: it waits for the payment in the middle. A flow tells who waits for its opening.
+pub(crate) async fn checkout(
+    instance: &Instance,
+    number: i64,
+    item: i64,
+    quantity: i64,
+    flow: Option<&WorkflowKey>,
+) -> Result<Response, Fault> {
     let recorder = &instance.recorder;
     let order = (recorder.derive_uuid()?.as_u128() as u64 >> 1).cast_signed();
     let paid = recorder.create_promise()?;
@@ -61,6 +72,9 @@ pub(crate) async fn checkout(instance: &Instance, number: i64, item: i64, quanti
     ];
     opening.write("order", order.unsigned_abs(), row);
     opening.commit().await?;
+    if let Some(flow) = flow {
+        recorder.complete_named(flow, OPENED, &encode(order)).await?;
+    }
     instance.work().await;
 
     push(instance, RELEASE, order)?;
@@ -100,6 +114,14 @@ pub(crate) async fn checkout(instance: &Instance, number: i64, item: i64, quanti
         within_ms: None,
     };
     recorder.send("mail:letters.send", letter, 0)?;
+    recorder.publish(Publishing {
+        component: "orders".into(),
+        topic: PLACED.into(),
+        key: format!("item {item}"),
+        content_type: "application/cbor".into(),
+        payload: encode(order).to_vec(),
+        retention_ms: 3_600_000,
+    })?;
     recorder.schedule(&"orders".into(), PAY_OUT.into(), encode(order).to_vec(), ESCROW_MS)?;
     placing.commit().await?;
     Ok((200, format!("order {order}")))
