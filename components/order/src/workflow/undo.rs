@@ -120,7 +120,9 @@ fn close_checkout(id: SessionId) -> Result<(), Error> {
         collect::end(tx, id, Kind::BuyerCheckout, Ended::Unpaid)?;
         cart::put_back(tx, id, MAX_QUANTITY)?;
         Ok(())
-    })
+    })?;
+    // Of a flow that an operator ends nobody else looks at what was reported, and not yet seen.
+    collect::give_back(id)
 }
 
 /// Gives the lines back and ends the fee session without money. Nothing happens when nothing was claimed.
@@ -139,8 +141,9 @@ fn release_claim(claim: SessionId) -> Result<(), Error> {
             leg::reverse_wallet(tx, LegId(new_id()), claim, now)?;
             collect::end(tx, claim, Kind::SellerConfirmationFee, Ended::Unpaid)?;
         }
-        Ok(())
-    })
+        Ok::<_, Error>(())
+    })?;
+    collect::give_back(claim)
 }
 
 #[cfg(test)]

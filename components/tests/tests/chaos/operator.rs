@@ -1,4 +1,4 @@
-//! An operator who walks by: pauses and resumes what a filter chooses, ends open checkouts that are not paid, begins again what may be.
+//! An operator who walks by: pauses and resumes what a filter chooses, ends checkouts that wait for their money, begins again what may be.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use crate::world::{Dice, IMPATIENCE, LOOK, World};
 
 /// Why something is paused here. Whatever else is paused is the host's doing, and is found at the end.
 const WALKING_BY: &str = "the operator walks by";
-/// How many of the latest checkouts a buyer may ask to be ended.
+/// How many of the latest open checkouts he looks at.
 const LATEST: usize = 40;
 /// What may be begun again, when nothing that it did stands: a flow under its session's id, and what time brings.
 const AGAIN: [&str; 3] = [
@@ -95,29 +95,21 @@ async fn restart(world: &World, dice: &mut Dice) {
     heard(world, "restart", answer.as_ref());
 }
 
-/// A buyer asks on the telephone. What the gateway has money for is not ended.
+/// Gives up one of the latest checkouts that wait for their money, whatever the gateway has reported and nobody has looked at yet.
 async fn end_a_checkout(world: &World, dice: &mut Dice) -> Result<()> {
-    let latest = world.tells(|told| {
-        let elsewhere = told.placed.iter().rev().filter(|placed| !placed.url.is_empty());
-        elsewhere.take(LATEST).cloned().collect::<Vec<_>>()
-    });
-    let placed = dice.of(&latest).context("a checkout")?;
     let audit = tokio::time::timeout(IMPATIENCE, Audit::open(&world.database_url)).await??;
-    let session = &placed.session;
-    let legs = format!("SELECT id::text FROM \"order\".transaction WHERE session_id = '{session}'");
-    let legs = audit.texts(&legs).await?;
-    let charges = world.gateway.charges();
-    let has_money = charges
-        .iter()
-        .any(|charge| charge.status == "succeeded" && legs.contains(&charge.leg));
-    let flow = format!(
-        "SELECT i.id::text FROM host_view.workflow w JOIN host_view.invocation i ON i.id = w.invocation_id
-         WHERE w.component = 'order' AND w.id = '{session}' AND i.status IN ('running', 'suspended', 'paused')"
+    let open = format!(
+        "SELECT i.id || ' ' || w.id FROM host_view.workflow w JOIN host_view.invocation i ON i.id = w.invocation_id
+         WHERE w.component = 'order' AND w.function LIKE '%.checkout' AND i.status IN ('running', 'suspended', 'paused')
+         ORDER BY i.id DESC LIMIT {LATEST}"
     );
-    let flow = audit.texts(&flow).await?.pop().filter(|_| !has_money);
-    let flow = flow.context("an open flow")?;
-    world.tells(|told| told.given_up.insert(session.clone()));
-    let said = json!({ "reason": "the buyer called" });
+    let open = audit.texts(&open).await?;
+    let (flow, session) = dice
+        .of(&open)
+        .and_then(|open| open.split_once(' '))
+        .context("an open checkout")?;
+    world.tells(|told| told.given_up.insert(session.to_owned()));
+    let said = json!({ "reason": "it waits for too long" });
     let answer = post(world, dice, &format!("/v1/invocations/{flow}/cancel"), said).await;
     heard(world, "cancel", answer.as_ref());
     Ok(())

@@ -1,7 +1,7 @@
 //! What is not to be paid any more, and what was paid and goes back.
 
 use anyhow::{Result, ensure};
-use component_tests::{CHECKOUT, PaidShop, STOCK, UNIT};
+use component_tests::{CHECKOUT, CONFIRM, Opened, PaidShop, STOCK, UNIT};
 use futures_util::future::join;
 use serde_json::json;
 
@@ -107,5 +107,38 @@ async fn a_line_that_is_cancelled_or_rejected_is_paid_back_once() -> Result<()> 
         .failed(409, "item_already_cancelled");
     ensure!(world.wallet(world.buyer()).await? == 2 * UNIT);
     ensure!(world.shop.stock().await? == (STOCK, 0));
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_that_was_reported_and_not_yet_seen_goes_back_when_an_operator_ends_its_flow() -> Result<()> {
+    let world = PaidShop::start(&[]).await?;
+    let (_, item) = world.pays().await?;
+    let checkout = world.opens().await?;
+    let fee = json!({ "item_ids": [item], "payment_option": "sandbox-redirect" });
+    let fee = Opened::read(&world.seller().post(CONFIRM, fee).await?, "confirm_session_id");
+    world.audit.suspended(2).await?;
+    let pause = ["invocations", "pause", "--component", "order", "--status", "suspended"];
+    world.nexus.run(&pause)?;
+    for opened in [&checkout, &fee] {
+        world.gateway.is_paid(&world.gateway.leg_at(&opened.url)?).await?;
+        world.is(&opened.session, "Pending").await?;
+    }
+    let cancel = [
+        "invocations",
+        "cancel",
+        "--component",
+        "order",
+        "--status",
+        "paused",
+        "--yes",
+    ];
+    world.nexus.run(&cancel)?;
+    for opened in [&checkout, &fee] {
+        world.is(&opened.session, "Failed").await?;
+    }
+    world.audit.settled().await?;
+    ensure!(world.wallet(world.buyer()).await? == UNIT);
+    ensure!(world.wallet(world.seller()).await? == 15_000);
     world.books_hold().await
 }

@@ -7,7 +7,7 @@ mod orders;
 mod payment;
 mod stock;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use host_invoker::{Deploy, Handlers};
@@ -52,34 +52,28 @@ pub(crate) const HEARD: &str = "heard";
 /// One order in so many is not taken note of in bad times.
 const MOODY: i64 = 4;
 
+/// Read once: it takes longer than a node's start.
+static RULES: LazyLock<Vec<CronRule>> = LazyLock::new(|| {
+    let rule = |(name, overlap): (&str, Overlap)| {
+        let schedule = Schedule::parse("* * * * *").expect("every minute is a schedule");
+        CronRule::new(name.into(), schedule, overlap)
+    };
+    TICKS
+        .into_iter()
+        .zip([Overlap::Skip, Overlap::Start])
+        .map(rule)
+        .collect()
+});
+static CLERK: LazyLock<ComponentId> = LazyLock::new(|| "clerk".into());
+
 /// The components on one node.
-pub(crate) struct Market {
-    node: Arc<NodeView>,
-    clerk: ComponentId,
-    ticks: Vec<CronRule>,
-}
+pub(crate) struct Market(pub(crate) Arc<NodeView>);
 
 impl Market {
-    pub(crate) fn new(node: Arc<NodeView>) -> Self {
-        let rule = |(name, overlap): (&str, Overlap)| {
-            let schedule = Schedule::parse("* * * * *").expect("every minute is a schedule");
-            CronRule::new(name.into(), schedule, overlap)
-        };
-        Self {
-            node,
-            clerk: "clerk".into(),
-            ticks: TICKS
-                .into_iter()
-                .zip([Overlap::Skip, Overlap::Start])
-                .map(rule)
-                .collect(),
-        }
-    }
-
     fn instance(&self, recorder: Recorder) -> Instance {
         Instance {
             recorder,
-            node: Arc::clone(&self.node),
+            node: Arc::clone(&self.0),
         }
     }
 }
@@ -122,12 +116,12 @@ impl Handlers for Market {
     }
 
     fn cron(&self) -> Vec<(&ComponentId, &CronRule)> {
-        self.ticks.iter().map(|rule| (&self.clerk, rule)).collect()
+        RULES.iter().map(|rule| (&*CLERK, rule)).collect()
     }
 
     fn subscriptions(&self) -> Vec<Subscription> {
         vec![Subscription {
-            component: "clerk".into(),
+            component: CLERK.clone(),
             name: HEARD.into(),
             patterns: vec!["order.*".into()],
             blocks: true,

@@ -51,7 +51,7 @@ pub(crate) const FLOWS: i64 = 1_000;
 
 /// Sends everybody shopping.
 pub(crate) fn buyers(world: &Arc<World>) -> Vec<JoinHandle<()>> {
-    let count = world.dice.between(4, 10).cast_signed();
+    let count = world.dice.between(3, 8).cast_signed();
     let flows = world.dice.between(1, 4).cast_signed();
     let alone = (0..count).map(|number| tokio::spawn(buy(Arc::clone(world), number)));
     let together = (FLOWS..FLOWS + flows).map(|number| tokio::spawn(buy_together(Arc::clone(world), number)));

@@ -71,8 +71,9 @@ pub(crate) struct Tables {
     pub(crate) events: Vec<StoredEvent>,
     /// In the order of their events.
     deliveries: Vec<events::Delivery>,
-    /// Keys whose first delivery may be one that can be begun.
-    lane_wakeups: VecDeque<String>,
+    /// Keys whose first delivery may be one that can be begun, by number.
+    lane_wakeups: BTreeMap<u64, String>,
+    next_wakeup: u64,
     pub(crate) is_subscribed: bool,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     pub(crate) successors: BTreeMap<InvocationId, InvocationId>,

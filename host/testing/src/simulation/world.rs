@@ -160,7 +160,7 @@ impl World {
         let invoker = Invoker::new(InvokerOptions {
             store: Arc::clone(&session) as _,
             runtime: Arc::new(Nothing),
-            deployment: Arc::new(Market::new(Arc::clone(&view))),
+            deployment: Arc::new(Market(Arc::clone(&view))),
             clock,
             rng: Arc::new(self.dice.clone()),
             claim_secret: [7; 32],

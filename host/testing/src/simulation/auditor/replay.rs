@@ -114,7 +114,7 @@ impl Dry {
             wait_hold: Duration::ZERO,
             trace: Default::default(),
         });
-        let market = Arc::new(Market::new(Arc::clone(&self.view)));
+        let market = Arc::new(Market(Arc::clone(&self.view)));
         self.enter(market, &attempt, &header).now_or_never()
     }
 

@@ -23,8 +23,8 @@ impl DeliverEvents for Session {
     fn begin_deliveries<'a>(&'a self, asked: &'a [Asked], begin: BeginDelivery<'a>) -> Answer<'a, Result<Begun>> {
         Box::pin(async move {
             let limit = asked.iter().map(|asked| asked.limit as usize).sum();
-            let (lanes, heads) = self.look(move |tables, _| tables.heads(limit)).await?;
-            if lanes.is_empty() {
+            let (woken, heads) = self.look(move |tables, _| tables.heads(limit)).await?;
+            if woken.is_empty() {
                 return Ok(Begun::default());
             }
             let mut deliveries: Vec<_> = heads
@@ -35,9 +35,9 @@ impl DeliverEvents for Session {
                 .iter()
                 .map(|(head, message)| (head.event.number, message.clone()))
                 .collect();
-            let (node, count) = (self.node, lanes.len());
+            let (node, count) = (self.node, woken.len());
             let begun = self
-                .ask(move |tables, now_ms| tables.begin_deliveries(node, &lanes, &wanted, now_ms))
+                .ask(move |tables, now_ms| tables.begin_deliveries(node, &woken, &wanted, now_ms))
                 .await?
                 .map_err(|_| Error::NodeGone)?;
             deliveries.retain(|(_, message)| begun.contains(&message.invocation));

@@ -57,17 +57,22 @@ impl Tables {
                 invocation: None,
                 round: 0,
             });
-            self.lane_wakeups.push_back(event.key.clone());
+            self.wake_lane(event.key.clone());
         }
         self.events.push(event);
     }
 
-    /// Lanes that were woken, as often as they were, and what is first in each.
-    pub(crate) fn heads(&self, limit: usize) -> (Vec<String>, Vec<Head>) {
-        let woken: Vec<String> = self.lane_wakeups.iter().take(limit).cloned().collect();
-        let lanes: BTreeSet<&String> = woken.iter().collect();
+    fn wake_lane(&mut self, key: String) {
+        self.lane_wakeups.insert(self.next_wakeup, key);
+        self.next_wakeup += 1;
+    }
+
+    /// The wakeups of lanes, and what is first in each lane of them.
+    pub(crate) fn heads(&self, limit: usize) -> (Vec<u64>, Vec<Head>) {
+        let woken = self.lane_wakeups.iter().take(limit);
+        let lanes: BTreeSet<&String> = woken.clone().map(|(_, key)| key).collect();
         let heads = lanes.into_iter().filter_map(|key| self.head(key)).collect();
-        (woken, heads)
+        (woken.map(|(number, _)| *number).collect(), heads)
     }
 
     fn head(&self, key: &str) -> Option<Head> {
@@ -85,19 +90,17 @@ impl Tables {
         })
     }
 
-    /// Begins those that still wait, and forgets that their lanes were woken. Returns which.
+    /// Begins those that still wait, and forgets these wakeups; what woke a lane since then is another one. Returns which.
     pub(crate) fn begin_deliveries(
         &mut self,
         node: NodeId,
-        lanes: &[String],
+        woken: &[u64],
         begun: &[(i64, Message)],
         now_ms: u64,
     ) -> Result<Vec<InvocationId>, AppendError> {
         self.may_write(node)?;
-        for key in lanes {
-            if let Some(at) = self.lane_wakeups.iter().position(|woken| woken == key) {
-                self.lane_wakeups.remove(at);
-            }
+        for number in woken {
+            self.lane_wakeups.remove(number);
         }
         let mut ours = Vec::new();
         for (event, message) in begun {
@@ -130,7 +133,7 @@ impl Tables {
             };
         }
         if status.is_final() || status == InvocationStatus::Paused {
-            self.lane_wakeups.push_back(key);
+            self.wake_lane(key);
         }
     }
 
@@ -153,7 +156,8 @@ impl Tables {
         delivery.state = DeliveryState::Waiting;
         delivery.invocation = None;
         delivery.round += 1;
-        self.lane_wakeups.push_back(delivery.key.clone());
+        let key = delivery.key.clone();
+        self.wake_lane(key);
         self.fence_with_word(node, fence, word, now_ms)
     }
 
