@@ -38,6 +38,16 @@ pub struct Played {
     pub entries: usize,
     /// Attempts after the first of each, and operators' words.
     pub fences: usize,
+    /// Workflows that were begun.
+    pub workflows: usize,
+    /// Places for an exclusive key behind somebody else's.
+    pub queued: usize,
+    /// Ticks that began a run.
+    pub ticks: usize,
+    /// Events that were published.
+    pub events: usize,
+    /// Dead letters that an operator had delivered anew.
+    pub renewed: usize,
     /// Simulated time, milliseconds.
     pub time_ms: u64,
     /// Of everything that was written, in order: equal for equal seeds.
@@ -83,6 +93,11 @@ pub fn play(seed: u64, sabotage: Option<Sabotage>) -> Result<Played, Violation> 
             invocations: stored().count(),
             entries: stored().map(|stored| stored.bodies.len()).sum(),
             fences: stored().map(|stored| stored.row.attempt as usize).sum(),
+            workflows: stored().filter(|stored| stored.row.function == market::FLOW).count(),
+            queued: tables.queued,
+            ticks: tables.ticks.iter().filter(|tick| tick.invocation.is_some()).count(),
+            events: tables.events.len(),
+            renewed: tables.renewed,
             time_ms,
             digest: tables.digest,
         })

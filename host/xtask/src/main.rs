@@ -42,7 +42,7 @@ enum Task {
     Fmt,
     /// Build the components and test guests to WebAssembly
     Guests,
-    /// Two hosts on one database under load, killed, frozen and their database crashed at random; then the books are checked
+    /// Two hosts on one database while people trade, killed, frozen and their database crashed at random; then the books are checked
     Chaos(ChaosArguments),
 }
 

@@ -75,6 +75,9 @@ pub(crate) struct Tables {
     lane_wakeups: BTreeMap<u64, String>,
     next_wakeup: u64,
     pub(crate) is_subscribed: bool,
+    /// How many places were taken behind others, and how many deliveries were begun anew.
+    pub(crate) queued: usize,
+    pub(crate) renewed: usize,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     pub(crate) successors: BTreeMap<InvocationId, InvocationId>,
     pub(crate) rows: BTreeMap<RowKey, Row>,

@@ -156,6 +156,7 @@ impl Tables {
         delivery.state = DeliveryState::Waiting;
         delivery.invocation = None;
         delivery.round += 1;
+        self.renewed += 1;
         let key = delivery.key.clone();
         self.wake_lane(key);
         self.fence_with_word(node, fence, word, now_ms)

@@ -11,6 +11,7 @@ impl Tables {
     pub(super) fn take_place(&mut self, key: &ExclusiveKey, invocation: InvocationId) {
         let queue = self.queues.entry(key.id).or_default();
         if !queue.contains(&invocation) {
+            self.queued += usize::from(!queue.is_empty());
             queue.push(invocation);
         }
     }
