@@ -78,9 +78,7 @@ impl Tables {
     fn head(&self, key: &str) -> Option<Head> {
         let mut lane = self.deliveries.iter().filter(|delivery| delivery.key == key);
         let first = match self.has(Sabotage::LaneWithoutOrder) {
-            true => lane
-                .filter(|delivery| delivery.state == DeliveryState::Waiting)
-                .next_back(),
+            true => lane.rfind(|delivery| delivery.state == DeliveryState::Waiting),
             false => lane.next().filter(|delivery| delivery.state == DeliveryState::Waiting),
         }?;
         Some(Head {
