@@ -175,6 +175,10 @@ impl Audit {
                                      WHERE t.currency = b.currency AND b.name IN (t.source, t.destination))",
             ),
             (
+                "no wallet holds less than nothing",
+                "SELECT name FROM account.ledger_book WHERE name LIKE 'wallet:%' AND balance < 0",
+            ),
+            (
                 "what was captured is in the books, once, and nothing else is",
                 "SELECT coalesce(l.id::text, t.id) FROM
                      (SELECT 'capture:' || id AS id, amount FROM \"order\".transaction
