@@ -34,7 +34,7 @@ use crate::seal::Plain;
 
 /// How long a node may be silent.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
-/// Some moment ten seconds before a minute ends, with a tick while there is trouble.
+/// Twelve seconds before a minute ends. A world begins up to ten later: its tick comes while there is trouble.
 const BEGINNING_MS: u64 = 1_800_000_048_000;
 /// A node whose clock is further off takes no work.
 const MAX_CLOCK_OFFSET_MS: i64 = 1_000;

@@ -15,6 +15,11 @@ pub(super) fn audit(findings: &mut Findings, tables: &Tables, answered: &Answere
     events(findings, tables, orders);
 }
 
+/// An operator said a word that ends it: a paused one is cancelled before it is begun again.
+fn may_have_ended(answered: &Answered, number: i64) -> bool {
+    answered.cancelled.contains(&number) || answered.restarted.contains(&number)
+}
+
 /// At most one of each id, but for those that an operator began again.
 fn workflows(findings: &mut Findings, tables: &Tables, answered: &Answered) {
     let mut begun: BTreeMap<String, u32> = BTreeMap::new();
@@ -43,7 +48,7 @@ fn outputs(findings: &mut Findings, answered: &Answered, orders: &Orders) {
             let holds = match *status {
                 // Whose number it is: what is only opened may come to nothing yet.
                 OPEN => order.is_none_or(|order| order.number == number) && (order.is_some() || body == "not yet"),
-                GIVEN_UP => answered.cancelled.contains(&number),
+                GIVEN_UP => may_have_ended(answered, number),
                 status => order.is_some_and(|order| order.number == number && order.stands() == (status == 200)),
             };
             findings.check(holds, "W2", || {
@@ -68,7 +73,7 @@ fn desk(findings: &mut Findings, tables: &Tables, answered: &Answered) {
     for (_, line) in tables.lines.iter().filter(|(table, _)| *table == DESK) {
         let (number, comes) = (line[0], line[1] == COMES);
         if comes {
-            let gone = works.is_none_or(|works| answered.cancelled.contains(&works));
+            let gone = works.is_none_or(|works| may_have_ended(answered, works));
             findings.check(gone, "K1", || {
                 format!("{number} came to the desk while {works:?} worked there")
             });
@@ -80,7 +85,7 @@ fn desk(findings: &mut Findings, tables: &Tables, answered: &Answered) {
             works = None;
         }
     }
-    let left = works.filter(|works| !answered.cancelled.contains(works));
+    let left = works.filter(|works| !may_have_ended(answered, *works));
     findings.check(left.is_none(), "K1", || format!("{left:?} never left the desk"));
     let held = tables.held_keys();
     findings.check(held == 0, "K1", || format!("{held} keys are held when all is over"));
