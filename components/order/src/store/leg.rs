@@ -143,6 +143,34 @@ pub(crate) fn wallet_refunds(session: SessionId) -> Result<Vec<(ItemId, Money)>,
     .collect()
 }
 
+/// What a leg brought a session that is paid.
+pub(crate) struct Paid {
+    pub(crate) id: LegId,
+    pub(crate) amount: Money,
+    /// A provider took it; otherwise a wallet did.
+    pub(crate) is_captured: bool,
+}
+
+/// What a session was paid, but for what a carrier collects; nothing as long as it is not.
+pub(crate) fn paid(session: SessionId) -> Result<Vec<Paid>, Error> {
+    sql::query(
+        r#"SELECT t.id, t.amount, t.from_currency, t.data ? 'provider' AS is_captured FROM "order".transaction t
+           JOIN "order".payment_session s ON s.id = t.session_id AND s.status = 'Success'
+           WHERE t.session_id = $1 AND t.status = 'Success' AND t.reverses_id IS NULL AND NOT t.data ? 'netted'
+               AND (t.data ? 'provider' OR t.payment_option IS NULL) ORDER BY t.id"#,
+        params![session],
+    )?
+    .iter()
+    .map(|row| {
+        Ok(Paid {
+            id: row.get("id")?,
+            amount: Money::new(row.get("amount")?, row.get("from_currency")?),
+            is_captured: row.get("is_captured")?,
+        })
+    })
+    .collect()
+}
+
 /// The legs that are to bring a session its money from elsewhere, oldest first, with what was reported of them.
 pub(crate) fn of_session(tx: &Transaction, session: SessionId) -> Result<Vec<Leg>, Error> {
     tx.query(

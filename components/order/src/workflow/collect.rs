@@ -326,6 +326,19 @@ fn mark_failed(legs: &mut [Leg], id: LegId) {
         .for_each(|leg| leg.status = Status::Failed);
 }
 
+/// Moves what a session was paid, if it was. Whoever settles one owes that, and an operator may end the flow in between.
+pub(super) fn post_paid(id: SessionId, kind: Kind) -> Result<(), Error> {
+    let paid = leg::paid(id)?;
+    let captured = paid.iter().filter(|leg| leg.is_captured);
+    let mut movements: Vec<_> = captured.map(|leg| (Movement::Capture(leg.id), leg.amount)).collect();
+    if let (Kind::SellerConfirmationFee, Some(first)) = (kind, paid.first()) {
+        let fee = paid.iter().map(|leg| leg.amount.amount_minor).sum();
+        movements.push((Movement::Fee(id), Money::new(fee, first.amount.currency)));
+    }
+    ledger::post(&movements);
+    Ok(())
+}
+
 /// Gives money back that came for a session which is over, or which another attempt has paid: it goes to the payer's wallet. Whoever notices
 /// it first does it; a second time there is nothing to do. A session whose flow still waits is left to that.
 pub(super) fn give_back(id: SessionId) -> Result<(), Error> {

@@ -121,7 +121,8 @@ fn close_checkout(id: SessionId) -> Result<(), Error> {
         cart::put_back(tx, id, MAX_QUANTITY)?;
         Ok(())
     })?;
-    // Of a flow that an operator ends nobody else looks at what was reported, and not yet seen.
+    // Of a flow that an operator ends nobody else does what it still owes, nor looks at what was reported and not yet seen.
+    collect::post_paid(id, Kind::BuyerCheckout)?;
     collect::give_back(id)
 }
 
@@ -143,6 +144,7 @@ fn release_claim(claim: SessionId) -> Result<(), Error> {
         }
         Ok::<_, Error>(())
     })?;
+    collect::post_paid(claim, Kind::SellerConfirmationFee)?;
     collect::give_back(claim)
 }
 

@@ -32,7 +32,7 @@ async fn look(host: &TestHost, run: &str) -> Result<Vec<String>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_begun_and_joined() -> Result<()> {
-    ends_and_fails(start(MANIFEST).await?, work, 8).await?;
+    ends_and_fails(start(MANIFEST).await?, work, 6).await?;
     Ok(())
 }
 

@@ -298,3 +298,36 @@ async fn a_person_answers_for_an_undoing_that_never_will() -> Result<()> {
     ensure!(world.audit.texts(audited).await? == ["keeper complete-entry"]);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_that_is_ended_after_its_money_came_still_books_it() -> Result<()> {
+    let world = PaidShop::start_with(&[], LINES).await?;
+    let paid = world.opens().await?;
+    // The session is settled, and what follows from it cannot be done.
+    world
+        .audit
+        .change("ALTER TABLE account.ledger_transfer RENAME TO mislaid")
+        .await?;
+    world.gateway.is_paid(&world.gateway.leg_at(&paid.url)?).await?;
+    world.is(&paid.session, "Success").await?;
+    world.audit.becomes(PAUSED, 1).await?;
+    let id = paused_id(&world).await?;
+    let attempt = format!("SELECT attempt::bigint FROM host.invocation WHERE id = '{id}'");
+    let attempt = world.audit.count(&attempt).await?;
+    world.nexus.run(&["invocations", "cancel", &id])?;
+    let undoing_failed = format!(
+        "SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'paused' AND attempt > {attempt} + 1"
+    );
+    world.audit.becomes(&undoing_failed, 1).await?;
+
+    world
+        .audit
+        .change("ALTER TABLE account.mislaid RENAME TO ledger_transfer")
+        .await?;
+    world.nexus.run(&["invocations", "resume", &id])?;
+    let cancelled = format!("SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'cancelled'");
+    world.audit.becomes(&cancelled, 1).await?;
+    world.audit.settled().await?;
+    world.is(&paid.session, "Success").await?;
+    world.books_hold().await
+}
