@@ -59,12 +59,16 @@ fn the_worlds_are_no_idle_ones() {
     }
 }
 
-/// The first of CI's seeds that finds it breaks what it is bound to break.
+/// One of CI's seeds finds it by what it is bound to break; it may break more, and that first.
 fn is_found_by(bug: Sabotage, invariant: &str) {
-    let found = (0..SEEDS).find_map(|seed| play(seed, Some(bug)).err());
-    let found = found.unwrap_or_else(|| panic!("{bug:?} was planted, and none of {SEEDS} seeds finds it"));
-    let names = |finding: &String| finding.starts_with(invariant);
-    assert!(found.findings.iter().any(names), "{bug:?}: {found}");
+    let breaks = |seed| {
+        let found = play(seed, Some(bug)).err();
+        found.is_some_and(|found| found.findings.iter().any(|finding| finding.starts_with(invariant)))
+    };
+    assert!(
+        (0..SEEDS).any(breaks),
+        "{bug:?} was planted, and none of {SEEDS} seeds finds that it breaks {invariant}"
+    );
 }
 
 macro_rules! finds {
