@@ -4,9 +4,9 @@ use bytes::Bytes;
 use host_types::{ComponentId, DeploymentNumber};
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
 use crate::problem::Refusal;
 use crate::view::RevisionDigest;
+use crate::{Timestamp, query};
 
 /// Who chose what is active of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,21 +64,16 @@ pub struct Uploading {
 impl Uploading {
     /// Reads the parameters.
     pub(crate) fn new(query: &str) -> Result<Self, Refusal> {
-        let refused = |name: &str, detail: &str| Refusal::Parameter {
-            name: name.to_owned(),
-            detail: detail.to_owned(),
-        };
-        let pairs: Vec<(String, String)> =
-            serde_urlencoded::from_str(query).map_err(|error| refused("query", &error.to_string()))?;
         let mut uploading = Self::default();
-        for (name, value) in pairs {
+        for (name, value) in query::pairs(query)? {
             match (name.as_str(), value.as_str()) {
                 (_, "") => {}
-                ("activate", "true") => uploading.activate = true,
-                ("activate", "false") => uploading.activate = false,
-                ("activate", _) => return Err(refused("activate", "is neither true nor false")),
+                ("activate", value) => uploading.activate = query::flag(&name, value)?,
                 ("reason", _) => uploading.reason = value,
-                _ => return Err(refused(&name, "is unknown; there are activate and reason")),
+                _ => {
+                    let detail = "is unknown; there are activate and reason".to_owned();
+                    return Err(Refusal::Parameter { name, detail });
+                }
             }
         }
         Ok(uploading)

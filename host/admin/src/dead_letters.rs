@@ -132,11 +132,7 @@ pub(crate) fn filter(query: &str) -> Result<DeadLetterFilter, Refusal> {
         limit: Some(DEFAULT_LIMIT),
         ..DeadLetterFilter::default()
     };
-    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).map_err(|error| Refusal::Parameter {
-        name: "query".to_owned(),
-        detail: error.to_string(),
-    })?;
-    for (name, value) in pairs {
+    for (name, value) in query::pairs(query)? {
         match name.as_str() {
             _ if value.is_empty() => {}
             "component" => filter.component = Some(value.into()),

@@ -11,6 +11,22 @@ use crate::problem::Refusal;
 pub const MAX_LIMIT: u32 = 100;
 pub(crate) const DEFAULT_LIMIT: u32 = 50;
 
+/// A query string's parameters, as they come.
+pub(crate) fn pairs(query: &str) -> Result<Vec<(String, String)>, Refusal> {
+    serde_urlencoded::from_str(query).map_err(|error| Refusal::Parameter {
+        name: "query".to_owned(),
+        detail: error.to_string(),
+    })
+}
+
+/// A parameter that is `true` or `false`.
+pub(crate) fn flag(name: &str, value: &str) -> Result<bool, Refusal> {
+    value.parse().map_err(|_| Refusal::Parameter {
+        name: name.to_owned(),
+        detail: "is neither true nor false".to_owned(),
+    })
+}
+
 /// Reads the filter; an empty value counts as none. Every parameter is understood or refused: a misspelt filter that lists
 /// everything would mislead.
 pub(crate) fn filter(query: &str) -> Result<Filter, Refusal> {
@@ -19,11 +35,7 @@ pub(crate) fn filter(query: &str) -> Result<Filter, Refusal> {
         ..Filter::default()
     };
     let mut seen = Vec::new();
-    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).map_err(|error| Refusal::Parameter {
-        name: "query".to_owned(),
-        detail: error.to_string(),
-    })?;
-    for (name, value) in pairs {
+    for (name, value) in pairs(query)? {
         if seen.contains(&name) {
             return Err(Refusal::Parameter {
                 detail: "is given more than once".to_owned(),
@@ -157,9 +169,7 @@ pub(crate) fn audit(query: &str) -> Result<AuditFilter, Refusal> {
         limit: Some(DEFAULT_LIMIT),
         ..AuditFilter::default()
     };
-    let pairs: Vec<(String, String)> =
-        serde_urlencoded::from_str(query).map_err(|error| refused("query", error.to_string()))?;
-    for (name, value) in pairs {
+    for (name, value) in pairs(query)? {
         match name.as_str() {
             _ if value.is_empty() => {}
             "invocation" => filter.invocation = Some(parsed(&name, &value)?),

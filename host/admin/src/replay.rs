@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::journal::PositionView;
 use crate::problem::Refusal;
+use crate::query;
 use crate::view::RevisionDigest;
 
 /// On which revisions an invocation is run once more: the parameters of `POST /v1/invocations/{id}/replay` and its body.
@@ -22,21 +23,16 @@ pub struct Replaying {
 impl Replaying {
     /// Reads the parameters.
     pub(crate) fn new(query: &str) -> Result<Self, Refusal> {
-        let refused = |name: &str, detail: &str| Refusal::Parameter {
-            name: name.to_owned(),
-            detail: detail.to_owned(),
-        };
-        let pairs: Vec<(String, String)> =
-            serde_urlencoded::from_str(query).map_err(|error| refused("query", &error.to_string()))?;
         let mut replaying = Self::default();
-        for (name, value) in pairs {
+        for (name, value) in query::pairs(query)? {
             match (name.as_str(), value.as_str()) {
                 (_, "") => {}
                 ("component", value) => replaying.component = Some(value.into()),
-                ("pinned", "true") => replaying.pinned = true,
-                ("pinned", "false") => replaying.pinned = false,
-                ("pinned", _) => return Err(refused("pinned", "is neither true nor false")),
-                _ => return Err(refused(&name, "is unknown; there are component and pinned")),
+                ("pinned", value) => replaying.pinned = query::flag(&name, value)?,
+                _ => {
+                    let detail = "is unknown; there are component and pinned".to_owned();
+                    return Err(Refusal::Parameter { name, detail });
+                }
             }
         }
         Ok(replaying)

@@ -41,6 +41,44 @@ async fn paused_id(world: &PaidShop) -> Result<String> {
     world.audit.texts(paused).await?.pop().context("a paused invocation")
 }
 
+/// Hides a table, so that whatever needs it fails.
+async fn mislays(world: &PaidShop, table: &str) -> Result<()> {
+    world
+        .audit
+        .change(&format!("ALTER TABLE {table} RENAME TO mislaid"))
+        .await?;
+    Ok(())
+}
+
+/// Brings it back.
+async fn finds(world: &PaidShop, schema: &str, table: &str) -> Result<()> {
+    world
+        .audit
+        .change(&format!("ALTER TABLE {schema}.mislaid RENAME TO {table}"))
+        .await?;
+    Ok(())
+}
+
+/// A checkout that is cancelled while what it held cannot be let go of. Returns it, paused because of that, and what counts it.
+async fn stuck_undoing() -> Result<(PaidShop, String, String)> {
+    let world = stuck(1).await?;
+    let id = paused_id(&world).await?;
+    mislays(&world, "inventory.reservation").await?;
+    world.nexus.run(&["invocations", "cancel", &id])?;
+    let undoing_failed = format!(
+        "SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'paused' AND cause NOT LIKE '%gateway%'"
+    );
+    world.audit.becomes(&undoing_failed, 1).await?;
+    Ok((world, id, undoing_failed))
+}
+
+/// A person lets it go on, and its cancellation comes to its end.
+async fn is_cancelled_once_resumed(world: &PaidShop, id: &str) -> Result<()> {
+    world.nexus.run(&["invocations", "resume", id])?;
+    let cancelled = format!("SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'cancelled'");
+    world.audit.becomes(&cancelled, 1).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_was_down_is_forgiven_by_one_command() -> Result<()> {
     let mut world = stuck(BUYERS).await?;
@@ -203,19 +241,7 @@ async fn what_nobody_will_pay_is_given_up_by_one_command_and_undone() -> Result<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undoing_that_fails_waits_for_a_person_and_then_goes_on() -> Result<()> {
-    let world = stuck(1).await?;
-    let id = paused_id(&world).await?;
-
-    // What was held cannot be let go of.
-    world
-        .audit
-        .change("ALTER TABLE inventory.reservation RENAME TO mislaid")
-        .await?;
-    world.nexus.run(&["invocations", "cancel", &id])?;
-    let undoing_failed = format!(
-        "SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'paused' AND cause NOT LIKE '%gateway%'"
-    );
-    world.audit.becomes(&undoing_failed, 1).await?;
+    let (world, id, undoing_failed) = stuck_undoing().await?;
     let shown = world.nexus.run(&["invocations", "show", &id])?;
     ensure!(
         shown.contains("reservation"),
@@ -225,13 +251,8 @@ async fn an_undoing_that_fails_waits_for_a_person_and_then_goes_on() -> Result<(
     world.nexus.run(&["invocations", "resume", &id])?;
     world.audit.becomes(&undoing_failed, 1).await?;
 
-    world
-        .audit
-        .change("ALTER TABLE inventory.mislaid RENAME TO reservation")
-        .await?;
-    world.nexus.run(&["invocations", "resume", &id])?;
-    let cancelled = format!("SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'cancelled'");
-    world.audit.becomes(&cancelled, 1).await?;
+    finds(&world, "inventory", "reservation").await?;
+    is_cancelled_once_resumed(&world, &id).await?;
     world.audit.settled().await?;
     ensure!(
         world.shop.stock().await? == (STOCK, 0),
@@ -243,17 +264,7 @@ async fn an_undoing_that_fails_waits_for_a_person_and_then_goes_on() -> Result<(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_answers_for_an_undoing_that_never_will() -> Result<()> {
-    let world = stuck(1).await?;
-    let id = paused_id(&world).await?;
-    world
-        .audit
-        .change("ALTER TABLE inventory.reservation RENAME TO mislaid")
-        .await?;
-    world.nexus.run(&["invocations", "cancel", &id])?;
-    let undoing_failed = format!(
-        "SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'paused' AND cause NOT LIKE '%gateway%'"
-    );
-    world.audit.becomes(&undoing_failed, 1).await?;
+    let (world, id, _) = stuck_undoing().await?;
 
     // What could not be undone is the last call without an answer.
     let shown = world.nexus.run(&["invocations", "show", &id, "--json"])?;
@@ -286,13 +297,8 @@ async fn a_person_answers_for_an_undoing_that_never_will() -> Result<()> {
     ensure!(again.contains("it has an answer already"), "{again}");
 
     // It is not called again, and what was to be undone by hand is as the hand left it.
-    world.nexus.run(&["invocations", "resume", &id])?;
-    let cancelled = format!("SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'cancelled'");
-    world.audit.becomes(&cancelled, 1).await?;
-    world
-        .audit
-        .change("ALTER TABLE inventory.mislaid RENAME TO reservation")
-        .await?;
+    is_cancelled_once_resumed(&world, &id).await?;
+    finds(&world, "inventory", "reservation").await?;
     ensure!(world.shop.stock().await? == (STOCK - 1, 1));
     let audited = "SELECT operator || ' ' || verb FROM host.audit WHERE verb = 'complete-entry'";
     ensure!(world.audit.texts(audited).await? == ["keeper complete-entry"]);
@@ -304,10 +310,7 @@ async fn a_flow_that_is_ended_after_its_money_came_still_books_it() -> Result<()
     let world = PaidShop::start_with(&[], LINES).await?;
     let paid = world.opens().await?;
     // The session is settled, and what follows from it cannot be done.
-    world
-        .audit
-        .change("ALTER TABLE account.ledger_transfer RENAME TO mislaid")
-        .await?;
+    mislays(&world, "account.ledger_transfer").await?;
     world.gateway.is_paid(&world.gateway.leg_at(&paid.url)?).await?;
     world.is(&paid.session, "Success").await?;
     world.audit.becomes(PAUSED, 1).await?;
@@ -320,13 +323,8 @@ async fn a_flow_that_is_ended_after_its_money_came_still_books_it() -> Result<()
     );
     world.audit.becomes(&undoing_failed, 1).await?;
 
-    world
-        .audit
-        .change("ALTER TABLE account.mislaid RENAME TO ledger_transfer")
-        .await?;
-    world.nexus.run(&["invocations", "resume", &id])?;
-    let cancelled = format!("SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'cancelled'");
-    world.audit.becomes(&cancelled, 1).await?;
+    finds(&world, "account", "ledger_transfer").await?;
+    is_cancelled_once_resumed(&world, &id).await?;
     world.audit.settled().await?;
     world.is(&paid.session, "Success").await?;
     world.books_hold().await

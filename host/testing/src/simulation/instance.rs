@@ -52,19 +52,7 @@ impl Instance {
         argument: i64,
         enter: impl FnOnce(Self) -> Returned<'static> + Send,
     ) -> Result<i64, Fault> {
-        match self.recorder.call(target, &encode(argument))? {
-            CallStep::Recorded(answer) => self.decode(&answer),
-            CallStep::Enter(entered) => {
-                self.stumble()?;
-                let callee = Self {
-                    recorder: entered.callee(),
-                    node: Arc::clone(&self.node),
-                };
-                let answer = enter(callee).await?;
-                entered.returned(encode(answer))?;
-                Ok(answer)
-            }
-        }
+        self.call_with(target, None, argument, enter).await
     }
 
     /// Another component's function that runs one at a time for each key, awaited.
@@ -72,6 +60,16 @@ impl Instance {
         &self,
         target: &str,
         key: &ExclusiveKey,
+        argument: i64,
+        enter: impl FnOnce(Self) -> Returned<'static> + Send,
+    ) -> Result<i64, Fault> {
+        self.call_with(target, Some(key), argument, enter).await
+    }
+
+    async fn call_with(
+        &self,
+        target: &str,
+        key: Option<&ExclusiveKey>,
         argument: i64,
         enter: impl FnOnce(Self) -> Returned<'static> + Send,
     ) -> Result<i64, Fault> {
@@ -84,12 +82,18 @@ impl Instance {
                     node: Arc::clone(&self.node),
                 };
                 let queue = callee.recorder.clone();
-                let answer = match queue.acquire(key).await? {
+                let acquired = match key {
+                    Some(key) => queue.acquire(key).await?,
+                    None => Acquired::Held,
+                };
+                let answer = match acquired {
                     Acquired::Held => enter(callee).await?,
                     Acquired::Refused | Acquired::TimedOut => REFUSED,
                 };
                 entered.returned(encode(answer))?;
-                queue.release().await?;
+                if key.is_some() {
+                    queue.release().await?;
+                }
                 Ok(answer)
             }
         }
