@@ -13,7 +13,9 @@ mod wire;
 pub use audit::Audit;
 pub use client::{Answer, Client};
 pub use gateway::{Charge, Gateway, Manner, Notice};
-pub use nexus::{Edited, Nexus, NexusOptions, binary, check_application, guest, target_dir, until_ready, workspace};
+pub use nexus::{
+    AddedMigration, Edited, Nexus, NexusOptions, binary, check_application, guest, target_dir, until_ready, workspace,
+};
 pub use paid::{CHECKOUT, CONFIRM, Opened, PaidShop, STOCK, UNIT};
 pub use proxy::{Fault, Proxy};
 pub use revision::{Guests, other_build};

@@ -103,6 +103,50 @@ impl Edited {
     pub fn manifest(&self) -> PathBuf {
         self.folder.path().join("spin.toml")
     }
+
+    /// Gives a schema a file of its own among its migrations, for as long as this is kept.
+    pub fn add_migration(&self, schema: &str, file: &str, sql: &str) -> Result<AddedMigration> {
+        let link = self.folder.path().join("migrations");
+        let original = std::fs::read_link(&link)?;
+        let folders = TempDir::new_in(self.folder.path())?;
+        for entry in std::fs::read_dir(&original)? {
+            let entry = entry?;
+            let copy = folders.path().join(entry.file_name());
+            if entry.file_name() != schema {
+                std::os::unix::fs::symlink(entry.path(), copy)?;
+                continue;
+            }
+            std::fs::create_dir(&copy)?;
+            for entry in std::fs::read_dir(entry.path())? {
+                let entry = entry?;
+                std::fs::copy(entry.path(), copy.join(entry.file_name()))?;
+            }
+        }
+        std::fs::write(folders.path().join(schema).join(file), sql)?;
+        std::fs::remove_file(&link)?;
+        std::os::unix::fs::symlink(folders.path(), &link)?;
+        Ok(AddedMigration {
+            link,
+            original,
+            _folders: folders,
+        })
+    }
+}
+
+/// A migration that an application has besides its own.
+pub struct AddedMigration {
+    link: PathBuf,
+    original: PathBuf,
+    _folders: TempDir,
+}
+
+impl Drop for AddedMigration {
+    fn drop(&mut self) {
+        // The application may be gone before it.
+        if std::fs::remove_file(&self.link).is_ok() {
+            let _ = std::os::unix::fs::symlink(&self.original, &self.link);
+        }
+    }
 }
 
 fn with_large_quotas(manifest: &str) -> String {

@@ -114,6 +114,10 @@ pub(crate) struct MigrateArgs {
     /// List what would run.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Apply also what takes away something whose name is in a revision that open invocations are pinned to, or that other nodes run. Those
+    /// that do use it fail.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -17,7 +17,7 @@ use host_invoker::{
 };
 use host_runtime::{Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, Pools};
-use host_store::{GoneBecause, Purpose, Restored, Store, StoreOptions};
+use host_store::{GoneBecause, MigrateOptions, Purpose, Restored, Store, StoreOptions};
 use host_traces::Traces;
 use host_types::{Clock, CorrectedClock, Rng, SystemClock, SystemRng};
 use tokio::net::TcpListener;
@@ -58,6 +58,16 @@ pub(crate) struct Origin<'a> {
     pub(crate) data_dir: &'a Path,
     /// The operator says that it was.
     pub(crate) is_restored: bool,
+}
+
+/// What opening a store is to know besides.
+#[derive(Clone, Copy)]
+pub(crate) struct Opening<'a> {
+    pub(crate) origin: Origin<'a>,
+    /// Under which name the process registers, or would.
+    pub(crate) node_name: &'a str,
+    /// Migrations are applied although what they take away may still be used.
+    pub(crate) force: bool,
 }
 
 /// A host that serves.
@@ -160,11 +170,16 @@ fn module_migrations(application: &Application) -> Vec<(String, PathBuf)> {
 pub(crate) async fn open_store(
     application: &Application,
     database_url: &str,
-    origin: Origin<'_>,
+    opening: Opening<'_>,
     key: &InstallationKey,
     clock: &Arc<dyn Clock>,
     rng: &Arc<dyn Rng>,
 ) -> Result<Arc<Store>> {
+    let Opening {
+        origin,
+        node_name,
+        force,
+    } = opening;
     let store = connect(database_url, key, clock, rng).await?;
     store.migrate_host().await?;
     if let Some(Restored { why, paused }) = store
@@ -184,7 +199,13 @@ pub(crate) async fn open_store(
         }
     }
     for (schema, folder) in module_migrations(application) {
-        store.migrate_module(&schema, &folder).await?;
+        let others = application.app.components_without(&schema);
+        let options = MigrateOptions {
+            node_name,
+            others: &others,
+            force,
+        };
+        store.migrate_module(&schema, &folder, &options).await?;
     }
     Ok(Arc::new(store))
 }
@@ -209,13 +230,18 @@ impl Host {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
         let key = InstallationKey::load(data_dir, &*rng)?;
-        let origin = Origin { data_dir, is_restored };
+        let node_name = node_name(data_dir, &*rng)?;
+        let opening = Opening {
+            origin: Origin { data_dir, is_restored },
+            node_name: &node_name,
+            force: false,
+        };
         let traces = traces::from_environment();
-        let store = open_store(application, database_url, origin, &key, &clock, &rng).await?;
+        let store = open_store(application, database_url, opening, &key, &clock, &rng).await?;
 
         let pool_options = host_sql::Options::default();
         let sessions = u32::try_from(pool_options.budget).unwrap_or(u32::MAX);
-        let registration = store.register_node(&node_name(data_dir, &*rng)?, sessions).await?;
+        let registration = store.register_node(&node_name, sessions).await?;
         let open = store.restrict_public().await?;
         if !open.is_empty() {
             tracing::warn!(functions = ?open, "this database user may not revoke these from PUBLIC; see `nexus doctor`");
@@ -450,7 +476,8 @@ async fn wait_for(mut stopped: watch::Receiver<bool>) {
 }
 
 /// A node's name belongs to its data directory: who registers under it holds the directory's lock.
-fn node_name(data_dir: &Path, rng: &dyn Rng) -> Result<String> {
+/// The name of the nodes of a data directory.
+pub(crate) fn node_name(data_dir: &Path, rng: &dyn Rng) -> Result<String> {
     let path = data_dir.join("node");
     if let Ok(name) = std::fs::read_to_string(&path) {
         return Ok(name.trim().to_owned());

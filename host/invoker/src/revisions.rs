@@ -98,7 +98,11 @@ impl First {
             let deployed = runtime.deploy_from(number, &active.components, &bytes).await;
             let checked = deployed.and_then(|deployment| deployment.check().map(|()| deployment));
             let deployment = checked.map_err(|error| stands_in(&set, &active, &error.to_string()))?;
-            if store.acknowledge_first(active.sequence).await.map_err(unavailable)? {
+            if store
+                .acknowledge_first(active.sequence, number)
+                .await
+                .map_err(unavailable)?
+            {
                 return Ok(Self {
                     deployment: Arc::new(deployment),
                     files: set,
@@ -196,7 +200,10 @@ impl Revisions {
             deployments.swap(deployment);
             tracing::info!(deployment = %number, sequence = active.sequence, "new invocations run on another deployment");
         }
-        self.store.acknowledge(active.sequence).await.map_err(unavailable)?;
+        self.store
+            .acknowledge(active.sequence, number)
+            .await
+            .map_err(unavailable)?;
         *reached = active.sequence;
         self.store.notify(Wake::Node);
         Ok(())

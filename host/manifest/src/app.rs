@@ -228,6 +228,13 @@ impl App {
         let matching = self.routes.iter().filter(|route| route.pattern.matches(path));
         matching.max_by_key(|route| route.pattern.specificity())
     }
+
+    /// The components that do not own this schema.
+    pub fn components_without(&self, schema: &str) -> Vec<ComponentId> {
+        let owns = |component: &Component| component.schema.as_ref().is_some_and(|own| own.as_str() == schema);
+        let others = self.components.values().filter(|component| !owns(component));
+        others.map(|component| component.id.clone()).collect()
+    }
 }
 
 impl Component {

@@ -1,6 +1,6 @@
 //! Which revision stands in for which file, and how far each node has followed.
 
-use host_types::{ComponentId, Digest, NodeId};
+use host_types::{ComponentId, DeploymentNumber, Digest, NodeId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -159,9 +159,9 @@ impl Store {
         Ok(Some(sequence))
     }
 
-    /// Says, before this node serves anything, up to where it has followed. `false`: something was activated meanwhile, and it has to
+    /// Says, before this node serves anything, up to where it has followed and what that comes to. `false`: something was activated meanwhile, and it has to
     /// follow that first. Whoever waits for all nodes need not wait for one that has not said this yet.
-    pub async fn acknowledge_first(&self, sequence: i64) -> Result<bool> {
+    pub async fn acknowledge_first(&self, sequence: i64, deployment: DeploymentNumber) -> Result<bool> {
         let mut transaction = self.pool().begin().await?;
         sqlx::query("LOCK TABLE host.activation IN SHARE MODE")
             .execute(&mut *transaction)
@@ -169,21 +169,27 @@ impl Store {
         if newest(&mut transaction).await? != sequence {
             return Ok(false);
         }
-        self.say_activation(&mut transaction, sequence).await?;
+        self.say_activation(&mut transaction, sequence, deployment).await?;
         transaction.commit().await?;
         Ok(true)
     }
 
     /// Says that new invocations of this node run on what was activated up to here.
-    pub async fn acknowledge(&self, sequence: i64) -> Result<()> {
+    pub async fn acknowledge(&self, sequence: i64, deployment: DeploymentNumber) -> Result<()> {
         let session = &mut *self.pool().acquire().await?;
-        self.say_activation(session, sequence).await
+        self.say_activation(session, sequence, deployment).await
     }
 
-    async fn say_activation(&self, session: &mut PgConnection, sequence: i64) -> Result<()> {
-        sqlx::query("UPDATE host.node SET activation = $2, activation_error = NULL WHERE id = $1")
+    async fn say_activation(
+        &self,
+        session: &mut PgConnection,
+        sequence: i64,
+        deployment: DeploymentNumber,
+    ) -> Result<()> {
+        sqlx::query("UPDATE host.node SET activation = $2, deployment = $3, activation_error = NULL WHERE id = $1")
             .bind(self.node().0)
             .bind(sequence)
+            .bind(deployment.0)
             .execute(session)
             .await?;
         Ok(())

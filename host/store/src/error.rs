@@ -108,6 +108,28 @@ pub enum Error {
     /// A migration takes away what a live node needs.
     #[error("{0}")]
     OldNodes(String),
+    /// A migration of a module takes away what somebody may still use.
+    #[error(
+        "the migration {} was not applied: {}.\nWait until those invocations have ended, or cancel them; or give the nodes a revision without these \
+         names (`nexus deploy`) and move the invocations to it (`nexus invocations move`). Where the names mean something else there: \
+         `nexus migrate --force`", file.display(), uses.join("; ")
+    )]
+    MigrationDropsUsed {
+        /// The file.
+        file: PathBuf,
+        /// What is gone, and who uses it.
+        uses: Vec<String>,
+    },
+    /// A migration that cannot be taken back once it is seen what it does.
+    #[error(
+        "the migration {} runs outside of a transaction, so it may be one statement that takes nothing away: CREATE INDEX, REINDEX, VACUUM or \
+         ANALYZE. Put whatever else it does into a file with a transaction",
+        file.display()
+    )]
+    MigrationOutsideTransaction {
+        /// The file.
+        file: PathBuf,
+    },
     /// A migration did not run.
     #[error("the migration {} failed", file.display())]
     MigrationFailed {
@@ -217,7 +239,6 @@ impl From<sqlx::Error> for Error {
 const TOO_MANY_CONNECTIONS: &str = "53300";
 const CANNOT_CONNECT_NOW: &str = "57P03";
 
-/// The server is there and gives no session now.
 /// Whether a lock was not given in time.
 pub(crate) fn is_lock_timeout(error: &sqlx::Error) -> bool {
     const SQLSTATE_LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -225,6 +246,7 @@ pub(crate) fn is_lock_timeout(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code == SQLSTATE_LOCK_NOT_AVAILABLE)
 }
 
+/// Whether the server is there and gives no session now.
 pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     let sqlstate = error.as_database_error().and_then(|answer| answer.code());
     sqlstate.is_some_and(|sqlstate| sqlstate == TOO_MANY_CONNECTIONS || sqlstate == CANNOT_CONNECT_NOW)

@@ -9,6 +9,7 @@ use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
+use crate::drops::{self, MigrateOptions, Shape};
 use crate::names::{check_schema, host_role, owner_role, quoted, runtime_role, view_role};
 use crate::rate_limits::RATE_LIMITS;
 use crate::store::MODULE_LOGINS;
@@ -56,7 +57,9 @@ impl Store {
             );
         }
         self.check_use(&mut session).await?;
-        run(&mut session, &HOST, HOST_SCHEMA, &role, Path::new("migrations/host")).await?;
+        let schema_run = SchemaRun::new(&HOST, HOST_SCHEMA, &role, Path::new("migrations/host"));
+        schema_run.begin(&mut session).await?;
+        schema_run.end(&mut session).await?;
         self.open_views(&mut session).await?;
         sqlx::query("SELECT host.create_partitions($1)")
             .bind(crate::upkeep::MONTHS_AHEAD)
@@ -94,19 +97,19 @@ impl Store {
         .await
     }
 
-    /// Applies the files of `folder` to a module's schema, as the role that owns it. [`Store::provision_module`] comes first.
-    pub async fn migrate_module(&self, schema: &str, folder: &Path) -> Result<()> {
+    /// Applies the files of `folder` to a module's schema, as the role that owns it, each in a transaction.
+    /// [`Error::MigrationDropsUsed`] at the first that takes away what may still be used. [`Store::provision_module`] comes first.
+    pub async fn migrate_module(&self, schema: &str, folder: &Path, options: &MigrateOptions<'_>) -> Result<()> {
         check_schema(schema)?;
         let migrator = read(folder).await?;
         let mut session = self.exclusive_session().await?;
-        run(
-            &mut session,
-            &migrator,
-            schema,
-            &owner_role(self.database(), schema),
-            folder,
-        )
-        .await?;
+        let role = owner_role(self.database(), schema);
+        let schema_run = SchemaRun::new(&migrator, schema, &role, folder);
+        schema_run.begin(&mut session).await?;
+        for migration in self.unapplied(&migrator, schema, folder).await? {
+            schema_run.apply(&mut session, migration, options).await?;
+        }
+        schema_run.end(&mut session).await?;
         // The module's own rights extend to every table of its schema, but this one is not the module's to change.
         let (table, runtime) = (table(schema), quoted(&runtime_role(self.database(), schema)));
         execute(&mut session, format!("REVOKE ALL ON {table} FROM {runtime}")).await?;
@@ -126,6 +129,15 @@ impl Store {
     }
 
     async fn pending(&self, migrator: &Migrator, schema: &str, folder: &Path) -> Result<Vec<PendingMigration>> {
+        let unapplied = self.unapplied(migrator, schema, folder).await?.into_iter();
+        let pending = unapplied.map(|migration| PendingMigration {
+            schema: schema.to_owned(),
+            file: file_name(migration),
+        });
+        Ok(pending.collect())
+    }
+
+    async fn unapplied<'a>(&self, migrator: &'a Migrator, schema: &str, folder: &Path) -> Result<Vec<&'a Migration>> {
         let table = table(schema);
         let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
             .bind(&table)
@@ -140,7 +152,7 @@ impl Store {
             false => Vec::new(),
         };
         let applied: HashMap<i64, Vec<u8>> = applied.into_iter().collect();
-        let mut pending = Vec::new();
+        let mut unapplied = Vec::new();
         for migration in migrator.iter() {
             match applied.get(&migration.version) {
                 Some(checksum) if checksum[..] == migration.checksum[..] => {}
@@ -149,13 +161,10 @@ impl Store {
                         file: folder.join(file_name(migration)),
                     });
                 }
-                None => pending.push(PendingMigration {
-                    schema: schema.to_owned(),
-                    file: file_name(migration),
-                }),
+                None => unapplied.push(migration),
             }
         }
-        Ok(pending)
+        Ok(unapplied)
     }
 }
 
@@ -203,48 +212,112 @@ async fn read(folder: &Path) -> Result<Migrator> {
         })
 }
 
-async fn run(session: &mut PgConnection, files: &Migrator, schema: &str, role: &str, folder: &Path) -> Result<()> {
-    let mut migrator = Migrator {
-        migrations: Cow::Owned(files.migrations.to_vec()),
-        // The session holds a lock already, and the role may not take one.
-        locking: false,
-        // The host's schema may be newer than this program, and says for itself which programs may use it.
-        ignore_missing: schema == HOST_SCHEMA,
-        ..Migrator::DEFAULT
-    };
-    migrator.dangerous_set_table_name(table(schema));
-    execute(
-        session,
-        format!("SET ROLE {}; SET search_path = {}", quoted(role), quoted(schema)),
-    )
-    .await?;
-    let outcome = migrator.run_direct(None, session, false).await;
-    let file = |version: i64| {
-        let found = migrator.iter().find(|migration| migration.version == version);
-        folder.join(found.map_or_else(|| version.to_string(), file_name))
-    };
-    outcome.map_err(|error| match error {
-        MigrateError::VersionMismatch(version) => Error::MigrationChanged { file: file(version) },
-        MigrateError::VersionMissing(version) => Error::MigrationMissing {
-            schema: schema.to_owned(),
-            version,
-        },
-        MigrateError::ExecuteMigration(source, _) if is_for_newer_nodes(&source) => Error::OldNodes(
-            source
-                .as_database_error()
-                .map_or_else(String::new, |answer| answer.message().to_owned()),
-        ),
-        MigrateError::ExecuteMigration(source, version) => Error::MigrationFailed {
-            file: file(version),
-            source,
-        },
-        MigrateError::Execute(error) => error.into(),
-        other => Error::MigrationFolder {
-            folder: folder.to_owned(),
-            source: Box::new(other),
-        },
-    })?;
-    execute(session, "RESET ROLE; RESET search_path".to_owned()).await
+/// The files of a schema, on their way into it.
+struct SchemaRun<'a> {
+    migrator: Migrator,
+    schema: &'a str,
+    /// Who owns the schema.
+    role: &'a str,
+    folder: &'a Path,
+}
+
+impl<'a> SchemaRun<'a> {
+    fn new(files: &Migrator, schema: &'a str, role: &'a str, folder: &'a Path) -> Self {
+        let mut migrator = Migrator {
+            migrations: Cow::Owned(files.migrations.to_vec()),
+            // The session holds a lock already, and the role may not take one.
+            locking: false,
+            // The host's schema may be newer than this program, and says for itself which programs may use it.
+            ignore_missing: schema == HOST_SCHEMA,
+            ..Migrator::DEFAULT
+        };
+        migrator.dangerous_set_table_name(table(schema));
+        Self {
+            migrator,
+            schema,
+            role,
+            folder,
+        }
+    }
+
+    /// From here to [`SchemaRun::end`] the session is the owner's.
+    async fn begin(&self, session: &mut PgConnection) -> Result<()> {
+        let (role, schema) = (quoted(self.role), quoted(self.schema));
+        execute(session, format!("SET ROLE {role}; SET search_path = {schema}")).await
+    }
+
+    /// Applies all files that are left, and looks at those that were applied.
+    async fn end(&self, session: &mut PgConnection) -> Result<()> {
+        self.run_until(None, session).await?;
+        execute(session, "RESET ROLE; RESET search_path".to_owned()).await
+    }
+
+    /// Applies one file, unless it takes away what somebody may still use.
+    async fn apply(
+        &self,
+        session: &mut PgConnection,
+        migration: &Migration,
+        options: &MigrateOptions<'_>,
+    ) -> Result<()> {
+        let file = self.folder.join(file_name(migration));
+        if migration.no_tx {
+            return match drops::is_harmless(migration.sql.as_str()) {
+                true => self.run_until(Some(migration.version), session).await,
+                false => Err(Error::MigrationOutsideTransaction { file }),
+            };
+        }
+        let mut transaction = session.begin().await?;
+        let before = Shape::read(&mut transaction, self.schema).await?;
+        self.run_until(Some(migration.version), &mut transaction).await?;
+        let removals = before.removed_until(&Shape::read(&mut transaction, self.schema).await?);
+        if !removals.is_empty() {
+            // The owner of a module's schema may not read the host's.
+            execute(&mut transaction, "SET LOCAL ROLE NONE".to_owned()).await?;
+            let uses = drops::uses(&mut transaction, &removals, options).await?;
+            match uses.is_empty() {
+                true => {}
+                false if options.force => {
+                    tracing::warn!(file = %file.display(), uses = uses.join("; "), "applied, as an operator insists");
+                }
+                false => return Err(Error::MigrationDropsUsed { file, uses }),
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn run_until(&self, version: Option<i64>, session: &mut PgConnection) -> Result<()> {
+        let outcome = self.migrator.run_direct(version, session, false).await;
+        outcome.map_err(|error| self.failure(error))
+    }
+
+    fn failure(&self, error: MigrateError) -> Error {
+        let file = |version: i64| {
+            let found = self.migrator.iter().find(|migration| migration.version == version);
+            self.folder.join(found.map_or_else(|| version.to_string(), file_name))
+        };
+        match error {
+            MigrateError::VersionMismatch(version) => Error::MigrationChanged { file: file(version) },
+            MigrateError::VersionMissing(version) => Error::MigrationMissing {
+                schema: self.schema.to_owned(),
+                version,
+            },
+            MigrateError::ExecuteMigration(source, _) if is_for_newer_nodes(&source) => Error::OldNodes(
+                source
+                    .as_database_error()
+                    .map_or_else(String::new, |answer| answer.message().to_owned()),
+            ),
+            MigrateError::ExecuteMigration(source, version) => Error::MigrationFailed {
+                file: file(version),
+                source,
+            },
+            MigrateError::Execute(error) => error.into(),
+            other => Error::MigrationFolder {
+                folder: self.folder.to_owned(),
+                source: Box::new(other),
+            },
+        }
+    }
 }
 
 /// Whether a migration would take away what a live node needs: see `require_nodes`.

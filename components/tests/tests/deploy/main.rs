@@ -1,5 +1,7 @@
-//! Revisions of a component: swapped under load on two hosts, taken back, kept over restarts, refused, and invocations moved to them.
+//! Revisions of a component: swapped under load on two hosts, taken back, kept over restarts, refused, and invocations moved to them; and
+//! migrations that would take away what they use.
 
+mod migrations;
 mod moving;
 mod refusals;
 mod standing;

@@ -8,14 +8,14 @@ use tokio::task::JoinHandle;
 use crate::world::{World, upload};
 
 /// An invocation that waits for a promise.
-struct Waiting {
+pub(crate) struct Waiting {
     id: String,
     promise: String,
     _asked: JoinHandle<Result<Answer>>,
 }
 
 impl World {
-    async fn waiting(&self, ticket: &str) -> Result<Waiting> {
+    pub(crate) async fn waiting(&self, ticket: &str) -> Result<Waiting> {
         let client = self.one.client().keyed(ticket);
         let body = json!({ "ticket": ticket, "timeout_ms": null });
         let asked = tokio::spawn(async move { client.post("/waiter/wait", body).await });
@@ -40,7 +40,7 @@ impl World {
     }
 
     /// Completes what it waits for, and gives what it noted at its end.
-    async fn ended(&self, waiting: &Waiting, ticket: &str) -> Result<String> {
+    pub(crate) async fn ended(&self, waiting: &Waiting, ticket: &str) -> Result<String> {
         let body = json!({ "promise": waiting.promise, "value": "x" });
         self.two.client().post("/waiter/complete", body).await?.data(200);
         self.stands(&waiting.id, "completed").await?;

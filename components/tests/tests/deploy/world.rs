@@ -22,7 +22,7 @@ pub(crate) struct World {
     pub(crate) audit: Audit,
     /// The files that hosts are started with.
     pub(crate) guests: Guests,
-    _edited: Edited,
+    pub(crate) edited: Edited,
 }
 
 impl World {
@@ -41,7 +41,7 @@ impl World {
             one,
             two,
             guests,
-            _edited: edited,
+            edited,
         })
     }
 

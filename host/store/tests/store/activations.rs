@@ -96,18 +96,18 @@ async fn whoever_waits_is_told_of_live_nodes_that_serve_and_have_not_followed() 
     let fixture = fixture().await;
     let (one, two) = (&fixture.store, node(&fixture.database, "two").await);
     keep(one, &[FILE, b"fix"]).await;
-    assert!(one.acknowledge_first(0).await.unwrap());
+    assert!(one.acknowledge_first(0, DeploymentNumber(1)).await.unwrap());
     let sequence = one.activate(&word(b"fix", None), 0).await.unwrap().unwrap();
     let names = |behind: Vec<host_store::Behind>| -> Vec<_> { behind.into_iter().map(|behind| behind.name).collect() };
     // The other one starts, and serves nothing before it has followed all there is.
     assert_eq!(names(one.behind(sequence).await.unwrap()), ["one"]);
-    assert!(!two.acknowledge_first(0).await.unwrap());
-    assert!(two.acknowledge_first(sequence).await.unwrap());
+    assert!(!two.acknowledge_first(0, DeploymentNumber(1)).await.unwrap());
+    assert!(two.acknowledge_first(sequence, DeploymentNumber(1)).await.unwrap());
     assert_eq!(names(two.behind(sequence).await.unwrap()), ["one"]);
     one.cannot_activate("it does not link").await.unwrap();
     let behind = two.behind(sequence).await.unwrap();
     assert_eq!(behind[0].reason.as_deref(), Some("it does not link"));
-    one.acknowledge(sequence).await.unwrap();
+    one.acknowledge(sequence, DeploymentNumber(1)).await.unwrap();
     assert!(two.behind(sequence).await.unwrap().is_empty());
 
     // A node of a version that knows nothing of this is never up to date; one whose lease is over is nobody's concern.

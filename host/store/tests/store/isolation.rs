@@ -1,6 +1,7 @@
 //! What a module's session cannot do.
 
 use host_journal::{AppendJournal, HostParameter};
+use host_store::MigrateOptions;
 use sqlx::Connection;
 
 use crate::support::{execute, first_append, fixture, new_id, refusal, run};
@@ -118,7 +119,10 @@ async fn a_module_cannot_lead_the_hosts_functions_astray() {
          CREATE TABLE node AS SELECT gen_random_uuid() AS id;",
     )
     .unwrap();
-    store.migrate_module("order", folder.path()).await.unwrap();
+    store
+        .migrate_module("order", folder.path(), &MigrateOptions::default())
+        .await
+        .unwrap();
 
     let mut session = fixture.session(&login).await;
     execute(&mut session, "SET search_path = \"order\", pg_catalog, host")

@@ -4,6 +4,7 @@ mod activations;
 mod append;
 mod batch;
 mod deployments;
+mod drops;
 mod events;
 mod exclusive;
 mod fence;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use host_journal::AppendJournal;
-use host_store::{Error, GoneBecause, PendingMigration, Store};
+use host_store::{Error, GoneBecause, MigrateOptions, PendingMigration, Store};
 
 use crate::support::{MODULE_SESSIONS, begun, execute, fixture, next_append, node, options};
 
@@ -30,13 +30,22 @@ async fn a_changed_file_is_refused_by_name() {
         file: file.into(),
     };
     assert_eq!(pending, [file("0001_make_item.sql"), file("0002_more.sql")]);
-    store.migrate_module("order", folder.path()).await.unwrap();
-    store.migrate_module("order", folder.path()).await.unwrap();
+    store
+        .migrate_module("order", folder.path(), &MigrateOptions::default())
+        .await
+        .unwrap();
+    store
+        .migrate_module("order", folder.path(), &MigrateOptions::default())
+        .await
+        .unwrap();
     assert_eq!(store.pending_module("order", folder.path()).await.unwrap(), []);
 
     write(folder.path(), "0001_make_item.sql", "CREATE TABLE item (name varchar);");
     for refused in [
-        store.migrate_module("order", folder.path()).await.unwrap_err(),
+        store
+            .migrate_module("order", folder.path(), &MigrateOptions::default())
+            .await
+            .unwrap_err(),
         store.pending_module("order", folder.path()).await.unwrap_err(),
     ] {
         let Error::MigrationChanged { file } = &refused else {
@@ -45,7 +54,10 @@ async fn a_changed_file_is_refused_by_name() {
         assert!(file.ends_with("0001_make_item.sql"), "{refused}");
     }
     fs::remove_file(folder.path().join("0001_make_item.sql")).unwrap();
-    let missing = store.migrate_module("order", folder.path()).await.unwrap_err();
+    let missing = store
+        .migrate_module("order", folder.path(), &MigrateOptions::default())
+        .await
+        .unwrap_err();
     assert!(
         matches!(missing, Error::MigrationMissing { version: 1, .. }),
         "{missing:?}"
@@ -63,7 +75,10 @@ async fn a_failing_file_is_named_and_leaves_nothing() {
         "0001_half.sql",
         "CREATE TABLE item (name text); SELECT no_such_function();",
     );
-    let failed = store.migrate_module("order", folder.path()).await.unwrap_err();
+    let failed = store
+        .migrate_module("order", folder.path(), &MigrateOptions::default())
+        .await
+        .unwrap_err();
     let Error::MigrationFailed { file, .. } = &failed else {
         panic!("{failed:?}")
     };
@@ -83,7 +98,10 @@ async fn a_modules_migrations_run_with_the_modules_rights() {
     store.provision_module("order").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "0001_reach.sql", "DELETE FROM host.node;");
-    let failed = store.migrate_module("order", folder.path()).await.unwrap_err();
+    let failed = store
+        .migrate_module("order", folder.path(), &MigrateOptions::default())
+        .await
+        .unwrap_err();
     assert!(matches!(failed, Error::MigrationFailed { .. }), "{failed:?}");
     assert_eq!(fixture.value("SELECT count(*) FROM host.node").await, 1);
 }
@@ -96,9 +114,10 @@ async fn nodes_that_start_at_once_migrate_once() {
     one.provision_module("order").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "0001_make_item.sql", "CREATE TABLE item (name text);");
+    let options = MigrateOptions::default();
     let (first, second) = tokio::join!(
-        one.migrate_module("order", folder.path()),
-        two.migrate_module("order", folder.path())
+        one.migrate_module("order", folder.path(), &options),
+        two.migrate_module("order", folder.path(), &options)
     );
     first.and(second).unwrap();
 }

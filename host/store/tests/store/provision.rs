@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use host_journal::AppendJournal;
 use host_postgres::test_support::{TestDatabase, shared_test_server};
-use host_store::{Error, Store};
+use host_store::{Error, MigrateOptions, Store};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
@@ -97,7 +97,10 @@ async fn a_user_who_owns_the_database_and_makes_roles_is_enough() {
     let login = store.provision_module("order").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("0001_item.sql"), "CREATE TABLE item (name text);").unwrap();
-    store.migrate_module("order", folder.path()).await.unwrap();
+    store
+        .migrate_module("order", folder.path(), &MigrateOptions::default())
+        .await
+        .unwrap();
     let options = PgConnectOptions::from_str(database.url()).unwrap();
     let options = options.username(&login.role).password(&login.password);
     let options = options.application_name(&host_store::application_name(store.node()));

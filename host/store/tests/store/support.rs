@@ -7,7 +7,7 @@ use host_journal::{
     Append, AppendJournal, Body, Claim, Entry, Header, HostParameter, HostStatement, Seed, Start, encode,
 };
 use host_postgres::test_support::{TestDatabase, fresh_database};
-use host_store::{ModuleLogin, Store, StoreOptions};
+use host_store::{MigrateOptions, ModuleLogin, Store, StoreOptions};
 use host_types::{Clock, DeploymentNumber, InvocationId, Rng, SystemClock, SystemRng};
 use sqlx::postgres::{PgConnectOptions, PgQueryResult};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -64,7 +64,10 @@ impl Fixture {
             "CREATE TABLE item (name text NOT NULL);",
         )
         .unwrap();
-        self.store.migrate_module(schema, folder.path()).await.unwrap();
+        self.store
+            .migrate_module(schema, folder.path(), &MigrateOptions::default())
+            .await
+            .unwrap();
         let session = self.session(&login).await;
         (login, session)
     }

@@ -15,7 +15,7 @@ use host_metrics::{Exposition, Registry};
 use host_recorder::interpose::interpose_here;
 use host_runtime::{Deployment, Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, ModulePool, Pools};
-use host_store::{Registration, Store, StoreOptions};
+use host_store::{MigrateOptions, Registration, Store, StoreOptions};
 use host_traces::Traces;
 use host_types::{ComponentId, CorrectedClock, Rng, SystemClock, SystemRng};
 use tokio::sync::watch;
@@ -32,6 +32,8 @@ const MASTER_KEY: [u8; 32] = [7; 32];
 const LEASE: Duration = Duration::from_secs(10);
 const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: u32 = 8;
+/// Of the data directory that a process in a test has none of.
+const NODE_NAME: &str = "test";
 const TURNS: TurnLimits = TurnLimits {
     attempts: 64,
     waiting: 256,
@@ -120,7 +122,13 @@ async fn open_store(app: &TestApp, database_url: &str) -> Result<Arc<Store>> {
         }
     }
     for (schema, folder) in app.migrations() {
-        store.migrate_module(&schema, &folder).await?;
+        let others = app.app().components_without(&schema);
+        let options = MigrateOptions {
+            node_name: NODE_NAME,
+            others: &others,
+            force: false,
+        };
+        store.migrate_module(&schema, &folder, &options).await?;
     }
     Ok(Arc::new(store))
 }
@@ -166,7 +174,7 @@ async fn serve(parts: Parts) -> Result<Serving> {
     let pool_options = host_sql::Options::default();
     let sessions = u32::try_from(pool_options.budget).unwrap_or(u32::MAX);
     // Always the same name: the one before is dead.
-    let registration = store.register_node("test", sessions).await?;
+    let registration = store.register_node(NODE_NAME, sessions).await?;
     store.restrict_public().await?;
     let pools = module_pools(&app, &store, &database_url, &registration, pool_options).await?;
     let services = Arc::new(Services {
