@@ -8,7 +8,11 @@ use crate::{
     error::Error,
     peers::flows,
     store::{dealing, item},
-    workflow::{checkout, confirm, expire, payout},
+    workflow::{
+        checkout, confirm, expire,
+        owed::{self, Owed},
+        payout,
+    },
 };
 
 /// True when the order is this buyer's and holds an uncancelled line of one of these SKUs. Ids that are none are nobody's.
@@ -46,6 +50,11 @@ pub(crate) fn run_scheduled(name: &str, argument: &[u8]) -> Result<(), String> {
             if let Err(error) = payout::pay(order) {
                 trap(&format!("pay out order {order}: {error}"));
             }
+            Ok(())
+        }
+        owed::TIMER => {
+            let owed: Owed = serde_json::from_slice(argument).map_err(|error| format!("argument: {error}"))?;
+            owed.settle();
             Ok(())
         }
         unknown => Err(format!("there is no timer `{unknown}`")),

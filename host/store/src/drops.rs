@@ -183,6 +183,11 @@ impl Kind {
     }
 }
 
+/// Whether there is anybody who could use something. For a session that may read the host's schema.
+pub(crate) async fn is_in_use(session: &mut PgConnection, options: &MigrateOptions<'_>) -> Result<bool> {
+    Ok(!undeclared_nodes(session, options).await?.is_empty() || !pinned(session, options).await?.is_empty())
+}
+
 /// What somebody may still use of what is gone, one line each; empty: nothing. For a session that may read the host's schema.
 pub(crate) async fn uses(
     session: &mut PgConnection,

@@ -104,10 +104,20 @@ impl Store {
         let migrator = read(folder).await?;
         let mut session = self.exclusive_session().await?;
         let role = owner_role(self.database(), schema);
+        let unapplied = self.unapplied(&migrator, schema, folder).await?;
+        let mut outside = unapplied.iter().filter(|migration| migration.no_tx);
+        if let Some(harmful) = outside.find(|migration| !drops::is_harmless(migration.sql.as_str())) {
+            let file = folder.join(file_name(harmful));
+            return Err(Error::MigrationOutsideTransaction { file });
+        }
+        // Where nobody is now nobody comes before the lock is free: a node migrates before it registers.
+        let is_in_use = !unapplied.is_empty() && drops::is_in_use(&mut session, options).await?;
         let schema_run = SchemaRun::new(&migrator, schema, &role, folder);
         schema_run.begin(&mut session).await?;
-        for migration in self.unapplied(&migrator, schema, folder).await? {
-            schema_run.apply(&mut session, migration, options).await?;
+        if is_in_use {
+            for migration in unapplied {
+                schema_run.apply(&mut session, migration, options).await?;
+            }
         }
         schema_run.end(&mut session).await?;
         // The module's own rights extend to every table of its schema, but this one is not the module's to change.
@@ -252,19 +262,15 @@ impl<'a> SchemaRun<'a> {
         execute(session, "RESET ROLE; RESET search_path".to_owned()).await
     }
 
-    /// Applies one file, unless it takes away what somebody may still use.
+    /// Applies the next file, unless it takes away what somebody may still use.
     async fn apply(
         &self,
         session: &mut PgConnection,
         migration: &Migration,
         options: &MigrateOptions<'_>,
     ) -> Result<()> {
-        let file = self.folder.join(file_name(migration));
         if migration.no_tx {
-            return match drops::is_harmless(migration.sql.as_str()) {
-                true => self.run_until(Some(migration.version), session).await,
-                false => Err(Error::MigrationOutsideTransaction { file }),
-            };
+            return self.run_until(Some(migration.version), session).await;
         }
         let mut transaction = session.begin().await?;
         let before = Shape::read(&mut transaction, self.schema).await?;
@@ -274,12 +280,13 @@ impl<'a> SchemaRun<'a> {
             // The owner of a module's schema may not read the host's.
             execute(&mut transaction, "SET LOCAL ROLE NONE".to_owned()).await?;
             let uses = drops::uses(&mut transaction, &removals, options).await?;
+            let file = || self.folder.join(file_name(migration));
             match uses.is_empty() {
                 true => {}
                 false if options.force => {
-                    tracing::warn!(file = %file.display(), uses = uses.join("; "), "applied, as an operator insists");
+                    tracing::warn!(file = %file().display(), uses = uses.join("; "), "applied, as an operator insists");
                 }
-                false => return Err(Error::MigrationDropsUsed { file, uses }),
+                false => return Err(Error::MigrationDropsUsed { file: file(), uses }),
             }
         }
         transaction.commit().await?;

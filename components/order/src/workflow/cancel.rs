@@ -10,20 +10,17 @@ use sdk::{
     sql::{self, Transaction},
 };
 
+use super::owed::{Owed, Refund};
 use crate::{
     domain::{
         cancellation::{self, Extent},
-        id::{ItemId, LegId, ReservationId, SessionId},
+        id::{ItemId, LegId, SessionId},
         item::Item,
         payment::Wishes,
         session::{Kind, Payment},
         status::Status,
     },
     error::Error,
-    peers::{
-        inventory,
-        ledger::{self, Movement},
-    },
     store::{
         item,
         leg::{self, Rail},
@@ -63,7 +60,7 @@ pub(crate) fn cancel_item(buyer: AccountId, id: ItemId) -> Result<(), Error> {
         let refunds = refund_all(tx, cancelled, session.payment(), now)?;
         let released = item::cancel(tx, &ids, Some(buyer), now)?;
         shrink(tx, session_id, Status::Cancelled)?;
-        Ok::<_, Error>(Cancelled::Now(Owed { refunds, released }))
+        Ok::<_, Error>(Cancelled::Now(Owed::from_commit(tx, refunds, released)))
     })?;
     // Money that came meanwhile has decided.
     finish(cancelled, Error::PaymentSettled)
@@ -87,7 +84,7 @@ pub(crate) fn cancel_checkout(buyer: AccountId, id: SessionId) -> Result<(), Err
         let refunds = refund_all(tx, cancelled, session.payment(), now)?;
         let released = item::cancel(tx, &ids, Some(buyer), now)?;
         shrink(tx, id, Status::Cancelled)?;
-        Ok(Cancelled::Now(Owed { refunds, released }))
+        Ok(Cancelled::Now(Owed::from_commit(tx, refunds, released)))
     })?;
     finish(cancelled, Error::SessionClosed)
 }
@@ -135,27 +132,9 @@ fn finish(cancelled: Cancelled, when_paid: Error) -> Result<(), Error> {
     }
 }
 
-/// What is to follow a transaction that has cancelled lines. It is owed: a failure is tried again until it is done.
-pub(super) struct Owed {
-    pub(super) refunds: Vec<(Movement, Money)>,
-    pub(super) released: Vec<ReservationId>,
-}
-
-impl Owed {
-    pub(super) fn settle(&self) {
-        ledger::post(&self.refunds);
-        inventory::release_all(&self.released);
-    }
-}
-
 /// Notes that what was paid for a line is given back: a leg for each that it was paid with. Returns what is to move, if anything is. Its
 /// session, which is in this state, is locked.
-pub(super) fn refund(
-    tx: &Transaction,
-    item: &Item,
-    payment: Payment,
-    now: Timestamp,
-) -> Result<Option<(Movement, Money)>, Error> {
+pub(super) fn refund(tx: &Transaction, item: &Item, payment: Payment, now: Timestamp) -> Result<Option<Refund>, Error> {
     let elsewhere = match payment {
         Payment::Settled => item.total_amount - item.wallet_amount,
         Payment::OnDelivery | Payment::Awaited | Payment::Over => 0,
@@ -167,8 +146,11 @@ pub(super) fn refund(
             amount += paid;
         }
     }
-    let movement = Movement::Refund(item.id, item.account_id);
-    Ok((amount > 0).then(|| (movement, Money::new(amount, item.currency))))
+    Ok((amount > 0).then(|| Refund {
+        item: item.id,
+        buyer: item.account_id,
+        amount: Money::new(amount, item.currency),
+    }))
 }
 
 /// The same of several lines of one session.
@@ -177,7 +159,7 @@ pub(super) fn refund_all<'i>(
     items: impl IntoIterator<Item = &'i Item>,
     payment: Payment,
     now: Timestamp,
-) -> Result<Vec<(Movement, Money)>, Error> {
+) -> Result<Vec<Refund>, Error> {
     let mut refunds = Vec::new();
     for item in items {
         refunds.extend(refund(tx, item, payment, now)?);
@@ -203,7 +185,7 @@ pub(crate) fn reject(seller: AccountId, ids: &[ItemId]) -> Result<(), Error> {
         for session in touched {
             shrink(tx, session, Status::Cancelled)?;
         }
-        Ok::<_, Error>(Owed { refunds, released })
+        Ok::<_, Error>(Owed::from_commit(tx, refunds, released))
     })?;
     owed.settle();
     Ok(())

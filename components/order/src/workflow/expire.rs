@@ -2,7 +2,7 @@
 
 use sdk::{now, sql, timer};
 
-use super::cancel::{self, Owed};
+use super::{cancel, owed::Owed};
 use crate::{
     domain::{
         id::{ItemId, SessionId},
@@ -40,7 +40,7 @@ pub(crate) fn expire(id: SessionId) -> Result<(), Error> {
         let ids: Vec<ItemId> = open.iter().map(|item| item.id).collect();
         let released = item::cancel(tx, &ids, None, now)?;
         cancel::shrink(tx, id, Status::Failed)?;
-        Ok::<_, Error>(Some(Owed { refunds, released }))
+        Ok::<_, Error>(Some(Owed::from_commit(tx, refunds, released)))
     })?;
     if let Some(owed) = owed {
         owed.settle();

@@ -329,3 +329,39 @@ async fn a_flow_that_is_ended_after_its_money_came_still_books_it() -> Result<()
     world.is(&paid.session, "Success").await?;
     world.books_hold().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_ended_after_its_commit_still_gives_the_money_back() -> Result<()> {
+    let world = PaidShop::start_with(&[], LINES).await?;
+    let (_, item) = world.pays().await?;
+    world.audit.settled().await?;
+    // The line is cancelled, and what follows from it cannot be done.
+    mislays(&world, "account.ledger_transfer").await?;
+    let path = format!("/api/v1/order/buyer/pending-items/{item}");
+    let answer = world.buyer().delete(&path, None).await?;
+    ensure!(answer.status == 503, "{}", answer.json);
+    world.audit.becomes(PAUSED, 1).await?;
+    let id = paused_id(&world).await?;
+    world.nexus.run(&["invocations", "cancel", &id])?;
+    let cancelled = format!("SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'cancelled'");
+    world.audit.becomes(&cancelled, 1).await?;
+    ensure!(world.shop.stock().await? == (STOCK - 1, 1), "it was ended before that");
+
+    finds(&world, "account", "ledger_transfer").await?;
+    // What the commit left is done by its timer, now or, when that has tried already, when a person says so.
+    let due = format!("UPDATE host.invocation SET due_at = now() WHERE parent = '{id}' AND due_at > now()");
+    world.audit.change(&due).await?;
+    world
+        .nexus
+        .run(&["invocations", "resume", "--status", "paused", "--yes"])?;
+    world
+        .audit
+        .becomes(
+            &format!("SELECT count(*) FROM host.invocation WHERE parent = '{id}' AND status = 'completed'"),
+            1,
+        )
+        .await?;
+    ensure!(world.wallet(world.buyer()).await? == UNIT, "the money is back");
+    ensure!(world.shop.stock().await? == (STOCK, 0), "and so are the goods");
+    world.books_hold().await
+}

@@ -1,0 +1,79 @@
+//! What a commit leaves to be done in other modules.
+//!
+//! From the commit on it is owed, whatever becomes of who made it. So it is done twice: at once by who made the commit, so that its answer
+//! finds it done, and later by a timer of that commit, should an operator have ended the other one in between. Both call what they do by the
+//! same names, and it happens once.
+
+use sdk::{AccountId, Money, sql::Transaction, timer};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::id::{ItemId, ReservationId},
+    peers::{
+        inventory,
+        ledger::{self, Movement},
+    },
+};
+
+/// The timer; its argument is [`Owed`].
+pub(crate) const TIMER: &str = "settle-owed";
+
+/// By then it is done, unless something is wrong.
+const DELAY_MS: u64 = 10_000;
+
+/// Money that goes back to the buyer of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refund {
+    pub(super) item: ItemId,
+    pub(super) buyer: AccountId,
+    pub(super) amount: Money,
+}
+
+/// What lines that came to nothing leave to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owed {
+    refunds: Vec<Refund>,
+    released: Vec<ReservationId>,
+}
+
+impl Owed {
+    /// Owes this from the commit of the transaction on. [`Owed::settle`] follows it.
+    pub(super) fn from_commit(_: &Transaction, refunds: Vec<Refund>, released: Vec<ReservationId>) -> Self {
+        let owed = Self { refunds, released };
+        timer::schedule(TIMER, &owed, DELAY_MS);
+        owed
+    }
+
+    /// Does it. A failure is tried again until it is done.
+    pub(crate) fn settle(&self) {
+        let refunds = self.refunds.iter();
+        let movements: Vec<_> = refunds
+            .map(|refund| (Movement::Refund(refund.item, refund.buyer), refund.amount))
+            .collect();
+        ledger::post(&movements);
+        inventory::release_all(&self.released);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_scheduled_stays_readable() {
+        let id = "0190f5e3-0000-7000-8000-000000000001";
+        let owed = Owed {
+            refunds: vec![Refund {
+                item: ItemId(7),
+                buyer: id.parse().unwrap(),
+                amount: Money::new(500, "VND".parse().unwrap()),
+            }],
+            released: vec![ReservationId(id.parse().unwrap())],
+        };
+        let text = format!(
+            r#"{{"refunds":[{{"item":7,"buyer":"{id}","amount":{{"amount_minor":500,"currency":"VND"}}}}],"released":["{id}"]}}"#
+        );
+        assert_eq!(serde_json::to_string(&owed).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Owed>(&text).unwrap(), owed);
+    }
+}
