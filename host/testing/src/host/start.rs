@@ -32,6 +32,8 @@ const MASTER_KEY: [u8; 32] = [7; 32];
 const LEASE: Duration = Duration::from_secs(10);
 const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: u32 = 8;
+/// A test that moves ticks into the past waits for them.
+const LOOK_AT_THE_CLOCK: Duration = Duration::from_millis(20);
 const TURNS: TurnLimits = TurnLimits {
     attempts: 64,
     waiting: 256,
@@ -84,6 +86,12 @@ impl Process {
         let started = started.await;
         process.serving = Some(started.context("the start panicked")??);
         Ok(process)
+    }
+
+    /// Does something on the process's own threads, where it ends with them.
+    pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        let runtime = self.runtime.as_ref().context("the process has ended")?;
+        runtime.spawn(work).await.context("the process ended at this")
     }
 
     /// Whatever it was doing is not done. Returns when its threads are gone.
@@ -225,7 +233,8 @@ async fn serve(parts: Parts) -> Result<Serving> {
     tokio::spawn(lease.keep());
     tokio::spawn(Scheduler::new(invoker.clone()).run());
     tokio::spawn(Strays::new(invoker.clone()).run());
-    tokio::spawn(Cron::new(invoker.clone(), Arc::clone(&store)).run());
+    let cron = Cron::new(invoker.clone(), Arc::clone(&store));
+    tokio::spawn(cron.looking_every(LOOK_AT_THE_CLOCK).run());
     tokio::spawn(Listener::new(invoker.clone()).run());
     tokio::spawn(deliveries.run());
 
