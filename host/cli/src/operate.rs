@@ -306,6 +306,7 @@ impl Operate for Operator {
             // One more than asked for tells whether there is a next page.
             let stored = host_store::AuditFilter {
                 invocation: filter.invocation,
+                component: filter.component,
                 limit: limit + 1,
                 cursor: filter.cursor,
             };

@@ -132,6 +132,12 @@ async fn an_operator_sees_what_is_waited_for_and_completes_it_once() -> Result<(
         audit.json
     );
 
+    for (component, words) in [("flow", 1), ("other", 0)] {
+        let of_it = admin.get(&format!("/v1/audit?component={component}")).await?;
+        let said = of_it.json["audit"].as_array().map(Vec::len);
+        ensure!(said == Some(words), "{component}: {}", of_it.json);
+    }
+
     // The same from the command line, by its id.
     let start = json!({ "id": "9", "ticket": "9", "what": "await" });
     ensure!(world.ask("flow/start", start).await? == "started");
