@@ -1,9 +1,7 @@
 //! What may happen to a payment that is made elsewhere, other than that it is made: it fails or takes too long and there is another attempt,
 //! it is not wanted any more, it comes too late, it goes back.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use component_tests::{Answer, CHECKOUT, CONFIRM, Client, Manner, Opened};
 use host_testing::TestHost;
 use serde_json::json;
@@ -48,30 +46,18 @@ impl Market {
         host.settled().await
     }
 
-    /// The payer asks for another address below this path, and pays there if there is one.
+    /// The payer asks for another address below this path, and pays there if there is one; otherwise gives up.
     async fn pays_anew(&self, host: &TestHost, client: &Client, run: &str, path: &str) -> Result<Answer> {
         let again = post(client, run, &format!("{path}/payment-url"), &json!({})).await?;
         host.settled().await?;
         if let Some(url) = address(&again) {
             self.payer_pays(url).await?;
-            host.settled().await?;
+        } else {
+            let given_up = post(client, run, &format!("{path}/cancel"), &json!({})).await?;
+            // Unless it was over with that.
+            ensure!(matches!(given_up.status.as_u16(), 200 | 410), "{}", given_up.json);
         }
         Ok(again)
-    }
-
-    /// What a checkout came to when all its time is over, if it is still to be paid.
-    async fn ends(&self, host: &TestHost, session: &str, answers: &[&Answer]) -> Result<CameTo> {
-        if self.is_open(host, session).await? {
-            self.time_passes(host).await?;
-        }
-        self.came_to(host, session, answers).await
-    }
-
-    async fn is_open(&self, host: &TestHost, session: &str) -> Result<bool> {
-        let open = format!(
-            "SELECT count(*) FROM \"order\".payment_session WHERE id::text = '{session}' AND status = 'Pending'"
-        );
-        Ok(host.count(&open).await? > 0)
     }
 
     /// The first attempt fails, and the buyer pays at another address.
@@ -80,7 +66,7 @@ impl Market {
         self.payment_fails(host, &opened.url).await?;
         let path = format!("{CHECKOUT}/{}", opened.session);
         let again = self.pays_anew(host, self.world.buyer(), run, &path).await?;
-        self.ends(host, &opened.session, &[&again]).await
+        self.came_to(host, &opened.session, &[&again]).await
     }
 
     /// The first attempt takes too long, and the buyer pays at another address.
@@ -95,7 +81,7 @@ impl Market {
         }
         let path = format!("{CHECKOUT}/{}", opened.session);
         let again = self.pays_anew(host, self.world.buyer(), run, &path).await?;
-        self.ends(host, &opened.session, &[&again]).await
+        self.came_to(host, &opened.session, &[&again]).await
     }
 
     /// The fee is paid at the gateway, and the order is made.
@@ -115,9 +101,6 @@ impl Market {
         self.payment_fails(host, &opened.url).await?;
         let path = format!("{CONFIRM}/{}", opened.session);
         let again = self.pays_anew(host, self.world.seller(), run, &path).await?;
-        if self.is_open(host, &opened.session).await? {
-            self.is_over(host, FEE_TERM).await?;
-        }
         self.came_to(host, &session, &[&again]).await
     }
 
@@ -128,7 +111,7 @@ impl Market {
         let cancelled = post(self.world.buyer(), run, &path, &json!({})).await?;
         host.settled().await?;
         self.payer_pays(&opened.url).await?;
-        self.ends(host, &opened.session, &[&cancelled]).await
+        self.came_to(host, &opened.session, &[&cancelled]).await
     }
 
     /// The seller takes a confirmation back whose fee is not paid yet.
@@ -173,8 +156,6 @@ impl Market {
     }
 }
 
-/// How long the fee of a confirmation may be paid.
-const FEE_TERM: Duration = Duration::from_secs(24 * 3_600);
 const FLOW: &str = "shop:order/workflows.checkout";
 
 /// Where a payer continues, if somewhere.
