@@ -22,7 +22,7 @@ async fn write(host: &TestHost, run: &str) -> Result<(Value, Vec<String>)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_of_every_kind() -> Result<()> {
-    // Four that commit; the two others leave a record of how they ended.
-    ends_and_fails(start(MANIFEST).await?, write, 10).await?;
+    // Before each of the four commits and the one that is refused, and the output.
+    ends_and_fails(start(MANIFEST).await?, write, 6).await?;
     Ok(())
 }
