@@ -133,6 +133,11 @@ impl Client {
         self.until_answered(Method::PATCH, path, Some(body), patience).await
     }
 
+    /// DELETE with or without a JSON body, in the same way.
+    pub async fn delete_until_answered(&self, path: &str, body: Option<&Value>, patience: Duration) -> Result<Answer> {
+        self.until_answered(Method::DELETE, path, body, patience).await
+    }
+
     /// GET, in the same way.
     pub async fn get_until_answered(&self, path: &str, patience: Duration) -> Result<Answer> {
         self.until_answered(Method::GET, path, None, patience).await

@@ -7,10 +7,12 @@ use crate::Timestamp;
 use crate::view::RevisionDigest;
 
 /// Which words to list, newest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuditFilter {
     /// Only those of this invocation.
     pub invocation: Option<InvocationId>,
+    /// Only those of this component, and of invocations that began in it and are still known.
+    pub component: Option<ComponentId>,
     /// How many at most; the server's default when none.
     pub limit: Option<u32>,
     /// The `next_cursor` of the page before.

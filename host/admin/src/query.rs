@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use host_types::ComponentId;
+
 use crate::audit::AuditFilter;
 use crate::operate::Filter;
 use crate::problem::Refusal;
@@ -173,12 +175,13 @@ pub(crate) fn audit(query: &str) -> Result<AuditFilter, Refusal> {
         match name.as_str() {
             _ if value.is_empty() => {}
             "invocation" => filter.invocation = Some(parsed(&name, &value)?),
+            "component" => filter.component = Some(ComponentId::from(value)),
             "limit" => filter.limit = Some(limit(&name, &value)?),
             "cursor" => filter.cursor = Some(parsed(&name, &value)?),
             _ => {
                 return Err(refused(
                     &name,
-                    "is unknown; there are invocation, limit and cursor".to_owned(),
+                    "is unknown; there are invocation, component, limit and cursor".to_owned(),
                 ));
             }
         }
@@ -190,6 +193,7 @@ pub(crate) fn audit(query: &str) -> Result<AuditFilter, Refusal> {
 pub(crate) fn audit_text(filter: &AuditFilter) -> String {
     let pairs = [
         ("invocation", filter.invocation.map(|id| id.to_string())),
+        ("component", filter.component.as_ref().map(ToString::to_string)),
         ("limit", filter.limit.map(|limit| limit.to_string())),
         ("cursor", filter.cursor.map(|cursor| cursor.to_string())),
     ];

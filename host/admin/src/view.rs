@@ -94,6 +94,9 @@ pub struct InvocationView {
     pub component: ComponentId,
     /// The exported function called.
     pub function: String,
+    /// Of a workflow: the id it was started under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow_id: Option<String>,
     /// Pins the revisions of its whole call tree.
     pub deployment: DeploymentNumber,
     /// Where it stands.

@@ -364,6 +364,9 @@ pub(crate) struct AuditArgs {
     /// What was said of this invocation.
     #[arg(long)]
     pub(crate) invocation: Option<String>,
+    /// What was said of this component, and of invocations that began in it, as long as they are kept.
+    #[arg(long)]
+    pub(crate) component: Option<String>,
     /// At most this many, 1 to 100.
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: u32,

@@ -153,8 +153,14 @@ impl Operate for Operator {
                 cursor: filter.cursor,
             };
             let page = self.store.list(&filter).await.map_err(unavailable)?;
+            let ids: Vec<_> = page.rows.iter().map(|row| row.invocation).collect();
+            let mut workflow_ids = self.store.workflow_ids(&ids).await.map_err(unavailable)?;
+            let invocations = page.rows.iter().map(|row| InvocationView {
+                workflow_id: workflow_ids.remove(&row.invocation),
+                ..invocation(row)
+            });
             Ok(InvocationsView {
-                invocations: page.rows.iter().map(invocation).collect(),
+                invocations: invocations.collect(),
                 next_cursor: page.next,
             })
         })
@@ -192,6 +198,7 @@ impl Operate for Operator {
             };
             let workflow = self.store.workflow_of(id).await.map_err(unavailable)?;
             let mut detail = InvocationDetail::new(invocation(&row), journal, compensations.unwrap_or_default());
+            detail.invocation.workflow_id = workflow.as_ref().map(|key| key.id.clone());
             detail.workflow = workflow.map(|key| (key.function, key.id));
             if !row.status.is_final() {
                 detail.waits_for = self.waits_for(id).await?;
@@ -299,6 +306,7 @@ impl Operate for Operator {
             // One more than asked for tells whether there is a next page.
             let stored = host_store::AuditFilter {
                 invocation: filter.invocation,
+                component: filter.component,
                 limit: limit + 1,
                 cursor: filter.cursor,
             };
@@ -386,7 +394,11 @@ impl Operator {
             .await
             .map_err(unavailable)?
             .ok_or(OperateError::NotFound(id))?;
-        Ok(invocation(&row))
+        let workflow = self.store.workflow_of(id).await.map_err(unavailable)?;
+        Ok(InvocationView {
+            workflow_id: workflow.map(|key| key.id),
+            ..invocation(&row)
+        })
     }
 }
 
@@ -509,6 +521,8 @@ fn invocation(row: &InvocationRow) -> InvocationView {
         id: row.invocation,
         component: row.component.clone(),
         function: row.function.clone(),
+        // Of another table.
+        workflow_id: None,
         deployment: row.deployment,
         status: shown_status(row),
         cause: row.cause.clone(),

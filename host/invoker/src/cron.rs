@@ -21,6 +21,7 @@ use crate::run::encode;
 pub struct Cron {
     invoker: Invoker,
     store: Arc<dyn MeetTicks>,
+    look: Duration,
 }
 
 /// Looks are at most so far apart: a machine that slept, or a clock that was set, is noticed.
@@ -29,7 +30,14 @@ const LOOK: Duration = Duration::from_secs(5);
 impl Cron {
     /// For this invoker's node.
     pub fn new(invoker: Invoker, store: Arc<impl MeetTicks>) -> Self {
-        Self { invoker, store }
+        let look = LOOK;
+        Self { invoker, store, look }
+    }
+
+    /// The same with looks that are at most so far apart.
+    #[must_use]
+    pub fn looking_every(self, look: Duration) -> Self {
+        Self { look, ..self }
     }
 
     /// Runs until dropped.
@@ -40,7 +48,7 @@ impl Cron {
             let deployment = inner.current();
             if !deployment.cron().is_empty() && !inner.is_draining() {
                 match self.look(&*deployment).await {
-                    Ok(next) => wait = next.min(LOOK),
+                    Ok(next) => wait = next.min(self.look),
                     Err(error) => tracing::warn!(%error, "the ticks that were met cannot be listed"),
                 }
             }

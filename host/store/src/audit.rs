@@ -61,10 +61,12 @@ pub struct Said {
 }
 
 /// Which words to list, newest first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
     /// Only those of this invocation.
     pub invocation: Option<InvocationId>,
+    /// Only those of this component, and of invocations that began in it and are not forgotten.
+    pub component: Option<ComponentId>,
     /// How many at most.
     pub limit: u32,
     /// Only those before this one.
@@ -175,10 +177,13 @@ impl Store {
                  CASE WHEN component IS NULL THEN invocation_id END, entry_index, successor, component, revision, reason, outcome
              FROM host.audit
              WHERE ($1::uuid IS NULL OR invocation_id = $1) AND ($2::bigint IS NULL OR id < $2)
-             ORDER BY id DESC LIMIT $3",
+                 AND ($3::text IS NULL OR component = $3 OR EXISTS (
+                     SELECT FROM host.invocation WHERE invocation.id = invocation_id AND invocation.component = $3))
+             ORDER BY id DESC LIMIT $4",
         )
         .bind(filter.invocation.map(|invocation| invocation.0))
         .bind(filter.cursor)
+        .bind(filter.component.as_ref().map(ComponentId::as_str))
         .bind(i64::from(filter.limit))
         .fetch_all(self.pool())
         .await?;

@@ -1,5 +1,7 @@
 //! Workflows: which invocation runs under an id, and their promises by name.
 
+use std::collections::HashMap;
+
 use host_journal::{OUTPUT_PROMISE, Seal, WorkflowEnd, WorkflowKey, workflow_promise};
 use host_types::{ComponentId, InvocationId, PromiseId};
 use sqlx::postgres::PgConnection;
@@ -64,6 +66,18 @@ impl Store {
             function,
             id,
         }))
+    }
+
+    /// The ids that these invocations were started under, of those that are workflows.
+    pub async fn workflow_ids(&self, invocations: &[InvocationId]) -> Result<HashMap<InvocationId, String>> {
+        let invocations: Vec<Uuid> = invocations.iter().map(|invocation| invocation.0).collect();
+        let found: Vec<(Uuid, String)> =
+            sqlx::query_as("SELECT invocation_id, id FROM host.workflow WHERE invocation_id = ANY ($1)")
+                .bind(invocations)
+                .fetch_all(self.pool())
+                .await?;
+        let found = found.into_iter().map(|(invocation, id)| (InvocationId(invocation), id));
+        Ok(found.collect())
     }
 
     /// The components that run a workflow of this id under this function; the interface's version does not count.

@@ -130,6 +130,17 @@ impl TestHost {
         &self.disturbance
     }
 
+    /// What a flow begins with and is not about: no moment of it counts and nothing of it fails. Like all of a flow it is done again
+    /// after the end of a process, under the same keys. It has [settled](TestHost::settled) when this returns.
+    pub async fn aside<T>(&self, prepare: impl Future<Output = Result<T>>) -> Result<T> {
+        // Nothing else passes for it.
+        self.settled().await?;
+        let _aside = self.disturbance.aside();
+        let prepared = prepare.await?;
+        self.settled().await?;
+        Ok(prepared)
+    }
+
     /// Lets time pass at once: what is due until then begins. Modules see the later time; the database's own clock cannot be moved, and
     /// what is due by it is brought forward instead. What is at work should have [settled](TestHost::settled) before.
     pub async fn skip(&self, by: Duration) -> Result<()> {

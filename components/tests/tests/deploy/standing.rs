@@ -150,7 +150,10 @@ async fn rollbacks_go_back_one_by_one_to_the_file() -> Result<()> {
             "activate ann waiter ",
         ]
     );
-    let printed = world.one.run(&["audit"])?;
+    let of_it = world.one.admin().get("/v1/audit?component=waiter").await?.json;
+    ensure!(of_it == audit, "{of_it}");
+    ensure!(world.one.run(&["audit", "--component", "somebody-else"])?.is_empty());
+    let printed = world.one.run(&["audit", "--component", "waiter"])?;
     ensure!(printed.contains(&format!("waiter {loud_digest}")), "{printed}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Workflows with their promises, and functions that run one at a time for each key.
+//! Workflows with their promises, functions that run one at a time for each key, and deadlines.
 
 use std::time::Duration;
 
@@ -88,6 +88,33 @@ pub(crate) async fn desk(host: &TestHost, run: &str) -> Result<(usize, Vec<Strin
     Ok((steps.len() / 2, told))
 }
 
+/// Somebody who wants a promise and a desk within a time: the first waits until it is over, and the desk, in another component, has none
+/// left. What was told, and the notes of the desk.
+async fn hurry(host: &TestHost, run: &str) -> Result<(Value, Vec<String>)> {
+    let start = json!({ "id": run, "ticket": run, "what": "await" });
+    host.aside(ask(host, run, "/other/start", start)).await?;
+    let ticket = format!("{run}-hurried");
+    let hurry = json!({
+        "id": run, "name": "paid", "desk": run, "ticket": ticket, "what": WHILE_MS.to_string(), "timeout_ms": WHILE_MS / 2
+    });
+    let hurries = ask(host, run, "/other/hurry", hurry);
+    let time_passes = async {
+        // The workflow itself and who hurries; or the call before came further.
+        let waits = format!(
+            "SELECT ((SELECT count(*) FROM host.workflow JOIN host.promise USING (invocation_id)
+                      JOIN host.promise_waiter ON promise_id = promise.id WHERE workflow.id = '{run}') >= 2
+                 OR EXISTS (SELECT FROM flow.note WHERE ticket = '{ticket}'))::int::bigint"
+        );
+        host.becomes(&waits, 1).await?;
+        host.settled().await?;
+        host.skip(Duration::from_millis(WHILE_MS / 2)).await
+    };
+    let (hurried, ()) = tokio::try_join!(hurries, time_passes)?;
+    nothing_is_held(host).await?;
+    let notes = format!("SELECT split_part(what, ' ', 1) FROM flow.note WHERE ticket = '{ticket}' ORDER BY number");
+    Ok((hurried["told"].clone(), host.texts(&notes).await?))
+}
+
 /// Once so many stand at desks.
 async fn a_while_passes(host: &TestHost, standing: usize) -> Result<()> {
     host.becomes("SELECT count(*) FROM host.exclusive_place", i64::try_from(standing)?)
@@ -105,5 +132,17 @@ async fn a_workflow_that_is_attached_to_and_paid() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exclusive_key_that_two_want() -> Result<()> {
     ends_and_fails(start(MANIFEST).await?, desk, 18).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_that_holds_for_a_callee_too() -> Result<()> {
+    let host = start(MANIFEST).await?;
+    let told = hurry(&host, "undisturbed").await?;
+    ensure!(
+        told.0 == "timed out; served; still hurried: false" && told.1 == ["enters", "leaves"],
+        "{told:?}"
+    );
+    ends_and_fails(host, hurry, 10).await?;
     Ok(())
 }

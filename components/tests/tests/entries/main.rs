@@ -3,16 +3,19 @@
 //! the host, not one of a program.
 
 mod account;
+mod clock;
 mod events;
 mod flow;
 mod histories;
 mod joining;
+mod listings;
 mod market;
 mod outbound;
 #[path = "../outbound/peer.rs"]
 #[expect(dead_code, reason = "its other tests hold requests up")]
 mod peer;
 mod waiting;
+mod writing;
 
 use std::time::Duration;
 

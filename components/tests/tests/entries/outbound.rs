@@ -89,11 +89,16 @@ async fn a_pair() -> Result<()> {
         let pair = json!({ "store": "seen", "key": run, "value": "noted" });
         let set = ask(host, run, "/sender/set", pair.clone()).await?;
         nothing_is_held(host).await?;
-        let get = ask(host, &format!("{run}-again"), "/sender/get", pair).await?;
+        let get = ask(host, &format!("{run}-again"), "/sender/get", pair.clone()).await?;
         nothing_is_held(host).await?;
-        Ok((set["value"].clone(), get["value"].clone()))
+        let delete = ask(host, run, "/sender/delete", pair.clone()).await?;
+        nothing_is_held(host).await?;
+        let gone = ask(host, &format!("{run}-gone"), "/sender/get", pair).await?;
+        nothing_is_held(host).await?;
+        ensure!(delete == json!({ "value": null }), "{delete}");
+        Ok([set, get, gone].map(|told| told["value"].clone()))
     };
-    // It rides the append of the output.
-    ends_and_fails(host, flow, 2).await?;
+    // Each rides the append of the output.
+    ends_and_fails(host, flow, 4).await?;
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use host_testing::TestHost;
+use anyhow::{Context, Result, bail, ensure};
+use host_testing::{TestHost, crash_at_each_entry, fail_each_call};
 use serde_json::{Value, json};
 
 use crate::{ask, ends_and_fails, nothing_is_held, start};
@@ -90,5 +90,20 @@ async fn a_promise() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_and_scheduled() -> Result<()> {
     ends_and_fails(start(MANIFEST).await?, letters, 8).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_aside_is_no_part_of_a_flow() -> Result<()> {
+    let mut host = start(MANIFEST).await?;
+    let aside = async |host: &TestHost, run: u32| host.aside(letters(host, &format!("run-{run}"))).await;
+    let Err(error) = crash_at_each_entry(&mut host, aside).await else {
+        bail!("something of it was a moment");
+    };
+    ensure!(error.to_string() == "nothing becomes durable in this flow", "{error:#}");
+    let Err(error) = fail_each_call(&host, aside, nothing_is_held).await else {
+        bail!("something of it failed");
+    };
+    ensure!(error.to_string() == "this flow asks for nothing", "{error:#}");
     Ok(())
 }

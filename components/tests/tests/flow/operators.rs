@@ -36,6 +36,7 @@ async fn an_operator_sees_what_is_waited_for_and_completes_it_once() -> Result<(
     let attached = world.audit.texts(&of("nexus:http%")).await?.pop().context("it waits")?;
     let detail = shown(workflow.clone()).await?;
     ensure!(detail["workflow"] == json!([FUNCTION, "7"]), "{detail}");
+    ensure!(detail["invocation"]["workflow_id"] == "7", "{detail}");
     let waits = &detail["waits_for"][0]["promise"];
     ensure!(
         waits["name"] == "paid" && waits["workflow"] == json!([FUNCTION, "7"]),
@@ -46,6 +47,31 @@ async fn an_operator_sees_what_is_waited_for_and_completes_it_once() -> Result<(
     ensure!(
         waits["invocation"] == workflow && waits["workflow"] == json!([FUNCTION, "7"]),
         "{detail}"
+    );
+    let listed = admin.get("/v1/invocations").await?;
+    let listed = listed.json["invocations"].as_array().context("a list")?;
+    for invocation in listed {
+        let expected = if invocation["id"] == workflow {
+            json!("7")
+        } else {
+            Value::Null
+        };
+        ensure!(invocation["workflow_id"] == expected, "{invocation}");
+    }
+    let listed = world.nexus.run(&["invocations", "list"])?;
+    let line = listed.lines().find(|line| line.starts_with(&workflow));
+    ensure!(line.is_some_and(|line| line.contains("workflow \"7\"")), "{listed}");
+    ensure!(listed.matches("workflow \"").count() == 1, "{listed}");
+    let listed = world.nexus.run(&[
+        "invocations",
+        "list",
+        "--function",
+        "test:flow/jobs@0.1.0.run",
+        "--json",
+    ])?;
+    ensure!(
+        serde_json::from_str::<Value>(&listed)?["workflow_id"] == "7",
+        "{listed}"
     );
     let listed = world.nexus.run(&["invocations", "show", &workflow])?;
     ensure!(
@@ -105,6 +131,12 @@ async fn an_operator_sees_what_is_waited_for_and_completes_it_once() -> Result<(
         "{}",
         audit.json
     );
+
+    for (component, words) in [("flow", 1), ("other", 0)] {
+        let of_it = admin.get(&format!("/v1/audit?component={component}")).await?;
+        let said = of_it.json["audit"].as_array().map(Vec::len);
+        ensure!(said == Some(words), "{component}: {}", of_it.json);
+    }
 
     // The same from the command line, by its id.
     let start = json!({ "id": "9", "ticket": "9", "what": "await" });

@@ -295,7 +295,7 @@ async fn what_operators_said_is_listed() {
     refused.is_problem(
         400,
         "parameter",
-        "verb: is unknown; there are invocation, limit and cursor",
+        "verb: is unknown; there are invocation, component, limit and cursor",
     );
 }
 

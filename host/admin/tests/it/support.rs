@@ -50,6 +50,7 @@ pub(crate) fn invocation(id: InvocationId, status: Status) -> InvocationView {
         id,
         component: "order".into(),
         function: "nexus:http/handler.handle".into(),
+        workflow_id: None,
         deployment: DeploymentNumber(3),
         status,
         cause: (status == Status::Paused).then(|| "paused by an operator".into()),

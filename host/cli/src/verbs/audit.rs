@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use host_admin::{AdminClient, AuditFilter, SaidView};
+use host_types::ComponentId;
 
 use crate::args::AuditArgs;
 use crate::up::Ready;
@@ -15,6 +16,7 @@ pub(crate) async fn audit(args: AuditArgs, json: bool) -> Result<()> {
             .map(|id| id.parse())
             .transpose()
             .context("--invocation")?,
+        component: args.component.map(ComponentId::from),
         limit: Some(args.limit),
         cursor: args.cursor,
     };

@@ -126,6 +126,7 @@ pub(super) fn line(invocation: &InvocationView, json: bool) -> Result<String> {
         id,
         component,
         function,
+        workflow_id,
         status,
         cause,
         attempt,
@@ -134,17 +135,20 @@ pub(super) fn line(invocation: &InvocationView, json: bool) -> Result<String> {
         ..
     } = invocation;
     let (component, status, created_at) = (component.as_str(), status.as_str(), created_at.to_string());
+    let workflow = workflow_id
+        .as_ref()
+        .map_or_else(String::new, |id| format!("workflow {id:?}  "));
     let due = due_at.map_or_else(String::new, |due_at| format!("due {due_at}  "));
     let cause = cause.as_deref().unwrap_or_default();
     Ok(format!(
-        "{id}  {status:<9}  {created_at:<24}  {component:<18}  {function:<32}  {attempt:>7}  {due}{cause}"
+        "{id}  {status:<9}  {created_at:<24}  {component:<18}  {function:<32}  {attempt:>7}  {workflow}{due}{cause}"
     ))
 }
 
 /// What stands above the lines of a list.
 fn heading() -> String {
     format!(
-        "{:<36}  {:<9}  {:<24}  {:<18}  {:<32}  {:>7}  DUE, CAUSE",
+        "{:<36}  {:<9}  {:<24}  {:<18}  {:<32}  {:>7}  WORKFLOW, DUE, CAUSE",
         "ID", "STATUS", "BEGAN", "COMPONENT", "FUNCTION", "ATTEMPT"
     )
 }

@@ -33,6 +33,7 @@ const ROUTER: Router = Router::new(&routes![
     POST "/:component/read-together" => read_together,
     POST "/:component/set" => set,
     POST "/:component/get" => get,
+    POST "/:component/delete" => delete,
 ]);
 
 struct Outbound;
@@ -166,6 +167,15 @@ fn get(request: &Request) -> Result<Response, Error> {
     let got = store::open(&store).and_then(|bucket| bucket.get(&key));
     Response::data(&match got {
         Ok(value) => Told::Value(value.map(|value| String::from_utf8_lossy(&value).into_owned())),
+        Err(error) => Told::Error(format!("{error:?}")),
+    })
+}
+
+fn delete(request: &Request) -> Result<Response, Error> {
+    let Pair { store, key, .. } = request.json()?;
+    let deleted = store::open(&store).and_then(|bucket| bucket.delete(&key));
+    Response::data(&match deleted {
+        Ok(()) => Told::Value(None),
         Err(error) => Told::Error(format!("{error:?}")),
     })
 }

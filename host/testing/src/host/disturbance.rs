@@ -2,6 +2,7 @@
 //! become so; has a command fail.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use host_journal::Payload;
 use host_recorder::crash::Point;
@@ -18,6 +19,17 @@ pub(crate) struct Disturbance {
     left: Mutex<Option<u32>>,
     ended: watch::Sender<bool>,
     failing: Mutex<Option<Arc<Failing>>>,
+    /// What is prepared now is left alone.
+    is_aside: AtomicBool,
+}
+
+/// As long as it lives, nothing that happens is a moment, and nothing fails.
+pub(crate) struct Aside<'a>(&'a AtomicBool);
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Default for Disturbance {
@@ -26,6 +38,7 @@ impl Default for Disturbance {
             left: Mutex::default(),
             ended: watch::Sender::new(false),
             failing: Mutex::default(),
+            is_aside: AtomicBool::default(),
         }
     }
 }
@@ -49,6 +62,20 @@ impl Disturbance {
         *self.failing.lock() = failing;
     }
 
+    /// From now on nothing is in the way, until what this returns is dropped.
+    pub(crate) fn aside(&self) -> Aside<'_> {
+        self.is_aside.store(true, Ordering::SeqCst);
+        Aside(&self.is_aside)
+    }
+
+    /// What decides about commands now.
+    fn failing(&self) -> Option<Arc<Failing>> {
+        if self.is_aside.load(Ordering::SeqCst) {
+            return None;
+        }
+        self.failing.lock().clone()
+    }
+
     /// Returns when the process has come to its end.
     pub(crate) async fn ended(&self) {
         // The sender is ours, so it is there.
@@ -61,6 +88,9 @@ impl Disturbance {
     }
 
     fn count(&self) {
+        if self.is_aside.load(Ordering::SeqCst) {
+            return;
+        }
         let mut left = self.left.lock();
         if let Some(count) = &mut *left {
             *count -= 1;
@@ -109,10 +139,10 @@ impl Interpose for Disturbance {
     }
 
     fn fault(&self, target: &str) -> Option<Fault> {
-        self.failing.lock().clone()?.fault(target)
+        self.failing()?.fault(target)
     }
 
     fn answer(&self, target: &str) -> Option<Payload> {
-        self.failing.lock().clone()?.answer(target)
+        self.failing()?.answer(target)
     }
 }

@@ -1,9 +1,10 @@
 //! What a person says about an invocation, as `nexus invocations` does.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use host_invoker::Asked;
+use host_invoker::{Asked, DeadLetters, Invoker, OperateError};
 use host_journal::Body;
 use host_runtime::Deployment;
 use host_types::InvocationId;
@@ -13,20 +14,38 @@ use super::TestHost;
 impl TestHost {
     /// Stops an open invocation until it is resumed.
     pub async fn pause(&self, invocation: &str) -> Result<()> {
-        let id = InvocationId::from_str(invocation)?;
-        Ok(self.invoker().pause(id, &asked()).await?)
+        self.say(
+            invocation,
+            |invoker, id| async move { invoker.pause(id, &asked()).await },
+        )
+        .await
     }
 
     /// Sets a paused invocation going again.
     pub async fn resume(&self, invocation: &str) -> Result<()> {
-        let id = InvocationId::from_str(invocation)?;
-        Ok(self.invoker().resume(id, &asked()).await?)
+        self.say(
+            invocation,
+            |invoker, id| async move { invoker.resume(id, &asked()).await },
+        )
+        .await
     }
 
     /// Ends an open invocation; what it can undo is undone.
     pub async fn cancel(&self, invocation: &str) -> Result<()> {
-        let id = InvocationId::from_str(invocation)?;
-        Ok(self.invoker().cancel(id, &asked()).await?)
+        self.say(
+            invocation,
+            |invoker, id| async move { invoker.cancel(id, &asked()).await },
+        )
+        .await
+    }
+
+    /// Has an event delivered once more whose delivery, this invocation, was given up.
+    pub async fn redeliver(&self, invocation: &str) -> Result<()> {
+        let store = Arc::clone(&self.process().serving().store);
+        self.say(invocation, |invoker, id| async move {
+            DeadLetters::new(invoker, store).replay(id, &asked()).await.map(drop)
+        })
+        .await
     }
 
     /// Gives the first command of this target in a paused invocation its answer, as JSON.
@@ -43,6 +62,16 @@ impl TestHost {
         let position = position.with_context(|| format!("{invocation} has asked for no {target}"))?;
         let recorded = |deployment: &Deployment, target: &str| deployment.answer_from_json(target, answer);
         Ok(self.invoker().complete_entry(id, position, recorded, &asked()).await?)
+    }
+
+    /// On the process's threads: what a word sets going ends with the process.
+    async fn say<W>(&self, invocation: &str, word: impl FnOnce(Invoker, InvocationId) -> W) -> Result<()>
+    where
+        W: Future<Output = std::result::Result<(), OperateError>> + Send + 'static,
+    {
+        let id = InvocationId::from_str(invocation)?;
+        let said = self.process().run(word(self.invoker().clone(), id)).await?;
+        Ok(said?)
     }
 }
 

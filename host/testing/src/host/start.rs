@@ -34,6 +34,8 @@ const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: u32 = 8;
 /// Of the data directory that a process in a test has none of.
 const NODE_NAME: &str = "test";
+/// A test that moves ticks into the past waits for them.
+const LOOK_AT_THE_CLOCK: Duration = Duration::from_millis(20);
 const TURNS: TurnLimits = TurnLimits {
     attempts: 64,
     waiting: 256,
@@ -86,6 +88,12 @@ impl Process {
         let started = started.await;
         process.serving = Some(started.context("the start panicked")??);
         Ok(process)
+    }
+
+    /// Does something on the process's own threads, where it ends with them.
+    pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        let runtime = self.runtime.as_ref().context("the process has ended")?;
+        runtime.spawn(work).await.context("the process ended at this")
     }
 
     /// Whatever it was doing is not done. Returns when its threads are gone.
@@ -233,7 +241,8 @@ async fn serve(parts: Parts) -> Result<Serving> {
     tokio::spawn(lease.keep());
     tokio::spawn(Scheduler::new(invoker.clone()).run());
     tokio::spawn(Strays::new(invoker.clone()).run());
-    tokio::spawn(Cron::new(invoker.clone(), Arc::clone(&store)).run());
+    let cron = Cron::new(invoker.clone(), Arc::clone(&store));
+    tokio::spawn(cron.looking_every(LOOK_AT_THE_CLOCK).run());
     tokio::spawn(Listener::new(invoker.clone()).run());
     tokio::spawn(deliveries.run());
 

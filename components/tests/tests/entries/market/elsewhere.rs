@@ -1,0 +1,218 @@
+//! What may happen to a payment that is made elsewhere, other than that it is made: it fails or takes too long and there is another attempt,
+//! it is not wanted any more, it comes too late, it goes back.
+
+use anyhow::{Context, Result, ensure};
+use component_tests::{Answer, CHECKOUT, CONFIRM, Client, Manner, Opened};
+use host_testing::TestHost;
+use serde_json::json;
+
+use super::{ATTEMPT, CameTo, Market, REJECT, SHARE, post, survives, survives_with_wallets};
+use crate::PATIENCE;
+
+const GATEWAY: &str = "sandbox-redirect";
+
+impl Market {
+    /// What a flow begins with: a checkout whose buyer is at the gateway.
+    async fn opened(&self, host: &TestHost, run: &str) -> Result<Opened> {
+        let placed = host.aside(self.check_out(run, GATEWAY)).await?;
+        Ok(Opened::read(&placed, "checkout_session_id"))
+    }
+
+    /// What a flow begins with: a checkout that is paid at the gateway.
+    async fn paid(&self, host: &TestHost, run: &str) -> Result<String> {
+        let pays = async {
+            let placed = self.check_out(run, GATEWAY).await?;
+            let opened = Opened::read(&placed, "checkout_session_id");
+            self.payer_pays(&opened.url).await?;
+            Ok(opened.session)
+        };
+        host.aside(pays).await
+    }
+
+    /// What a flow begins with: a checkout that is paid at the gateway, and its seller who is there with the fee.
+    async fn confirming(&self, host: &TestHost, run: &str) -> Result<(String, Opened)> {
+        let session = self.paid(host, run).await?;
+        let confirmed = host.aside(self.answer(run, &session, CONFIRM, GATEWAY)).await?;
+        Ok((session, Opened::read(&confirmed, "confirm_session_id")))
+    }
+
+    async fn payer_pays(&self, url: &str) -> Result<()> {
+        self.world.gateway.is_paid(&self.world.gateway.leg_at(url)?).await
+    }
+
+    /// The gateway says that the payment at this address is not made, and what that sets going is done.
+    async fn payment_fails(&self, host: &TestHost, url: &str) -> Result<()> {
+        self.world.gateway.has_failed(&self.world.gateway.leg_at(url)?).await?;
+        host.settled().await
+    }
+
+    /// The payer asks for another address below this path, and pays there if there is one; otherwise gives up.
+    async fn pays_anew(&self, host: &TestHost, client: &Client, run: &str, path: &str) -> Result<Answer> {
+        let again = post(client, run, &format!("{path}/payment-url"), &json!({})).await?;
+        host.settled().await?;
+        if let Some(url) = address(&again) {
+            self.payer_pays(url).await?;
+        } else {
+            let given_up = post(client, run, &format!("{path}/cancel"), &json!({})).await?;
+            // Unless it was over with that.
+            ensure!(matches!(given_up.status.as_u16(), 200 | 410), "{}", given_up.json);
+        }
+        Ok(again)
+    }
+
+    /// The first attempt fails, and the buyer pays at another address.
+    async fn attempts_again(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        let opened = self.opened(host, run).await?;
+        self.payment_fails(host, &opened.url).await?;
+        let path = format!("{CHECKOUT}/{}", opened.session);
+        let again = self.pays_anew(host, self.world.buyer(), run, &path).await?;
+        self.came_to(host, &opened.session, &[&again]).await
+    }
+
+    /// The first attempt takes too long, and the buyer pays at another address.
+    async fn is_late(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        let opened = self.opened(host, run).await?;
+        let leg = self.world.gateway.leg_at(&opened.url)?;
+        let waits =
+            format!("SELECT count(*) FROM \"order\".transaction WHERE id::text = '{leg}' AND status = 'Pending'");
+        // Once: the next attempt has its own time.
+        if host.count(&waits).await? > 0 {
+            self.is_over(host, ATTEMPT).await?;
+        }
+        let path = format!("{CHECKOUT}/{}", opened.session);
+        let again = self.pays_anew(host, self.world.buyer(), run, &path).await?;
+        self.came_to(host, &opened.session, &[&again]).await
+    }
+
+    /// The fee is paid at the gateway, and the order is made.
+    async fn confirms(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        let session = self.paid(host, run).await?;
+        let confirmed = self.answer(run, &session, CONFIRM, GATEWAY).await?;
+        host.settled().await?;
+        if let Some(url) = address(&confirmed) {
+            self.payer_pays(url).await?;
+        }
+        self.came_to(host, &session, &[&confirmed]).await
+    }
+
+    /// A payment of the fee fails, and the seller pays at another address.
+    async fn confirms_again(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        let (session, opened) = self.confirming(host, run).await?;
+        self.payment_fails(host, &opened.url).await?;
+        let path = format!("{CONFIRM}/{}", opened.session);
+        let again = self.pays_anew(host, self.world.seller(), run, &path).await?;
+        self.came_to(host, &session, &[&again]).await
+    }
+
+    /// The buyer does not want it any more, and the money comes nevertheless.
+    async fn gives_up(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        let opened = self.opened(host, run).await?;
+        let path = format!("{CHECKOUT}/{}/cancel", opened.session);
+        let cancelled = post(self.world.buyer(), run, &path, &json!({})).await?;
+        host.settled().await?;
+        self.payer_pays(&opened.url).await?;
+        self.came_to(host, &opened.session, &[&cancelled]).await
+    }
+
+    /// The seller takes a confirmation back whose fee is not paid yet.
+    async fn takes_back(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        let (session, opened) = self.confirming(host, run).await?;
+        let path = format!("{CONFIRM}/{}/cancel", opened.session);
+        let cancelled = post(self.world.seller(), run, &path, &json!({})).await?;
+        self.came_to(host, &session, &[&cancelled]).await
+    }
+
+    /// A line that the wallet and the gateway have paid is cancelled, and the buyer has both back.
+    async fn changes_his_mind(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        self.fill(run, SHARE, 0).await?;
+        let session = self.paid(host, run).await?;
+        let path = format!(
+            "/api/v1/order/buyer/pending-items/{}",
+            self.world.item_of(&session).await?
+        );
+        let client = self.world.buyer().keyed(&format!("{path}-{run}"));
+        let cancelled = client.delete_until_answered(&path, None, PATIENCE).await?;
+        let came_to = self.came_to(host, &session, &[&cancelled]).await?;
+        self.with_wallets(came_to).await
+    }
+
+    /// The seller does not want to sell what is paid, and the buyer has the money back.
+    async fn is_rejected(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        let session = self.paid(host, run).await?;
+        let rejected = self.answer(run, &session, REJECT, "").await?;
+        self.came_to(host, &session, &[&rejected]).await
+    }
+
+    /// An operator ends the flow of a checkout that waits to be paid: what it has done is undone without it.
+    async fn is_ended(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        let opened = self.opened(host, run).await?;
+        let flow = format!(
+            "SELECT invocation_id::text FROM host.workflow WHERE id = '{}' AND function = '{FLOW}'",
+            opened.session
+        );
+        let flow = host.texts(&flow).await?.pop().context("the flow of the session")?;
+        host.cancel(&flow).await?;
+        self.came_to(host, &opened.session, &[]).await
+    }
+}
+
+const FLOW: &str = "shop:order/workflows.checkout";
+
+/// Where a payer continues, if somewhere.
+fn address(answer: &Answer) -> Option<&str> {
+    answer.json["data"]["payment_url"].as_str()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_fails_and_another_attempt() -> Result<()> {
+    survives(Manner::Waits, Market::attempts_again, 16).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_takes_too_long_and_another_attempt() -> Result<()> {
+    survives(Manner::Waits, Market::is_late, 16).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmation_whose_fee_is_paid_elsewhere() -> Result<()> {
+    survives(Manner::Waits, Market::confirms, 16).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fee_whose_payment_fails_and_another_attempt() -> Result<()> {
+    survives(Manner::Waits, Market::confirms_again, 16).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_that_is_given_up_and_whose_money_comes_nevertheless() -> Result<()> {
+    survives(Manner::Waits, Market::gives_up, 12).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmation_that_is_taken_back() -> Result<()> {
+    survives(Manner::Waits, Market::takes_back, 8).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_cancelled_and_paid_back() -> Result<()> {
+    survives_with_wallets(Manner::Waits, Market::changes_his_mind, 4).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paid_line_that_is_rejected() -> Result<()> {
+    survives(Manner::Waits, Market::is_rejected, 4).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_that_an_operator_ends() -> Result<()> {
+    survives(Manner::Waits, Market::is_ended, 8).await?;
+    Ok(())
+}
