@@ -1,24 +1,28 @@
 //! The module's own schema: statements in, typed rows out.
 //!
 //! ```no_run
-//! use sdk::{AccountId, sql::{self, params}};
+//! use sdk::{AccountId, sql::{self, params, sql}};
 //!
 //! fn rename(id: AccountId, name: &str) -> Result<String, sql::Error> {
 //!     sql::transaction(|tx| {
-//!         let row = tx.query_one("SELECT name FROM profile WHERE id = $1 FOR UPDATE", params![id])?;
-//!         tx.execute("UPDATE profile SET name = $2 WHERE id = $1", params![id, name])?;
+//!         let row = tx.query_one(sql!("SELECT name FROM profile WHERE id = $1 FOR UPDATE"), params![id])?;
+//!         tx.execute(sql!("UPDATE profile SET name = $2 WHERE id = $1"), params![id, name])?;
 //!         row.get("name")
 //!     })
 //! }
 //! ```
+//!
+//! Every function takes any text; of one that is written with [`sql!`] `nexus check` knows, and prepares it against the schema.
 
 mod convert;
 mod error;
 mod pending;
 mod row;
+#[doc(hidden)]
+pub mod statement;
 mod transaction;
 
-use crate::bindings::nexus::sql::sql;
+use crate::bindings::nexus::sql::sql as host;
 
 pub use self::{
     convert::{Element, FromValue, Json, ToValue},
@@ -37,11 +41,13 @@ macro_rules! params {
     };
 }
 
+#[doc(inline)]
+pub use crate::__sql as sql;
 pub use crate::params;
 
 /// All rows of a statement that only reads. Asks the host.
 pub fn query(statement: &str, parameters: Vec<Value>) -> Result<Vec<Row>, Error> {
-    Ok(Row::all(sql::query(statement, &parameters)?))
+    Ok(Row::all(host::query(statement, &parameters)?))
 }
 
 /// The only row of a statement that only reads; none or several is an error. Asks the host.
@@ -56,10 +62,10 @@ pub fn query_opt(statement: &str, parameters: Vec<Value>) -> Result<Option<Row>,
 
 /// One statement in a transaction of its own; returns how many rows it changed. Asks the host.
 pub fn execute(statement: &str, parameters: Vec<Value>) -> Result<u64, Error> {
-    Ok(sql::execute(statement, &parameters)?.affected)
+    Ok(host::execute(statement, &parameters)?.affected)
 }
 
 /// One statement in a transaction of its own; returns the rows of its `RETURNING`. Asks the host.
 pub fn execute_returning(statement: &str, parameters: Vec<Value>) -> Result<Vec<Row>, Error> {
-    Ok(Row::all(sql::execute(statement, &parameters)?))
+    Ok(Row::all(host::execute(statement, &parameters)?))
 }

@@ -99,6 +99,23 @@ impl Edited {
         Ok(Self { folder })
     }
 
+    /// Its migrations, as a copy to be changed.
+    pub fn migrations(&self) -> Result<PathBuf> {
+        let (link, copy) = (self.folder.path().join("migrations"), self.folder.path().join("copy"));
+        for schema in std::fs::read_dir(&link)?.collect::<Result<Vec<_>, _>>()? {
+            if schema.file_type()?.is_dir() {
+                let folder = copy.join(schema.file_name());
+                std::fs::create_dir_all(&folder)?;
+                for file in std::fs::read_dir(schema.path())?.collect::<Result<Vec<_>, _>>()? {
+                    std::fs::copy(file.path(), folder.join(file.file_name()))?;
+                }
+            }
+        }
+        std::fs::remove_file(&link)?;
+        std::fs::rename(copy, &link)?;
+        Ok(link)
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> PathBuf {
         self.folder.path().join("spin.toml")
@@ -418,12 +435,12 @@ fn signal(child: &Child, signal: Signal) -> Result<()> {
     Ok(kill_process(pid, signal)?)
 }
 
-/// What `nexus check` prints about a manifest, and how it ends.
-pub fn check_application(manifest: &Path, options: &NexusOptions) -> Result<Output> {
+/// What `nexus check` prints about a manifest, and how it ends. `further` arguments: `--json`.
+pub fn check_application(manifest: &Path, options: &NexusOptions, further: &[&str]) -> Result<Output> {
     let data_dir = TempDir::new()?;
     let mut command = Command::new(binary()?);
     command.args(["check", "--manifest"]).arg(manifest);
-    command.arg("--data-dir").arg(data_dir.path());
+    command.arg("--data-dir").arg(data_dir.path()).args(further);
     for (name, value) in &options.environment {
         command.env(name, value);
     }

@@ -23,7 +23,10 @@ pub(crate) enum Verb {
     Up(UpArgs),
     /// Build the components the manifest names.
     Build(ManifestArgs),
-    /// Check manifest, components, grants and imports without starting anything.
+    /// Check manifest, components, grants and imports, and the components' SQL against the schema that their migrations make.
+    ///
+    /// Every statement that a component tells of (those its source writes with `sql!`) is prepared as its module, on a PostgreSQL of its own that
+    /// is gone afterwards. No host is started, and no database of yours is touched.
     Check(ManifestArgs),
     /// Bring the database up to date.
     Migrate(MigrateArgs),

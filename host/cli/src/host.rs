@@ -17,7 +17,7 @@ use host_invoker::{
 };
 use host_runtime::{Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, Pools};
-use host_store::{GoneBecause, MigrateOptions, Purpose, Restored, Store, StoreOptions};
+use host_store::{GoneBecause, MigrateOptions, ModuleLogin, Purpose, Restored, Store, StoreOptions};
 use host_traces::Traces;
 use host_types::{Clock, CorrectedClock, Rng, SystemClock, SystemRng};
 use tokio::net::TcpListener;
@@ -210,6 +210,22 @@ pub(crate) async fn open_store(
     Ok(Arc::new(store))
 }
 
+/// How a module's sessions reach their schema. `open` is what could not be taken from everybody.
+pub(crate) fn module_connection(
+    database_url: &str,
+    schema: &str,
+    login: &ModuleLogin,
+    open: &[String],
+) -> Result<ModuleConnection> {
+    let mut config: tokio_postgres::Config = database_url.parse().context("the database URL")?;
+    config.user(&login.role).password(&login.password);
+    Ok(ModuleConnection {
+        config,
+        schema: schema.to_owned(),
+        reset: open.iter().any(|function| function.contains("set_config")),
+    })
+}
+
 impl Host {
     pub(crate) async fn start(options: HostOptions<'_>) -> Result<Self> {
         let HostOptions {
@@ -251,15 +267,9 @@ impl Host {
         for component in application.app.components.values() {
             if let Some(schema) = &component.schema {
                 let login = store.provision_module(schema.as_str()).await?;
-                let mut config: tokio_postgres::Config = database_url.parse().context("the database URL")?;
-                config.user(&login.role).password(&login.password);
-                config.application_name(host_store::application_name(registration.node));
-                let reset = open.iter().any(|function| function.contains("set_config"));
-                let connection = ModuleConnection {
-                    config,
-                    schema: schema.to_string(),
-                    reset,
-                };
+                let mut connection = module_connection(database_url, schema.as_str(), &login, &open)?;
+                let name = host_store::application_name(registration.node);
+                connection.config.application_name(name);
                 module_pools.insert(component.id.clone(), pools.module(connection));
             }
         }

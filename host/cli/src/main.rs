@@ -11,6 +11,7 @@ mod keys;
 mod metrics;
 mod operate;
 mod request_counter;
+mod statements;
 mod traces;
 mod up;
 mod verbs;

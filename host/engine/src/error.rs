@@ -46,6 +46,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// What a component tells of its statements cannot be read: the fault of what built it.
+    #[error("section {section} at byte {offset} of the component: {reason}", section = crate::statements::SECTION)]
+    Statements {
+        /// Where in the bytes of the component.
+        offset: usize,
+        /// What is wrong there.
+        reason: String,
+    },
     /// The compiling task ended without an answer: it panicked, or the runtime is shutting down.
     #[error("compilation was abandoned")]
     Abandoned,

@@ -7,6 +7,7 @@ mod error;
 mod kind;
 mod limits;
 mod pace;
+mod statements;
 
 pub use cache::{CacheOutcome, CompileCache, Loaded};
 pub use component_type::{Interfaces, exported_functions, imported_functions, interfaces};
@@ -15,3 +16,4 @@ pub use error::{Error, LimitExceeded};
 pub use kind::Kind;
 pub use limits::{Limits, StoreLimits, apply_limits};
 pub use pace::Pace;
+pub use statements::{MAX_STATEMENTS, Statement, statements};

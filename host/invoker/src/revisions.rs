@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host_runtime::{Deployment, FetchRevisions, Revision, Runtime};
+use host_runtime::{Deployment, FetchRevisions, Revision, Runtime, failing_statements};
 use host_store::{Activation, Active, Behind, ComponentWord, Known, Store, Wake};
 use host_types::{ComponentId, DeploymentNumber, Digest};
 use tokio::sync::Mutex;
@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How many revisions back are told.
 const TOLD: u32 = 10;
+/// How many of the statements are named that keep a revision out.
+const NAMED: usize = 20;
 
 /// What a node that starts begins with.
 pub struct First {
@@ -250,6 +252,7 @@ impl Revisions {
         let deployed = inner.runtime.deploy(inner.current().number(), &set, &bytes).await;
         let deployed = deployed.map_err(|fault| does_not_run(component, &fault.to_string()))?;
         self.check(component, &deployed)?;
+        check_statements(component, &deployed, &wasm).await?;
         let known = self.store.known_revision(component, revision).await;
         let is_new = known.map_err(unavailable)? != Known::Yes;
         self.store.keep_revision(revision, &wasm).await.map_err(unavailable)?;
@@ -436,6 +439,36 @@ fn with(active: &Active, component: &ComponentId, revision: Digest) -> Vec<(Comp
 
 fn does_not_run(component: &ComponentId, reason: &str) -> OperateError {
     OperateError::Malformed(format!("these bytes do not run in the place of {component}: {reason}"))
+}
+
+/// Whether the database has what the statements need that these bytes tell of.
+async fn check_statements(
+    component: &ComponentId,
+    deployed: &Arc<dyn Handlers>,
+    wasm: &[u8],
+) -> Result<(), OperateError> {
+    let deployment = Arc::clone(deployed).deployment();
+    let Some(module) = deployment.as_ref().and_then(|deployment| deployment.module(component)) else {
+        return Ok(());
+    };
+    let statements = host_engine::statements(wasm).map_err(|error| does_not_run(component, &error.to_string()))?;
+    let all = statements.len();
+    let failing = failing_statements(module, statements).await;
+    let failing = failing.map_err(|error| OperateError::Store(error.to_string()))?;
+    if failing.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<_> = failing.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = match failing.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("\nand {more} more"),
+    };
+    let reason = format!(
+        "{} of its {all} SQL statements cannot be prepared in the database as it is; where it needs another schema, migrate first:\n{}{more}",
+        failing.len(),
+        named.join("\n"),
+    );
+    Err(does_not_run(component, &reason))
 }
 
 /// Whether a revision may be activated or moved to.

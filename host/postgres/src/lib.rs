@@ -24,6 +24,7 @@ mod programs;
 mod random;
 mod server;
 mod settings;
+mod temporary;
 pub mod test_support;
 mod user;
 
@@ -33,4 +34,5 @@ pub use error::{Error, Result};
 pub use programs::Programs;
 pub use server::{Options, Server};
 pub use settings::Settings;
+pub use temporary::TemporaryServer;
 pub use user::User;

@@ -11,6 +11,7 @@ use host_engine::{Pace, apply_limits};
 use host_journal::{Acquired, RetryPolicy};
 use host_manifest::App;
 use host_recorder::{Delivered, Recorder, ScheduledInput};
+use host_sql::ModulePool;
 use host_types::{
     ComponentId, DeploymentNumber, Digest, Fault, HttpRequest, HttpResponse, Identity, StreamedCall, StreamedOutcome,
 };
@@ -71,6 +72,13 @@ impl Deployment {
     /// The manifest it was made from.
     pub fn app(&self) -> &App {
         &self.app
+    }
+
+    /// The sessions of a component's module. None: it has no schema.
+    pub fn module(&self, component: &ComponentId) -> Option<&Arc<ModulePool>> {
+        let plain = self.components.get(component).map(|loaded| &loaded.grants);
+        let grants = plain.or_else(|| self.stock.get(component).map(|loaded| &loaded.grants));
+        grants?.sql.as_ref()
     }
 
     /// Which revision answers for each component.

@@ -11,6 +11,7 @@ mod instance;
 mod linked;
 mod metrics;
 mod runtime;
+mod statements;
 mod stock;
 
 pub use capabilities::{PLATFORM, STOCK_PLATFORM};
@@ -20,4 +21,5 @@ pub use error::Error;
 pub use host_sql::is_committed;
 pub use linked::{FetchRevisions, interfaces};
 pub use runtime::{Outside, Revision, Runtime, RuntimeOptions};
+pub use statements::{FailingStatement, failing_statements};
 pub use stock::{CallModules, ModuleCall};

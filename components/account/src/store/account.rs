@@ -2,7 +2,7 @@
 
 use sdk::{
     AccountId, Timestamp,
-    sql::{self, Transaction, params},
+    sql::{self, Transaction, params, sql},
 };
 
 use crate::domain::{identifier::Identifier, profile::Status};
@@ -34,15 +34,15 @@ pub(crate) struct NewAccount<'a> {
 pub(crate) fn find(identifier: &Identifier) -> Result<Option<Credentials>, sql::Error> {
     let (statement, value) = match identifier {
         Identifier::Email(key) => (
-            "SELECT id, number, status, password_hash FROM account WHERE email_key = $1",
+            sql!("SELECT id, number, status, password_hash FROM account WHERE email_key = $1"),
             key,
         ),
         Identifier::Phone(phone) => (
-            "SELECT id, number, status, password_hash FROM account WHERE phone = $1",
+            sql!("SELECT id, number, status, password_hash FROM account WHERE phone = $1"),
             phone,
         ),
         Identifier::Username(name) => (
-            "SELECT id, number, status, password_hash FROM account WHERE username = $1",
+            sql!("SELECT id, number, status, password_hash FROM account WHERE username = $1"),
             name,
         ),
     };
@@ -60,14 +60,15 @@ pub(crate) fn find(identifier: &Identifier) -> Result<Option<Credentials>, sql::
 
 /// Whether the account may act; none when there is no such account.
 pub(crate) fn status(id: AccountId) -> Result<Option<Status>, sql::Error> {
-    let row = sql::query_opt("SELECT status FROM account WHERE id = $1", params![id])?;
+    let row = sql::query_opt(sql!("SELECT status FROM account WHERE id = $1"), params![id])?;
     row.map(|row| row.get("status")).transpose()
 }
 
 /// Adds an account and its profile; returns the account's number.
 pub(crate) fn insert(tx: &Transaction, new: &NewAccount<'_>) -> Result<i64, sql::Error> {
     let row = tx.query_one(
-        "WITH added AS (
+        sql!(
+            "WITH added AS (
              INSERT INTO account (id, status, phone, email, email_key, username, password_hash, date_created)
              VALUES ($1, 'Active', $2, $3, $4, $5, $6, $8)
              RETURNING id, number, date_created
@@ -76,7 +77,8 @@ pub(crate) fn insert(tx: &Transaction, new: &NewAccount<'_>) -> Result<i64, sql:
                                   country, internal_balance)
              SELECT id, '', '', false, false, date_created, date_created, $7, 0 FROM added
          )
-         SELECT number FROM added",
+         SELECT number FROM added"
+        ),
         params![
             new.id,
             new.phone,
@@ -94,7 +96,7 @@ pub(crate) fn insert(tx: &Transaction, new: &NewAccount<'_>) -> Result<i64, sql:
 /// Replaces an outdated hash, unless the password was changed since it was read.
 pub(crate) fn rehash(tx: &Transaction, id: AccountId, old: &str, new: &str) -> Result<(), sql::Error> {
     tx.execute(
-        "UPDATE account SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
+        sql!("UPDATE account SET password_hash = $3 WHERE id = $1 AND password_hash = $2"),
         params![id, old, new],
     )?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use sdk::{
     AccountId,
-    sql::{self, Row, Transaction, params},
+    sql::{self, Row, Transaction, params, sql},
 };
 
 use crate::domain::contact::{Contact, ContactChange, ContactId};
@@ -10,8 +10,8 @@ use crate::domain::contact::{Contact, ContactChange, ContactId};
 /// All contacts of an account, oldest id first.
 pub(crate) fn list(owner: AccountId) -> Result<Vec<Contact>, sql::Error> {
     let rows = sql::query(
-        "SELECT id, account_id, full_name, phone, phone_verified, address_type, date_created, address, latitude, longitude
-         FROM contact WHERE account_id = $1 ORDER BY id",
+        sql!("SELECT id, account_id, full_name, phone, phone_verified, address_type, date_created, address, latitude, longitude
+         FROM contact WHERE account_id = $1 ORDER BY id"),
         params![owner],
     )?;
     rows.iter().map(read).collect()
@@ -20,8 +20,8 @@ pub(crate) fn list(owner: AccountId) -> Result<Vec<Contact>, sql::Error> {
 /// One contact of an account.
 pub(crate) fn get(owner: AccountId, id: ContactId) -> Result<Option<Contact>, sql::Error> {
     let row = sql::query_opt(
-        "SELECT id, account_id, full_name, phone, phone_verified, address_type, date_created, address, latitude, longitude
-         FROM contact WHERE account_id = $1 AND id = $2",
+        sql!("SELECT id, account_id, full_name, phone, phone_verified, address_type, date_created, address, latitude, longitude
+         FROM contact WHERE account_id = $1 AND id = $2"),
         params![owner, id],
     )?;
     row.as_ref().map(read).transpose()
@@ -30,10 +30,10 @@ pub(crate) fn get(owner: AccountId, id: ContactId) -> Result<Option<Contact>, sq
 /// The default contacts of these accounts, in no order; accounts without one are left out.
 pub(crate) fn defaults(owners: &[AccountId]) -> Result<Vec<Contact>, sql::Error> {
     let rows = sql::query(
-        "SELECT c.id, c.account_id, c.full_name, c.phone, c.phone_verified, c.address_type, c.date_created, c.address,
+        sql!("SELECT c.id, c.account_id, c.full_name, c.phone, c.phone_verified, c.address_type, c.date_created, c.address,
                 c.latitude, c.longitude
          FROM profile p JOIN contact c ON c.account_id = p.id AND c.id = p.default_contact_id
-         WHERE p.id = ANY ($1)",
+         WHERE p.id = ANY ($1)"),
         params![owners],
     )?;
     rows.iter().map(read).collect()
@@ -42,7 +42,7 @@ pub(crate) fn defaults(owners: &[AccountId]) -> Result<Vec<Contact>, sql::Error>
 /// How many contacts an account has.
 pub(crate) fn count(tx: &Transaction, owner: AccountId) -> Result<i64, sql::Error> {
     tx.query_one(
-        "SELECT count(*) AS contacts FROM contact WHERE account_id = $1",
+        sql!("SELECT count(*) AS contacts FROM contact WHERE account_id = $1"),
         params![owner],
     )?
     .get("contacts")
@@ -51,9 +51,9 @@ pub(crate) fn count(tx: &Transaction, owner: AccountId) -> Result<i64, sql::Erro
 /// Adds a contact.
 pub(crate) fn insert(tx: &Transaction, contact: &Contact) -> Result<(), sql::Error> {
     tx.execute(
-        "INSERT INTO contact (id, account_id, full_name, phone, phone_verified, address_type, date_created, address,
+        sql!("INSERT INTO contact (id, account_id, full_name, phone, phone_verified, address_type, date_created, address,
                               latitude, longitude)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"),
         params![
             contact.id,
             contact.account_id,
@@ -78,7 +78,8 @@ pub(crate) fn update(
     change: &ContactChange,
 ) -> Result<Option<Contact>, sql::Error> {
     let row = tx.query_opt(
-        "UPDATE contact
+        sql!(
+            "UPDATE contact
          SET full_name = COALESCE($3, full_name),
              phone_verified = phone_verified AND COALESCE($4, phone) = phone,
              phone = COALESCE($4, phone),
@@ -88,7 +89,8 @@ pub(crate) fn update(
              longitude = COALESCE($8, longitude)
          WHERE account_id = $1 AND id = $2
          RETURNING id, account_id, full_name, phone, phone_verified, address_type, date_created, address, latitude,
-                   longitude",
+                   longitude"
+        ),
         params![
             owner,
             id,
@@ -106,7 +108,7 @@ pub(crate) fn update(
 /// Deletes a contact of an account; false when it is not there. A default that it was is none afterwards.
 pub(crate) fn delete(tx: &Transaction, owner: AccountId, id: ContactId) -> Result<bool, sql::Error> {
     Ok(tx.execute(
-        "DELETE FROM contact WHERE account_id = $1 AND id = $2",
+        sql!("DELETE FROM contact WHERE account_id = $1 AND id = $2"),
         params![owner, id],
     )? > 0)
 }
@@ -114,7 +116,7 @@ pub(crate) fn delete(tx: &Transaction, owner: AccountId, id: ContactId) -> Resul
 /// The contact of an account that was added last.
 pub(crate) fn newest(tx: &Transaction, owner: AccountId) -> Result<Option<ContactId>, sql::Error> {
     let row = tx.query_opt(
-        "SELECT id FROM contact WHERE account_id = $1 ORDER BY date_created DESC, id DESC LIMIT 1",
+        sql!("SELECT id FROM contact WHERE account_id = $1 ORDER BY date_created DESC, id DESC LIMIT 1"),
         params![owner],
     )?;
     row.map(|row| row.get("id")).transpose()

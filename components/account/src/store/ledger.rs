@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sdk::{
     AccountId, Currency, Timestamp,
-    sql::{self, Error, Row, Transaction, params},
+    sql::{self, Error, Row, Transaction, params, sql},
 };
 
 use crate::domain::ledger::{Book, BookKey, Posted, Transfer};
@@ -12,14 +12,14 @@ use crate::domain::ledger::{Book, BookKey, Posted, Transfer};
 /// What is in a book; one that was never used is empty.
 pub(crate) fn balance(book: Book, currency: Currency) -> Result<i64, Error> {
     let row = sql::query_opt(
-        "SELECT balance FROM ledger_book WHERE name = $1 AND currency = $2",
+        sql!("SELECT balance FROM ledger_book WHERE name = $1 AND currency = $2"),
         params![book.to_string(), currency],
     )?;
     row.map_or(Ok(0), |row| row.get("balance"))
 }
 
 const FILLED_WALLET: &str =
-    "SELECT balance, currency FROM ledger_book WHERE owner_id = $1 AND balance <> 0 ORDER BY currency LIMIT 1";
+    sql!("SELECT balance, currency FROM ledger_book WHERE owner_id = $1 AND balance <> 0 ORDER BY currency LIMIT 1");
 
 /// What an account's wallet holds, in whatever currency; none when it is empty.
 pub(crate) fn filled_wallet(account: AccountId) -> Result<Option<(i64, Currency)>, Error> {
@@ -40,7 +40,7 @@ fn filling(row: Row) -> Result<(i64, Currency), Error> {
 /// The countries of these accounts, which stay what they are until the transaction ends; unknown accounts are left out.
 pub(crate) fn hold_countries(tx: &Transaction, accounts: &[AccountId]) -> Result<BTreeMap<AccountId, String>, Error> {
     tx.query(
-        "SELECT id, country FROM profile WHERE id = ANY($1) ORDER BY id FOR SHARE",
+        sql!("SELECT id, country FROM profile WHERE id = ANY($1) ORDER BY id FOR SHARE"),
         params![accounts],
     )?
     .iter()
@@ -58,17 +58,21 @@ pub(crate) fn lock(tx: &Transaction, books: &BTreeMap<BookKey, Book>) -> Result<
         .map(|book| book.owner().map(|owner| owner.to_string()).unwrap_or_default())
         .collect();
     tx.execute(
-        "INSERT INTO ledger_book (name, currency, owner_id, balance)
+        sql!(
+            "INSERT INTO ledger_book (name, currency, owner_id, balance)
          SELECT name, currency, NULLIF(owner, '')::uuid, 0
          FROM unnest($1::text[], $2::text[], $3::text[]) AS book (name, currency, owner)
          ORDER BY name, currency
-         ON CONFLICT DO NOTHING",
+         ON CONFLICT DO NOTHING"
+        ),
         params![names, currencies, owners],
     )?;
     tx.query(
-        "SELECT name, currency, balance FROM ledger_book
+        sql!(
+            "SELECT name, currency, balance FROM ledger_book
          WHERE (name, currency) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-         ORDER BY name, currency FOR UPDATE",
+         ORDER BY name, currency FOR UPDATE"
+        ),
         params![names, currencies],
     )?
     .iter()
@@ -89,7 +93,7 @@ pub(crate) fn posted(tx: &Transaction, ids: &[&str]) -> Result<Vec<Posted>, Erro
     tx.query(POSTED, params![ids])?.iter().map(read).collect()
 }
 
-const POSTED: &str = "SELECT id, source, destination, currency, amount FROM ledger_transfer WHERE id = ANY($1)";
+const POSTED: &str = sql!("SELECT id, source, destination, currency, amount FROM ledger_transfer WHERE id = ANY($1)");
 
 fn read(row: &Row) -> Result<Posted, Error> {
     Ok(Posted {
@@ -112,10 +116,12 @@ pub(crate) fn write(
         transfers.iter().map(|transfer| of(transfer)).collect()
     }
     tx.execute(
-        "INSERT INTO ledger_transfer (id, source, destination, currency, amount, note, reverts_id, date_created)
+        sql!(
+            "INSERT INTO ledger_transfer (id, source, destination, currency, amount, note, reverts_id, date_created)
          SELECT id, source, destination, currency, amount, note, NULLIF(reverts_id, ''), $8
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[])
-              AS transfer (id, source, destination, currency, amount, note, reverts_id)",
+              AS transfer (id, source, destination, currency, amount, note, reverts_id)"
+        ),
         params![
             column(transfers, |transfer| transfer.id.clone()),
             column(transfers, |transfer| transfer.source.to_string()),
@@ -132,9 +138,11 @@ pub(crate) fn write(
     let currencies: Vec<String> = balances.keys().map(|(_, currency)| currency.to_string()).collect();
     let amounts: Vec<i64> = balances.values().copied().collect();
     tx.execute(
-        "UPDATE ledger_book b SET balance = changed.balance
+        sql!(
+            "UPDATE ledger_book b SET balance = changed.balance
          FROM unnest($1::text[], $2::text[], $3::bigint[]) AS changed (name, currency, balance)
-         WHERE b.name = changed.name AND b.currency = changed.currency",
+         WHERE b.name = changed.name AND b.currency = changed.currency"
+        ),
         params![names, currencies, amounts],
     )?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use sdk::{
     AccountId, Timestamp,
-    sql::{self, Row, Transaction, params},
+    sql::{self, Row, Transaction, params, sql},
 };
 
 use crate::domain::{
@@ -11,11 +11,13 @@ use crate::domain::{
     profile::{Profile, ProfileChange},
 };
 
-const SELECT: &str = "
+const SELECT: &str = sql!(
+    "
     SELECT a.id, a.date_created, p.date_updated, a.status, a.phone, a.email, a.username, p.gender, p.name, p.date_of_birth,
            p.email_verified, p.phone_verified, p.country, p.default_contact_id, p.description
     FROM account a JOIN profile p ON p.id = a.id
-    WHERE a.id = $1";
+    WHERE a.id = $1"
+);
 
 /// The account's profile.
 pub(crate) fn get(id: AccountId) -> Result<Option<Profile>, sql::Error> {
@@ -33,7 +35,7 @@ pub(crate) struct Locked {
 /// Locks the profile, so that changes of one account's contacts happen one after another.
 pub(crate) fn lock(tx: &Transaction, id: AccountId) -> Result<Option<Locked>, sql::Error> {
     let row = tx.query_opt(
-        "SELECT country, default_contact_id FROM profile WHERE id = $1 FOR UPDATE",
+        sql!("SELECT country, default_contact_id FROM profile WHERE id = $1 FOR UPDATE"),
         params![id],
     )?;
     row.map(|row| {
@@ -53,7 +55,7 @@ pub(crate) fn set_default_contact(
     now: Timestamp,
 ) -> Result<(), sql::Error> {
     tx.execute(
-        "UPDATE profile SET default_contact_id = $2, date_updated = $3 WHERE id = $1",
+        sql!("UPDATE profile SET default_contact_id = $2, date_updated = $3 WHERE id = $1"),
         params![id, contact, now],
     )?;
     Ok(())
@@ -62,7 +64,7 @@ pub(crate) fn set_default_contact(
 /// Moves the account to a country.
 pub(crate) fn set_country(tx: &Transaction, id: AccountId, country: &str, now: Timestamp) -> Result<(), sql::Error> {
     tx.execute(
-        "UPDATE profile SET country = $2, date_updated = $3 WHERE id = $1",
+        sql!("UPDATE profile SET country = $2, date_updated = $3 WHERE id = $1"),
         params![id, country, now],
     )?;
     Ok(())
@@ -80,7 +82,8 @@ pub(crate) fn update(
 ) -> Result<Option<Profile>, sql::Error> {
     let key = change.email.as_deref().map(email_key);
     tx.execute(
-        "UPDATE profile p
+        sql!(
+            "UPDATE profile p
          SET gender = COALESCE($2, p.gender),
              name = COALESCE($3, p.name),
              description = COALESCE($4, p.description),
@@ -91,7 +94,8 @@ pub(crate) fn update(
              phone_verified = p.phone_verified AND COALESCE($9, a.phone) IS NOT DISTINCT FROM a.phone,
              date_updated = $10
          FROM account a
-         WHERE p.id = $1 AND a.id = p.id",
+         WHERE p.id = $1 AND a.id = p.id"
+        ),
         params![
             id,
             change.gender,
@@ -107,12 +111,14 @@ pub(crate) fn update(
     )?;
     if change.username.is_some() || change.phone.is_some() || change.email.is_some() {
         tx.execute(
-            "UPDATE account
+            sql!(
+                "UPDATE account
              SET username = COALESCE($2, username),
                  phone = COALESCE($3, phone),
                  email = COALESCE($4, email),
                  email_key = COALESCE($5, email_key)
-             WHERE id = $1",
+             WHERE id = $1"
+            ),
             params![id, change.username, change.phone, change.email, key],
         )?;
     }

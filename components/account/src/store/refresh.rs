@@ -2,7 +2,7 @@
 
 use sdk::{
     AccountId, Timestamp, Uuid,
-    sql::{self, Transaction, params},
+    sql::{self, Transaction, params, sql},
 };
 
 use crate::domain::token::{Family, Presented};
@@ -23,12 +23,14 @@ pub(crate) fn insert_family(
     token: &NewToken<'_>,
 ) -> Result<(), sql::Error> {
     tx.execute(
-        "WITH family AS (
+        sql!(
+            "WITH family AS (
              INSERT INTO refresh_family (id, account_id, date_created, date_expires) VALUES ($1, $2, $3, $4)
              RETURNING id
          )
          INSERT INTO refresh_token (fingerprint, family_id, date_created, date_expires)
-         SELECT $5, id, $3, $6 FROM family",
+         SELECT $5, id, $3, $6 FROM family"
+        ),
         params![
             family.id,
             account,
@@ -44,7 +46,7 @@ pub(crate) fn insert_family(
 /// Removes an account's sign-ins that are over, so that they do not pile up.
 pub(crate) fn delete_expired(tx: &Transaction, account: AccountId, now: Timestamp) -> Result<(), sql::Error> {
     tx.execute(
-        "DELETE FROM refresh_family WHERE account_id = $1 AND date_expires < $2",
+        sql!("DELETE FROM refresh_family WHERE account_id = $1 AND date_expires < $2"),
         params![account, now],
     )?;
     Ok(())
@@ -59,12 +61,14 @@ pub(crate) fn lock(
     account: AccountId,
 ) -> Result<Option<Presented>, sql::Error> {
     let row = tx.query_opt(
-        "SELECT a.status, t.date_expires, t.date_used, f.date_revoked IS NOT NULL AS revoked
+        sql!(
+            "SELECT a.status, t.date_expires, t.date_used, f.date_revoked IS NOT NULL AS revoked
          FROM refresh_token t
          JOIN refresh_family f ON f.id = t.family_id
          JOIN account a ON a.id = f.account_id
          WHERE t.fingerprint = $1 AND f.id = $2 AND a.id = $3
-         FOR UPDATE OF t, f",
+         FOR UPDATE OF t, f"
+        ),
         params![fingerprint, family, account],
     )?;
     row.map(|row| {
@@ -81,10 +85,12 @@ pub(crate) fn lock(
 /// Exchanges a token for its successor. The first use counts: a repeated one does not prolong the grace.
 pub(crate) fn rotate(tx: &Transaction, old: &str, family: Uuid, successor: &NewToken<'_>) -> Result<(), sql::Error> {
     tx.execute(
-        "WITH used AS (
+        sql!(
+            "WITH used AS (
              UPDATE refresh_token SET date_used = COALESCE(date_used, $4) WHERE fingerprint = $1
          )
-         INSERT INTO refresh_token (fingerprint, family_id, date_created, date_expires) VALUES ($2, $3, $4, $5)",
+         INSERT INTO refresh_token (fingerprint, family_id, date_created, date_expires) VALUES ($2, $3, $4, $5)"
+        ),
         params![old, successor.fingerprint, family, successor.created, successor.expires],
     )?;
     Ok(())
@@ -93,7 +99,7 @@ pub(crate) fn rotate(tx: &Transaction, old: &str, family: Uuid, successor: &NewT
 /// Ends a sign-in.
 pub(crate) fn revoke(tx: &Transaction, family: Uuid, now: Timestamp) -> Result<(), sql::Error> {
     tx.execute(
-        "UPDATE refresh_family SET date_revoked = $2 WHERE id = $1 AND date_revoked IS NULL",
+        sql!("UPDATE refresh_family SET date_revoked = $2 WHERE id = $1 AND date_revoked IS NULL"),
         params![family, now],
     )?;
     Ok(())

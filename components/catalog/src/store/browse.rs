@@ -3,7 +3,7 @@
 use sdk::{
     Page, PageRequest,
     http::Error as HttpError,
-    sql::{self, Row, ToValue, Value},
+    sql::{self, Row, ToValue, Value, params, sql},
 };
 
 use super::{containing, spu};
@@ -27,7 +27,11 @@ pub(crate) fn cards(filter: &Filter, sort: Sort, page: &PageRequest) -> Result<P
 
 /// One of them; a disabled one, too.
 pub(crate) fn card(id: SpuId) -> Result<Option<Card>, sql::Error> {
-    Ok(cards_where(Conditions::default().and("p.date_deleted IS NULL").with("p.id = ?", id))?.pop())
+    let statement = sql!(CARDS, "WHERE p.date_deleted IS NULL AND p.id = $1");
+    sql::query_opt(statement, params![id])?
+        .as_ref()
+        .map(read_card)
+        .transpose()
 }
 
 /// Listings as their sellers see them.
@@ -44,15 +48,18 @@ pub(crate) fn spus(filter: &Filter, sort: Sort, page: &PageRequest) -> Result<Pa
     })
 }
 
-fn cards_where(Conditions { text, parameters }: Conditions) -> Result<Vec<Card>, sql::Error> {
-    // The beginning of the description is enough for an excerpt even when much of it is markup.
-    let statement = format!(
-        "SELECT p.id, p.slug, p.account_id, p.category_id, p.name, left(p.description, 2000) AS description, p.is_enabled,
+// The beginning of the description is enough for an excerpt even when much of it is markup.
+const CARDS: &str =
+    "SELECT p.id, p.slug, p.account_id, p.category_id, p.name, left(p.description, 2000) AS description, p.is_enabled,
                 p.currency, p.date_created, p.date_updated, p.card_price,
                 ARRAY(SELECT s.id FROM product_sku s WHERE s.spu_id = p.id) AS sku_ids
-         FROM product_spu p {text}"
-    );
-    sql::query(&statement, parameters)?.iter().map(read_card).collect()
+         FROM product_spu p ";
+
+fn cards_where(Conditions { text, parameters }: Conditions) -> Result<Vec<Card>, sql::Error> {
+    sql::query(&format!("{CARDS}{text}"), parameters)?
+        .iter()
+        .map(read_card)
+        .collect()
 }
 
 fn count(filter: &Filter) -> Result<i64, sql::Error> {

@@ -3,7 +3,7 @@
 use sdk::{
     Page, PageRequest,
     http::Error as HttpError,
-    sql::{self, Row, params},
+    sql::{self, Row, params, sql},
 };
 
 use super::containing;
@@ -11,7 +11,7 @@ use crate::domain::product::{Category, CategoryId};
 
 pub(crate) fn find(id: CategoryId) -> Result<Option<Category>, sql::Error> {
     let row = sql::query_opt(
-        "SELECT id, name, description, parent_id FROM category WHERE id = $1",
+        sql!("SELECT id, name, description, parent_id FROM category WHERE id = $1"),
         params![id],
     )?;
     row.as_ref().map(category).transpose()
@@ -23,20 +23,24 @@ pub(crate) fn list(ids: &[CategoryId], search: Option<&str>, page: &PageRequest)
     let pattern = search.map(containing);
     let after: Option<CategoryId> = page.cursor()?;
     let rows = sql::query(
-        "SELECT id, name, description, parent_id
+        sql!(
+            "SELECT id, name, description, parent_id
          FROM category
          WHERE ($1::uuid[] IS NULL OR id = ANY($1))
            AND ($2::text IS NULL OR name ILIKE $2 OR description ILIKE $2)
            AND ($3::uuid IS NULL OR id > $3)
          ORDER BY id
-         LIMIT $4 OFFSET $5",
+         LIMIT $4 OFFSET $5"
+        ),
         params![ids, pattern, after, page.limit + 1, page.offset()],
     )?;
     let total: i64 = sql::query_one(
-        "SELECT count(*)
+        sql!(
+            "SELECT count(*)
          FROM category
          WHERE ($1::uuid[] IS NULL OR id = ANY($1))
-           AND ($2::text IS NULL OR name ILIKE $2 OR description ILIKE $2)",
+           AND ($2::text IS NULL OR name ILIKE $2 OR description ILIKE $2)"
+        ),
         params![ids, pattern],
     )?
     .get(0)?;

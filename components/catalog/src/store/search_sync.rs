@@ -2,7 +2,7 @@
 
 use sdk::{
     Timestamp,
-    sql::{self, Transaction, params},
+    sql::{self, Transaction, params, sql},
 };
 
 use crate::domain::product::SpuId;
@@ -20,7 +20,8 @@ pub(crate) enum Stale {
 
 pub(crate) fn mark(tx: &Transaction, spu: SpuId, stale: Stale, now: Timestamp) -> Result<(), sql::Error> {
     tx.execute(
-        "INSERT INTO search_sync
+        sql!(
+            "INSERT INTO search_sync
             (ref_type, ref_id, is_stale_embedding, is_stale_metadata, is_deleted, date_created, date_updated)
          VALUES ('ProductSpu', $1, $2, true, $3, $4, $4)
          ON CONFLICT (ref_type, ref_id) DO UPDATE
@@ -28,7 +29,8 @@ pub(crate) fn mark(tx: &Transaction, spu: SpuId, stale: Stale, now: Timestamp) -
              is_stale_metadata = true,
              is_deleted = EXCLUDED.is_deleted,
              version = search_sync.version + 1,
-             date_updated = EXCLUDED.date_updated",
+             date_updated = EXCLUDED.date_updated"
+        ),
         params![spu, stale == Stale::Text, stale == Stale::Deleted, now],
     )?;
     Ok(())

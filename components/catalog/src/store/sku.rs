@@ -2,7 +2,7 @@
 
 use sdk::{
     AccountId, Timestamp,
-    sql::{self, Row, Transaction, params},
+    sql::{self, Row, Transaction, params, sql},
 };
 
 use crate::domain::{
@@ -32,13 +32,13 @@ pub(crate) struct SkuFilter {
 /// The live variants of a live listing, by id.
 pub(crate) fn list(spu: SpuId, filter: SkuFilter) -> Result<Vec<Sku>, sql::Error> {
     let rows = sql::query(
-        "SELECT s.id, s.spu_id, s.price, s.shared_packaging, s.attributes, s.package_details, s.version, s.date_created
+        sql!("SELECT s.id, s.spu_id, s.price, s.shared_packaging, s.attributes, s.package_details, s.version, s.date_created
          FROM product_sku s
          WHERE s.spu_id = $1 AND s.date_deleted IS NULL
            AND ($2::bigint IS NULL OR s.price >= $2)
            AND ($3::bigint IS NULL OR s.price <= $3)
            AND ($4::boolean IS NULL OR s.shared_packaging = $4)
-         ORDER BY s.id",
+         ORDER BY s.id"),
         params![spu, filter.price_from, filter.price_to, filter.combinable],
     )?;
     rows.iter().map(sku).collect()
@@ -47,12 +47,12 @@ pub(crate) fn list(spu: SpuId, filter: SkuFilter) -> Result<Vec<Sku>, sql::Error
 /// With their listings, deleted ones included.
 pub(crate) fn list_sold(ids: &[SkuId]) -> Result<Vec<Sold>, sql::Error> {
     let rows = sql::query(
-        "SELECT s.id, s.spu_id, s.price, s.shared_packaging, s.attributes, s.package_details, s.version, s.date_created,
+        sql!("SELECT s.id, s.spu_id, s.price, s.shared_packaging, s.attributes, s.package_details, s.version, s.date_created,
                 p.account_id, p.slug, p.name, p.is_enabled, p.currency,
                 (s.date_deleted IS NOT NULL OR p.date_deleted IS NOT NULL) AS is_deleted
          FROM product_sku s
          JOIN product_spu p ON p.id = s.spu_id
-         WHERE s.id = ANY($1::uuid[])",
+         WHERE s.id = ANY($1::uuid[])"),
         params![ids],
     )?;
     rows.iter().map(sold).collect()
@@ -60,7 +60,7 @@ pub(crate) fn list_sold(ids: &[SkuId]) -> Result<Vec<Sold>, sql::Error> {
 
 pub(crate) fn seller(id: SkuId) -> Result<Option<AccountId>, sql::Error> {
     let row = sql::query_opt(
-        "SELECT p.account_id FROM product_sku s JOIN product_spu p ON p.id = s.spu_id WHERE s.id = $1",
+        sql!("SELECT p.account_id FROM product_sku s JOIN product_spu p ON p.id = s.spu_id WHERE s.id = $1"),
         params![id],
     )?;
     row.map(|row| row.get(0)).transpose()
@@ -69,10 +69,12 @@ pub(crate) fn seller(id: SkuId) -> Result<Option<AccountId>, sql::Error> {
 /// How many live variants of live listings a seller has in a currency.
 pub(crate) fn count_live(seller: AccountId, currency: &str) -> Result<i64, sql::Error> {
     sql::query_one(
-        "SELECT count(*)
+        sql!(
+            "SELECT count(*)
          FROM product_spu p
          JOIN product_sku s ON s.spu_id = p.id AND s.date_deleted IS NULL
-         WHERE p.account_id = $1 AND p.currency = $2 AND p.date_deleted IS NULL",
+         WHERE p.account_id = $1 AND p.currency = $2 AND p.date_deleted IS NULL"
+        ),
         params![seller, currency],
     )?
     .get(0)
@@ -81,9 +83,11 @@ pub(crate) fn count_live(seller: AccountId, currency: &str) -> Result<i64, sql::
 /// A live variant, in a transaction that locked its listing.
 pub(crate) fn read(tx: &Transaction, id: SkuId) -> Result<Option<Sku>, sql::Error> {
     let row = tx.query_opt(
-        "SELECT id, spu_id, price, shared_packaging, attributes, package_details, version, date_created
+        sql!(
+            "SELECT id, spu_id, price, shared_packaging, attributes, package_details, version, date_created
          FROM product_sku
-         WHERE id = $1 AND date_deleted IS NULL",
+         WHERE id = $1 AND date_deleted IS NULL"
+        ),
         params![id],
     )?;
     row.as_ref().map(sku).transpose()
@@ -92,7 +96,7 @@ pub(crate) fn read(tx: &Transaction, id: SkuId) -> Result<Option<Sku>, sql::Erro
 /// True when it is a live variant of that listing.
 pub(crate) fn belongs(tx: &Transaction, id: SkuId, spu: SpuId) -> Result<bool, sql::Error> {
     let row = tx.query_opt(
-        "SELECT 1 FROM product_sku WHERE id = $1 AND spu_id = $2 AND date_deleted IS NULL",
+        sql!("SELECT 1 FROM product_sku WHERE id = $1 AND spu_id = $2 AND date_deleted IS NULL"),
         params![id, spu],
     )?;
     Ok(row.is_some())
@@ -100,9 +104,11 @@ pub(crate) fn belongs(tx: &Transaction, id: SkuId, spu: SpuId) -> Result<bool, s
 
 pub(crate) fn insert(tx: &Transaction, sku: &Sku) -> Result<(), sql::Error> {
     tx.execute(
-        "INSERT INTO product_sku
+        sql!(
+            "INSERT INTO product_sku
             (id, spu_id, price, shared_packaging, attributes, package_details, version, date_created, date_updated)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)"
+        ),
         params![
             sku.id,
             sku.spu,
@@ -120,9 +126,11 @@ pub(crate) fn insert(tx: &Transaction, sku: &Sku) -> Result<(), sql::Error> {
 /// Writes what a PATCH may have changed, its raised version included.
 pub(crate) fn update(tx: &Transaction, sku: &Sku, now: Timestamp) -> Result<(), sql::Error> {
     tx.execute(
-        "UPDATE product_sku
+        sql!(
+            "UPDATE product_sku
          SET price = $2, shared_packaging = $3, attributes = $4, package_details = $5, version = $6, date_updated = $7
-         WHERE id = $1",
+         WHERE id = $1"
+        ),
         params![
             sku.id,
             sku.price,
@@ -139,8 +147,10 @@ pub(crate) fn update(tx: &Transaction, sku: &Sku, now: Timestamp) -> Result<(), 
 /// Marks a live variant as deleted; false when there is none.
 pub(crate) fn delete(tx: &Transaction, id: SkuId, now: Timestamp) -> Result<bool, sql::Error> {
     let deleted = tx.execute(
-        "UPDATE product_sku SET date_deleted = $2, date_updated = $2, version = version + 1
-         WHERE id = $1 AND date_deleted IS NULL",
+        sql!(
+            "UPDATE product_sku SET date_deleted = $2, date_updated = $2, version = version + 1
+         WHERE id = $1 AND date_deleted IS NULL"
+        ),
         params![id, now],
     )?;
     Ok(deleted > 0)

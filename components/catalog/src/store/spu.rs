@@ -2,7 +2,7 @@
 
 use sdk::{
     AccountId, Timestamp, Uuid,
-    sql::{self, Row, Transaction, params},
+    sql::{self, Row, Transaction, params, sql},
 };
 
 use crate::domain::{
@@ -47,20 +47,32 @@ const FROM: &str = "
     JOIN category c ON c.id = p.category_id
     LEFT JOIN search_sync y ON y.ref_type = 'ProductSpu' AND y.ref_id = p.id";
 
+const BY_ID: &str = sql!(
+    "SELECT ",
+    COLUMNS,
+    " FROM ",
+    FROM,
+    " WHERE p.id = $1 AND p.date_deleted IS NULL"
+);
+
 pub(crate) fn find(id: SpuId) -> Result<Option<Spu>, sql::Error> {
-    let statement = format!("SELECT {COLUMNS} FROM {FROM} WHERE p.id = $1 AND p.date_deleted IS NULL");
-    sql::query_opt(&statement, params![id])?.as_ref().map(spu).transpose()
+    sql::query_opt(BY_ID, params![id])?.as_ref().map(spu).transpose()
 }
 
 pub(crate) fn find_by_slug(slug: &str) -> Result<Option<Spu>, sql::Error> {
-    let statement = format!("SELECT {COLUMNS} FROM {FROM} WHERE p.slug = $1 AND p.date_deleted IS NULL");
-    sql::query_opt(&statement, params![slug])?.as_ref().map(spu).transpose()
+    let statement = sql!(
+        "SELECT ",
+        COLUMNS,
+        " FROM ",
+        FROM,
+        " WHERE p.slug = $1 AND p.date_deleted IS NULL"
+    );
+    sql::query_opt(statement, params![slug])?.as_ref().map(spu).transpose()
 }
 
 /// The same inside a transaction that locked or inserted the row.
 pub(crate) fn read(tx: &Transaction, id: SpuId) -> Result<Spu, sql::Error> {
-    let statement = format!("SELECT {COLUMNS} FROM {FROM} WHERE p.id = $1 AND p.date_deleted IS NULL");
-    spu(&tx.query_one(&statement, params![id])?)
+    spu(&tx.query_one(BY_ID, params![id])?)
 }
 
 /// By the condition and order of `rest`, which speaks of `p`.
@@ -75,7 +87,7 @@ pub(super) fn select(rest: &str, parameters: Vec<sql::Value>) -> Result<Vec<Spu>
 /// they were before.
 pub(crate) fn lock(tx: &Transaction, id: SpuId) -> Result<Option<Locked>, sql::Error> {
     let row = tx.query_opt(
-        "SELECT id, account_id, version FROM product_spu WHERE id = $1 AND date_deleted IS NULL FOR UPDATE",
+        sql!("SELECT id, account_id, version FROM product_spu WHERE id = $1 AND date_deleted IS NULL FOR UPDATE"),
         params![id],
     )?;
     row.as_ref().map(locked).transpose()
@@ -84,10 +96,12 @@ pub(crate) fn lock(tx: &Transaction, id: SpuId) -> Result<Option<Locked>, sql::E
 /// Locks the live listing that a variant belongs to; a variant never moves to another one.
 pub(crate) fn lock_of_sku(tx: &Transaction, sku: SkuId) -> Result<Option<Locked>, sql::Error> {
     let row = tx.query_opt(
-        "SELECT id, account_id, version
+        sql!(
+            "SELECT id, account_id, version
          FROM product_spu
          WHERE id = (SELECT spu_id FROM product_sku WHERE id = $1) AND date_deleted IS NULL
-         FOR UPDATE",
+         FOR UPDATE"
+        ),
         params![sku],
     )?;
     row.as_ref().map(locked).transpose()
@@ -95,10 +109,12 @@ pub(crate) fn lock_of_sku(tx: &Transaction, sku: SkuId) -> Result<Option<Locked>
 
 pub(crate) fn insert(tx: &Transaction, new: &NewSpu<'_>, now: Timestamp) -> Result<(), sql::Error> {
     tx.execute(
-        "INSERT INTO product_spu
+        sql!(
+            "INSERT INTO product_spu
             (id, slug, account_id, category_id, name, description, is_enabled, currency, specifications,
              date_created, date_updated)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)"
+        ),
         params![
             new.id,
             new.slug,
@@ -118,10 +134,12 @@ pub(crate) fn insert(tx: &Transaction, new: &NewSpu<'_>, now: Timestamp) -> Resu
 /// Writes what a PATCH may have changed and raises the version.
 pub(crate) fn update(tx: &Transaction, spu: &Spu, now: Timestamp) -> Result<(), sql::Error> {
     tx.execute(
-        "UPDATE product_spu
+        sql!(
+            "UPDATE product_spu
          SET slug = $2, category_id = $3, featured_sku_id = $4, name = $5, description = $6, is_enabled = $7,
              currency = $8, specifications = $9, version = version + 1, date_updated = $10
-         WHERE id = $1",
+         WHERE id = $1"
+        ),
         params![
             spu.id,
             spu.slug,
@@ -142,7 +160,8 @@ pub(crate) fn update(tx: &Transaction, spu: &Spu, now: Timestamp) -> Result<(), 
 /// cheapest takes its place.
 pub(crate) fn refresh_prices(tx: &Transaction, id: SpuId) -> Result<(), sql::Error> {
     tx.execute(
-        "UPDATE product_spu p
+        sql!(
+            "UPDATE product_spu p
          SET featured_sku_id = featured.id, card_price = COALESCE(featured.price, 0),
              price_min = bounds.lowest, price_max = bounds.highest
          FROM (
@@ -156,7 +175,8 @@ pub(crate) fn refresh_prices(tx: &Transaction, id: SpuId) -> Result<(), sql::Err
              ORDER BY s.id IS DISTINCT FROM (SELECT featured_sku_id FROM product_spu WHERE id = $1), s.price, s.id
              LIMIT 1
          ) featured ON true
-         WHERE p.id = $1",
+         WHERE p.id = $1"
+        ),
         params![id],
     )?;
     Ok(())
@@ -165,12 +185,14 @@ pub(crate) fn refresh_prices(tx: &Transaction, id: SpuId) -> Result<(), sql::Err
 /// Marks a listing and its variants as deleted.
 pub(crate) fn delete(tx: &Transaction, id: SpuId, now: Timestamp) -> Result<(), sql::Error> {
     tx.execute(
-        "UPDATE product_sku SET date_deleted = $2, date_updated = $2, version = version + 1
-         WHERE spu_id = $1 AND date_deleted IS NULL",
+        sql!(
+            "UPDATE product_sku SET date_deleted = $2, date_updated = $2, version = version + 1
+         WHERE spu_id = $1 AND date_deleted IS NULL"
+        ),
         params![id, now],
     )?;
     tx.execute(
-        "UPDATE product_spu SET date_deleted = $2, date_updated = $2, version = version + 1 WHERE id = $1",
+        sql!("UPDATE product_spu SET date_deleted = $2, date_updated = $2, version = version + 1 WHERE id = $1"),
         params![id, now],
     )?;
     Ok(())

@@ -3,7 +3,7 @@
 use sdk::{
     AccountId, Page, PageRequest,
     http::Error as HttpError,
-    sql::{self, Row, Transaction, params},
+    sql::{self, Row, Transaction, params, sql},
 };
 
 use super::containing;
@@ -18,7 +18,7 @@ pub(crate) struct Tag {
 
 pub(crate) fn find(id: &str) -> Result<Option<Tag>, sql::Error> {
     let row = sql::query_opt(
-        "SELECT id, account_id, name, description FROM tag WHERE id = $1",
+        sql!("SELECT id, account_id, name, description FROM tag WHERE id = $1"),
         params![id],
     )?;
     row.as_ref().map(tag).transpose()
@@ -29,16 +29,18 @@ pub(crate) fn list(search: Option<&str>, page: &PageRequest) -> Result<Page<Tag>
     let pattern = search.map(containing);
     let after: Option<String> = page.cursor()?;
     let rows = sql::query(
-        "SELECT id, account_id, name, description
+        sql!(
+            "SELECT id, account_id, name, description
          FROM tag
          WHERE ($1::text IS NULL OR id ILIKE $1 OR description ILIKE $1)
            AND ($2::text IS NULL OR id > $2)
          ORDER BY id
-         LIMIT $3 OFFSET $4",
+         LIMIT $3 OFFSET $4"
+        ),
         params![pattern, after, page.limit + 1, page.offset()],
     )?;
     let total: i64 = sql::query_one(
-        "SELECT count(*) FROM tag WHERE ($1::text IS NULL OR id ILIKE $1 OR description ILIKE $1)",
+        sql!("SELECT count(*) FROM tag WHERE ($1::text IS NULL OR id ILIKE $1 OR description ILIKE $1)"),
         params![pattern],
     )?
     .get(0)?;
@@ -50,19 +52,23 @@ pub(crate) fn list(search: Option<&str>, page: &PageRequest) -> Result<Page<Tag>
 pub(crate) fn replace(tx: &Transaction, spu: SpuId, seller: AccountId, tags: &[String]) -> Result<(), sql::Error> {
     // In alphabetical order, so that two listings with the same new tags do not wait for each other.
     tx.execute(
-        "INSERT INTO tag (id, account_id, name)
+        sql!(
+            "INSERT INTO tag (id, account_id, name)
          SELECT tag, $2, tag FROM unnest($1::text[]) AS tag ORDER BY tag
-         ON CONFLICT (id) DO NOTHING",
+         ON CONFLICT (id) DO NOTHING"
+        ),
         params![tags, seller],
     )?;
     tx.execute(
-        "DELETE FROM product_spu_tag WHERE spu_id = $1 AND tag <> ALL($2::text[])",
+        sql!("DELETE FROM product_spu_tag WHERE spu_id = $1 AND tag <> ALL($2::text[])"),
         params![spu, tags],
     )?;
     tx.execute(
-        "INSERT INTO product_spu_tag (spu_id, tag)
+        sql!(
+            "INSERT INTO product_spu_tag (spu_id, tag)
          SELECT $1, tag FROM unnest($2::text[]) AS tag
-         ON CONFLICT (spu_id, tag) DO NOTHING",
+         ON CONFLICT (spu_id, tag) DO NOTHING"
+        ),
         params![spu, tags],
     )?;
     Ok(())

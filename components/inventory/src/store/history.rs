@@ -3,7 +3,7 @@
 use sdk::{
     Page, PageRequest, Timestamp,
     http::Error as HttpError,
-    sql::{self, Row, params},
+    sql::{self, Row, params, sql},
 };
 
 use crate::domain::stock::{Stock, StockId};
@@ -25,25 +25,29 @@ pub(crate) fn list(stock: &Stock, newest_first: bool, page: &PageRequest) -> Res
     let parameters = params![stock.id.0, after, page.limit + 1, page.offset()];
     let rows = if newest_first {
         sql::query(
-            "SELECT id, stock_id, change, reason, reference, stock_after, date_created
+            sql!(
+                "SELECT id, stock_id, change, reason, reference, stock_after, date_created
              FROM stock_history
              WHERE stock_id = $1 AND ($2::bigint IS NULL OR id < $2)
              ORDER BY id DESC
-             LIMIT $3 OFFSET $4",
+             LIMIT $3 OFFSET $4"
+            ),
             parameters,
         )?
     } else {
         sql::query(
-            "SELECT id, stock_id, change, reason, reference, stock_after, date_created
+            sql!(
+                "SELECT id, stock_id, change, reason, reference, stock_after, date_created
              FROM stock_history
              WHERE stock_id = $1 AND ($2::bigint IS NULL OR id > $2)
              ORDER BY id
-             LIMIT $3 OFFSET $4",
+             LIMIT $3 OFFSET $4"
+            ),
             parameters,
         )?
     };
     let total: i64 = sql::query_one(
-        "SELECT count(*) FROM stock_history WHERE stock_id = $1",
+        sql!("SELECT count(*) FROM stock_history WHERE stock_id = $1"),
         params![stock.id.0],
     )?
     .get(0)?;

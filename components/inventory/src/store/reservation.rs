@@ -2,7 +2,7 @@
 
 use sdk::{
     Timestamp,
-    sql::{self, Row, Transaction, params},
+    sql::{self, Row, Transaction, params, sql},
 };
 
 use crate::domain::{
@@ -33,9 +33,11 @@ pub(crate) fn insert_held(
     now: Timestamp,
 ) -> Result<bool, sql::Error> {
     let inserted = tx.execute(
-        "INSERT INTO reservation (id, state, expires_at, date_created, date_updated)
+        sql!(
+            "INSERT INTO reservation (id, state, expires_at, date_created, date_updated)
          VALUES ($1, 'held', $2, $3, $3)
-         ON CONFLICT (id) DO NOTHING",
+         ON CONFLICT (id) DO NOTHING"
+        ),
         params![id, expires, now],
     )?;
     Ok(inserted > 0)
@@ -44,9 +46,11 @@ pub(crate) fn insert_held(
 /// Blocks an id that was never seen; false when it is known.
 pub(crate) fn insert_blocked(tx: &Transaction, id: ReservationId, now: Timestamp) -> Result<bool, sql::Error> {
     let inserted = tx.execute(
-        "INSERT INTO reservation (id, state, released_by, date_created, date_updated)
+        sql!(
+            "INSERT INTO reservation (id, state, released_by, date_created, date_updated)
          VALUES ($1, 'released', 'request', $2, $2)
-         ON CONFLICT (id) DO NOTHING",
+         ON CONFLICT (id) DO NOTHING"
+        ),
         params![id, now],
     )?;
     Ok(inserted > 0)
@@ -54,7 +58,7 @@ pub(crate) fn insert_blocked(tx: &Transaction, id: ReservationId, now: Timestamp
 
 pub(crate) fn lock(tx: &Transaction, id: ReservationId) -> Result<Option<State>, sql::Error> {
     let row = tx.query_opt(
-        "SELECT state, expires_at, released_by FROM reservation WHERE id = $1 FOR UPDATE",
+        sql!("SELECT state, expires_at, released_by FROM reservation WHERE id = $1 FOR UPDATE"),
         params![id],
     )?;
     row.as_ref().map(state).transpose()
@@ -69,11 +73,13 @@ pub(crate) fn insert_items(
     quantities: &[i64],
 ) -> Result<Vec<HeldItem>, sql::Error> {
     tx.execute(
-        "INSERT INTO reservation_item (reservation_id, sku_id, stock_id, quantity, serial_ids)
+        sql!(
+            "INSERT INTO reservation_item (reservation_id, sku_id, stock_id, quantity, serial_ids)
          SELECT $1, i.sku_id, i.stock_id, i.quantity,
                 ARRAY(SELECT u.id::text FROM serial u
                       WHERE u.reservation_id = $1 AND u.stock_id = i.stock_id ORDER BY u.date_created, u.id)
-         FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) AS i (sku_id, stock_id, quantity)",
+         FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) AS i (sku_id, stock_id, quantity)"
+        ),
         params![id, skus, stocks, quantities],
     )?;
     held_items(tx, id)
@@ -82,7 +88,7 @@ pub(crate) fn insert_items(
 /// As they were answered when the reservation was made, by SKU.
 pub(crate) fn held_items(tx: &Transaction, id: ReservationId) -> Result<Vec<HeldItem>, sql::Error> {
     let rows = tx.query(
-        "SELECT sku_id, quantity, serial_ids FROM reservation_item WHERE reservation_id = $1 ORDER BY sku_id",
+        sql!("SELECT sku_id, quantity, serial_ids FROM reservation_item WHERE reservation_id = $1 ORDER BY sku_id"),
         params![id],
     )?;
     rows.iter()
@@ -99,10 +105,12 @@ pub(crate) fn held_items(tx: &Transaction, id: ReservationId) -> Result<Vec<Held
 /// What is still out, of a reservation that this transaction holds.
 pub(crate) fn open_items(tx: &Transaction, id: ReservationId) -> Result<Vec<OpenItem>, sql::Error> {
     let rows = tx.query(
-        "SELECT stock_id, quantity - returned AS remaining, cardinality(serial_ids) > 0 AS tracked
+        sql!(
+            "SELECT stock_id, quantity - returned AS remaining, cardinality(serial_ids) > 0 AS tracked
          FROM reservation_item
          WHERE reservation_id = $1 AND returned < quantity
-         ORDER BY sku_id",
+         ORDER BY sku_id"
+        ),
         params![id],
     )?;
     rows.iter()
@@ -118,9 +126,11 @@ pub(crate) fn open_items(tx: &Transaction, id: ReservationId) -> Result<Vec<Open
 
 pub(crate) fn part_item(tx: &Transaction, id: ReservationId, sku: SkuId) -> Result<Option<PartItem>, sql::Error> {
     let row = tx.query_opt(
-        "SELECT stock_id, quantity - returned AS remaining, cardinality(serial_ids) > 0 AS tracked
+        sql!(
+            "SELECT stock_id, quantity - returned AS remaining, cardinality(serial_ids) > 0 AS tracked
          FROM reservation_item
-         WHERE reservation_id = $1 AND sku_id = $2",
+         WHERE reservation_id = $1 AND sku_id = $2"
+        ),
         params![id, sku],
     )?;
     row.map(|row| {
@@ -136,7 +146,7 @@ pub(crate) fn part_item(tx: &Transaction, id: ReservationId, sku: SkuId) -> Resu
 /// Held becomes sold.
 pub(crate) fn set_committed(tx: &Transaction, id: ReservationId, now: Timestamp) -> Result<(), sql::Error> {
     tx.execute(
-        "UPDATE reservation SET state = 'committed', date_updated = $2 WHERE id = $1",
+        sql!("UPDATE reservation SET state = 'committed', date_updated = $2 WHERE id = $1"),
         params![id, now],
     )?;
     Ok(())
@@ -151,11 +161,11 @@ pub(crate) fn set_released(
 ) -> Result<(), sql::Error> {
     let by = if by_expiry { "expiry" } else { "request" };
     tx.execute(
-        "UPDATE reservation SET state = 'released', released_by = $2, date_updated = $3 WHERE id = $1",
+        sql!("UPDATE reservation SET state = 'released', released_by = $2, date_updated = $3 WHERE id = $1"),
         params![id, by, now],
     )?;
     tx.execute(
-        "UPDATE reservation_item SET returned = quantity WHERE reservation_id = $1 AND returned < quantity",
+        sql!("UPDATE reservation_item SET returned = quantity WHERE reservation_id = $1 AND returned < quantity"),
         params![id],
     )?;
     Ok(())
@@ -163,10 +173,12 @@ pub(crate) fn set_released(
 
 pub(crate) fn find_operation(tx: &Transaction, id: OperationId) -> Result<Option<DoneOperation>, sql::Error> {
     let row = tx.query_opt(
-        "SELECT o.reservation_id, i.sku_id, o.quantity
+        sql!(
+            "SELECT o.reservation_id, i.sku_id, o.quantity
          FROM release_operation o
          JOIN reservation_item i ON i.reservation_id = o.reservation_id AND i.stock_id = o.stock_id
-         WHERE o.id = $1",
+         WHERE o.id = $1"
+        ),
         params![id],
     )?;
     row.map(|row| {
@@ -190,12 +202,14 @@ pub(crate) fn insert_operation(
     now: Timestamp,
 ) -> Result<(), sql::Error> {
     tx.execute(
-        "INSERT INTO release_operation (id, reservation_id, stock_id, quantity, serial_ids, date_created)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        sql!(
+            "INSERT INTO release_operation (id, reservation_id, stock_id, quantity, serial_ids, date_created)
+         VALUES ($1, $2, $3, $4, $5, $6)"
+        ),
         params![id, reservation, stock.0, quantity, serials, now],
     )?;
     tx.execute(
-        "UPDATE reservation_item SET returned = returned + $3 WHERE reservation_id = $1 AND stock_id = $2",
+        sql!("UPDATE reservation_item SET returned = returned + $3 WHERE reservation_id = $1 AND stock_id = $2"),
         params![reservation, stock.0, quantity],
     )?;
     Ok(())

@@ -3,7 +3,7 @@
 use sdk::{
     Page, PageRequest, Timestamp, Uuid,
     http::Error as HttpError,
-    sql::{self, Row, Transaction, params},
+    sql::{self, Row, Transaction, params, sql},
 };
 
 use crate::domain::{
@@ -31,14 +31,20 @@ pub(crate) struct Candidate {
 pub(crate) fn list(stock: &Stock, page: &PageRequest) -> Result<Page<Serial>, HttpError> {
     let after: Option<String> = page.cursor()?;
     let rows = sql::query(
-        "SELECT id, stock_id, status, date_created
+        sql!(
+            "SELECT id, stock_id, status, date_created
          FROM serial
          WHERE stock_id = $1 AND ($2::text IS NULL OR id > $2)
          ORDER BY id
-         LIMIT $3 OFFSET $4",
+         LIMIT $3 OFFSET $4"
+        ),
         params![stock.id.0, after, page.limit + 1, page.offset()],
     )?;
-    let total: i64 = sql::query_one("SELECT count(*) FROM serial WHERE stock_id = $1", params![stock.id.0])?.get(0)?;
+    let total: i64 = sql::query_one(
+        sql!("SELECT count(*) FROM serial WHERE stock_id = $1"),
+        params![stock.id.0],
+    )?
+    .get(0)?;
     let serials = rows.iter().map(serial).collect::<Result<_, _>>()?;
     Ok(Page::from_rows(page, serials, total, |serial: &Serial| {
         serial.id.clone()
@@ -48,11 +54,13 @@ pub(crate) fn list(stock: &Stock, page: &PageRequest) -> Result<Page<Serial>, Ht
 /// Every serial of these texts, in one stock or in all.
 pub(crate) fn candidates(ids: &[String], stock: Option<i64>) -> Result<Vec<Candidate>, sql::Error> {
     let rows = sql::query(
-        "SELECT u.id, u.stock_id, s.ref_type, s.ref_id
+        sql!(
+            "SELECT u.id, u.stock_id, s.ref_type, s.ref_id
          FROM serial u
          JOIN stock s ON s.id = u.stock_id
          WHERE u.id = ANY($1::text[]) AND ($2::bigint IS NULL OR u.stock_id = $2)
-         ORDER BY u.id, u.stock_id",
+         ORDER BY u.id, u.stock_id"
+        ),
         params![ids, stock],
     )?;
     rows.iter()
@@ -69,7 +77,7 @@ pub(crate) fn candidates(ids: &[String], stock: Option<i64>) -> Result<Vec<Candi
 
 pub(crate) fn count_active(tx: &Transaction, stock: StockId) -> Result<i64, sql::Error> {
     tx.query_one(
-        "SELECT count(*) FROM serial WHERE stock_id = $1 AND status = 'Active'",
+        sql!("SELECT count(*) FROM serial WHERE stock_id = $1 AND status = 'Active'"),
         params![stock.0],
     )?
     .get(0)
@@ -83,10 +91,12 @@ pub(crate) fn insert(
     now: Timestamp,
 ) -> Result<Vec<String>, sql::Error> {
     let rows = tx.query(
-        "INSERT INTO serial (stock_id, id, status, date_created)
+        sql!(
+            "INSERT INTO serial (stock_id, id, status, date_created)
          SELECT $1, id, 'Active', $3 FROM unnest($2::text[]) AS id
          ON CONFLICT (stock_id, id) DO NOTHING
-         RETURNING id",
+         RETURNING id"
+        ),
         params![stock.0, serials, now],
     )?;
     rows.iter().map(|row| row.get(0)).collect()
@@ -102,8 +112,10 @@ pub(crate) fn insert_returned(
     now: Timestamp,
 ) -> Result<(), sql::Error> {
     tx.execute(
-        "INSERT INTO serial (stock_id, id, status, date_created)
-         SELECT $1, $2::uuid::text || '-' || number, 'Active', $4 FROM generate_series(1, $3::bigint) AS number",
+        sql!(
+            "INSERT INTO serial (stock_id, id, status, date_created)
+         SELECT $1, $2::uuid::text || '-' || number, 'Active', $4 FROM generate_series(1, $3::bigint) AS number"
+        ),
         params![stock.0, origin, quantity, now],
     )?;
     Ok(())
@@ -117,14 +129,16 @@ pub(crate) fn pick(
     quantity: i64,
 ) -> Result<i64, sql::Error> {
     let picked = tx.execute(
-        "UPDATE serial SET status = 'Taken', reservation_id = $2
+        sql!(
+            "UPDATE serial SET status = 'Taken', reservation_id = $2
          WHERE stock_id = $1 AND id IN (
              SELECT id FROM serial
              WHERE stock_id = $1 AND status = 'Active'
              ORDER BY date_created, id
              LIMIT $3
              FOR UPDATE
-         )",
+         )"
+        ),
         params![stock.0, reservation, quantity],
     )?;
     Ok(i64::try_from(picked).unwrap_or(i64::MAX))
@@ -133,7 +147,7 @@ pub(crate) fn pick(
 /// Makes all units of a reservation free again.
 pub(crate) fn return_all(tx: &Transaction, reservation: ReservationId) -> Result<(), sql::Error> {
     tx.execute(
-        "UPDATE serial SET status = 'Active', reservation_id = NULL WHERE reservation_id = $1",
+        sql!("UPDATE serial SET status = 'Active', reservation_id = NULL WHERE reservation_id = $1"),
         params![reservation],
     )?;
     Ok(())
@@ -147,8 +161,10 @@ pub(crate) fn return_some(
     serials: &[String],
 ) -> Result<u64, sql::Error> {
     tx.execute(
-        "UPDATE serial SET status = 'Active', reservation_id = NULL
-         WHERE stock_id = $1 AND reservation_id = $2 AND id = ANY($3::text[])",
+        sql!(
+            "UPDATE serial SET status = 'Active', reservation_id = NULL
+         WHERE stock_id = $1 AND reservation_id = $2 AND id = ANY($3::text[])"
+        ),
         params![stock.0, reservation, serials],
     )
 }
@@ -156,10 +172,12 @@ pub(crate) fn return_some(
 /// Their present status, locked.
 pub(crate) fn lock(tx: &Transaction, stock: StockId, serials: &[String]) -> Result<Vec<Serial>, sql::Error> {
     let rows = tx.query(
-        "SELECT id, stock_id, status, date_created
+        sql!(
+            "SELECT id, stock_id, status, date_created
          FROM serial
          WHERE stock_id = $1 AND id = ANY($2::text[])
-         ORDER BY id FOR UPDATE",
+         ORDER BY id FOR UPDATE"
+        ),
         params![stock.0, serials],
     )?;
     rows.iter().map(serial).collect()
@@ -172,7 +190,7 @@ pub(crate) fn set_status(
     status: Status,
 ) -> Result<(), sql::Error> {
     tx.execute(
-        "UPDATE serial SET status = $3 WHERE stock_id = $1 AND id = ANY($2::text[])",
+        sql!("UPDATE serial SET status = $3 WHERE stock_id = $1 AND id = ANY($2::text[])"),
         params![stock.0, serials, status],
     )?;
     Ok(())

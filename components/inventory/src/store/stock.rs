@@ -2,7 +2,7 @@
 
 use sdk::{
     Timestamp, Uuid,
-    sql::{self, Row, Transaction, params},
+    sql::{self, Row, Transaction, params, sql},
 };
 
 use crate::domain::{
@@ -16,8 +16,10 @@ pub(crate) const TOTAL_CHECK: &str = "stock_total_exact_in_json";
 
 pub(crate) fn find(owner: Owner) -> Result<Option<Stock>, sql::Error> {
     let row = sql::query_opt(
-        "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
-         FROM stock WHERE ref_type = $1 AND ref_id = $2",
+        sql!(
+            "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
+         FROM stock WHERE ref_type = $1 AND ref_id = $2"
+        ),
         params![owner.kind, owner.id],
     )?;
     row.as_ref().map(stock).transpose()
@@ -25,7 +27,7 @@ pub(crate) fn find(owner: Owner) -> Result<Option<Stock>, sql::Error> {
 
 pub(crate) fn find_by_id(id: i64) -> Result<Option<Stock>, sql::Error> {
     let row = sql::query_opt(
-        "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created FROM stock WHERE id = $1",
+        sql!("SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created FROM stock WHERE id = $1"),
         params![id],
     )?;
     row.as_ref().map(stock).transpose()
@@ -33,8 +35,10 @@ pub(crate) fn find_by_id(id: i64) -> Result<Option<Stock>, sql::Error> {
 
 pub(crate) fn list_of_skus(skus: &[SkuId]) -> Result<Vec<Stock>, sql::Error> {
     let rows = sql::query(
-        "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
-         FROM stock WHERE ref_type = 'ProductSku' AND ref_id = ANY($1::uuid[])",
+        sql!(
+            "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
+         FROM stock WHERE ref_type = 'ProductSku' AND ref_id = ANY($1::uuid[])"
+        ),
         params![skus],
     )?;
     rows.iter().map(stock).collect()
@@ -43,10 +47,12 @@ pub(crate) fn list_of_skus(skus: &[SkuId]) -> Result<Vec<Stock>, sql::Error> {
 /// The record of a SKU, created empty when there is none. The update changes nothing; it makes the row come back.
 pub(crate) fn create_or_get(sku: SkuId, now: Timestamp) -> Result<Stock, sql::Error> {
     let rows = sql::execute_returning(
-        "INSERT INTO stock (ref_type, ref_id, stock, taken, serial_required, date_created)
+        sql!(
+            "INSERT INTO stock (ref_type, ref_id, stock, taken, serial_required, date_created)
          VALUES ('ProductSku', $1, 0, 0, false, $2)
          ON CONFLICT (ref_type, ref_id) DO UPDATE SET serial_required = stock.serial_required
-         RETURNING id, ref_type, ref_id, stock, taken, serial_required, date_created",
+         RETURNING id, ref_type, ref_id, stock, taken, serial_required, date_created"
+        ),
         params![sku, now],
     )?;
     stock(rows.first().ok_or(sql::Error::NoRow)?)
@@ -54,8 +60,10 @@ pub(crate) fn create_or_get(sku: SkuId, now: Timestamp) -> Result<Stock, sql::Er
 
 pub(crate) fn lock(tx: &Transaction, owner: Owner) -> Result<Option<Stock>, sql::Error> {
     let row = tx.query_opt(
-        "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
-         FROM stock WHERE ref_type = $1 AND ref_id = $2 FOR UPDATE",
+        sql!(
+            "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
+         FROM stock WHERE ref_type = $1 AND ref_id = $2 FOR UPDATE"
+        ),
         params![owner.kind, owner.id],
     )?;
     row.as_ref().map(stock).transpose()
@@ -64,9 +72,11 @@ pub(crate) fn lock(tx: &Transaction, owner: Owner) -> Result<Option<Stock>, sql:
 /// In the order all transactions lock stocks in.
 pub(crate) fn lock_skus(tx: &Transaction, skus: &[SkuId]) -> Result<Vec<Stock>, sql::Error> {
     let rows = tx.query(
-        "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
+        sql!(
+            "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
          FROM stock WHERE ref_type = 'ProductSku' AND ref_id = ANY($1::uuid[])
-         ORDER BY ref_type, ref_id FOR UPDATE",
+         ORDER BY ref_type, ref_id FOR UPDATE"
+        ),
         params![skus],
     )?;
     rows.iter().map(stock).collect()
@@ -75,9 +85,11 @@ pub(crate) fn lock_skus(tx: &Transaction, skus: &[SkuId]) -> Result<Vec<Stock>, 
 /// In the same order.
 pub(crate) fn lock_ids(tx: &Transaction, ids: &[i64]) -> Result<Vec<Stock>, sql::Error> {
     let rows = tx.query(
-        "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
+        sql!(
+            "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
          FROM stock WHERE id = ANY($1::bigint[])
-         ORDER BY ref_type, ref_id FOR UPDATE",
+         ORDER BY ref_type, ref_id FOR UPDATE"
+        ),
         params![ids],
     )?;
     rows.iter().map(stock).collect()
@@ -92,10 +104,12 @@ pub(crate) fn import(
     now: Timestamp,
 ) -> Result<(), sql::Error> {
     tx.execute(
-        "WITH moved AS (UPDATE stock SET stock = stock + $2 WHERE id = $1 RETURNING id, stock)
+        sql!(
+            "WITH moved AS (UPDATE stock SET stock = stock + $2 WHERE id = $1 RETURNING id, stock)
          INSERT INTO stock_history
             (stock_id, reason, change, held_change, sold_change, stock_after, reference, date_created)
-         SELECT id, 'import', $2, 0, 0, stock, $3, $4 FROM moved",
+         SELECT id, 'import', $2, 0, 0, stock, $3, $4 FROM moved"
+        ),
         params![id.0, change, invocation, now],
     )?;
     Ok(())
@@ -110,7 +124,8 @@ pub(crate) fn hold(
     now: Timestamp,
 ) -> Result<(), sql::Error> {
     tx.execute(
-        "WITH moved AS (
+        sql!(
+            "WITH moved AS (
              UPDATE stock s SET stock = s.stock - i.quantity, taken = s.taken + i.quantity
              FROM unnest($2::bigint[], $3::bigint[]) AS i (stock_id, quantity)
              WHERE s.id = i.stock_id
@@ -118,7 +133,8 @@ pub(crate) fn hold(
          )
          INSERT INTO stock_history
             (stock_id, reason, change, held_change, sold_change, stock_after, reference, date_created)
-         SELECT id, 'reserve', -quantity, quantity, 0, stock, $1::uuid::text, $4 FROM moved ORDER BY id",
+         SELECT id, 'reserve', -quantity, quantity, 0, stock, $1::uuid::text, $4 FROM moved ORDER BY id"
+        ),
         params![reservation, stocks, quantities, now],
     )?;
     Ok(())
@@ -133,12 +149,14 @@ pub(crate) fn sell(
     now: Timestamp,
 ) -> Result<(), sql::Error> {
     tx.execute(
-        "INSERT INTO stock_history
+        sql!(
+            "INSERT INTO stock_history
             (stock_id, reason, change, held_change, sold_change, stock_after, reference, date_created)
          SELECT s.id, 'sell', 0, -i.quantity, i.quantity, s.stock, $1::uuid::text, $4
          FROM unnest($2::bigint[], $3::bigint[]) AS i (stock_id, quantity)
          JOIN stock s ON s.id = i.stock_id
-         ORDER BY s.id",
+         ORDER BY s.id"
+        ),
         params![reservation, stocks, quantities, now],
     )?;
     Ok(())
@@ -154,7 +172,8 @@ pub(crate) fn put_back(
     now: Timestamp,
 ) -> Result<(), sql::Error> {
     tx.execute(
-        "WITH moved AS (
+        sql!(
+            "WITH moved AS (
              UPDATE stock s SET stock = s.stock + i.quantity, taken = s.taken - i.quantity
              FROM unnest($2::bigint[], $3::bigint[]) AS i (stock_id, quantity)
              WHERE s.id = i.stock_id
@@ -164,7 +183,8 @@ pub(crate) fn put_back(
             (stock_id, reason, change, held_change, sold_change, stock_after, reference, date_created)
          SELECT id, 'release', quantity, CASE WHEN $5 THEN 0 ELSE -quantity END, CASE WHEN $5 THEN -quantity ELSE 0 END,
                 stock, $1::uuid::text, $4
-         FROM moved ORDER BY id",
+         FROM moved ORDER BY id"
+        ),
         params![reservation, stocks, quantities, now, were_sold],
     )?;
     Ok(())
@@ -179,14 +199,16 @@ pub(crate) fn adjust(
     now: Timestamp,
 ) -> Result<(), sql::Error> {
     tx.execute(
-        "WITH moved AS (
+        sql!(
+            "WITH moved AS (
              UPDATE stock SET stock = stock + $2::bigint * cardinality($3::text[]) WHERE id = $1 RETURNING id, stock
          )
          INSERT INTO stock_history
             (stock_id, reason, change, held_change, sold_change, stock_after, reference, date_created)
          SELECT m.id, 'adjust', $2, 0, 0, m.stock - $2 * (cardinality($3::text[]) - i.place), i.serial, $4
          FROM moved m, unnest($3::text[]) WITH ORDINALITY AS i (serial, place)
-         ORDER BY i.place",
+         ORDER BY i.place"
+        ),
         params![id.0, each, serials, now],
     )?;
     Ok(())
@@ -194,7 +216,7 @@ pub(crate) fn adjust(
 
 pub(crate) fn set_serial_required(tx: &Transaction, id: StockId, required: bool) -> Result<(), sql::Error> {
     tx.execute(
-        "UPDATE stock SET serial_required = $2 WHERE id = $1",
+        sql!("UPDATE stock SET serial_required = $2 WHERE id = $1"),
         params![id.0, required],
     )?;
     Ok(())

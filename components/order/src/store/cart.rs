@@ -2,7 +2,7 @@
 
 use sdk::{
     AccountId,
-    sql::{self, Error, Row, Transaction, params},
+    sql::{self, Error, Row, Transaction, params, sql},
 };
 
 use crate::domain::id::{SessionId, SkuId};
@@ -17,7 +17,7 @@ pub(crate) struct CartLine {
 /// An account's cart, oldest line first.
 pub(crate) fn list(account: AccountId) -> Result<Vec<CartLine>, Error> {
     sql::query(
-        r#"SELECT sku_id, quantity FROM "order".cart_item WHERE account_id = $1 ORDER BY id"#,
+        sql!(r#"SELECT sku_id, quantity FROM "order".cart_item WHERE account_id = $1 ORDER BY id"#),
         params![account],
     )?
     .iter()
@@ -28,8 +28,10 @@ pub(crate) fn list(account: AccountId) -> Result<Vec<CartLine>, Error> {
 /// Makes the quantity of a SKU this one.
 pub(crate) fn set(account: AccountId, line: CartLine) -> Result<(), Error> {
     sql::execute(
-        r#"INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity) VALUES ($1, $2, $3)
-           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = excluded.quantity"#,
+        sql!(
+            r#"INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity) VALUES ($1, $2, $3)
+           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = excluded.quantity"#
+        ),
         params![account, line.sku_id, line.quantity],
     )
     .map(drop)
@@ -38,8 +40,8 @@ pub(crate) fn set(account: AccountId, line: CartLine) -> Result<(), Error> {
 /// Adds to the quantity of a SKU, up to `most`.
 pub(crate) fn add(account: AccountId, line: CartLine, most: i64) -> Result<(), Error> {
     sql::execute(
-        r#"INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity) VALUES ($1, $2, LEAST($3::bigint, $4::bigint))
-           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = LEAST(c.quantity + excluded.quantity, $4::bigint)"#,
+        sql!(r#"INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity) VALUES ($1, $2, LEAST($3::bigint, $4::bigint))
+           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = LEAST(c.quantity + excluded.quantity, $4::bigint)"#),
         params![account, line.sku_id, line.quantity, most],
     )
     .map(drop)
@@ -48,7 +50,7 @@ pub(crate) fn add(account: AccountId, line: CartLine, most: i64) -> Result<(), E
 /// Removes a SKU; nothing there is fine.
 pub(crate) fn remove(account: AccountId, sku: SkuId) -> Result<(), Error> {
     sql::execute(
-        r#"DELETE FROM "order".cart_item WHERE account_id = $1 AND sku_id = $2"#,
+        sql!(r#"DELETE FROM "order".cart_item WHERE account_id = $1 AND sku_id = $2"#),
         params![account, sku],
     )
     .map(drop)
@@ -57,7 +59,7 @@ pub(crate) fn remove(account: AccountId, sku: SkuId) -> Result<(), Error> {
 /// Empties a cart.
 pub(crate) fn clear(account: AccountId) -> Result<(), Error> {
     sql::execute(
-        r#"DELETE FROM "order".cart_item WHERE account_id = $1"#,
+        sql!(r#"DELETE FROM "order".cart_item WHERE account_id = $1"#),
         params![account],
     )
     .map(drop)
@@ -66,11 +68,13 @@ pub(crate) fn clear(account: AccountId) -> Result<(), Error> {
 /// Takes these SKUs out of a cart, for a session that may have to give them back.
 pub(crate) fn take(tx: &Transaction, session: SessionId, account: AccountId, skus: &[SkuId]) -> Result<(), Error> {
     tx.execute(
-        r#"WITH taken AS (
+        sql!(
+            r#"WITH taken AS (
                DELETE FROM "order".cart_item WHERE account_id = $2 AND sku_id = ANY($3) RETURNING sku_id, quantity
            )
            INSERT INTO "order".cart_taken (session_id, account_id, sku_id, quantity)
-           SELECT $1, $2, sku_id, quantity FROM taken"#,
+           SELECT $1, $2, sku_id, quantity FROM taken"#
+        ),
         params![session, account, skus],
     )
     .map(drop)
@@ -79,12 +83,14 @@ pub(crate) fn take(tx: &Transaction, session: SessionId, account: AccountId, sku
 /// Puts back what a session has taken, up to `most` of a SKU together with what was added meanwhile. Repeating it changes nothing.
 pub(crate) fn put_back(tx: &Transaction, session: SessionId, most: i64) -> Result<(), Error> {
     tx.execute(
-        r#"WITH taken AS (
+        sql!(
+            r#"WITH taken AS (
                DELETE FROM "order".cart_taken WHERE session_id = $1 RETURNING account_id, sku_id, quantity
            )
            INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity)
            SELECT account_id, sku_id, quantity FROM taken
-           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = LEAST(c.quantity + excluded.quantity, $2::bigint)"#,
+           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = LEAST(c.quantity + excluded.quantity, $2::bigint)"#
+        ),
         params![session, most],
     )
     .map(drop)

@@ -2,14 +2,14 @@
 
 use sdk::{
     AccountId,
-    sql::{self, Error, params},
+    sql::{self, Error, params, sql},
 };
 
 /// Whether this account has a payment to make, a line that waits for its seller, or an order whose money is kept; as a buyer or as a seller.
 /// What is paid at the door is open as long as one of its lines is on its way: nobody collects anything for a parcel that was not delivered.
 pub(crate) fn is_open(account: AccountId) -> Result<bool, Error> {
     sql::query_one(
-        r#"SELECT EXISTS (
+        sql!(r#"SELECT EXISTS (
                SELECT FROM "order".payment_session s
                WHERE s.from_id = $1 AND s.status IN ('Pending', 'Processing') AND (NOT s.collect_on_delivery OR EXISTS (
                    SELECT FROM "order".item i LEFT JOIN "order".payment_session payout ON payout.id = i.order_id
@@ -25,7 +25,7 @@ pub(crate) fn is_open(account: AccountId) -> Result<bool, Error> {
            ) OR EXISTS (
                SELECT FROM "order"."order" o JOIN "order".payment_session payout ON payout.id = o.id
                WHERE (o.buyer_id = $1 OR o.seller_id = $1) AND payout.status IN ('Pending', 'Processing')
-           ) AS is_open"#,
+           ) AS is_open"#),
         params![account],
     )?
     .get("is_open")

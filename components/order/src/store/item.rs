@@ -2,7 +2,7 @@
 
 use sdk::{
     AccountId, Currency, Timestamp,
-    sql::{self, Error, Json, Row, Transaction, params},
+    sql::{self, Error, Json, Row, Transaction, params, sql},
 };
 
 use crate::domain::{
@@ -43,7 +43,7 @@ pub(crate) fn insert(
         })
         .collect();
     tx.execute(
-        r#"INSERT INTO "order".item
+        sql!(r#"INSERT INTO "order".item
                (account_id, seller_id, sku_id, spu_id, slug, sku_name, address, note, serial_ids, quantity, weight_grams,
                 transport_option, currency, unit_amount, subtotal_amount, shipping_amount, total_amount,
                 wallet_amount, payment_session_id, reservation_id, date_created)
@@ -57,7 +57,7 @@ pub(crate) fn insert(
                 AS line (seller_id, sku_id, spu_id, slug, sku_name, note, serials, quantity,
                          weight_grams, transport_option, unit_amount, subtotal_amount, shipping_amount, total_amount,
                          wallet_amount, reservation_id, position)
-           ORDER BY line.position"#,
+           ORDER BY line.position"#),
         params![
             common.buyer,
             common.address,
@@ -88,7 +88,7 @@ pub(crate) fn insert(
 /// Lines by id; unknown ones are left out.
 pub(crate) fn by_ids(ids: &[ItemId]) -> Result<Vec<Item>, Error> {
     all(sql::query(
-        r#"SELECT * FROM "order".item WHERE id = ANY($1) ORDER BY id"#,
+        sql!(r#"SELECT * FROM "order".item WHERE id = ANY($1) ORDER BY id"#),
         params![ids],
     )?)
 }
@@ -96,7 +96,7 @@ pub(crate) fn by_ids(ids: &[ItemId]) -> Result<Vec<Item>, Error> {
 /// The lines of a checkout.
 pub(crate) fn of_session(session: SessionId) -> Result<Vec<Item>, Error> {
     all(sql::query(
-        r#"SELECT * FROM "order".item WHERE payment_session_id = $1 ORDER BY id"#,
+        sql!(r#"SELECT * FROM "order".item WHERE payment_session_id = $1 ORDER BY id"#),
         params![session],
     )?)
 }
@@ -107,7 +107,7 @@ pub(crate) fn of_orders(orders: &[OrderId]) -> Result<Vec<Item>, Error> {
         return Ok(Vec::new());
     }
     all(sql::query(
-        r#"SELECT * FROM "order".item WHERE order_id = ANY($1) ORDER BY id"#,
+        sql!(r#"SELECT * FROM "order".item WHERE order_id = ANY($1) ORDER BY id"#),
         params![orders],
     )?)
 }
@@ -115,7 +115,7 @@ pub(crate) fn of_orders(orders: &[OrderId]) -> Result<Vec<Item>, Error> {
 /// The checkout of a buyer's line, which never changes.
 pub(crate) fn session_of(tx: &Transaction, id: ItemId, buyer: AccountId) -> Result<Option<SessionId>, Error> {
     tx.query_opt(
-        r#"SELECT payment_session_id FROM "order".item WHERE id = $1 AND account_id = $2"#,
+        sql!(r#"SELECT payment_session_id FROM "order".item WHERE id = $1 AND account_id = $2"#),
         params![id, buyer],
     )?
     .map(|row| row.get("payment_session_id"))
@@ -125,7 +125,7 @@ pub(crate) fn session_of(tx: &Transaction, id: ItemId, buyer: AccountId) -> Resu
 /// Locks lines by id; unknown ones are left out.
 pub(crate) fn lock(tx: &Transaction, ids: &[ItemId]) -> Result<Vec<Item>, Error> {
     all(tx.query(
-        r#"SELECT * FROM "order".item WHERE id = ANY($1) ORDER BY id FOR UPDATE"#,
+        sql!(r#"SELECT * FROM "order".item WHERE id = ANY($1) ORDER BY id FOR UPDATE"#),
         params![ids],
     )?)
 }
@@ -133,7 +133,7 @@ pub(crate) fn lock(tx: &Transaction, ids: &[ItemId]) -> Result<Vec<Item>, Error>
 /// Locks the lines of a checkout.
 pub(crate) fn lock_of_session(tx: &Transaction, session: SessionId) -> Result<Vec<Item>, Error> {
     all(tx.query(
-        r#"SELECT * FROM "order".item WHERE payment_session_id = $1 ORDER BY id FOR UPDATE"#,
+        sql!(r#"SELECT * FROM "order".item WHERE payment_session_id = $1 ORDER BY id FOR UPDATE"#),
         params![session],
     )?)
 }
@@ -141,9 +141,11 @@ pub(crate) fn lock_of_session(tx: &Transaction, session: SessionId) -> Result<Ve
 /// Whether the line that holds this stock keeps it: it is paid, claimed by a confirmation, or in an order.
 pub(crate) fn is_kept(reservation: ReservationId) -> Result<bool, Error> {
     let kept = sql::query_opt(
-        r#"SELECT i.id FROM "order".item i JOIN "order".payment_session s ON s.id = i.payment_session_id
+        sql!(
+            r#"SELECT i.id FROM "order".item i JOIN "order".payment_session s ON s.id = i.payment_session_id
            WHERE i.reservation_id = $1 AND i.date_cancelled IS NULL
-             AND (i.confirm_session_id IS NOT NULL OR i.order_id IS NOT NULL OR s.status = 'Success')"#,
+             AND (i.confirm_session_id IS NOT NULL OR i.order_id IS NOT NULL OR s.status = 'Success')"#
+        ),
         params![reservation],
     )?;
     Ok(kept.is_some())
@@ -158,8 +160,10 @@ pub(crate) fn cancel(
 ) -> Result<Vec<ReservationId>, Error> {
     let mut released: Vec<(ItemId, ReservationId)> = tx
         .query(
-            r#"UPDATE "order".item SET date_cancelled = $2, cancelled_by_id = $3
-               WHERE id = ANY($1) AND date_cancelled IS NULL RETURNING id, reservation_id"#,
+            sql!(
+                r#"UPDATE "order".item SET date_cancelled = $2, cancelled_by_id = $3
+               WHERE id = ANY($1) AND date_cancelled IS NULL RETURNING id, reservation_id"#
+            ),
             params![ids, now, by],
         )?
         .iter()
@@ -184,9 +188,11 @@ pub(crate) struct Remaining {
 /// What is left of a checkout.
 pub(crate) fn remaining(tx: &Transaction, session: SessionId) -> Result<Remaining, Error> {
     let row = tx.query_one(
-        r#"SELECT count(*) AS lines, COALESCE(sum(total_amount), 0)::bigint AS total,
+        sql!(
+            r#"SELECT count(*) AS lines, COALESCE(sum(total_amount), 0)::bigint AS total,
                   COALESCE(sum(total_amount - wallet_amount), 0)::bigint AS due
-           FROM "order".item WHERE payment_session_id = $1 AND date_cancelled IS NULL"#,
+           FROM "order".item WHERE payment_session_id = $1 AND date_cancelled IS NULL"#
+        ),
         params![session],
     )?;
     Ok(Remaining {
@@ -199,8 +205,10 @@ pub(crate) fn remaining(tx: &Transaction, session: SessionId) -> Result<Remainin
 /// Claims open lines for a confirmation; returns how many it got.
 pub(crate) fn claim(tx: &Transaction, ids: &[ItemId], claim: SessionId) -> Result<u64, Error> {
     tx.execute(
-        r#"UPDATE "order".item SET confirm_session_id = $2
-           WHERE id = ANY($1) AND confirm_session_id IS NULL AND order_id IS NULL AND date_cancelled IS NULL"#,
+        sql!(
+            r#"UPDATE "order".item SET confirm_session_id = $2
+           WHERE id = ANY($1) AND confirm_session_id IS NULL AND order_id IS NULL AND date_cancelled IS NULL"#
+        ),
         params![ids, claim],
     )
 }
@@ -208,7 +216,7 @@ pub(crate) fn claim(tx: &Transaction, ids: &[ItemId], claim: SessionId) -> Resul
 /// Gives a claim back, as far as it did not become an order.
 pub(crate) fn unclaim(tx: &Transaction, claim: SessionId) -> Result<(), Error> {
     tx.execute(
-        r#"UPDATE "order".item SET confirm_session_id = NULL WHERE confirm_session_id = $1 AND order_id IS NULL"#,
+        sql!(r#"UPDATE "order".item SET confirm_session_id = NULL WHERE confirm_session_id = $1 AND order_id IS NULL"#),
         params![claim],
     )
     .map(drop)
@@ -217,8 +225,10 @@ pub(crate) fn unclaim(tx: &Transaction, claim: SessionId) -> Result<(), Error> {
 /// Puts the claimed lines into an order; returns how many.
 pub(crate) fn place(tx: &Transaction, claim: SessionId, order: OrderId) -> Result<u64, Error> {
     tx.execute(
-        r#"UPDATE "order".item SET order_id = $2
-           WHERE confirm_session_id = $1 AND order_id IS NULL AND date_cancelled IS NULL"#,
+        sql!(
+            r#"UPDATE "order".item SET order_id = $2
+           WHERE confirm_session_id = $1 AND order_id IS NULL AND date_cancelled IS NULL"#
+        ),
         params![claim, order],
     )
 }
@@ -226,10 +236,12 @@ pub(crate) fn place(tx: &Transaction, claim: SessionId, order: OrderId) -> Resul
 /// Whether an order of this buyer holds an uncancelled line of one of these SKUs.
 pub(crate) fn bought(buyer: AccountId, order: OrderId, skus: &[SkuId]) -> Result<bool, Error> {
     sql::query_one(
-        r#"SELECT EXISTS (
+        sql!(
+            r#"SELECT EXISTS (
                SELECT FROM "order".item i JOIN "order"."order" o ON o.id = i.order_id
                WHERE o.id = $2 AND o.buyer_id = $1 AND i.sku_id = ANY($3) AND i.date_cancelled IS NULL
-           ) AS bought"#,
+           ) AS bought"#
+        ),
         params![buyer, order, skus],
     )?
     .get("bought")

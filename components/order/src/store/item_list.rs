@@ -2,7 +2,7 @@
 
 use sdk::{
     AccountId,
-    sql::{self, Error, params},
+    sql::{self, Error, params, sql},
 };
 
 use super::{Window, item};
@@ -43,13 +43,13 @@ pub(crate) fn page(list: ItemList, account: AccountId, window: Window<ItemId>) -
 /// The statements of a list: its rows, and their number.
 macro_rules! list {
     ($rows:ident, $count:ident, $condition:literal) => {
-        const $rows: &str = concat!(
+        const $rows: &str = sql!(
             r#"SELECT i.* FROM "order".item i JOIN "order".payment_session s ON s.id = i.payment_session_id WHERE "#,
             $condition,
             r#" AND ($2::timestamptz IS NULL OR (i.date_created, i.id) < ($2::timestamptz, $3::bigint))
                 ORDER BY i.date_created DESC, i.id DESC LIMIT $4 OFFSET $5"#
         );
-        const $count: &str = concat!(
+        const $count: &str = sql!(
             r#"SELECT count(*) AS total FROM "order".item i JOIN "order".payment_session s ON s.id = i.payment_session_id
                WHERE "#,
             $condition

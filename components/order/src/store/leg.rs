@@ -2,7 +2,7 @@
 
 use sdk::{
     Currency, Money, Timestamp,
-    sql::{self, Error, Row, Transaction, params},
+    sql::{self, Error, Row, Transaction, params, sql},
 };
 
 use crate::domain::{
@@ -44,10 +44,10 @@ pub(crate) enum Rail {
 /// Inserts a leg.
 pub(crate) fn insert(tx: &Transaction, new: &NewLeg) -> Result<(), Error> {
     tx.execute(
-        r#"INSERT INTO "order".transaction
+        sql!(r#"INSERT INTO "order".transaction
                (id, session_id, status, note, payment_option, data, amount, from_currency, to_currency, date_created, date_expired,
                 date_settled)
-           VALUES ($1, $2, CASE WHEN $10::timestamptz IS NULL THEN 'Pending' ELSE 'Success' END, $3, $4, $5, $6, $7, $7, $8, $9, $10)"#,
+           VALUES ($1, $2, CASE WHEN $10::timestamptz IS NULL THEN 'Pending' ELSE 'Success' END, $3, $4, $5, $6, $7, $7, $8, $9, $10)"#),
         params![
             new.id,
             new.session_id,
@@ -73,10 +73,10 @@ pub(crate) fn insert_reversal(
     now: Timestamp,
 ) -> Result<(), Error> {
     tx.execute(
-        r#"INSERT INTO "order".transaction
+        sql!(r#"INSERT INTO "order".transaction
                (id, session_id, status, note, amount, from_currency, to_currency, exchange_rate, reverses_id, date_created, date_settled)
            SELECT $1, session_id, 'Success', 'Refund', -$3::bigint, to_currency, from_currency, exchange_rate, id, $4, $4
-           FROM "order".transaction WHERE id = $2"#,
+           FROM "order".transaction WHERE id = $2"#),
         params![id, of, amount, now],
     )
     .map(drop)
@@ -93,13 +93,13 @@ pub(crate) fn insert_refund(
     now: Timestamp,
 ) -> Result<(), Error> {
     let inserted = tx.execute(
-        r#"INSERT INTO "order".transaction
+        sql!(r#"INSERT INTO "order".transaction
                (id, session_id, status, note, amount, from_currency, to_currency, reverses_id, item_id, date_created, date_settled)
            SELECT $1, t.session_id, 'Success', 'Refund', -$3::bigint, t.to_currency, t.from_currency, t.id, $4, $5, $5
            FROM "order".transaction t
            WHERE t.session_id = $2 AND t.status = 'Success' AND t.reverses_id IS NULL AND (t.payment_option IS NULL) = $6
              AND t.amount >= $3::bigint + (SELECT COALESCE(-sum(r.amount), 0) FROM "order".transaction r WHERE r.reverses_id = t.id)
-           ORDER BY t.date_created, t.id LIMIT 1"#,
+           ORDER BY t.date_created, t.id LIMIT 1"#),
         params![
             id,
             item.payment_session_id,
@@ -115,11 +115,11 @@ pub(crate) fn insert_refund(
 /// Gives back what a wallet paid for a session, all of it. Nothing happens when no wallet did.
 pub(crate) fn reverse_wallet(tx: &Transaction, id: LegId, session: SessionId, now: Timestamp) -> Result<(), Error> {
     tx.execute(
-        r#"INSERT INTO "order".transaction
+        sql!(r#"INSERT INTO "order".transaction
                (id, session_id, status, note, amount, from_currency, to_currency, reverses_id, date_created, date_settled)
            SELECT $1, t.session_id, 'Success', 'Refund', -t.amount, t.to_currency, t.from_currency, t.id, $3, $3
            FROM "order".transaction t
-           WHERE t.session_id = $2 AND t.status = 'Success' AND t.reverses_id IS NULL AND t.payment_option IS NULL"#,
+           WHERE t.session_id = $2 AND t.status = 'Success' AND t.reverses_id IS NULL AND t.payment_option IS NULL"#),
         params![id, session, now],
     )
     .map(drop)
@@ -128,9 +128,11 @@ pub(crate) fn reverse_wallet(tx: &Transaction, id: LegId, session: SessionId, no
 /// What was given back of what a wallet paid for a session, by line.
 pub(crate) fn wallet_refunds(session: SessionId) -> Result<Vec<(ItemId, Money)>, Error> {
     sql::query(
-        r#"SELECT r.item_id, -r.amount AS amount, r.from_currency FROM "order".transaction r
+        sql!(
+            r#"SELECT r.item_id, -r.amount AS amount, r.from_currency FROM "order".transaction r
            JOIN "order".transaction t ON t.id = r.reverses_id
-           WHERE r.session_id = $1 AND r.item_id IS NOT NULL AND t.payment_option IS NULL ORDER BY r.item_id"#,
+           WHERE r.session_id = $1 AND r.item_id IS NOT NULL AND t.payment_option IS NULL ORDER BY r.item_id"#
+        ),
         params![session],
     )?
     .iter()
@@ -154,10 +156,12 @@ pub(crate) struct Paid {
 /// What a session was paid, but for what a carrier collects; nothing as long as it is not.
 pub(crate) fn paid(session: SessionId) -> Result<Vec<Paid>, Error> {
     sql::query(
-        r#"SELECT t.id, t.amount, t.from_currency, t.data ? 'provider' AS is_captured FROM "order".transaction t
+        sql!(
+            r#"SELECT t.id, t.amount, t.from_currency, t.data ? 'provider' AS is_captured FROM "order".transaction t
            JOIN "order".payment_session s ON s.id = t.session_id AND s.status = 'Success'
            WHERE t.session_id = $1 AND t.status = 'Success' AND t.reverses_id IS NULL AND NOT t.data ? 'netted'
-               AND (t.data ? 'provider' OR t.payment_option IS NULL) ORDER BY t.id"#,
+               AND (t.data ? 'provider' OR t.payment_option IS NULL) ORDER BY t.id"#
+        ),
         params![session],
     )?
     .iter()
@@ -174,14 +178,14 @@ pub(crate) fn paid(session: SessionId) -> Result<Vec<Paid>, Error> {
 /// The legs that are to bring a session its money from elsewhere, oldest first, with what was reported of them.
 pub(crate) fn of_session(tx: &Transaction, session: SessionId) -> Result<Vec<Leg>, Error> {
     tx.query(
-        r#"SELECT t.id, t.status, t.amount, t.from_currency, t.data->>'provider' AS provider, t.data->>'gateway_url' AS url,
+        sql!(r#"SELECT t.id, t.status, t.amount, t.from_currency, t.data->>'provider' AS provider, t.data->>'gateway_url' AS url,
                   t.date_expired,
                   (SELECT e.provider_ref FROM "order".payment_event e
                    WHERE e.leg_id = t.id AND e.outcome = 'succeeded' ORDER BY e.date_received, e.event_id LIMIT 1) AS paid,
                   EXISTS (SELECT FROM "order".payment_event e
                           WHERE e.leg_id = t.id AND e.outcome IN ('failed', 'expired')) AS failed
            FROM "order".transaction t
-           WHERE t.session_id = $1 AND t.reverses_id IS NULL AND t.payment_option IS NOT NULL ORDER BY t.date_created, t.id"#,
+           WHERE t.session_id = $1 AND t.reverses_id IS NULL AND t.payment_option IS NOT NULL ORDER BY t.date_created, t.id"#),
         params![session],
     )?
     .iter()
@@ -192,7 +196,7 @@ pub(crate) fn of_session(tx: &Transaction, session: SessionId) -> Result<Vec<Leg
 /// The session of a leg, which never changes.
 pub(crate) fn session_of(tx: &Transaction, id: LegId) -> Result<Option<SessionId>, Error> {
     tx.query_opt(
-        r#"SELECT session_id FROM "order".transaction WHERE id = $1 AND reverses_id IS NULL"#,
+        sql!(r#"SELECT session_id FROM "order".transaction WHERE id = $1 AND reverses_id IS NULL"#),
         params![id],
     )?
     .map(|row| row.get("session_id"))
@@ -202,7 +206,7 @@ pub(crate) fn session_of(tx: &Transaction, id: LegId) -> Result<Option<SessionId
 /// Notes where the payer continues.
 pub(crate) fn set_url(tx: &Transaction, id: LegId, url: &str) -> Result<(), Error> {
     tx.execute(
-        r#"UPDATE "order".transaction SET data = data || $2 WHERE id = $1"#,
+        sql!(r#"UPDATE "order".transaction SET data = data || $2 WHERE id = $1"#),
         params![id, serde_json::json!({ "gateway_url": url })],
     )
     .map(drop)
@@ -211,7 +215,7 @@ pub(crate) fn set_url(tx: &Transaction, id: LegId, url: &str) -> Result<(), Erro
 /// Settles the pending legs of a session.
 pub(crate) fn settle(tx: &Transaction, session: SessionId, now: Timestamp) -> Result<(), Error> {
     tx.execute(
-        r#"UPDATE "order".transaction SET status = 'Success', date_settled = $2 WHERE session_id = $1 AND status = 'Pending'"#,
+        sql!(r#"UPDATE "order".transaction SET status = 'Success', date_settled = $2 WHERE session_id = $1 AND status = 'Pending'"#),
         params![session, now],
     )
     .map(drop)
@@ -220,8 +224,10 @@ pub(crate) fn settle(tx: &Transaction, session: SessionId, now: Timestamp) -> Re
 /// Settles one leg, whatever was thought of it before: its money arrived.
 pub(crate) fn settle_one(tx: &Transaction, id: LegId, reference: &str, now: Timestamp) -> Result<(), Error> {
     tx.execute(
-        r#"UPDATE "order".transaction SET status = 'Success', error = NULL, date_settled = $2, data = data || $3
-           WHERE id = $1 AND status <> 'Success'"#,
+        sql!(
+            r#"UPDATE "order".transaction SET status = 'Success', error = NULL, date_settled = $2, data = data || $3
+           WHERE id = $1 AND status <> 'Success'"#
+        ),
         params![id, now, serde_json::json!({ "provider_ref": reference })],
     )
     .map(drop)
@@ -230,7 +236,7 @@ pub(crate) fn settle_one(tx: &Transaction, id: LegId, reference: &str, now: Time
 /// One attempt came to nothing.
 pub(crate) fn fail(tx: &Transaction, id: LegId, reason: &str) -> Result<(), Error> {
     tx.execute(
-        r#"UPDATE "order".transaction SET status = 'Failed', error = $2 WHERE id = $1 AND status = 'Pending'"#,
+        sql!(r#"UPDATE "order".transaction SET status = 'Failed', error = $2 WHERE id = $1 AND status = 'Pending'"#),
         params![id, reason],
     )
     .map(drop)
@@ -239,7 +245,7 @@ pub(crate) fn fail(tx: &Transaction, id: LegId, reason: &str) -> Result<(), Erro
 /// Ends the pending legs of a session without money, with a reason when it is a failure.
 pub(crate) fn close(tx: &Transaction, session: SessionId, status: Status, reason: Option<&str>) -> Result<(), Error> {
     tx.execute(
-        r#"UPDATE "order".transaction SET status = $2, error = $3 WHERE session_id = $1 AND status = 'Pending'"#,
+        sql!(r#"UPDATE "order".transaction SET status = $2, error = $3 WHERE session_id = $1 AND status = 'Pending'"#),
         params![session, status, reason],
     )
     .map(drop)
@@ -248,10 +254,12 @@ pub(crate) fn close(tx: &Transaction, session: SessionId, status: Status, reason
 /// What the pending leg of a session still has to bring. Nothing to bring ends it.
 pub(crate) fn set_pending_amount(tx: &Transaction, session: SessionId, amount: i64) -> Result<(), Error> {
     tx.execute(
-        r#"UPDATE "order".transaction
+        sql!(
+            r#"UPDATE "order".transaction
            SET amount = CASE WHEN $2::bigint > 0 THEN $2::bigint ELSE amount END,
                status = CASE WHEN $2::bigint > 0 THEN status ELSE 'Cancelled' END
-           WHERE session_id = $1 AND status = 'Pending'"#,
+           WHERE session_id = $1 AND status = 'Pending'"#
+        ),
         params![session, amount],
     )
     .map(drop)

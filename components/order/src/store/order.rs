@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sdk::{
     AccountId,
-    sql::{self, Error, Row, Transaction, params},
+    sql::{self, Error, Row, Transaction, params, sql},
 };
 
 use super::{item, session, transport};
@@ -16,9 +16,11 @@ use crate::domain::{
 /// Inserts an order.
 pub(crate) fn insert(tx: &Transaction, order: &Order) -> Result<(), Error> {
     tx.execute(
-        r#"INSERT INTO "order"."order"
+        sql!(
+            r#"INSERT INTO "order"."order"
                (id, buyer_id, seller_id, transport_id, address, date_created, confirmed_by_id, confirm_session_id, note)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"#
+        ),
         params![
             order.id,
             order.buyer_id,
@@ -37,7 +39,7 @@ pub(crate) fn insert(tx: &Transaction, order: &Order) -> Result<(), Error> {
 /// An order, if it is this buyer's.
 pub(crate) fn of_buyer(id: OrderId, buyer: AccountId) -> Result<Option<Order>, Error> {
     sql::query_opt(
-        r#"SELECT * FROM "order"."order" WHERE id = $1 AND buyer_id = $2"#,
+        sql!(r#"SELECT * FROM "order"."order" WHERE id = $1 AND buyer_id = $2"#),
         params![id, buyer],
     )?
     .as_ref()
@@ -48,7 +50,7 @@ pub(crate) fn of_buyer(id: OrderId, buyer: AccountId) -> Result<Option<Order>, E
 /// An order, if it is this seller's.
 pub(crate) fn of_seller(id: OrderId, seller: AccountId) -> Result<Option<Order>, Error> {
     sql::query_opt(
-        r#"SELECT * FROM "order"."order" WHERE id = $1 AND seller_id = $2"#,
+        sql!(r#"SELECT * FROM "order"."order" WHERE id = $1 AND seller_id = $2"#),
         params![id, seller],
     )?
     .as_ref()
@@ -59,8 +61,10 @@ pub(crate) fn of_seller(id: OrderId, seller: AccountId) -> Result<Option<Order>,
 /// Whether the parcel of an order will not be with its buyer.
 pub(crate) fn is_undelivered(tx: &Transaction, id: OrderId) -> Result<bool, Error> {
     tx.query_one(
-        r#"SELECT t.status IN ('Failed', 'Cancelled') AS undelivered
-           FROM "order"."order" o JOIN "order".transport t ON t.id = o.transport_id WHERE o.id = $1"#,
+        sql!(
+            r#"SELECT t.status IN ('Failed', 'Cancelled') AS undelivered
+           FROM "order"."order" o JOIN "order".transport t ON t.id = o.transport_id WHERE o.id = $1"#
+        ),
         params![id],
     )?
     .get("undelivered")

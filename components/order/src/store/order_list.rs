@@ -2,7 +2,7 @@
 
 use sdk::{
     AccountId,
-    sql::{self, Error, params},
+    sql::{self, Error, params, sql},
 };
 
 use super::{Window, order};
@@ -14,7 +14,7 @@ use crate::domain::{
 /// A buyer's orders of one bucket, and how many there are.
 pub(crate) fn of_buyer(buyer: AccountId, bucket: Bucket, window: Window<OrderId>) -> Result<(Vec<Order>, i64), Error> {
     let orders = order::all(sql::query(
-        concat!(
+        sql!(
             r#"SELECT o.* "#,
             buyer_orders!(),
             r#" AND ($3::timestamptz IS NULL OR (o.date_created, o.id) < ($3::timestamptz, $4::uuid))
@@ -29,7 +29,7 @@ pub(crate) fn of_buyer(buyer: AccountId, bucket: Bucket, window: Window<OrderId>
             window.offset
         ],
     )?)?;
-    let count = concat!("SELECT count(*) AS total ", buyer_orders!());
+    let count = sql!("SELECT count(*) AS total ", buyer_orders!());
     let total = sql::query_one(count, params![buyer, bucket.as_str()])?.get("total")?;
     Ok((orders, total))
 }
@@ -41,7 +41,7 @@ pub(crate) fn of_seller(
     window: Window<OrderId>,
 ) -> Result<(Vec<Order>, i64), Error> {
     let orders = order::all(sql::query(
-        concat!(
+        sql!(
             r#"SELECT o.* "#,
             seller_orders!(),
             r#" AND ($3::timestamptz IS NULL OR (o.date_created, o.id) < ($3::timestamptz, $4::uuid))
@@ -56,7 +56,7 @@ pub(crate) fn of_seller(
             window.offset
         ],
     )?)?;
-    let count = concat!("SELECT count(*) AS total ", seller_orders!());
+    let count = sql!("SELECT count(*) AS total ", seller_orders!());
     let total = sql::query_one(count, params![seller, search])?.get("total")?;
     Ok((orders, total))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sdk::{
     AccountId, Currency, Timestamp,
-    sql::{self, Error, Row, Transaction, params},
+    sql::{self, Error, Row, Transaction, params, sql},
 };
 
 use crate::domain::{
@@ -33,10 +33,12 @@ pub(crate) struct NewSession {
 /// Inserts a pending session.
 pub(crate) fn insert(tx: &Transaction, new: &NewSession) -> Result<(), Error> {
     tx.execute(
-        r#"INSERT INTO "order".payment_session
+        sql!(
+            r#"INSERT INTO "order".payment_session
                (id, kind, status, from_id, to_id, note, currency, total_amount, collect_on_delivery, data, date_created,
                 date_expired)
-           VALUES ($1, $2, 'Pending', $3, $4, $5, $6, $7, $8, $9, $10, $11)"#,
+           VALUES ($1, $2, 'Pending', $3, $4, $5, $6, $7, $8, $9, $10, $11)"#
+        ),
         params![
             new.id,
             new.kind.as_str(),
@@ -60,7 +62,7 @@ pub(crate) fn by_ids(ids: &[SessionId]) -> Result<BTreeMap<SessionId, Session>, 
         return Ok(BTreeMap::new());
     }
     map(sql::query(
-        r#"SELECT * FROM "order".payment_session WHERE id = ANY($1)"#,
+        sql!(r#"SELECT * FROM "order".payment_session WHERE id = ANY($1)"#),
         params![ids],
     )?)
 }
@@ -68,8 +70,10 @@ pub(crate) fn by_ids(ids: &[SessionId]) -> Result<BTreeMap<SessionId, Session>, 
 /// A session by its own id or by that of one of its legs, if this account pays it.
 pub(crate) fn by_leg(payer: AccountId, leg: LegId) -> Result<Option<Session>, Error> {
     sql::query_opt(
-        r#"SELECT * FROM "order".payment_session
-           WHERE from_id = $1 AND (id = $2 OR id = (SELECT session_id FROM "order".transaction WHERE id = $2))"#,
+        sql!(
+            r#"SELECT * FROM "order".payment_session
+           WHERE from_id = $1 AND (id = $2 OR id = (SELECT session_id FROM "order".transaction WHERE id = $2))"#
+        ),
         params![payer, leg],
     )?
     .as_ref()
@@ -85,7 +89,7 @@ pub(crate) fn lock_of_payer(
     payer: AccountId,
 ) -> Result<Option<Session>, Error> {
     tx.query_opt(
-        r#"SELECT * FROM "order".payment_session WHERE id = $1 AND from_id = $2 AND kind = $3 FOR UPDATE"#,
+        sql!(r#"SELECT * FROM "order".payment_session WHERE id = $1 AND from_id = $2 AND kind = $3 FOR UPDATE"#),
         params![id, payer, kind.as_str()],
     )?
     .as_ref()
@@ -96,7 +100,7 @@ pub(crate) fn lock_of_payer(
 /// Locks a session, whoever's it is.
 pub(crate) fn lock(tx: &Transaction, id: SessionId) -> Result<Option<Session>, Error> {
     tx.query_opt(
-        r#"SELECT * FROM "order".payment_session WHERE id = $1 FOR UPDATE"#,
+        sql!(r#"SELECT * FROM "order".payment_session WHERE id = $1 FOR UPDATE"#),
         params![id],
     )?
     .as_ref()
@@ -107,9 +111,11 @@ pub(crate) fn lock(tx: &Transaction, id: SessionId) -> Result<Option<Session>, E
 /// Locks the checkouts of these lines.
 pub(crate) fn lock_of_items(tx: &Transaction, items: &[ItemId]) -> Result<BTreeMap<SessionId, Session>, Error> {
     map(tx.query(
-        r#"SELECT * FROM "order".payment_session
+        sql!(
+            r#"SELECT * FROM "order".payment_session
            WHERE id IN (SELECT payment_session_id FROM "order".item WHERE id = ANY($1))
-           ORDER BY id FOR UPDATE"#,
+           ORDER BY id FOR UPDATE"#
+        ),
         params![items],
     )?)
 }
@@ -117,7 +123,7 @@ pub(crate) fn lock_of_items(tx: &Transaction, items: &[ItemId]) -> Result<BTreeM
 /// Marks an open session paid. False when it was closed before.
 pub(crate) fn succeed(tx: &Transaction, id: SessionId, now: Timestamp) -> Result<bool, Error> {
     let changed = tx.execute(
-        r#"UPDATE "order".payment_session SET status = 'Success', date_paid = $2 WHERE id = $1 AND status = 'Pending'"#,
+        sql!(r#"UPDATE "order".payment_session SET status = 'Success', date_paid = $2 WHERE id = $1 AND status = 'Pending'"#),
         params![id, now],
     )?;
     Ok(changed == 1)
@@ -126,8 +132,8 @@ pub(crate) fn succeed(tx: &Transaction, id: SessionId, now: Timestamp) -> Result
 /// Marks an open payout as being made, or one that is being made as done.
 pub(crate) fn advance_payout(tx: &Transaction, id: SessionId, to: Status, now: Timestamp) -> Result<(), Error> {
     tx.execute(
-        r#"UPDATE "order".payment_session SET status = $2, date_paid = CASE WHEN $2 = 'Success' THEN $3::timestamptz END
-           WHERE id = $1 AND kind = 'seller-payout' AND status IN ('Pending', 'Processing')"#,
+        sql!(r#"UPDATE "order".payment_session SET status = $2, date_paid = CASE WHEN $2 = 'Success' THEN $3::timestamptz END
+           WHERE id = $1 AND kind = 'seller-payout' AND status IN ('Pending', 'Processing')"#),
         params![id, to, now],
     )
     .map(drop)
@@ -138,14 +144,16 @@ pub(crate) fn advance_payout(tx: &Transaction, id: SessionId, to: Status, now: T
 pub(crate) fn settle_collected(tx: &Transaction, order: OrderId, now: Timestamp) -> Result<Vec<SessionId>, Error> {
     let mut settled: Vec<SessionId> = tx
         .query(
-            r#"UPDATE "order".payment_session s SET status = 'Success', date_paid = $2
+            sql!(
+                r#"UPDATE "order".payment_session s SET status = 'Success', date_paid = $2
                WHERE s.collect_on_delivery AND s.status = 'Pending'
                  AND s.id IN (SELECT payment_session_id FROM "order".item WHERE order_id = $1)
                  AND NOT EXISTS (
                      SELECT FROM "order".item i LEFT JOIN "order".payment_session payout ON payout.id = i.order_id
                      WHERE i.payment_session_id = s.id AND i.date_cancelled IS NULL
                        AND payout.status IS DISTINCT FROM 'Success')
-               RETURNING s.id"#,
+               RETURNING s.id"#
+            ),
             params![order, now],
         )?
         .iter()
@@ -159,7 +167,7 @@ pub(crate) fn settle_collected(tx: &Transaction, order: OrderId, now: Timestamp)
 /// Ends an open session without money. False when it was closed before, or never stored.
 pub(crate) fn close(tx: &Transaction, id: SessionId, status: Status) -> Result<bool, Error> {
     let changed = tx.execute(
-        r#"UPDATE "order".payment_session SET status = $2 WHERE id = $1 AND status = 'Pending'"#,
+        sql!(r#"UPDATE "order".payment_session SET status = $2 WHERE id = $1 AND status = 'Pending'"#),
         params![id, status],
     )?;
     Ok(changed == 1)
@@ -168,7 +176,7 @@ pub(crate) fn close(tx: &Transaction, id: SessionId, status: Status) -> Result<b
 /// What is still to be paid of an open session.
 pub(crate) fn set_total(tx: &Transaction, id: SessionId, total_amount: i64) -> Result<(), Error> {
     tx.execute(
-        r#"UPDATE "order".payment_session SET total_amount = $2 WHERE id = $1 AND status = 'Pending'"#,
+        sql!(r#"UPDATE "order".payment_session SET total_amount = $2 WHERE id = $1 AND status = 'Pending'"#),
         params![id, total_amount],
     )
     .map(drop)
@@ -177,9 +185,11 @@ pub(crate) fn set_total(tx: &Transaction, id: SessionId, total_amount: i64) -> R
 /// When the checkouts expire whose lines a confirmation has claimed.
 pub(crate) fn expiries_of_claim(tx: &Transaction, claim: SessionId) -> Result<Vec<(SessionId, Timestamp)>, Error> {
     tx.query(
-        r#"SELECT id, date_expired FROM "order".payment_session
+        sql!(
+            r#"SELECT id, date_expired FROM "order".payment_session
            WHERE id IN (SELECT payment_session_id FROM "order".item WHERE confirm_session_id = $1 AND order_id IS NULL)
-           ORDER BY id FOR UPDATE"#,
+           ORDER BY id FOR UPDATE"#
+        ),
         params![claim],
     )?
     .iter()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sdk::{
     Money, Timestamp,
-    sql::{self, Error, Row, Transaction, params},
+    sql::{self, Error, Row, Transaction, params, sql},
 };
 
 use crate::domain::{id::TransportId, order::Transport};
@@ -22,8 +22,10 @@ pub(crate) struct NewTransport<'a> {
 /// Inserts a pending outbound parcel.
 pub(crate) fn insert(tx: &Transaction, new: &NewTransport<'_>) -> Result<TransportId, Error> {
     tx.query_one(
-        r#"INSERT INTO "order".transport (option, provider, direction, cost_amount, currency, data, date_created)
-           VALUES ($1, $2, 'outbound', $3, $4, $5, $6) RETURNING id"#,
+        sql!(
+            r#"INSERT INTO "order".transport (option, provider, direction, cost_amount, currency, data, date_created)
+           VALUES ($1, $2, 'outbound', $3, $4, $5, $6) RETURNING id"#
+        ),
         params![
             new.option,
             new.provider,
@@ -42,7 +44,7 @@ pub(crate) fn by_ids(ids: &[TransportId]) -> Result<BTreeMap<TransportId, Transp
         return Ok(BTreeMap::new());
     }
     sql::query(
-        r#"SELECT id, option, status, data, date_created FROM "order".transport WHERE id = ANY($1)"#,
+        sql!(r#"SELECT id, option, status, data, date_created FROM "order".transport WHERE id = ANY($1)"#),
         params![ids],
     )?
     .iter()

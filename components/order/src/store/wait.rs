@@ -2,7 +2,7 @@
 
 use sdk::{
     Promise,
-    sql::{Error, Json, Transaction, params},
+    sql::{Error, Json, Transaction, params, sql},
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,7 @@ pub(crate) fn insert(
     ended: &Promise<Ended>,
 ) -> Result<(), Error> {
     tx.execute(
-        r#"INSERT INTO "order".payment_wait (session_id, bell, ended) VALUES ($1, $2, $3)"#,
+        sql!(r#"INSERT INTO "order".payment_wait (session_id, bell, ended) VALUES ($1, $2, $3)"#),
         params![session, bell.id(), ended.id()],
     )
     .map(drop)
@@ -48,7 +48,7 @@ pub(crate) fn insert(
 /// The wait of a session, while there is one.
 pub(crate) fn get(tx: &Transaction, session: SessionId) -> Result<Option<Wait>, Error> {
     let row = tx.query_opt(
-        r#"SELECT bell, next_url, ended, cancel_asked, retry_asked, failure FROM "order".payment_wait WHERE session_id = $1"#,
+        sql!(r#"SELECT bell, next_url, ended, cancel_asked, retry_asked, failure FROM "order".payment_wait WHERE session_id = $1"#),
         params![session],
     )?;
     row.map(|row| {
@@ -70,7 +70,7 @@ pub(crate) fn get(tx: &Transaction, session: SessionId) -> Result<Option<Wait>, 
 /// The bell that is to ring next.
 pub(crate) fn set_bell(tx: &Transaction, session: SessionId, bell: &Promise<()>) -> Result<(), Error> {
     tx.execute(
-        r#"UPDATE "order".payment_wait SET bell = $2 WHERE session_id = $1"#,
+        sql!(r#"UPDATE "order".payment_wait SET bell = $2 WHERE session_id = $1"#),
         params![session, bell.id()],
     )
     .map(drop)
@@ -83,7 +83,7 @@ pub(crate) fn set_next_url(
     next_url: Option<&Promise<Continuation>>,
 ) -> Result<(), Error> {
     tx.execute(
-        r#"UPDATE "order".payment_wait SET next_url = $2 WHERE session_id = $1"#,
+        sql!(r#"UPDATE "order".payment_wait SET next_url = $2 WHERE session_id = $1"#),
         params![session, next_url.map(Promise::id)],
     )
     .map(drop)
@@ -92,7 +92,7 @@ pub(crate) fn set_next_url(
 /// What is asked of the flow.
 pub(crate) fn set_wishes(tx: &Transaction, session: SessionId, wishes: Wishes) -> Result<(), Error> {
     tx.execute(
-        r#"UPDATE "order".payment_wait SET cancel_asked = $2, retry_asked = $3 WHERE session_id = $1"#,
+        sql!(r#"UPDATE "order".payment_wait SET cancel_asked = $2, retry_asked = $3 WHERE session_id = $1"#),
         params![session, wishes.cancel, wishes.retry],
     )
     .map(drop)
@@ -101,7 +101,7 @@ pub(crate) fn set_wishes(tx: &Transaction, session: SessionId, wishes: Wishes) -
 /// What is told when it ends without money.
 pub(crate) fn set_failure(tx: &Transaction, session: SessionId, failure: &Refusal) -> Result<(), Error> {
     tx.execute(
-        r#"UPDATE "order".payment_wait SET failure = $2 WHERE session_id = $1"#,
+        sql!(r#"UPDATE "order".payment_wait SET failure = $2 WHERE session_id = $1"#),
         params![session, Json(failure)],
     )
     .map(drop)
@@ -119,7 +119,7 @@ pub(crate) fn end(
         return Ok(None);
     };
     tx.execute(
-        r#"DELETE FROM "order".payment_wait WHERE session_id = $1"#,
+        sql!(r#"DELETE FROM "order".payment_wait WHERE session_id = $1"#),
         params![session],
     )?;
     let told = match ended {

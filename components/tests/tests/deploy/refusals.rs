@@ -1,7 +1,7 @@
 //! Revisions that cannot be, by name. Nothing of one is kept.
 
-use anyhow::{Result, ensure};
-use component_tests::{Answer, Audit, Guests, Nexus, guest};
+use anyhow::{Context, Result, ensure};
+use component_tests::{Answer, Audit, Guests, Nexus, guest, other_build};
 use serde_json::json;
 
 use crate::world::uploaded;
@@ -152,5 +152,48 @@ async fn a_revision_that_does_not_fit_is_refused_before_anything_is_kept() -> Re
     let same = activate("order", digest("order")).await?;
     ensure!(same.status == 200 && same.json["was_active"] == true, "{}", same.json);
     assert_eq!(audit.count("SELECT count(*) FROM host.activation").await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_whose_sql_the_database_cannot_prepare_is_refused_with_the_statements() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let guests = Guests::built()?;
+    let audit = Audit::open(nexus.database_url()).await?;
+    let kept = "SELECT (SELECT count(*) FROM host.revision) + (SELECT count(*) FROM host.deployment_component)";
+    let before = audit.count(kept).await?;
+    let upload = |wasm| uploaded(&nexus, "/v1/components/catalog/revisions?activate=true", wasm);
+
+    let built = std::fs::read(guests.path("catalog"))?;
+    let ahead = other_build(built.clone(), "WHERE p.slug = $1", "WHERE p.snug = $1")?;
+    let says = &[
+        "do not run in the place of catalog: 1 of its ",
+        "migrate first",
+        "components/catalog/src/store/spu.rs:",
+        "column p.snug does not exist (SQLSTATE 42703)",
+        "at character ",
+    ];
+    is_refused(
+        &upload(ahead).await?,
+        &Refused {
+            status: 422,
+            code: "invalid",
+            says,
+        },
+    )?;
+    // The first record has a version that nobody writes.
+    let name = b"nexus:sql\x01";
+    let section = built.windows(name.len()).position(|window| window == name);
+    let mut garbled = built;
+    garbled[section.context("it has the section")? + name.len() - 1] = 7;
+    is_refused(
+        &upload(garbled).await?,
+        &Refused {
+            status: 422,
+            code: "invalid",
+            says: &["section nexus:sql at byte ", "a record of version 7"],
+        },
+    )?;
+    assert_eq!(audit.count(kept).await?, before, "nothing of them is kept");
     Ok(())
 }

@@ -134,7 +134,7 @@ async fn a_component_that_imports_what_it_is_not_granted_is_refused_before_anyth
         lines.join("\n")
     })?;
     let peer = Peer::start().await?;
-    let checked = check_application(&application.manifest(), &options(&peer, &peer, &peer, &[]))?;
+    let checked = check_application(&application.manifest(), &options(&peer, &peer, &peer, &[]), &[])?;
     let said = String::from_utf8_lossy(&checked.stderr);
     assert!(!checked.status.success(), "{said}");
     for component in ["sender", "stranger"] {

@@ -10,7 +10,7 @@ use crate::world::{Application, options};
 fn check(change: impl FnOnce(&str) -> String) -> Result<Result<(), String>> {
     let application = Application::new(change)?;
     let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-    let output = check_application(&application.manifest(), &options(peer))?;
+    let output = check_application(&application.manifest(), &options(peer), &[])?;
     Ok(match output.status.success() {
         true => Ok(()),
         false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),

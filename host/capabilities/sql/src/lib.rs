@@ -6,6 +6,7 @@ mod host;
 mod metrics;
 mod pending;
 mod pool;
+mod prepare;
 mod query;
 mod record;
 mod socket;
@@ -24,6 +25,7 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 
 pub use error::Error;
 pub use pool::{ModuleConnection, ModulePool, Options, Pools};
+pub use prepare::Unprepared;
 pub use spin::{SpinPostgres, SpinPostgresView, add_spin_to_linker};
 
 /// Whether the recorded transaction committed; one that cannot be read counts as one that did.

@@ -9,7 +9,7 @@ use bindings::exports::nexus::http::handler;
 use bindings::exports::test::crowd::jobs;
 use bindings::test::crowd::{jobs_schedule, jobs_send};
 use sdk::http::{Error, Request, Response, Router};
-use sdk::sql::{self, params};
+use sdk::sql::{self, params, sql};
 use sdk::{Checks, Input, routes, sleep};
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +91,10 @@ fn told(told: &'static str) -> Result<Response, Error> {
 
 fn note(ticket: &str, what: &str) -> Result<(), sql::Error> {
     sql::transaction(|tx| {
-        tx.execute("INSERT INTO note (ticket, what) VALUES ($1, $2)", params![ticket, what])?;
+        tx.execute(
+            sql!("INSERT INTO note (ticket, what) VALUES ($1, $2)"),
+            params![ticket, what],
+        )?;
         Ok(())
     })
 }
@@ -106,7 +109,10 @@ fn nap(ticket: &str, ms: u64) -> Result<(), sql::Error> {
 fn lap(ticket: &str, left: u32) -> Result<(), sql::Error> {
     sql::transaction(|tx| {
         let what = format!("lap {left}");
-        tx.execute("INSERT INTO note (ticket, what) VALUES ($1, $2)", params![ticket, what])?;
+        tx.execute(
+            sql!("INSERT INTO note (ticket, what) VALUES ($1, $2)"),
+            params![ticket, what],
+        )?;
         if left > 0 {
             jobs_send::lap(ticket, left - 1);
         }
@@ -150,7 +156,10 @@ fn begin(request: &Request) -> Result<Response, Error> {
         ms,
     } = request.json()?;
     sql::transaction(|tx| {
-        tx.execute("INSERT INTO note (ticket, what) VALUES ($1, 'begun')", params![ticket])?;
+        tx.execute(
+            sql!("INSERT INTO note (ticket, what) VALUES ($1, 'begun')"),
+            params![ticket],
+        )?;
         for _ in 0..count {
             jobs_schedule::nap(delay_ms, &ticket, ms);
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sdk::http::{Error, Request, Response};
-use sdk::sql::{self, params};
+use sdk::sql::{self, params, sql};
 
 use crate::bindings::test::flow::{desks, desks_send};
 use crate::{Asked, note, told};
@@ -41,7 +41,7 @@ pub(crate) fn run(desk: &str, ticket: &str, what: &str) -> Result<String, String
 fn meet(desk: &str) -> Result<(), sql::Error> {
     let entered = format!("enters {desk}");
     for _ in 0..LOOKS {
-        let met: i64 = sql::query_one("SELECT count(*) FROM note WHERE what = $1", params![entered])?.get(0)?;
+        let met: i64 = sql::query_one(sql!("SELECT count(*) FROM note WHERE what = $1"), params![entered])?.get(0)?;
         if met > 0 {
             break;
         }

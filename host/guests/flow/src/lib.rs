@@ -12,7 +12,7 @@ use bindings::exports::nexus::durable::scheduled;
 use bindings::exports::nexus::http::handler;
 use bindings::exports::test::flow::{desks as exported_desks, jobs};
 use sdk::http::{Error, Response, Router};
-use sdk::sql::{self, Transaction, params};
+use sdk::sql::{self, Transaction, params, sql};
 use sdk::{Checks, Input, routes};
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +99,9 @@ fn note(ticket: &str, what: &str) -> Result<(), sql::Error> {
 }
 
 fn note_in(tx: &Transaction, ticket: &str, what: &str) -> Result<(), sql::Error> {
-    tx.execute("INSERT INTO note (ticket, what) VALUES ($1, $2)", params![ticket, what])?;
+    tx.execute(
+        sql!("INSERT INTO note (ticket, what) VALUES ($1, $2)"),
+        params![ticket, what],
+    )?;
     Ok(())
 }

@@ -6,7 +6,7 @@ sdk::component!("test:herald/herald@0.1.0" in ["../../../wit", "wit"], events);
 use bindings::exports::nexus::events::subscriber;
 use bindings::exports::nexus::http::handler;
 use sdk::http::{Error, Request, Response, Router};
-use sdk::sql::{self, params};
+use sdk::sql::{self, params, sql};
 use sdk::{Checks, Input, events, routes};
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ impl subscriber::Guest for Herald {
         refuse(&mood(&event.key), "before")?;
         let noted = sql::transaction(|tx| {
             tx.execute(
-                "INSERT INTO heard (event, subscription, topic, key, content) VALUES ($1, $2, $3, $4, $5)",
+                sql!("INSERT INTO heard (event, subscription, topic, key, content) VALUES ($1, $2, $3, $4, $5)"),
                 params![
                     event.id,
                     event.subscription,
@@ -48,7 +48,7 @@ impl subscriber::Guest for Herald {
 
 /// How events of this key are taken: `retry before`, `reject after`, `trap before`; or well.
 fn mood(key: &str) -> String {
-    let mood = sql::query_opt("SELECT mood FROM mood WHERE key = $1", params![key]);
+    let mood = sql::query_opt(sql!("SELECT mood FROM mood WHERE key = $1"), params![key]);
     let mood = mood.and_then(|row| row.map_or_else(|| Ok(String::new()), |row| row.get("mood")));
     mood.unwrap_or_else(|error| sdk::trap(&error.to_string()))
 }
@@ -103,8 +103,10 @@ fn tell(request: &Request) -> Result<Response, Error> {
     }
     let mut event = String::new();
     let committed = sql::transaction(|tx| {
-        let counted = "INSERT INTO told AS told (key, count) VALUES ($1, 1)
-             ON CONFLICT (key) DO UPDATE SET count = told.count + 1 RETURNING count";
+        let counted = sql!(
+            "INSERT INTO told AS told (key, count) VALUES ($1, 1)
+             ON CONFLICT (key) DO UPDATE SET count = told.count + 1 RETURNING count"
+        );
         let count = tx.query_one(counted, params![key])?.get("count")?;
         event = events::publish(&topic, &key, &Told { count, padding });
         if roll_back { Err(sql::Error::Poisoned) } else { Ok(()) }

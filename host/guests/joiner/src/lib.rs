@@ -8,7 +8,7 @@ use bindings::exports::nexus::http::handler;
 use bindings::exports::test::joiner::steps as exported;
 use bindings::test::joiner::{steps, steps_begin, steps_finish};
 use sdk::http::{Error, Request, Response, Router};
-use sdk::sql::{self, params};
+use sdk::sql::{self, params, sql};
 use sdk::{Checks, Input, begin, join, join_all, new_id, now, routes, sleep};
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +73,10 @@ impl exported::Guest for Joiner {
 }
 
 fn leave(ticket: &str, what: &str) -> Result<(), sql::Error> {
-    sql::execute("INSERT INTO note (ticket, what) VALUES ($1, $2)", params![ticket, what])?;
+    sql::execute(
+        sql!("INSERT INTO note (ticket, what) VALUES ($1, $2)"),
+        params![ticket, what],
+    )?;
     Ok(())
 }
 
@@ -168,15 +171,15 @@ fn notes(request: &Request) -> Result<Response, Error> {
 fn queries(request: &Request) -> Result<Response, Error> {
     let Naps { count, .. } = request.json()?;
     let count = i64::try_from(count).unwrap_or(i64::MAX);
-    let reads = (0..count).map(|n| sql::begin_query("SELECT 2 * $1::int8 AS twice", params![n]));
+    let reads = (0..count).map(|n| sql::begin_query(sql!("SELECT 2 * $1::int8 AS twice"), params![n]));
     let mut seen = Vec::new();
     for read in join_all(reads) {
         let twice: i64 = sql::Row::get(&read?[0], "twice")?;
         seen.push(twice.to_string());
     }
     let (broken, fine) = join((
-        sql::begin_query("SELECT nothing FROM nowhere", params![]),
-        sql::begin_query("SELECT 1 AS one", params![]),
+        sql::begin_query(sql!("SELECT nothing FROM nowhere"), params![]),
+        sql::begin_query(sql!("SELECT 1 AS one"), params![]),
     ));
     seen.push(
         if broken.is_err() && fine.is_ok() {
@@ -240,12 +243,15 @@ fn misuse(request: &Request) -> Result<Response, Error> {
             }
         }
         "too many queries" => {
-            let _open: Vec<_> = (0..17).map(|_| sql::begin_query("SELECT 1", params![])).collect();
+            let _open: Vec<_> = (0..17).map(|_| sql::begin_query(sql!("SELECT 1"), params![])).collect();
         }
         "in a transaction" => {
             let call = steps_begin::nap("a", 0);
             sql::transaction(|tx| {
-                tx.execute("INSERT INTO note (ticket, what) VALUES ($1, 'within')", params![ticket])?;
+                tx.execute(
+                    sql!("INSERT INTO note (ticket, what) VALUES ($1, 'within')"),
+                    params![ticket],
+                )?;
                 steps_finish::nap(call);
                 Ok::<_, sql::Error>(())
             })?;

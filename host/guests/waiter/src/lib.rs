@@ -10,7 +10,7 @@ use bindings::exports::test::waiter::jobs;
 use bindings::test::waiter::{jobs_schedule, jobs_send};
 use sdk::http::{Error, Request, Response, Router};
 use sdk::promise::{Completion, WaitError};
-use sdk::sql::{self, Transaction, params};
+use sdk::sql::{self, Transaction, params, sql};
 use sdk::{Checks, Input, Promise, now, routes, sleep};
 use serde::{Deserialize, Serialize};
 
@@ -138,7 +138,10 @@ fn note(ticket: &str, what: &str) -> Result<(), sql::Error> {
 }
 
 fn note_in(tx: &Transaction, ticket: &str, what: &str) -> Result<(), sql::Error> {
-    tx.execute("INSERT INTO note (ticket, what) VALUES ($1, $2)", params![ticket, what])?;
+    tx.execute(
+        sql!("INSERT INTO note (ticket, what) VALUES ($1, $2)"),
+        params![ticket, what],
+    )?;
     Ok(())
 }
 
@@ -159,7 +162,7 @@ fn wait(request: &Request) -> Result<Response, Error> {
     let promise = sql::transaction(|tx| {
         let promise = Promise::<String>::new();
         tx.execute(
-            "INSERT INTO ticket (name, promise) VALUES ($1, $2)",
+            sql!("INSERT INTO ticket (name, promise) VALUES ($1, $2)"),
             params![ticket, promise.id()],
         )?;
         note_in(tx, &ticket, "before")?;

@@ -8,9 +8,10 @@ use std::{env, io};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-use super::{DATABASE_URL, reap_after, target_dir};
+use super::{DATABASE_URL, target_dir};
 use crate::data_dir::DataDir;
 use crate::error::{Attempting, Result};
+use crate::temporary::reap_after;
 use crate::{Options, Programs, Server, Settings};
 
 /// How long the server waits for another user. Test processes follow each other within less.

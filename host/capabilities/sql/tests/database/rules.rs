@@ -196,3 +196,40 @@ async fn a_changed_setting_does_not_reach_the_next_user() {
     );
     assert_eq!(database.pools.counts(), (1, 1), "it was the same session");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_only_prepared_is_judged_like_what_is_sent_and_does_nothing() {
+    let database = Database::new().await;
+    for text in [
+        "SELECT id, amount FROM item WHERE id = $1",
+        "INSERT INTO item (id, amount) VALUES (1, 1)",
+        "WITH gone AS (DELETE FROM item RETURNING id) SELECT count(*) FROM gone",
+    ] {
+        assert_eq!(database.pool.prepare(text).await.unwrap(), None, "{text}");
+    }
+    assert_eq!(ids(&mut database.guest()).await, [0; 0], "nothing was run");
+    for (text, code, position) in [
+        ("COMMIT", "0A000", None),
+        ("SELECT 1; COMMIT", "42601", None),
+        ("SELECT id, ammount FROM item", "42703", Some(12)),
+        ("SELECT * FROM nowhere", "42P01", Some(15)),
+        // No value of the interface could hold it.
+        ("SELECT '(1,2)'::point AS place", "0A000", None),
+    ] {
+        let why = database.pool.prepare(text).await.unwrap().expect(text);
+        assert_eq!(
+            (why.code.as_str(), why.position),
+            (code, position),
+            "{text}: {}",
+            why.message
+        );
+    }
+    let misspelt = database
+        .pool
+        .prepare("SELECT ammount FROM item")
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(misspelt.hint.is_some_and(|hint| hint.contains("item.amount")));
+    assert_eq!(database.pools.counts(), (1, 1), "one session, given back each time");
+}

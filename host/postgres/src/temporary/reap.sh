@@ -1,4 +1,4 @@
-# Stops a test server and removes its folders when nobody uses it any more.
+# Stops a temporary server and removes its folders when nobody uses it any more.
 # Arguments: a lock file that users hold, seconds it must stay free, the cluster, then the folders to remove.
 exec 9<"$1" || exit
 linger=$2 data=$3
