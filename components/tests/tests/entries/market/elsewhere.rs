@@ -84,17 +84,6 @@ impl Market {
         self.came_to(host, &opened.session, &[&again]).await
     }
 
-    /// The fee is paid at the gateway, and the order is made.
-    async fn confirms(&self, host: &TestHost, run: &str) -> Result<CameTo> {
-        let session = self.paid(host, run).await?;
-        let confirmed = self.answer(run, &session, CONFIRM, GATEWAY).await?;
-        host.settled().await?;
-        if let Some(url) = address(&confirmed) {
-            self.payer_pays(url).await?;
-        }
-        self.came_to(host, &session, &[&confirmed]).await
-    }
-
     /// A payment of the fee fails, and the seller pays at another address.
     async fn confirms_again(&self, host: &TestHost, run: &str) -> Result<CameTo> {
         let (session, opened) = self.confirming(host, run).await?;
@@ -172,12 +161,6 @@ async fn a_payment_that_fails_and_another_attempt() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_takes_too_long_and_another_attempt() -> Result<()> {
     survives(Manner::Waits, Market::is_late, 16).await?;
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_confirmation_whose_fee_is_paid_elsewhere() -> Result<()> {
-    survives(Manner::Waits, Market::confirms, 16).await?;
     Ok(())
 }
 
