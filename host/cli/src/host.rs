@@ -51,21 +51,13 @@ pub(crate) struct HostOptions<'a> {
     pub(crate) is_restored: bool,
 }
 
-/// How a start knows whether its database was restored from a backup.
-#[derive(Clone, Copy)]
-pub(crate) struct Origin<'a> {
-    /// Where the last heartbeat is kept.
-    pub(crate) data_dir: &'a Path,
-    /// The operator says that it was.
-    pub(crate) is_restored: bool,
-}
-
 /// What opening a store is to know besides.
 #[derive(Clone, Copy)]
 pub(crate) struct Opening<'a> {
-    pub(crate) origin: Origin<'a>,
-    /// Under which name the process registers, or would.
-    pub(crate) node_name: &'a str,
+    /// Where the last heartbeat and the node's name are kept.
+    pub(crate) data_dir: &'a Path,
+    /// The operator says that the database was restored from a backup.
+    pub(crate) is_restored: bool,
     /// Migrations are applied although what they take away may still be used.
     pub(crate) force: bool,
 }
@@ -176,16 +168,14 @@ pub(crate) async fn open_store(
     rng: &Arc<dyn Rng>,
 ) -> Result<Arc<Store>> {
     let Opening {
-        origin,
-        node_name,
+        data_dir,
+        is_restored,
         force,
     } = opening;
+    let node_name = node_name(data_dir, &**rng)?;
     let store = connect(database_url, key, clock, rng).await?;
     store.migrate_host().await?;
-    if let Some(Restored { why, paused }) = store
-        .check_origin(last_seen(origin.data_dir), origin.is_restored)
-        .await?
-    {
+    if let Some(Restored { why, paused }) = store.check_origin(last_seen(data_dir), is_restored).await? {
         tracing::warn!(
             why,
             paused,
@@ -201,7 +191,7 @@ pub(crate) async fn open_store(
     for (schema, folder) in module_migrations(application) {
         let others = application.app.components_without(&schema);
         let options = MigrateOptions {
-            node_name,
+            node_name: &node_name,
             others: &others,
             force,
         };
@@ -246,10 +236,9 @@ impl Host {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
         let key = InstallationKey::load(data_dir, &*rng)?;
-        let node_name = node_name(data_dir, &*rng)?;
         let opening = Opening {
-            origin: Origin { data_dir, is_restored },
-            node_name: &node_name,
+            data_dir,
+            is_restored,
             force: false,
         };
         let traces = traces::from_environment();
@@ -257,7 +246,7 @@ impl Host {
 
         let pool_options = host_sql::Options::default();
         let sessions = u32::try_from(pool_options.budget).unwrap_or(u32::MAX);
-        let registration = store.register_node(&node_name, sessions).await?;
+        let registration = store.register_node(&node_name(data_dir, &*rng)?, sessions).await?;
         let open = store.restrict_public().await?;
         if !open.is_empty() {
             tracing::warn!(functions = ?open, "this database user may not revoke these from PUBLIC; see `nexus doctor`");
@@ -486,8 +475,7 @@ async fn wait_for(mut stopped: watch::Receiver<bool>) {
 }
 
 /// A node's name belongs to its data directory: who registers under it holds the directory's lock.
-/// The name of the nodes of a data directory.
-pub(crate) fn node_name(data_dir: &Path, rng: &dyn Rng) -> Result<String> {
+fn node_name(data_dir: &Path, rng: &dyn Rng) -> Result<String> {
     let path = data_dir.join("node");
     if let Ok(name) = std::fs::read_to_string(&path) {
         return Ok(name.trim().to_owned());

@@ -155,10 +155,8 @@ impl Operate for Operator {
             let page = self.store.list(&filter).await.map_err(unavailable)?;
             let ids: Vec<_> = page.rows.iter().map(|row| row.invocation).collect();
             let mut workflow_ids = self.store.workflow_ids(&ids).await.map_err(unavailable)?;
-            let invocations = page.rows.iter().map(|row| InvocationView {
-                workflow_id: workflow_ids.remove(&row.invocation),
-                ..invocation(row)
-            });
+            let rows = page.rows.iter();
+            let invocations = rows.map(|row| invocation(row, workflow_ids.remove(&row.invocation)));
             Ok(InvocationsView {
                 invocations: invocations.collect(),
                 next_cursor: page.next,
@@ -197,8 +195,8 @@ impl Operate for Operator {
                 }
             };
             let workflow = self.store.workflow_of(id).await.map_err(unavailable)?;
-            let mut detail = InvocationDetail::new(invocation(&row), journal, compensations.unwrap_or_default());
-            detail.invocation.workflow_id = workflow.as_ref().map(|key| key.id.clone());
+            let shown = invocation(&row, workflow.as_ref().map(|key| key.id.clone()));
+            let mut detail = InvocationDetail::new(shown, journal, compensations.unwrap_or_default());
             detail.workflow = workflow.map(|key| (key.function, key.id));
             if !row.status.is_final() {
                 detail.waits_for = self.waits_for(id).await?;
@@ -395,10 +393,7 @@ impl Operator {
             .map_err(unavailable)?
             .ok_or(OperateError::NotFound(id))?;
         let workflow = self.store.workflow_of(id).await.map_err(unavailable)?;
-        Ok(InvocationView {
-            workflow_id: workflow.map(|key| key.id),
-            ..invocation(&row)
-        })
+        Ok(invocation(&row, workflow.map(|key| key.id)))
     }
 }
 
@@ -516,13 +511,12 @@ impl Describe<'_> {
     }
 }
 
-fn invocation(row: &InvocationRow) -> InvocationView {
+fn invocation(row: &InvocationRow, workflow_id: Option<String>) -> InvocationView {
     InvocationView {
         id: row.invocation,
         component: row.component.clone(),
         function: row.function.clone(),
-        // Of another table.
-        workflow_id: None,
+        workflow_id,
         deployment: row.deployment,
         status: shown_status(row),
         cause: row.cause.clone(),

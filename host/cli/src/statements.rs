@@ -14,7 +14,7 @@ use host_types::{Clock, ComponentId, Rng, SystemClock, SystemRng};
 use serde_json::json;
 
 use crate::application::Application;
-use crate::host::{Opening, Origin, module_connection, open_store};
+use crate::host::{Opening, module_connection, open_store};
 use crate::keys::InstallationKey;
 
 /// What came of preparing.
@@ -81,11 +81,8 @@ async fn try_all(application: &Application, told: Vec<Told<'_>>) -> Result<Vec<P
     let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
     let key = InstallationKey::load_or_make(&server.dir().join("master.key"), &*rng)?;
     let opening = Opening {
-        origin: Origin {
-            data_dir: server.dir(),
-            is_restored: false,
-        },
-        node_name: "check",
+        data_dir: server.dir(),
+        is_restored: false,
         force: false,
     };
     let url = server.url();

@@ -8,7 +8,7 @@ use host_types::{Clock, Rng, SystemClock, SystemRng};
 
 use crate::application::Application;
 use crate::args::MigrateArgs;
-use crate::host::{Opening, Origin, node_name, open_store, pending_migrations};
+use crate::host::{Opening, open_store, pending_migrations};
 use crate::keys::InstallationKey;
 use crate::up::start_postgres;
 
@@ -30,11 +30,8 @@ pub(crate) async fn migrate(args: MigrateArgs, json: bool) -> Result<()> {
     let pending = pending_migrations(&application, &url, &key, &clock, &rng).await?;
     if !args.dry_run {
         let opening = Opening {
-            origin: Origin {
-                data_dir: data_dir.path(),
-                is_restored: false,
-            },
-            node_name: &node_name(data_dir.path(), &*rng)?,
+            data_dir: data_dir.path(),
+            is_restored: false,
             force: args.force,
         };
         open_store(&application, &url, opening, &key, &clock, &rng).await?;
