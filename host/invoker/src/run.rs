@@ -83,8 +83,18 @@ pub(crate) struct Run {
     turn: Option<Turn>,
 }
 
-/// A transaction the database wants again is repeated this often before it counts as a failure.
-const TRANSACTION_REPEATS: u32 = 10;
+/// The longest wait, milliseconds, before an attempt that ended like this begins once more in its place. `None`: it has failed. What the
+/// database wants again, and what found no room on this node, is nobody's failure until it was so for a while.
+fn repeats_within_ms(fault: &Fault, repeats: u32) -> Option<u64> {
+    const TRANSACTION: u32 = 10;
+    // About four seconds together, with jitter: what is under way then has had its time to make room.
+    const OVERLOADED: u32 = 16;
+    match fault {
+        Fault::RepeatTransaction(_) if repeats < TRANSACTION => Some(1 << (repeats + 1).min(7)),
+        Fault::Overloaded(_) if repeats < OVERLOADED => Some(1 << (repeats + 1).min(10)),
+        _ => None,
+    }
+}
 
 impl Progress {
     /// Something is in the database, or on its way there: the invocation goes on without its caller.
@@ -196,20 +206,21 @@ impl Run {
                 Ok(output) => return Ended::Output(output),
                 Err(fault) => fault,
             };
-            match &fault {
-                Fault::RepeatTransaction(_) if repeats < TRANSACTION_REPEATS => {
-                    repeats += 1;
+            // A request that is not durable yet is better told to come again than kept waiting for room.
+            let is_refused = matches!(fault, Fault::Overloaded(_)) && !self.machine.is_durable();
+            if let Some(bound_ms) = repeats_within_ms(&fault, repeats).filter(|_| !is_refused) {
+                repeats += 1;
+                let ended = match &fault {
                     // Perhaps others were faster with a promise or a workflow: that is for another look to say.
-                    if self.unwritten.is_contested() {
-                        match self.look_again().await {
-                            Some(ended) => return ended,
-                            None => continue,
-                        }
-                    }
-                    let bound_ms = 1 << repeats.min(7);
-                    tokio::time::sleep(Duration::from_millis(self.inner.rng.below(bound_ms))).await;
-                    continue;
+                    Fault::RepeatTransaction(_) if self.unwritten.is_contested() => self.look_again().await,
+                    _ => self.hold(self.inner.rng.below(bound_ms)).await,
+                };
+                match ended {
+                    Some(ended) => return ended,
+                    None => continue,
                 }
+            }
+            match &fault {
                 Fault::KeyTaken => return Ended::KeyTaken,
                 Fault::Suspended => return Ended::Open,
                 Fault::CommitUnknown(_) | Fault::Fenced => match self.recover().await {
@@ -395,13 +406,18 @@ impl Run {
         match self.inner.refence(self.invocation, reason, status, delay_ms).await {
             Some(recovered) if status == InvocationStatus::Running && delay_ms <= HELD_RETRY_MS => {
                 self.take(recovered);
-                tokio::select! {
-                    biased;
-                    () = tokio::time::sleep(Duration::from_millis(delay_ms)) => None,
-                    () = self.halt.asked() => self.recover().await,
-                }
+                self.hold(delay_ms).await
             }
             Some(_) | None => Some(Ended::Open),
+        }
+    }
+
+    /// Keeps its turn until the next attempt, unless somebody has a word to say.
+    async fn hold(&mut self, delay_ms: u64) -> Option<Ended> {
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(Duration::from_millis(delay_ms)) => None,
+            () = self.halt.asked() => self.recover().await,
         }
     }
 

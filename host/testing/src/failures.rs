@@ -26,7 +26,8 @@ pub struct Failures {
 /// query, a request or a wait, is not there once, and the flow must come to the same. Then each call of another component returns each
 /// error that its type declares; whatever the flow comes to then, `holds` must find nothing held.
 ///
-/// The flow is as for [`crate::crash_at_each_entry`]; it must not fail where a call was refused, but return what its client was told.
+/// The flow is as for [`crate::crash_at_each_entry`]; it must not fail where a call was refused, but return what its client was told. What
+/// it scheduled has come when it ends ([`TestHost::skip`]): a timer that comes during a later run makes its calls there.
 pub async fn fail_each_call<T: PartialEq + Debug>(
     host: &TestHost,
     mut flow: impl AsyncFnMut(&TestHost, u32) -> Result<T>,

@@ -17,6 +17,8 @@ use crate::PATIENCE;
 const TERM: Duration = Duration::from_secs(3_600);
 /// How long one attempt to pay may take: a run that passes it twice is still within the term.
 const ATTEMPT: Duration = Duration::from_secs(600);
+/// After this the timer of what a cancellation owes has come (`workflow/owed.rs` of the order module).
+const OWED: Duration = Duration::from_secs(10);
 
 /// A marketplace with a shop and a gateway, and its books before what is counted was bought.
 struct Market {
@@ -107,7 +109,11 @@ impl Market {
         host.settled().await
     }
 
+    /// What it came to in the end. The timer of what was owed comes in the run that owes it: in a later one its calls would be taken for
+    /// that one's.
     async fn came_to(&self, host: &TestHost, session: &str, answers: &[&Answer]) -> Result<CameTo> {
+        host.settled().await?;
+        self.is_over(host, OWED).await?;
         books_hold(host, &self.world).await?;
         let rows = format!(
             "WITH line AS (SELECT * FROM \"order\".item WHERE payment_session_id::text = '{session}')

@@ -6,13 +6,14 @@ mod replay;
 
 use std::collections::BTreeMap;
 
-use host_journal::{Entry, cancelled};
+use host_journal::{Body, Entry, FenceReason, cancelled};
 use host_types::{Fault, InvocationId};
 
+use super::instance::NO_ROOM;
 use super::market::{CLOSED, CONFIRMED, HELD, NEW, PAID, REFUNDED, RELEASED, SETTLED, account};
 use super::people::{Answered, Told};
 use super::provider::{CAPTURED, Provider};
-use super::tables::Tables;
+use super::tables::{Tables, entries};
 use super::world::{ITEMS, STOCKED, World};
 
 /// Everything that is not as it must be.
@@ -250,6 +251,18 @@ fn endings(findings: &mut Findings, tables: &Tables, answered: &Answered) {
                 "invocation {id} ({}) is {} on {:?}, due {:?}: {:?}",
                 row.function, row.status, row.node, row.due_ms, row.cause
             )
+        });
+    }
+    for (id, stored) in &tables.invocations {
+        let stuck = entries(&stored.bodies).into_iter().find_map(|entry| match entry.body {
+            Body::Fence {
+                reason: FenceReason::Pause(cause),
+                ..
+            } if cause.text.starts_with(NO_ROOM) => Some(cause.text),
+            _ => None,
+        });
+        findings.check(stuck.is_none(), "W1", || {
+            format!("invocation {id} was left to a person for want of room: {stuck:?}")
         });
     }
     for key in &answered.unanswered {

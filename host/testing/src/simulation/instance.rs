@@ -20,6 +20,10 @@ use super::transaction::Transaction;
 
 /// What an outbound request may take; it begins only when as much of the lease is left.
 const EFFECT_TIMEOUT: Duration = Duration::from_millis(800);
+/// The longest time without an instance to spare: less than what makes a failure of it, as often as failures are allowed.
+const CROWDED_MS: u64 = 4_000;
+/// The fault of those times.
+pub(crate) const NO_ROOM: &str = "no instance came free";
 
 /// A node, as what runs on it sees it.
 pub(crate) struct NodeView {
@@ -76,7 +80,7 @@ impl Instance {
         match self.recorder.call(target, &encode(argument))? {
             CallStep::Recorded(answer) => self.decode(&answer),
             CallStep::Enter(entered) => {
-                self.stumble()?;
+                self.room()?;
                 let callee = Self {
                     recorder: entered.callee(),
                     node: Arc::clone(&self.node),
@@ -151,13 +155,19 @@ impl Instance {
         self.node.session.database.rough.load(Ordering::Relaxed)
     }
 
-    /// Something around the guest gives way, now and then.
-    pub(crate) fn stumble(&self) -> Result<(), Fault> {
-        if self.is_rough() && self.node.dice.per_mille(10) {
-            let text = "no instance came free".to_owned();
-            return Err(self.recorder.attempt().fail(Fault::Transient(text)));
+    /// There is no instance to be had, now and then, and for a while.
+    fn room(&self) -> Result<(), Fault> {
+        let database = &self.node.session.database;
+        let now_ms = database.now_ms();
+        let is_crowded = || now_ms < database.crowded_until_ms.load(Ordering::Relaxed);
+        if !is_crowded() && self.is_rough() && self.node.dice.per_mille(5) {
+            let until_ms = now_ms + self.node.dice.between(0, CROWDED_MS);
+            database.crowded_until_ms.store(until_ms, Ordering::Relaxed);
         }
-        Ok(())
+        match is_crowded() {
+            true => Err(self.recorder.attempt().fail(Fault::Overloaded(NO_ROOM.into()))),
+            false => Ok(()),
+        }
     }
 
     /// Work that takes its time.

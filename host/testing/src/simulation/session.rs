@@ -7,7 +7,7 @@ mod hints;
 mod ticks;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use host_invoker::{AppendFences, Bodies, FindWork, KeepLease, ReadDeployments, ReadInvocations, TellNodes};
@@ -48,6 +48,8 @@ pub(crate) struct Database {
     pub(crate) down: AtomicBool,
     /// Questions and answers are lost.
     pub(crate) rough: AtomicBool,
+    /// Until then nodes have no instance to spare.
+    pub(crate) crowded_until_ms: AtomicU64,
     listeners: Mutex<Vec<mpsc::UnboundedSender<Wake>>>,
 }
 
@@ -59,6 +61,7 @@ impl Database {
             dice,
             down: AtomicBool::new(false),
             rough: AtomicBool::new(false),
+            crowded_until_ms: AtomicU64::new(0),
             listeners: Mutex::default(),
         }
     }
