@@ -2,13 +2,15 @@
 
 use sdk::{config, http, sql};
 
-use crate::domain::{id::SkuId, refusal::Refusal};
+use crate::domain::{cart, id::SkuId, refusal::Refusal};
 
 /// What a request can fail with.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("one of quantity and delta_quantity is required")]
     QuantityRequired,
+    #[error("the cart has {} lines, the most there can be: take one out first", cart::MAX_LINES)]
+    CartFull,
     #[error("buy_now takes exactly one item")]
     BuyNowSingleSku,
     #[error("address is empty")]
@@ -144,6 +146,7 @@ impl Error {
             Self::PaymentUnavailable(_) => (502, "payment_provider_unavailable"),
             Self::WalletInsufficient => (402, "ORDER_WALLET_INSUFFICIENT"),
             Self::AmountTooLarge => (400, "amount_too_large"),
+            Self::CartFull => (409, "cart_full"),
             Self::StockNotFound(_) => (404, "stock_not_found"),
             Self::OutOfStock { .. } => (409, "out_of_stock"),
             Self::SerialShortage { .. } => (409, "serial_shortage"),

@@ -45,6 +45,15 @@ pub(crate) fn run_scheduled(name: &str, argument: &[u8]) -> Result<(), String> {
             }
             Ok(())
         }
+        expire::UNANSWERED_TIMER => {
+            let session: SessionId = serde_json::from_slice(argument).map_err(|error| format!("argument: {error}"))?;
+            if let Err(error) = expire::reject_unanswered(session) {
+                trap(&format!(
+                    "give up what no seller answers for of checkout {session}: {error}"
+                ));
+            }
+            Ok(())
+        }
         payout::TIMER => {
             let order: OrderId = serde_json::from_slice(argument).map_err(|error| format!("argument: {error}"))?;
             if let Err(error) = payout::pay(order) {

@@ -20,6 +20,19 @@ pub(crate) struct Wanted<'a> {
     pub(crate) expires_ms: u64,
 }
 
+impl Wanted<'_> {
+    /// What the gateway charged must be what was wanted: otherwise nothing is settled by it, and a person has to look.
+    fn check(&self, charge: Charge) -> Result<Charge, Failure> {
+        if charge.is_of(self.leg_id, self.amount, self.currency) {
+            return Ok(charge);
+        }
+        Err(Failure::Other(format!(
+            "the gateway charged {} {} for leg {}, and {} {} for leg {} were wanted",
+            charge.amount, charge.currency, charge.leg_id, self.amount, self.currency, self.leg_id
+        )))
+    }
+}
+
 /// Why there is no charge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -52,11 +65,11 @@ pub(crate) fn charge(settings: &Settings, wanted: &Wanted<'_>) -> Result<Charge,
     });
     for _ in 0..SENDS {
         match send(settings, "POST", "/charges", body.to_string().as_bytes()) {
-            Ok(reply) if reply.status < 500 => return read(&reply),
+            Ok(reply) if reply.status < 500 => return wanted.check(read(&reply)?),
             Ok(_) | Err(_) => match query(settings, wanted.leg_id) {
                 // Certainly not charged: the gateway knows a leg once it has taken its request.
                 Err(Failure::NotFound) => {}
-                answered => return answered,
+                answered => return wanted.check(answered?),
             },
         }
     }
@@ -106,12 +119,36 @@ fn read(reply: &Reply) -> Result<Charge, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::notification::Status;
 
     fn answer(status: u16, body: &str) -> Result<Charge, Failure> {
         read(&Reply {
             status,
             body: body.as_bytes().to_vec(),
         })
+    }
+
+    #[test]
+    fn a_charge_of_another_leg_or_amount_settles_nothing() {
+        let wanted = Wanted {
+            leg_id: "l",
+            amount: 5,
+            currency: "VND",
+            description: "",
+            expires_ms: 0,
+        };
+        let charged = |leg_id: &str, amount: i64, currency: &str| Charge {
+            leg_id: leg_id.to_owned(),
+            status: Status::Succeeded,
+            amount,
+            currency: currency.to_owned(),
+            redirect_url: String::new(),
+            reference: "r".to_owned(),
+        };
+        assert!(wanted.check(charged("l", 5, "VND")).is_ok());
+        for other in [charged("m", 5, "VND"), charged("l", 4, "VND"), charged("l", 5, "USD")] {
+            assert!(matches!(wanted.check(other), Err(Failure::Other(_))));
+        }
     }
 
     #[test]

@@ -26,6 +26,13 @@ pub(crate) struct Charge {
     pub(crate) reference: String,
 }
 
+impl Charge {
+    /// Whether it is of this leg, and of this amount.
+    pub(crate) fn is_of(&self, leg_id: &str, amount: i64, currency: &str) -> bool {
+        (self.leg_id.as_str(), self.amount, self.currency.as_str()) == (leg_id, amount, currency)
+    }
+}
+
 /// How far a charge is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -538,7 +538,13 @@ async fn serial_numbers(shop: &Shop, stranger: &Person) -> Result<()> {
         .get("/api/v1/order/buyer/pending-items?limit=1")
         .await?;
     let line = &pending.data(200)[0];
-    assert_eq!(texts(&line["serial_ids"]), BTreeSet::from(["a", "b"]));
+    assert_eq!(line["serial_ids"], Value::Null, "no unit is the buyer's yet");
+    let waiting = mine.get("/api/v1/order/seller/pending?limit=1").await?;
+    assert_eq!(
+        texts(&waiting.data(200)[0]["serial_ids"]),
+        BTreeSet::from(["a", "b"]),
+        "the seller is to send these"
+    );
     assert_eq!(status("a").await?, "Taken");
     mine.patch(SERIAL, set(&["a"], "Active"))
         .await?

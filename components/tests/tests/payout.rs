@@ -1,7 +1,7 @@
 //! What sellers are paid, and when: after their goods have been with the buyer for a while, once.
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{CHECKOUT, CONFIRM, Opened, PaidShop, UNIT};
+use component_tests::{CHECKOUT, CONFIRM, Opened, PaidShop, STOCK, UNIT};
 use serde_json::{Value, json};
 
 /// The flat rate of 800 g, which the buyer pays with the goods and the seller pays again.
@@ -44,6 +44,15 @@ async fn time_passes(world: &PaidShop) -> Result<()> {
 /// Every timer of the order module comes at once.
 const TIMERS: &str =
     "UPDATE host.invocation SET due_at = now() WHERE component = 'order' AND ended_at IS NULL AND due_at > now()";
+
+/// The timers of lines that wait for their sellers come at once. Which timer one is, is sealed; these come a week after the payment, and payouts
+/// later.
+const UNANSWERED: &str = "UPDATE host.invocation SET due_at = now()
+     WHERE component = 'order' AND ended_at IS NULL
+         AND due_at BETWEEN now() + interval '6 days' AND now() + interval '8 days 12 hours'";
+
+const UNANSWERED_LEFT: &str = "SELECT count(*) FROM host.invocation
+     WHERE component = 'order' AND ended_at IS NULL AND due_at < now() + interval '8 days 12 hours'";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_seller_is_paid_after_the_escrow_and_what_the_carrier_collected_less_the_fee() -> Result<()> {
@@ -119,10 +128,89 @@ async fn nobody_is_paid_before_the_time_or_for_what_was_not_delivered() -> Resul
          WHERE id = (SELECT transport_id FROM \"order\".\"order\" WHERE id = '{early}')"
     );
     ensure!(world.audit.change(&lost).await? == 1);
+    // As long as it may still be delivered, or that is not known to be over, the buyer has nothing back.
+    assert_eq!(world.wallet(world.buyer()).await?, 0);
     time_passes(&world).await?;
     world.is(&early, "Cancelled").await?;
+    world.audit.settled().await?;
     assert_eq!(world.wallet(world.seller()).await?, 0);
+    assert_eq!(world.wallet(world.buyer()).await?, UNIT);
+    assert_eq!(world.shop.stock().await?, (STOCK, 0));
     let listed = world.buyer().get("/api/v1/order/buyer/cancelled-orders").await?;
     assert_eq!(listed.data(200)[0]["id"], early.as_str());
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parcel_lost_on_its_way_to_the_door_owes_nobody_and_leaves_the_rest_of_its_checkout() -> Result<()> {
+    let world = PaidShop::start_with(&[], "").await?;
+    let other = world.shop.seller.lists("Coffee mill", "VND", 10).await?;
+    let mut both = world.shop.checkout(1);
+    both["items"] = json!([
+        { "sku_id": world.shop.sku, "quantity": 1, "transport_option": "standard" },
+        { "sku_id": other.sku, "quantity": 1, "transport_option": "standard" },
+    ]);
+    let session = world.buyer().post(CHECKOUT, both).await?;
+    let session = session.text(200, "checkout_session_id");
+    let items = format!("SELECT id::text FROM \"order\".item WHERE payment_session_id = '{session}' ORDER BY id");
+    let items: Vec<i64> = world
+        .audit
+        .texts(&items)
+        .await?
+        .iter()
+        .map(|id| id.parse())
+        .collect::<Result<_, _>>()?;
+    let total = "SELECT total_amount FROM \"order\".item WHERE id = ";
+    let kept = world.audit.count(&format!("{total}{}", items[0])).await?;
+    let arrives = orders(&world, &items[..1], "system-cod").await?;
+    let lost = orders(&world, &items[1..], "system-cod").await?;
+    let is_lost = format!(
+        "UPDATE \"order\".transport SET status = 'Cancelled'
+         WHERE id = (SELECT transport_id FROM \"order\".\"order\" WHERE id = '{lost}')"
+    );
+    ensure!(world.audit.change(&is_lost).await? == 1);
+    time_passes(&world).await?;
+    world.is(&arrives, "Success").await?;
+    world.is(&lost, "Cancelled").await?;
+    world.is(&session, "Success").await?;
+    world.audit.settled().await?;
+    assert_eq!(world.legs(&session).await?, [format!("Success {kept}")]);
+    assert_eq!(world.wallet(world.buyer()).await?, 0);
+    assert_eq!(world.wallet(world.seller()).await?, kept - FEE);
+    assert_eq!(world.shop.seller.stock_of(&other.sku).await?, (10, 0));
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paid_lines_that_no_seller_answers_for_go_back_to_their_buyer() -> Result<()> {
+    let world = PaidShop::start_with(&[], "").await?;
+    let ((session, answered), (_, silent)) = (world.pays().await?, world.pays().await?);
+    orders(&world, &[answered], "sandbox-redirect").await?;
+    assert_eq!(world.waiting().await?.len(), 1);
+
+    // A timer that comes before its time sets itself anew.
+    world.audit.settled().await?;
+    let later =
+        "UPDATE \"order\".payment_session SET date_paid = date_paid + interval '1 day' WHERE kind = 'buyer-checkout'";
+    ensure!(world.audit.change(later).await? == 2);
+    ensure!(world.audit.change(UNANSWERED).await? == 2);
+    world.audit.settled().await?;
+    world.audit.becomes(UNANSWERED_LEFT, 2).await?;
+    assert_eq!(world.waiting().await?.len(), 1);
+
+    let earlier =
+        "UPDATE \"order\".payment_session SET date_paid = date_paid - interval '8 days' WHERE kind = 'buyer-checkout'";
+    ensure!(world.audit.change(earlier).await? == 2);
+    ensure!(world.audit.change(UNANSWERED).await? == 2);
+    world.audit.becomes(UNANSWERED_LEFT, 0).await?;
+    world.audit.settled().await?;
+    assert_eq!(world.waiting().await?.len(), 0);
+    assert_eq!(world.wallet(world.buyer()).await?, UNIT);
+    let cancelled = world.buyer().get("/api/v1/order/buyer/cancelled-items").await?;
+    let line = &cancelled.data(200)[0];
+    assert_eq!((&line["id"], &line["cancelled_by_id"]), (&json!(silent), &Value::Null));
+    // The line that is in an order has nothing to do with it.
+    world.is(&session, "Success").await?;
+    assert_eq!(world.shop.stock().await?, (STOCK - 1, 1));
     world.books_hold().await
 }

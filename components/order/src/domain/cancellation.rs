@@ -57,8 +57,8 @@ pub(crate) fn by_seller(
 }
 
 /// The lines that end when a checkout is cancelled: those no seller has taken. None of them left is a refusal.
-pub(crate) fn of_checkout(items: &[Item]) -> Result<Vec<ItemId>, Error> {
-    let open: Vec<ItemId> = items.iter().filter(|item| item.is_open()).map(|item| item.id).collect();
+pub(crate) fn of_checkout(items: &[Item]) -> Result<Vec<&Item>, Error> {
+    let open: Vec<&Item> = items.iter().filter(|item| item.is_open()).collect();
     match items.iter().find(|item| item.is_taken()) {
         Some(taken) if open.is_empty() => Err(Error::ItemAlreadyConfirmed(taken.id.0)),
         _ => Ok(open),
@@ -177,11 +177,11 @@ mod tests {
     #[test]
     fn cancelling_a_checkout_leaves_what_sellers_have_taken() {
         let lines = [sample::item(1), claimed(2), cancelled(3)];
-        assert_eq!(of_checkout(&lines).unwrap(), [ItemId(1)]);
+        assert_eq!(of_checkout(&lines).unwrap(), [&lines[0]]);
         assert!(matches!(
             of_checkout(&[claimed(2), cancelled(3)]),
             Err(Error::ItemAlreadyConfirmed(2))
         ));
-        assert_eq!(of_checkout(&[cancelled(3)]).unwrap(), []);
+        assert!(of_checkout(&[cancelled(3)]).unwrap().is_empty());
     }
 }

@@ -5,6 +5,9 @@ use crate::error::Error;
 /// The most of one SKU a cart holds.
 pub(crate) const MAX_QUANTITY: i64 = 1000;
 
+/// The most lines a cart has, so that all of it is always shown at once. What a checkout gives back comes on top.
+pub(crate) const MAX_LINES: i64 = 100;
+
 /// One change of one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {

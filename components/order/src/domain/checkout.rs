@@ -137,11 +137,15 @@ impl Line {
     }
 }
 
-/// What all lines cost together; fails when it does not fit.
+/// The most that one checkout may cost, in minor units: whoever adds up a thousand of them still has a number that every client reads exactly.
+const MAX_AMOUNT: i64 = 10_000_000_000_000;
+
+/// What all lines cost together; fails when it is more than a checkout may cost.
 pub(crate) fn total(lines: &[Line]) -> Result<i64, Error> {
     lines
         .iter()
         .try_fold(0i64, |sum, line| sum.checked_add(line.total_amount))
+        .filter(|&total| total <= MAX_AMOUNT)
         .ok_or(Error::AmountTooLarge)
 }
 
@@ -275,6 +279,12 @@ mod tests {
         let priced = Line::price(line.clone(), 15_000, id).unwrap();
         assert_eq!((priced.subtotal_amount, priced.total_amount), (200_000, 215_000));
         assert_eq!(total(&[priced.clone(), priced.clone()]).unwrap(), 430_000);
+        let most = Line {
+            total_amount: MAX_AMOUNT,
+            ..priced.clone()
+        };
+        assert_eq!(total(std::slice::from_ref(&most)).unwrap(), MAX_AMOUNT);
+        assert!(matches!(total(&[most, priced.clone()]), Err(Error::AmountTooLarge)));
 
         let dear = Match {
             offer: Offer {

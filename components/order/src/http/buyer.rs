@@ -43,10 +43,7 @@ fn items(request: &Request, list: ItemList) -> Result<Response, Error> {
         total,
         next_cursor,
     } = &items;
-    let views = items
-        .iter()
-        .map(|item| OrderItem::with_session(item, &sessions))
-        .collect();
+    let views = items.iter().map(|item| OrderItem::for_buyer(item, &sessions)).collect();
     private_page(
         &page,
         &Page {

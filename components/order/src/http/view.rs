@@ -109,12 +109,15 @@ impl<'a> From<&'a Item> for OrderItem<'a> {
 }
 
 impl<'a> OrderItem<'a> {
-    /// With its checkout, when that is among the sessions.
-    pub(super) fn with_session(item: &'a Item, sessions: &'a BTreeMap<SessionId, Session>) -> Self {
+    /// With its checkout, when that is among the sessions. Which units are the buyer's is said once they are: whoever reads the number of one that
+    /// may still go to somebody else could claim its guarantee.
+    pub(super) fn for_buyer(item: &'a Item, sessions: &'a BTreeMap<SessionId, Session>) -> Self {
         let payment_session = sessions.get(&item.payment_session_id).map(PaymentSession::from);
+        let shown = Self::from(item);
         Self {
             payment_session,
-            ..Self::from(item)
+            serial_ids: shown.serial_ids.filter(|_| item.order_id.is_some()),
+            ..shown
         }
     }
 }
@@ -319,7 +322,7 @@ mod tests {
         );
 
         let sessions = BTreeMap::from([(sample::session().id, sample::session())]);
-        let with = serde_json::to_value(OrderItem::with_session(&item, &sessions)).unwrap();
+        let with = serde_json::to_value(OrderItem::for_buyer(&item, &sessions)).unwrap();
         assert_eq!(
             keys(&with["payment_session"]),
             [

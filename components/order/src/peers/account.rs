@@ -36,11 +36,11 @@ pub(crate) fn buyer(account: AccountId) -> Result<Buyer, Error> {
     })
 }
 
-/// Whether an account may sell at the moment.
-pub(crate) fn may_sell(account: AccountId) -> Result<bool, Error> {
+/// What an account is paid in for what it sells, if it may sell at the moment.
+pub(crate) fn sells_in(account: AccountId) -> Result<Option<Currency>, Error> {
     match profiles::get(&account.to_string()) {
-        Ok(profile) => Ok(profile.status == profiles::Status::Active),
-        Err(profiles::Error::NotFound) => Ok(false),
+        Ok(profile) if profile.status == profiles::Status::Active => Ok(Some(id(MODULE, &profile.currency)?)),
+        Ok(_) | Err(profiles::Error::NotFound) => Ok(None),
         Err(profiles::Error::Other(reason)) => Err(failed(MODULE, reason)),
     }
 }

@@ -12,6 +12,9 @@ use crate::{
 
 const MODULE: &str = "catalog";
 
+/// How many SKUs are asked for at once: with all that one may carry they fit in a message.
+const PORTION: usize = 40;
+
 /// What the cart shows of a SKU.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Variant {
@@ -26,11 +29,9 @@ pub(crate) struct Variant {
 
 /// The SKUs with these ids that exist, deleted ones included.
 pub(crate) fn variants(ids: &[SkuId]) -> Result<Vec<Variant>, Error> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
     let ids: Vec<String> = ids.iter().map(SkuId::to_string).collect();
-    products::get_skus(&ids).into_iter().map(variant).collect()
+    let portions = ids.chunks(PORTION);
+    portions.flat_map(products::get_skus).map(variant).collect()
 }
 
 /// What is offered under these ids, deleted offers included.

@@ -5,7 +5,10 @@ use sdk::{
     sql::{self, Error, Row, Transaction, params, sql},
 };
 
-use crate::domain::id::{SessionId, SkuId};
+use crate::domain::{
+    cart::{MAX_LINES, MAX_QUANTITY},
+    id::{SessionId, SkuId},
+};
 
 /// A SKU and how many of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,26 +28,34 @@ pub(crate) fn list(account: AccountId) -> Result<Vec<CartLine>, Error> {
     .collect()
 }
 
-/// Makes the quantity of a SKU this one.
-pub(crate) fn set(account: AccountId, line: CartLine) -> Result<(), Error> {
-    sql::execute(
+/// Makes the quantity of a SKU this one. False when that would be a further line in a cart of [`MAX_LINES`]; two requests at once may go beyond.
+pub(crate) fn set(account: AccountId, line: CartLine) -> Result<bool, Error> {
+    let changed = sql::execute(
         sql!(
-            r#"INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity) VALUES ($1, $2, $3)
+            r#"INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity)
+           SELECT $1, $2, $3::bigint
+           WHERE EXISTS (SELECT FROM "order".cart_item WHERE account_id = $1 AND sku_id = $2)
+              OR (SELECT count(*) FROM "order".cart_item WHERE account_id = $1) < $4
            ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = excluded.quantity"#
         ),
-        params![account, line.sku_id, line.quantity],
-    )
-    .map(drop)
+        params![account, line.sku_id, line.quantity, MAX_LINES],
+    )?;
+    Ok(changed == 1)
 }
 
-/// Adds to the quantity of a SKU, up to `most`.
-pub(crate) fn add(account: AccountId, line: CartLine, most: i64) -> Result<(), Error> {
-    sql::execute(
-        sql!(r#"INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity) VALUES ($1, $2, LEAST($3::bigint, $4::bigint))
-           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = LEAST(c.quantity + excluded.quantity, $4::bigint)"#),
-        params![account, line.sku_id, line.quantity, most],
-    )
-    .map(drop)
+/// Adds to the quantity of a SKU, up to [`MAX_QUANTITY`]. False as with [`set`].
+pub(crate) fn add(account: AccountId, line: CartLine) -> Result<bool, Error> {
+    let changed = sql::execute(
+        sql!(
+            r#"INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity)
+           SELECT $1, $2, LEAST($3::bigint, $4::bigint)
+           WHERE EXISTS (SELECT FROM "order".cart_item WHERE account_id = $1 AND sku_id = $2)
+              OR (SELECT count(*) FROM "order".cart_item WHERE account_id = $1) < $5
+           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = LEAST(c.quantity + excluded.quantity, $4::bigint)"#
+        ),
+        params![account, line.sku_id, line.quantity, MAX_QUANTITY, MAX_LINES],
+    )?;
+    Ok(changed == 1)
 }
 
 /// Removes a SKU; nothing there is fine.
@@ -80,18 +91,19 @@ pub(crate) fn take(tx: &Transaction, session: SessionId, account: AccountId, sku
     .map(drop)
 }
 
-/// Puts back what a session has taken, up to `most` of a SKU together with what was added meanwhile. Repeating it changes nothing.
-pub(crate) fn put_back(tx: &Transaction, session: SessionId, most: i64) -> Result<(), Error> {
+/// Puts back what a session has taken of these SKUs, up to [`MAX_QUANTITY`] of one together with what was added meanwhile. Repeating it changes
+/// nothing.
+pub(crate) fn put_back(tx: &Transaction, session: SessionId, skus: &[SkuId]) -> Result<(), Error> {
     tx.execute(
         sql!(
             r#"WITH taken AS (
-               DELETE FROM "order".cart_taken WHERE session_id = $1 RETURNING account_id, sku_id, quantity
+               DELETE FROM "order".cart_taken WHERE session_id = $1 AND sku_id = ANY($2) RETURNING account_id, sku_id, quantity
            )
            INSERT INTO "order".cart_item AS c (account_id, sku_id, quantity)
            SELECT account_id, sku_id, quantity FROM taken
-           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = LEAST(c.quantity + excluded.quantity, $2::bigint)"#
+           ON CONFLICT (account_id, sku_id) DO UPDATE SET quantity = LEAST(c.quantity + excluded.quantity, $3::bigint)"#
         ),
-        params![session, most],
+        params![session, skus, MAX_QUANTITY],
     )
     .map(drop)
 }

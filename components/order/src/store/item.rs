@@ -112,6 +112,17 @@ pub(crate) fn of_orders(orders: &[OrderId]) -> Result<Vec<Item>, Error> {
     )?)
 }
 
+/// The lines of an order, which never change.
+pub(crate) fn ids_of_order(tx: &Transaction, order: OrderId) -> Result<Vec<ItemId>, Error> {
+    tx.query(
+        sql!(r#"SELECT id FROM "order".item WHERE order_id = $1 ORDER BY id"#),
+        params![order],
+    )?
+    .iter()
+    .map(|row| row.get("id"))
+    .collect()
+}
+
 /// The checkout of a buyer's line, which never changes.
 pub(crate) fn session_of(tx: &Transaction, id: ItemId, buyer: AccountId) -> Result<Option<SessionId>, Error> {
     tx.query_opt(

@@ -182,18 +182,18 @@ pub(crate) fn set_total(tx: &Transaction, id: SessionId, total_amount: i64) -> R
     .map(drop)
 }
 
-/// When the checkouts expire whose lines a confirmation has claimed.
-pub(crate) fn expiries_of_claim(tx: &Transaction, claim: SessionId) -> Result<Vec<(SessionId, Timestamp)>, Error> {
+/// Locks the checkouts whose lines a confirmation has claimed.
+pub(crate) fn lock_of_claim(tx: &Transaction, claim: SessionId) -> Result<Vec<Session>, Error> {
     tx.query(
         sql!(
-            r#"SELECT id, date_expired FROM "order".payment_session
+            r#"SELECT * FROM "order".payment_session
            WHERE id IN (SELECT payment_session_id FROM "order".item WHERE confirm_session_id = $1 AND order_id IS NULL)
            ORDER BY id FOR UPDATE"#
         ),
         params![claim],
     )?
     .iter()
-    .map(|row| Ok((row.get("id")?, row.get("date_expired")?)))
+    .map(read)
     .collect()
 }
 

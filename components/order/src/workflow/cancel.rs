@@ -2,7 +2,10 @@
 //!
 //! Marking comes first; giving back the money and the stock follows it, so that neither happens twice.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use sdk::{
     AccountId, Money, Promise, Timestamp, new_id, now,
@@ -14,15 +17,15 @@ use super::owed::{Owed, Refund};
 use crate::{
     domain::{
         cancellation::{self, Extent},
-        id::{ItemId, LegId, SessionId},
+        id::{ItemId, LegId, SessionId, SkuId},
         item::Item,
         payment::Wishes,
-        session::{Kind, Payment},
+        session::{Kind, Payment, Session},
         status::Status,
     },
     error::Error,
     store::{
-        item,
+        cart, item,
         leg::{self, Rail},
         session,
         wait::{self, Ended},
@@ -52,15 +55,17 @@ pub(crate) fn cancel_item(buyer: AccountId, id: ItemId) -> Result<(), Error> {
         if let Some(ended) = ask(tx, session_id)? {
             return Ok(Cancelled::Asked(ended));
         }
-        let ids = match extent {
-            Extent::Item => vec![id],
-            Extent::Checkout => cancellation::of_checkout(&items)?,
+        let owed = match extent {
+            Extent::Item => {
+                let sessions = BTreeMap::from([(session_id, session)]);
+                end_lines(tx, &sessions, [item], Some(buyer), Status::Cancelled, now)?
+            }
+            Extent::Checkout => {
+                let open = cancellation::of_checkout(&items)?;
+                end_checkout(tx, session, &open, Some(buyer), Status::Cancelled, now)?
+            }
         };
-        let cancelled = items.iter().filter(|item| ids.contains(&item.id));
-        let refunds = refund_all(tx, cancelled, session.payment(), now)?;
-        let released = item::cancel(tx, &ids, Some(buyer), now)?;
-        shrink(tx, session_id, Status::Cancelled)?;
-        Ok::<_, Error>(Cancelled::Now(Owed::from_commit(tx, refunds, released)))
+        Ok::<_, Error>(Cancelled::Now(owed))
     })?;
     // Money that came meanwhile has decided.
     finish(cancelled, Error::PaymentSettled)
@@ -79,12 +84,9 @@ pub(crate) fn cancel_checkout(buyer: AccountId, id: SessionId) -> Result<(), Err
             return Ok(Cancelled::Asked(ended));
         }
         let items = item::lock_of_session(tx, id)?;
-        let ids = cancellation::of_checkout(&items)?;
-        let cancelled = items.iter().filter(|item| ids.contains(&item.id));
-        let refunds = refund_all(tx, cancelled, session.payment(), now)?;
-        let released = item::cancel(tx, &ids, Some(buyer), now)?;
-        shrink(tx, id, Status::Cancelled)?;
-        Ok(Cancelled::Now(Owed::from_commit(tx, refunds, released)))
+        let open = cancellation::of_checkout(&items)?;
+        let owed = end_checkout(tx, session, &open, Some(buyer), Status::Cancelled, now)?;
+        Ok(Cancelled::Now(owed))
     })?;
     finish(cancelled, Error::SessionClosed)
 }
@@ -174,21 +176,56 @@ pub(crate) fn reject(seller: AccountId, ids: &[ItemId]) -> Result<(), Error> {
         let sessions = session::lock_of_items(tx, ids)?;
         let items = item::lock(tx, ids)?;
         cancellation::by_seller(ids, &items, &sessions, seller)?;
-        let mut refunds = Vec::new();
-        for item in &items {
-            if let Some(session) = sessions.get(&item.payment_session_id) {
-                refunds.extend(refund(tx, item, session.payment(), now)?);
-            }
-        }
-        let released = item::cancel(tx, ids, Some(seller), now)?;
-        let touched: BTreeSet<SessionId> = items.iter().map(|item| item.payment_session_id).collect();
-        for session in touched {
-            shrink(tx, session, Status::Cancelled)?;
-        }
-        Ok::<_, Error>(Owed::from_commit(tx, refunds, released))
+        end_lines(tx, &sessions, &items, Some(seller), Status::Cancelled, now)
     })?;
     owed.settle();
     Ok(())
+}
+
+/// Lines come to nothing: what was paid for them is given back, and their checkouts ask for what is left; with nothing left one ends with this
+/// status. By none is by the system. The lines are not cancelled yet; they are locked, and so are their checkouts, which these are.
+pub(super) fn end_lines<'i>(
+    tx: &Transaction,
+    checkouts: &BTreeMap<SessionId, Session>,
+    lines: impl IntoIterator<Item = &'i Item>,
+    by: Option<AccountId>,
+    when_empty: Status,
+    now: Timestamp,
+) -> Result<Owed, Error> {
+    let (mut ids, mut refunds, mut touched) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for line in lines {
+        let checkout = checkouts.get(&line.payment_session_id).ok_or(Error::ItemNotFound)?;
+        refunds.extend(refund(tx, line, checkout.payment(), now)?);
+        ids.push(line.id);
+        touched.insert(checkout.id);
+    }
+    let released = item::cancel(tx, &ids, by, now)?;
+    for checkout in touched {
+        shrink(tx, checkout, when_empty)?;
+    }
+    Ok(Owed::from_commit(tx, refunds, released))
+}
+
+/// A checkout comes to nothing but for what sellers have taken of it: its open lines end, and the cart gets back what was taken from it for them.
+pub(super) fn end_checkout(
+    tx: &Transaction,
+    checkout: Session,
+    open: &[&Item],
+    by: Option<AccountId>,
+    when_empty: Status,
+    now: Timestamp,
+) -> Result<Owed, Error> {
+    let id = checkout.id;
+    let checkouts = BTreeMap::from([(id, checkout)]);
+    let owed = end_lines(tx, &checkouts, open.iter().copied(), by, when_empty, now)?;
+    put_back(tx, id, open)?;
+    Ok(owed)
+}
+
+/// Gives the cart back what a checkout took from it for these lines.
+pub(super) fn put_back(tx: &Transaction, checkout: SessionId, lines: &[&Item]) -> Result<(), Error> {
+    let skus: Vec<SkuId> = lines.iter().map(|line| line.sku_id).collect();
+    Ok(cart::put_back(tx, checkout, &skus)?)
 }
 
 /// Makes an open session ask for what is left of it; with nothing left it ends with this status. The session is locked.

@@ -3,10 +3,7 @@
 use sdk::AccountId;
 
 use crate::{
-    domain::{
-        cart::{Change, MAX_QUANTITY},
-        id::SkuId,
-    },
+    domain::{cart::Change, id::SkuId},
     error::Error,
     peers::{
         catalog::{self, Variant},
@@ -26,18 +23,21 @@ pub(crate) struct ShownLine {
 
 /// Changes one line. What is put into a cart must exist; taking out works always.
 pub(crate) fn change(account: AccountId, sku_id: SkuId, change: Change) -> Result<(), Error> {
-    match change {
-        Change::Remove => cart::remove(account, sku_id)?,
+    let is_changed = match change {
+        Change::Remove => {
+            cart::remove(account, sku_id)?;
+            true
+        }
         Change::Set(quantity) => {
             check_exists(sku_id)?;
-            cart::set(account, CartLine { sku_id, quantity })?;
+            cart::set(account, CartLine { sku_id, quantity })?
         }
         Change::Add(quantity) => {
             check_exists(sku_id)?;
-            cart::add(account, CartLine { sku_id, quantity }, MAX_QUANTITY)?;
+            cart::add(account, CartLine { sku_id, quantity })?
         }
-    }
-    Ok(())
+    };
+    if is_changed { Ok(()) } else { Err(Error::CartFull) }
 }
 
 fn check_exists(sku_id: SkuId) -> Result<(), Error> {

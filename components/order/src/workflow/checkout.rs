@@ -83,6 +83,8 @@ struct Plan {
     payment: Option<PaymentOption>,
     date_created: Timestamp,
     date_expired: Timestamp,
+    /// How long the sellers have for an answer once it is paid.
+    confirm_seconds: i64,
 }
 
 /// Checks everything; then holds the stock, opens the session and asks for the payment, here or in a flow of its own.
@@ -142,6 +144,7 @@ pub(crate) fn run(flow: &Flow<Checkout>) -> Result<(), Error> {
         let now = now();
         sql::transaction(|tx| {
             session::lock(tx, plan.session_id)?;
+            expire::await_sellers(plan.session_id, plan.confirm_seconds);
             due.settle(tx, &paid, now)
         })?;
         ledger::post(&[due.capture(&paid)]);
@@ -229,6 +232,7 @@ fn plan(input: &Checkout, session_id: Option<SessionId>) -> Result<Plan, Error> 
         payment,
         date_created,
         date_expired: date_created.plus_seconds(session_seconds()?),
+        confirm_seconds: expire::confirm_seconds()?,
     })
 }
 
@@ -263,6 +267,7 @@ fn open(tx: &Transaction, plan: &Plan, serials: &[Vec<String>]) -> Result<(), Er
     open_session(tx, plan, serials)?;
     let Some(payment) = &plan.payment else {
         session::succeed(tx, plan.session_id, plan.date_created)?;
+        expire::await_sellers(plan.session_id, plan.confirm_seconds);
         return Ok(());
     };
     leg::insert(

@@ -8,6 +8,7 @@ use sdk::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::{cancel, owed::Owed};
 use crate::{
     domain::{
         id::{LegId, OrderId, SessionId},
@@ -17,6 +18,7 @@ use crate::{
     error::Error,
     peers::ledger::{self, Movement},
     store::{
+        item,
         leg::{self, NewLeg},
         order,
         session::{self, NewSession},
@@ -112,45 +114,81 @@ fn schedule(order: OrderId, now: Timestamp, due: Timestamp) {
     timer::schedule(TIMER, &order, (due.as_ms() - now.as_ms()).max(0) as u64);
 }
 
-/// Pays the seller of an order whose time has come. The session is `Processing` while the money moves: from then on nothing takes it back, and
-/// it is `Success` only when the seller has it. Repeating it changes nothing: the transfer has the order's name.
+/// What becomes of an order whose time has come.
+enum Outcome {
+    /// It has its outcome, or its time has not come.
+    Nothing,
+    /// The seller is paid.
+    Pay(Session),
+    /// The buyer gets the money back, and the shelf its goods.
+    GiveBack(Owed),
+}
+
+/// Pays the seller of an order whose time has come, or its buyer back whom the parcel did not reach. The session is `Processing` while the
+/// seller's money moves: from then on nothing takes it back, and it is `Success` only when the seller has it. Repeating it changes nothing: the
+/// transfer has the order's name.
 pub(crate) fn pay(order_id: OrderId) -> Result<(), Error> {
     let id = SessionId(order_id.0);
     let begun = now();
-    let payout = sql::transaction(|tx| {
+    let outcome = sql::transaction(|tx| {
         let Some(payout) = session::lock(tx, id)?.filter(|session| session.kind == Kind::SellerPayout.as_str()) else {
-            return Ok(None);
+            return Ok(Outcome::Nothing);
         };
         match payout.status {
-            Status::Processing => return Ok(Some(payout)),
+            Status::Processing => return Ok(Outcome::Pay(payout)),
             Status::Pending => {}
-            Status::Success | Status::Cancelled | Status::Failed => return Ok(None),
+            Status::Success | Status::Cancelled | Status::Failed => return Ok(Outcome::Nothing),
         }
         if begun < payout.date_expired {
             // Timers go by another clock than this one.
             schedule(order_id, begun, payout.date_expired);
-            return Ok(None);
+            return Ok(Outcome::Nothing);
         }
         if order::is_undelivered(tx, order_id)? {
-            session::close(tx, id, Status::Cancelled)?;
-            leg::close(tx, id, Status::Cancelled, Some("the parcel was not delivered"))?;
-            return Ok(None);
+            return give_back(tx, order_id, begun).map(Outcome::GiveBack);
         }
         session::advance_payout(tx, id, Status::Processing, begun)?;
-        Ok::<_, Error>(Some(payout))
+        Ok::<_, Error>(Outcome::Pay(payout))
     })?;
-    let Some(payout) = payout else { return Ok(()) };
+    let payout = match outcome {
+        Outcome::Nothing => return Ok(()),
+        Outcome::GiveBack(owed) => {
+            owed.settle();
+            return Ok(());
+        }
+        Outcome::Pay(payout) => payout,
+    };
     ledger::post(&movements(order_id, &payout)?);
     let paid = now();
     sql::transaction(|tx| {
         session::lock(tx, id)?;
         session::advance_payout(tx, id, Status::Success, paid)?;
         leg::settle(tx, id, paid)?;
-        for collected in session::settle_collected(tx, order_id, paid)? {
-            leg::settle(tx, collected, paid)?;
-        }
-        Ok(())
+        settle_collected(tx, order_id, paid)
     })
+}
+
+/// Cancels the payout of an order that was not delivered, and its lines. The payout is locked.
+fn give_back(tx: &Transaction, order_id: OrderId, now: Timestamp) -> Result<Owed, Error> {
+    let payout = SessionId(order_id.0);
+    session::close(tx, payout, Status::Cancelled)?;
+    leg::close(tx, payout, Status::Cancelled, Some("the parcel was not delivered"))?;
+    let ids = item::ids_of_order(tx, order_id)?;
+    let checkouts = session::lock_of_items(tx, &ids)?;
+    let lines = item::lock(tx, &ids)?;
+    let left = lines.iter().filter(|line| line.date_cancelled.is_none());
+    let owed = cancel::end_lines(tx, &checkouts, left, None, Status::Cancelled, now)?;
+    // A checkout whose other lines were collected is complete now.
+    settle_collected(tx, order_id, now)?;
+    Ok(owed)
+}
+
+/// Marks what the carriers have brought all of as paid.
+fn settle_collected(tx: &Transaction, order_id: OrderId, now: Timestamp) -> Result<(), Error> {
+    for collected in session::settle_collected(tx, order_id, now)? {
+        leg::settle(tx, collected, now)?;
+    }
+    Ok(())
 }
 
 /// What moves: what the carrier collected comes in, the fee that is netted from it goes to the platform, the rest to the seller.

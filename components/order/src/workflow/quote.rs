@@ -32,7 +32,7 @@ pub(crate) fn quote(buyer: AccountId, currency: Currency, address: &str, wanted:
             to: currency.to_string(),
         });
     }
-    check_sellers(&lines)?;
+    check_sellers(&lines, currency)?;
 
     let sellers: BTreeSet<AccountId> = lines.iter().map(|line| line.offer.seller_id).collect();
     let shares = share(&account::origins(&sellers)?, address, currency, &lines)?;
@@ -42,11 +42,22 @@ pub(crate) fn quote(buyer: AccountId, currency: Currency, address: &str, wanted:
     })
 }
 
-fn check_sellers(lines: &[Match]) -> Result<(), Error> {
+/// Refuses sellers who may not sell, and those who could not be paid in this currency: prices of before a move to another country.
+fn check_sellers(lines: &[Match], currency: Currency) -> Result<(), Error> {
     let mut checked = BTreeSet::new();
     for line in lines {
-        if checked.insert(line.offer.seller_id) && !account::may_sell(line.offer.seller_id)? {
-            return Err(Error::SellerSuspended(line.offer.label()));
+        if !checked.insert(line.offer.seller_id) {
+            continue;
+        }
+        match account::sells_in(line.offer.seller_id)? {
+            None => return Err(Error::SellerSuspended(line.offer.label())),
+            Some(paid_in) if paid_in != currency => {
+                return Err(Error::FxRateUnavailable {
+                    from: currency.to_string(),
+                    to: paid_in.to_string(),
+                });
+            }
+            Some(_) => {}
         }
     }
     Ok(())

@@ -1,12 +1,11 @@
 //! What the flows of this module undo when they fail, or when an operator cancels them.
 
-use sdk::{Compensation, new_id, now, sql, timer};
+use sdk::{Compensation, new_id, now, sql};
 use serde::{Deserialize, Serialize};
 
 use super::{cancel, collect, expire};
 use crate::{
     domain::{
-        cart::MAX_QUANTITY,
         id::{ItemId, LegId, ReservationId, SessionId},
         item::Item,
         session::Kind,
@@ -17,11 +16,8 @@ use crate::{
         inventory,
         ledger::{self, Movement},
     },
-    store::{cart, item, leg, session, wait::Ended},
+    store::{item, leg, session, wait::Ended},
 };
-
-/// From this close to a checkout's deadline on its timer may have come while the lines were claimed.
-const DEADLINE_MARGIN_MS: i64 = 60_000;
 
 /// A step back. Each is harmless when it is repeated, and when there is nothing to undo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,8 +94,8 @@ fn return_fee(id: SessionId, leg: LegId) -> Result<(), Error> {
     }
 }
 
-/// Cancels the lines no seller has taken. When that is all of them, the session ends without money and gives the cart back what was
-/// taken from it. Nothing happens when it was never opened, or is closed already.
+/// Cancels the lines no seller has taken, and gives the cart back what was taken from it for them. When that is all of them, the session ends
+/// without money. Nothing happens when it was never opened, or is closed already.
 fn close_checkout(id: SessionId) -> Result<(), Error> {
     let now = now();
     sql::transaction(|tx| {
@@ -110,16 +106,15 @@ fn close_checkout(id: SessionId) -> Result<(), Error> {
         let open: Vec<&Item> = lines.iter().filter(|line| line.is_open()).collect();
         // Money and stock go back by steps of their own, which come after this one.
         cancel::refund_all(tx, open.iter().copied(), session.payment(), now)?;
-        let open: Vec<ItemId> = open.iter().map(|line| line.id).collect();
-        item::cancel(tx, &open, None, now)?;
+        let ids: Vec<ItemId> = open.iter().map(|line| line.id).collect();
+        item::cancel(tx, &ids, None, now)?;
+        cancel::put_back(tx, id, &open)?;
         if item::remaining(tx, id)?.lines > 0 {
             return cancel::shrink(tx, id, Status::Failed);
         }
         session::close(tx, id, Status::Failed)?;
         leg::close(tx, id, Status::Failed, Some("the checkout failed"))?;
-        collect::end(tx, id, Kind::BuyerCheckout, Ended::Unpaid)?;
-        cart::put_back(tx, id, MAX_QUANTITY)?;
-        Ok(())
+        collect::end(tx, id, Kind::BuyerCheckout, Ended::Unpaid)
     })?;
     // Of a flow that an operator ends nobody else does what it still owes, nor looks at what was reported and not yet seen.
     collect::post_paid(id, Kind::BuyerCheckout)?;
@@ -129,12 +124,10 @@ fn close_checkout(id: SessionId) -> Result<(), Error> {
 /// Gives the lines back and ends the fee session without money. Nothing happens when nothing was claimed.
 fn release_claim(claim: SessionId) -> Result<(), Error> {
     let now = now();
+    let confirm_seconds = expire::confirm_seconds()?;
     sql::transaction(|tx| {
-        for (checkout, date_expired) in session::expiries_of_claim(tx, claim)? {
-            let left_ms = date_expired.as_ms() - now.as_ms();
-            if left_ms < DEADLINE_MARGIN_MS {
-                timer::schedule(expire::TIMER, &checkout, left_ms.max(0) as u64);
-            }
+        for checkout in session::lock_of_claim(tx, claim)? {
+            expire::resume(&checkout, confirm_seconds, now);
         }
         item::unclaim(tx, claim)?;
         if session::close(tx, claim, Status::Failed)? {

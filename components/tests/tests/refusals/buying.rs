@@ -160,6 +160,18 @@ async fn goods_that_are_not_for_sale(nexus: &Nexus, shop: &Shop) -> Result<()> {
     let mixed = json!([whole["items"][0], dollars["items"][0]]);
     let mixed = with(&with(&whole, "/items", mixed), "/buy_now", json!(false));
     buyer.post(CHECKOUT, mixed).await?.failed(400, "mixed_currency_cart");
+
+    // Who moved away while it was for sale could not be paid for it.
+    let moved = Person::register(&nexus.client(), "moved").await?;
+    let listing = moved.lists("Atlas", "VND", 1).await?;
+    let audit = Audit::open(nexus.database_url()).await?;
+    let move_away = format!("UPDATE account.profile SET country = 'US' WHERE id = '{}'", moved.id);
+    assert_eq!(audit.change(&move_away).await?, 1);
+    let unpayable = with(&whole, "/items/0/sku_id", json!(listing.sku));
+    buyer
+        .post(CHECKOUT, unpayable)
+        .await?
+        .failed(503, "fx_rate_unavailable");
     Ok(())
 }
 

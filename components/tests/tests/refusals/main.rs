@@ -10,6 +10,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 const CHECKOUT: &str = "/api/v1/order/buyer/checkout";
+const CART: &str = "/api/v1/order/cart";
 const CONFIRM: &str = "/api/v1/order/seller/pending/confirm";
 const REJECT: &str = "/api/v1/order/seller/pending/reject";
 const NOBODYS: &str = "0190a5b2-7c11-7d3e-8f00-0123456789ab";
@@ -55,7 +56,11 @@ async fn a_checkout_that_nobody_confirms_ends_at_its_deadline() -> Result<()> {
     let nexus = Nexus::start_with(NexusOptions { environment }).await?;
     let shop = Shop::open(&nexus.client(), 10).await?;
     let audit = Audit::open(nexus.database_url()).await?;
-    shop.buyer.client.post(CHECKOUT, shop.checkout(3)).await?.data(200);
+    let wanted = json!({ "sku_id": shop.sku, "quantity": 3 });
+    shop.buyer.client.post(CART, wanted).await?.data(200);
+    let checkout = with(&shop.checkout(3), "/buy_now", json!(false));
+    shop.buyer.client.post(CHECKOUT, checkout).await?.data(200);
+    assert_eq!(shop.buyer.client.get(CART).await?.data(200), &json!([]));
 
     audit
         .becomes(
@@ -75,6 +80,8 @@ async fn a_checkout_that_nobody_confirms_ends_at_its_deadline() -> Result<()> {
     let line = &cancelled.data(200)[0];
     assert_eq!(line["cancelled_by_id"], Value::Null, "nobody cancelled it");
     assert_eq!(line["payment_session"]["status"], "Failed");
+    let cart = shop.buyer.client.get(CART).await?;
+    assert_eq!(cart.data(200)[0]["quantity"], 3, "what was wanted is wanted still");
 
     let item = line["id"].as_i64().expect("a number");
     shop.seller
