@@ -49,7 +49,7 @@ const TIMERS: &str =
 /// later.
 const UNANSWERED: &str = "UPDATE host.invocation SET due_at = now()
      WHERE component = 'order' AND ended_at IS NULL
-         AND due_at BETWEEN now() + interval '6 days' AND now() + interval '8 days 12 hours'";
+         AND due_at BETWEEN now() + interval '1 hour' AND now() + interval '8 days 12 hours'";
 
 const UNANSWERED_LEFT: &str = "SELECT count(*) FROM host.invocation
      WHERE component = 'order' AND ended_at IS NULL AND due_at < now() + interval '8 days 12 hours'";
@@ -146,6 +146,7 @@ async fn a_parcel_lost_on_its_way_to_the_door_owes_nobody_and_leaves_the_rest_of
     let world = PaidShop::start_with(&[], "").await?;
     let other = world.shop.seller.lists("Coffee mill", "VND", 10).await?;
     let mut both = world.shop.checkout(1);
+    both["buy_now"] = json!(false);
     both["items"] = json!([
         { "sku_id": world.shop.sku, "quantity": 1, "transport_option": "standard" },
         { "sku_id": other.sku, "quantity": 1, "transport_option": "standard" },

@@ -20,6 +20,9 @@ const ATTEMPT: Duration = Duration::from_secs(600);
 /// After this the timer of what a cancellation owes has come (`workflow/owed.rs` of the order module).
 const OWED: Duration = Duration::from_secs(10);
 
+/// How long a paid line waits for its seller.
+const ANSWER: Duration = Duration::from_secs(7 * 24 * 3_600);
+
 /// A marketplace with a shop and a gateway, and its books before what is counted was bought.
 struct Market {
     world: PaidShop<()>,
@@ -96,13 +99,9 @@ impl Market {
         post(self.world.seller(), run, path, &body).await
     }
 
-    async fn time_passes(&self, host: &TestHost) -> Result<()> {
-        host.settled().await?;
-        self.is_over(host, TERM).await
-    }
-
     /// This period, once all is at rest.
-    async fn is_over(&self, host: &TestHost, period: Duration) -> Result<()> {
+    async fn time_passes(&self, host: &TestHost, period: Duration) -> Result<()> {
+        host.settled().await?;
         let over = period + Duration::from_secs(1);
         self.world.gateway.skip(over);
         host.skip(over).await?;
@@ -112,8 +111,7 @@ impl Market {
     /// What it came to in the end. The timer of what was owed comes in the run that owes it: in a later one its calls would be taken for
     /// that one's.
     async fn came_to(&self, host: &TestHost, session: &str, answers: &[&Answer]) -> Result<CameTo> {
-        host.settled().await?;
-        self.is_over(host, OWED).await?;
+        self.time_passes(host, OWED).await?;
         books_hold(host, &self.world).await?;
         let rows = format!(
             "WITH line AS (SELECT * FROM \"order\".item WHERE payment_session_id::text = '{session}')
@@ -138,14 +136,14 @@ impl Market {
             return self.came_to(host, session, &[&placed]).await;
         }
         let confirmed = self.answer(run, session, CONFIRM, "system-cod").await?;
-        self.time_passes(host).await?;
+        self.time_passes(host, TERM).await?;
         self.came_to(host, session, &[&placed, &confirmed]).await
     }
 
     /// Paid at the door, and no seller wants it.
     async fn unwanted(&self, host: &TestHost, run: &str) -> Result<CameTo> {
         let placed = self.check_out(run, "system-cod").await?;
-        self.time_passes(host).await?;
+        self.time_passes(host, TERM).await?;
         self.came_to(host, session(&placed), &[&placed]).await
     }
 
@@ -170,7 +168,7 @@ impl Market {
     /// To be paid at the gateway, and not paid.
     async fn unpaid(&self, host: &TestHost, run: &str) -> Result<CameTo> {
         let placed = self.check_out(run, "sandbox-redirect").await?;
-        self.time_passes(host).await?;
+        self.time_passes(host, TERM).await?;
         self.came_to(host, session(&placed), &[&placed]).await
     }
 }
@@ -205,7 +203,7 @@ impl Market {
             self.came_to(host, session, &[&placed]).await?
         } else {
             let confirmed = self.answer(run, session, CONFIRM, "").await?;
-            self.time_passes(host).await?;
+            self.time_passes(host, TERM).await?;
             self.came_to(host, session, &[&placed, &confirmed]).await?
         };
         self.with_wallets(came_to).await
@@ -232,6 +230,39 @@ impl Market {
     async fn unwanted_with_wallet(&self, host: &TestHost, run: &str) -> Result<CameTo> {
         self.fill(run, SHARE, 0).await?;
         let came_to = self.unwanted(host, run).await?;
+        let came_to = self.with_wallets(came_to).await?;
+        self.fill(&format!("after-{run}"), 0, 0).await?;
+        Ok(came_to)
+    }
+}
+
+/// What comes to nothing without anybody's word.
+impl Market {
+    /// Paid at the gateway, and its seller is silent: the buyer has the money back.
+    async fn unanswered(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        let placed = self.check_out(run, "sandbox-redirect").await?;
+        self.time_passes(host, ANSWER).await?;
+        self.came_to(host, session(&placed), &[&placed]).await
+    }
+
+    /// A share from the wallet, the rest at the door, and the parcel is lost on its way there: the share goes back.
+    async fn lost(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        self.fill(run, SHARE, FEE).await?;
+        let placed = self.check_out(run, "system-cod").await?;
+        let session = session(&placed);
+        let came_to = if session.is_empty() {
+            self.came_to(host, session, &[&placed]).await?
+        } else {
+            let confirmed = self.answer(run, session, CONFIRM, "system-cod").await?;
+            let lost = format!(
+                "UPDATE \"order\".transport SET status = 'Failed' WHERE id IN (
+                     SELECT o.transport_id FROM \"order\".\"order\" o JOIN \"order\".item i ON i.order_id = o.id
+                     WHERE i.payment_session_id = '{session}')"
+            );
+            self.world.audit.change(&lost).await?;
+            self.time_passes(host, TERM).await?;
+            self.came_to(host, session, &[&placed, &confirmed]).await?
+        };
         let came_to = self.with_wallets(came_to).await?;
         self.fill(&format!("after-{run}"), 0, 0).await?;
         Ok(came_to)
@@ -359,6 +390,18 @@ async fn a_checkout_whose_wallet_pays_its_share_and_whose_rest_nobody_pays() -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_whose_wallet_pays_its_share_and_whose_rest_is_never_collected() -> Result<()> {
     survives_with_wallets(Manner::Waits, Market::unwanted_with_wallet, 12).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paid_checkout_whose_seller_is_silent() -> Result<()> {
+    survives(Manner::Pays, Market::unanswered, 20).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_whose_parcel_is_lost() -> Result<()> {
+    survives_with_wallets(Manner::Waits, Market::lost, 24).await?;
     Ok(())
 }
 

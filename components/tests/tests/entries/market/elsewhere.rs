@@ -77,7 +77,7 @@ impl Market {
             format!("SELECT count(*) FROM \"order\".transaction WHERE id::text = '{leg}' AND status = 'Pending'");
         // Once: the next attempt has its own time.
         if host.count(&waits).await? > 0 {
-            self.is_over(host, ATTEMPT).await?;
+            self.time_passes(host, ATTEMPT).await?;
         }
         let path = format!("{CHECKOUT}/{}", opened.session);
         let again = self.pays_anew(host, self.world.buyer(), run, &path).await?;
