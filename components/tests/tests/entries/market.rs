@@ -147,20 +147,23 @@ impl Market {
         self.came_to(host, session(&placed), &[&placed]).await
     }
 
+    /// It is paid, and the gateway has reported it; or given up when the goods cannot be had any more.
+    async fn is_decided(&self, host: &TestHost, session: &str) -> Result<()> {
+        let decided = format!(
+            "SELECT count(*) FROM \"order\".payment_session WHERE id::text = '{session}'
+                 AND status IN ('Success', 'Failed', 'Cancelled')"
+        );
+        host.becomes(&decided, 1).await
+    }
+
     /// Paid at the gateway, which reports it, and then rejected: the buyer has the money back.
     async fn rejected(&self, host: &TestHost, run: &str) -> Result<CameTo> {
         let placed = self.check_out(run, "sandbox-redirect").await?;
         let session = session(&placed);
-        host.settled().await?;
         if session.is_empty() {
             return self.came_to(host, session, &[&placed]).await;
         }
-        // It is paid, or given up when the goods cannot be had any more.
-        let over = format!(
-            "SELECT count(*) FROM \"order\".payment_session WHERE id::text = '{session}'
-                 AND status IN ('Success', 'Failed', 'Cancelled')"
-        );
-        host.becomes(&over, 1).await?;
+        self.is_decided(host, session).await?;
         let rejected = self.answer(run, session, REJECT, "").await?;
         self.came_to(host, session, &[&placed, &rejected]).await
     }
@@ -241,8 +244,12 @@ impl Market {
     /// Paid at the gateway, and its seller is silent: the buyer has the money back.
     async fn unanswered(&self, host: &TestHost, run: &str) -> Result<CameTo> {
         let placed = self.check_out(run, "sandbox-redirect").await?;
+        let session = session(&placed);
+        if !session.is_empty() {
+            self.is_decided(host, session).await?;
+        }
         self.time_passes(host, ANSWER).await?;
-        self.came_to(host, session(&placed), &[&placed]).await
+        self.came_to(host, session, &[&placed]).await
     }
 
     /// A share from the wallet, the rest at the door, and the parcel is lost on its way there: the share goes back.
