@@ -51,6 +51,24 @@ pub(crate) struct Market {
     pub(crate) taken: i64,
 }
 
+/// The life of a node.
+#[derive(Debug, Clone)]
+pub(crate) struct Lease {
+    pub(crate) node: String,
+    pub(crate) s: f64,
+}
+
+/// How the jobs stand that a module has sent itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Jobs {
+    pub(crate) suspended: i64,
+    pub(crate) completed: i64,
+    /// In the hands of the node that was asked about.
+    pub(crate) owned: i64,
+    /// When the last of those that have ended did, seconds since 1970-01-01 UTC by the database's clock.
+    pub(crate) last_ended_s: f64,
+}
+
 impl Database {
     pub(crate) async fn open(url: &str) -> Result<Self> {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
@@ -154,6 +172,86 @@ impl Database {
     pub(crate) async fn invocations(&self) -> Result<i64> {
         self.number("SELECT count(*) FROM host.invocation WHERE component = 'shop'")
             .await
+    }
+
+    /// Deployments on which orders ran.
+    pub(crate) async fn deployments(&self) -> Result<i64> {
+        self.number("SELECT count(DISTINCT deployment) FROM host.invocation WHERE component = 'shop'")
+            .await
+    }
+
+    /// Seconds since 1970-01-01 UTC.
+    pub(crate) async fn now_s(&self) -> Result<f64> {
+        const NOW: &str = "SELECT extract(epoch FROM clock_timestamp())::double precision";
+        Ok(self.client.query_one(NOW, &[]).await?.try_get(0)?)
+    }
+
+    /// Of the only node there is.
+    pub(crate) async fn only_lease(&self) -> Result<Lease> {
+        const LEASE: &str = "SELECT id::text, lease_ms / 1000.0::double precision FROM host.node WHERE gone_at IS NULL";
+        let row = self.client.query_one(LEASE, &[]).await?;
+        Ok(Lease {
+            node: row.try_get(0)?,
+            s: row.try_get(1)?,
+        })
+    }
+
+    /// How the jobs stand, and how many of them this node has.
+    pub(crate) async fn jobs(&self, node: &str) -> Result<Jobs> {
+        const JOBS: &str = "SELECT count(*) FILTER (WHERE status = 'suspended'), count(*) FILTER (WHERE status = 'completed'),
+                 count(*) FILTER (WHERE node_id::text = $1), coalesce(extract(epoch FROM max(ended_at)), 0)::double precision
+             FROM host.invocation WHERE parent IS NOT NULL";
+        let row = self.client.query_one(JOBS, &[&node]).await?;
+        Ok(Jobs {
+            suspended: row.try_get(0)?,
+            completed: row.try_get(1)?,
+            owned: row.try_get(2)?,
+            last_ended_s: row.try_get(3)?,
+        })
+    }
+
+    /// Whether an invocation is open.
+    pub(crate) async fn is_open(&self) -> Result<bool> {
+        const OPEN: &str =
+            "SELECT EXISTS (SELECT FROM host.invocation WHERE status IN ('running', 'suspended', 'paused'))";
+        Ok(self.client.query_one(OPEN, &[]).await?.try_get(0)?)
+    }
+
+    /// Since when this node owns nothing, if that is so: now.
+    pub(crate) async fn owns_nothing_s(&self, node: &str) -> Result<Option<f64>> {
+        const NOTHING: &str = "SELECT extract(epoch FROM clock_timestamp())::double precision
+             WHERE NOT EXISTS (SELECT FROM host.invocation WHERE node_id = $1::text::uuid)";
+        let row = self.client.query_opt(NOTHING, &[&node]).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// When this node was declared gone.
+    pub(crate) async fn gone_s(&self, node: &str) -> Result<f64> {
+        const GONE: &str =
+            "SELECT extract(epoch FROM gone_at)::double precision FROM host.node WHERE id = $1::text::uuid";
+        Ok(self.client.query_one(GONE, &[&node]).await?.try_get(0)?)
+    }
+
+    /// Makes what waits to be picked up a node's: what a host that was killed would have been working on, if it could work on so many at once.
+    pub(crate) async fn give_jobs(&self, node: &str) -> Result<()> {
+        const GIVE: &str = "UPDATE host.invocation SET node_id = $1::text::uuid, due_at = NULL
+             WHERE status = 'running' AND node_id IS NULL AND parent IS NOT NULL";
+        self.client.execute(GIVE, &[&node]).await?;
+        Ok(())
+    }
+
+    /// Checks that so many jobs took each of their two steps once.
+    pub(crate) async fn check_notes(&self, jobs: i64) -> Result<()> {
+        for step in ["before", "after"] {
+            let notes = self
+                .number(&format!("SELECT count(*) FROM crowd.note WHERE what = '{step}'"))
+                .await?;
+            ensure!(
+                notes == jobs,
+                "{jobs} jobs have ended, and noted {step:?} {notes} times"
+            );
+        }
+        Ok(())
     }
 
     /// Stores completed invocations of this month, an entry each, as many posts would have left them.

@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -21,7 +23,7 @@ use crate::statistics::percentile;
 const ITEMS: u64 = 10_000;
 
 /// What clients ask for.
-pub(crate) trait Job: Copy + Debug + Send + 'static {
+pub(crate) trait Job: Clone + Debug + Send + 'static {
     /// Sends one request about the item, and checks the answer.
     fn request(self, client: &mut Client, item: u64) -> impl Future<Output = Result<()>> + Send;
 }
@@ -141,6 +143,25 @@ impl Job for Work {
 
 /// Puts the load on the server at `address`. Any answer that is not the right one is an error.
 pub(crate) async fn run<J: Job>(address: SocketAddr, load: Load<J>) -> Result<Sample> {
+    run_until(address, load, Arc::default()).await
+}
+
+/// Puts the load on the server for as long as `event` takes, and no longer than the load says. Gives what came of the event, too.
+pub(crate) async fn run_beside<J: Job, T>(
+    address: SocketAddr,
+    load: Load<J>,
+    event: impl Future<Output = Result<T>>,
+) -> Result<(Sample, T)> {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let event = async {
+        let outcome = event.await;
+        is_over.store(true, Ordering::Relaxed);
+        outcome
+    };
+    tokio::try_join!(run_until(address, load, Arc::clone(&is_over)), event)
+}
+
+async fn run_until<J: Job>(address: SocketAddr, load: Load<J>, is_over: Arc<AtomicBool>) -> Result<Sample> {
     let clients = try_join_all((0..load.clients).map(|_| Client::connect(address))).await?;
     let began = SystemClock.boot_ns();
     let tasks = clients.into_iter().enumerate().map(|(index, mut client)| {
@@ -153,11 +174,12 @@ pub(crate) async fn run<J: Job>(address: SocketAddr, load: Load<J>) -> Result<Sa
             Until::Requests(_) => u64::MAX,
             Until::Passed(passed) => began + passed.as_nanos() as u64,
         };
+        let (work, is_over) = (load.work.clone(), Arc::clone(&is_over));
         let client = async move {
             let mut latencies_ns = Vec::new();
             let mut now = SystemClock.boot_ns();
-            while now < deadline && (latencies_ns.len() as u64) < share {
-                load.work.request(&mut client, items.next()).await?;
+            while now < deadline && (latencies_ns.len() as u64) < share && !is_over.load(Ordering::Relaxed) {
+                work.clone().request(&mut client, items.next()).await?;
                 let answered = SystemClock.boot_ns();
                 latencies_ns.push(answered - now);
                 now = answered;

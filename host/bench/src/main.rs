@@ -76,6 +76,10 @@ enum Part {
     Calls,
     /// Start to first answer, and memory.
     Starts,
+    /// Another revision of a module, activated under load.
+    Swaps,
+    /// Open invocations of a host that is killed.
+    Takeovers,
 }
 
 impl Arguments {
@@ -163,6 +167,8 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
         counts: Vec::new(),
         calls: None,
         starts: Vec::new(),
+        swaps: None,
+        takeovers: None,
         verdicts: Vec::new(),
     };
     if [Part::Posts, Part::Gets, Part::Calls]
@@ -174,6 +180,15 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
     if arguments.includes(Part::Starts) {
         let url = server.url();
         report.starts = measure::starts::measure(&workspace, &url, scratch.path(), extent, &progress).await?;
+    }
+    if arguments.includes(Part::Swaps) {
+        let swaps = measure::swaps::measure(&workspace, &server.url(), scratch.path(), extent, &progress).await?;
+        report.swaps = Some(swaps);
+    }
+    if arguments.includes(Part::Takeovers) {
+        let takeovers =
+            measure::takeovers::measure(&workspace, &server.url(), scratch.path(), extent, &progress).await?;
+        report.takeovers = Some(takeovers);
     }
     report.judge();
     Ok(report)

@@ -3,6 +3,8 @@
 pub(crate) mod calls;
 pub(crate) mod compare;
 pub(crate) mod starts;
+pub(crate) mod swaps;
+pub(crate) mod takeovers;
 
 use std::time::Duration;
 
@@ -19,6 +21,8 @@ pub(crate) struct Extent {
     pub(crate) counted_requests: u64,
     /// Starts of the process, the first one not counted.
     pub(crate) starts: usize,
+    /// Invocations that are open when their host is killed; even, and at most 10,000, since half of them are sent in one request.
+    pub(crate) open: u32,
 }
 
 impl Extent {
@@ -28,6 +32,7 @@ impl Extent {
         warm_up: Duration::from_secs(2),
         counted_requests: 2000,
         starts: 5,
+        open: 10_000,
     };
     /// To see that everything works, and the order of magnitude.
     pub(crate) const QUICK: Self = Self {
@@ -36,5 +41,6 @@ impl Extent {
         warm_up: Duration::from_millis(500),
         counted_requests: 0,
         starts: 2,
+        open: 2_000,
     };
 }

@@ -6,8 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use host_admin::AdminClient;
 use host_types::{Clock, SystemClock};
 use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
 
 use crate::load::Client;
 
@@ -29,10 +31,18 @@ pub(crate) struct NexusOptions<'a> {
 pub(crate) struct Nexus {
     child: Child,
     has_private_server: bool,
+    data_dir: PathBuf,
     pub(crate) address: SocketAddr,
     pub(crate) pid: u32,
     /// From the start of the process to its first answer.
     pub(crate) first_answer_ms: f64,
+}
+
+/// What it writes of itself once it serves.
+#[derive(Deserialize)]
+struct Ready {
+    admin_url: String,
+    admin_token: String,
 }
 
 /// A first start compiles every component, and may create a database cluster.
@@ -77,6 +87,7 @@ impl Nexus {
         let mut nexus = Self {
             child,
             has_private_server,
+            data_dir: options.data_dir.to_owned(),
             address,
             pid,
             first_answer_ms: 0.0,
@@ -98,6 +109,29 @@ impl Nexus {
             }
             tokio::time::sleep(RETRY_INTERVAL).await;
         }
+    }
+
+    /// A client of its admin port.
+    pub(crate) async fn admin(&self) -> Result<AdminClient> {
+        let path = self.data_dir.join("ready.json");
+        let written = async {
+            // It may have answered before it has written where its operators come in.
+            while !path.exists() {
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
+        };
+        let written = tokio::time::timeout(START_TIMEOUT, written).await;
+        written.with_context(|| format!("{} was not written within {START_TIMEOUT:?}", path.display()))?;
+        let ready: Ready = serde_json::from_str(&std::fs::read_to_string(&path)?)?;
+        Ok(AdminClient::new(&ready.admin_url, &ready.admin_token)?)
+    }
+
+    /// The data directory of another node on the same database: it has the same key.
+    pub(crate) fn second_data_dir(&self, path: &Path) -> Result<()> {
+        const KEY: &str = "master.key";
+        std::fs::create_dir_all(path)?;
+        std::fs::copy(self.data_dir.join(KEY), path.join(KEY))?;
+        Ok(())
     }
 
     /// Asks it to stop, and waits until it has; a private PostgreSQL stops with it.

@@ -16,6 +16,8 @@ pub(crate) struct Report {
     pub(crate) counts: Vec<Counts>,
     pub(crate) calls: Option<Calls>,
     pub(crate) starts: Vec<Start>,
+    pub(crate) swaps: Option<Swaps>,
+    pub(crate) takeovers: Option<Takeovers>,
     pub(crate) verdicts: Vec<Verdict>,
 }
 
@@ -121,6 +123,58 @@ pub(crate) struct Start {
     /// After `requests` more.
     pub(crate) resident_mib: f64,
     pub(crate) requests: usize,
+}
+
+/// Another revision of a module, uploaded and activated while clients ask for its work.
+#[derive(Debug, Serialize)]
+pub(crate) struct Swaps {
+    pub(crate) swaps: usize,
+    pub(crate) clients: usize,
+    /// All that were sent, with and without a swap.
+    pub(crate) requests: u64,
+    /// Of these, those without the right answer.
+    pub(crate) failed: u64,
+    /// While the revision is compiled and checked.
+    pub(crate) uploading: Beside,
+    /// While it is activated.
+    pub(crate) activating: Beside,
+    /// Medians, as all that follow but the slowest.
+    pub(crate) upload_ms: f64,
+    pub(crate) activate_ms: f64,
+    /// From asking for the activation to an answer of the revision.
+    pub(crate) first_answer_ms: f64,
+    pub(crate) slowest_first_answer_ms: f64,
+}
+
+/// Something beside the load, divided by the load alone: medians of the rounds' ratios.
+#[derive(Debug, Serialize)]
+pub(crate) struct Beside {
+    pub(crate) throughput: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+}
+
+/// Open invocations of a host that was killed, until another one has finished them.
+#[derive(Debug, Serialize)]
+pub(crate) struct Takeovers {
+    /// Of the killed host.
+    pub(crate) lease_ms: f64,
+    /// That it owned.
+    pub(crate) owned: i64,
+    /// That nobody owned: they slept.
+    pub(crate) suspended: i64,
+    /// From when the host was declared gone until somebody owned all it had owned.
+    pub(crate) owned_again_ms: f64,
+    /// From the kill until the last had ended.
+    pub(crate) finished_ms: f64,
+    /// The same, divided by the lease.
+    pub(crate) finished_leases: f64,
+    /// Ended per second from when the host was declared gone.
+    pub(crate) recovered_per_second: f64,
+    /// The same jobs on a host that nobody kills.
+    pub(crate) normal_per_second: f64,
+    /// The first divided by the second.
+    pub(crate) throughput: f64,
 }
 
 /// More than the kernel's own work takes, in processors.

@@ -31,7 +31,7 @@ impl Workspace {
     /// Builds the host, the benchmark's components, and the components of the marketplace.
     pub(crate) async fn build(&self) -> Result<()> {
         self.build_host().await?;
-        self.build_guests(&["shop", "callee"]).await?;
+        self.build_guests(&["bench-shop", "bench-callee", "crowd"]).await?;
         let mut build = Command::new(self.nexus());
         build
             .args(["build", "--manifest"])
@@ -43,8 +43,14 @@ impl Workspace {
     /// Builds the host, the components of the comparison with Restate, and the service that does their work there.
     pub(crate) async fn build_comparison(&self) -> Result<()> {
         self.build_host().await?;
-        self.build_guests(&["checkout", "link", "leaf", "stock", "orders"])
-            .await?;
+        self.build_guests(&[
+            "bench-checkout",
+            "bench-link",
+            "bench-leaf",
+            "bench-stock",
+            "bench-orders",
+        ])
+        .await?;
         let mut service = vec![
             "build",
             "--locked",
@@ -67,7 +73,7 @@ impl Workspace {
 
     /// The manifests of the benchmark name their components relative to themselves, so they are always in the same place.
     async fn build_guests(&self, names: &[&str]) -> Result<()> {
-        let packages: Vec<String> = names.iter().map(|name| format!("guest-bench-{name}")).collect();
+        let packages: Vec<String> = names.iter().map(|name| format!("guest-{name}")).collect();
         let mut build = vec!["build", "--profile", "guest", "--target", GUEST_TARGET];
         for package in &packages {
             build.extend(["--package", package]);
@@ -108,6 +114,11 @@ impl Workspace {
     /// The manifest of the application that is measured.
     pub(crate) fn bench_app(&self) -> PathBuf {
         self.root.join("host/bench/app/spin.toml")
+    }
+
+    /// The manifest of the application whose invocations are taken over.
+    pub(crate) fn crowd_app(&self) -> PathBuf {
+        self.root.join("host/bench/crowd/spin.toml")
     }
 
     /// The manifest of the application that is compared with Restate.

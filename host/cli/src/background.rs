@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use host_basic::{MasterKey, Services};
+use host_engine::CompileCache;
 use host_http::{Check, Readiness};
+use host_invoker::Invoker;
 use host_manifest::App;
 use host_store::{Retentions, Store, Upkeep};
 use tokio::sync::watch;
@@ -16,6 +18,8 @@ use crate::host::TOKENS;
 
 /// How often keys are looked for that others made.
 const KEY_LOOK: Duration = Duration::from_secs(10);
+/// How long compiled code is kept that is not loaded.
+const COMPILED_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// The file of the data directory that holds when the last heartbeat was.
 const LAST_SEEN: &str = "database-seen";
 
@@ -108,6 +112,31 @@ pub(crate) async fn upkeep(store: Arc<Store>, retentions: Retentions) {
                 "the upkeep of the database is done",
             ),
             Err(error) => tracing::warn!(%error, "the upkeep of the database failed; trying again in an hour"),
+        }
+    }
+}
+
+/// Removes compiled code that was not needed for long.
+pub(crate) async fn tidy_compiled(cache: CompileCache, store: Arc<Store>, invoker: Invoker) {
+    let mut daily = tokio::time::interval(Duration::from_secs(24 * 60 * 60));
+    loop {
+        daily.tick().await;
+        let tidied = async {
+            // A host that runs for months has loaded it when it began.
+            let in_use = match invoker.deployment() {
+                Some(current) => store.deployment(current.number()).await?.components,
+                None => Vec::new(),
+            };
+            let in_use = in_use.into_iter().map(|(_, revision)| revision).collect();
+            anyhow::Ok(cache.remove_unused(COMPILED_KEPT, in_use).await?)
+        };
+        match tidied.await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "compiled code that was not needed for long is removed"),
+            Err(error) => tracing::warn!(
+                error = format!("{error:#}"),
+                "compiled code that is not needed could not be removed; trying again in a day"
+            ),
         }
     }
 }

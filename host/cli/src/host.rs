@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 
 use crate::application::{Application, Checked};
 use crate::background::{
-    keep_last_seen, last_seen, look_after, look_for_keys, remember, retentions, token_keys, upkeep,
+    keep_last_seen, last_seen, look_after, look_for_keys, remember, retentions, tidy_compiled, token_keys, upkeep,
 };
 use crate::event_log::DatabaseLog;
 use crate::key_values::DatabaseBackend;
@@ -283,7 +283,7 @@ impl Host {
         };
         let runtime = Arc::new(Runtime::new(RuntimeOptions {
             engine,
-            cache,
+            cache: cache.clone(),
             app: Arc::clone(&application.app),
             pools: module_pools,
             services: Arc::clone(&services),
@@ -331,6 +331,7 @@ impl Host {
             tokio::spawn(look_for_keys(Arc::clone(&store), Arc::clone(&services))),
             tokio::spawn(remember(Arc::clone(&store), data_dir.to_owned())),
             tokio::spawn(upkeep(Arc::clone(&store), retentions(&application.app, retention))),
+            tokio::spawn(tidy_compiled(cache, Arc::clone(&store), invoker.clone())),
         ];
         let (ready, readiness) = watch::channel(Readiness::default());
         let ready = Arc::new(ready);

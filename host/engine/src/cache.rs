@@ -1,8 +1,9 @@
 //! From a component's bytes to code that can be instantiated, compiled once per content and engine settings.
 //!
 //! `<folder>/<settings>/<digest>.cwasm` is machine code the host will run unchecked. Hence the folder's owner and mode are
-//! checked, and a file appears under its name complete and durable, and never changes afterwards.
+//! checked, and a file appears under its name complete and durable, and never changes afterwards. Its time is when it was last loaded.
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
@@ -10,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use host_types::{Clock, Digest};
 use sha2::{Digest as _, Sha256};
@@ -91,6 +92,21 @@ impl CompileCache {
             .map_err(|_| Error::Abandoned)?
     }
 
+    /// Removes the code that was not loaded for so long, of any settings, but for these digests. Whoever has such a file mapped keeps it; whoever needs
+    /// it again compiles it anew. Returns how many files there were.
+    pub async fn remove_unused(&self, unused: Duration, in_use: HashSet<Digest>) -> Result<u64, Error> {
+        let (root, clock) = (self.root.clone(), Arc::clone(&self.shared.clock));
+        let removed = tokio::task::spawn_blocking(move || {
+            let before = at(clock.unix_ms()).checked_sub(unused);
+            before.map_or(Ok(0), |before| remove_before(&root, before, &in_use))
+        });
+        let removed = removed.await.map_err(|_| Error::Abandoned)?;
+        removed.map_err(|source| Error::Cache {
+            path: self.root.clone(),
+            source,
+        })
+    }
+
     async fn open_stock(&self) -> Result<Arc<Shared>, Error> {
         let (root, clock) = (self.root.clone(), Arc::clone(&self.shared.clock));
         let opened = tokio::task::spawn_blocking(move || {
@@ -124,7 +140,7 @@ impl Shared {
     }
 
     fn path(&self, digest: Digest) -> PathBuf {
-        self.folder.join(format!("{digest}.cwasm"))
+        self.folder.join(file_name(&digest))
     }
 
     fn cached(&self, digest: Digest) -> Option<Component> {
@@ -138,10 +154,19 @@ impl Shared {
         #[expect(unsafe_code, reason = "mapping compiled code is what makes a warm start fast")]
         let loaded = unsafe { Component::deserialize_file(self.engine.wasmtime(), &path) };
         loaded
+            .inspect(|_| self.note_use(&path))
             .inspect_err(|error| {
                 tracing::warn!(path = %path.display(), error = format!("{error:#}"), "unusable compiled code, compiling anew");
             })
             .ok()
+    }
+
+    fn note_use(&self, path: &Path) {
+        let noted = File::open(path).and_then(|file| file.set_modified(at(self.clock.unix_ms())));
+        // Removed just now, or on a disk that is read only: the worst that follows is a compilation.
+        if let Err(error) = noted {
+            tracing::debug!(path = %path.display(), %error, "the use of compiled code could not be noted");
+        }
     }
 
     fn compile(&self, wasm: &[u8], digest: Digest) -> Result<Loaded, Error> {
@@ -188,6 +213,40 @@ impl Shared {
         written?;
         File::open(&self.folder)?.sync_all()
     }
+}
+
+fn file_name(digest: &Digest) -> PathBuf {
+    format!("{digest}.cwasm").into()
+}
+
+fn at(unix_ms: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(unix_ms)
+}
+
+/// Files of all settings, those of earlier versions of the host and what was left half written among them.
+fn remove_before(root: &Path, before: SystemTime, in_use: &HashSet<Digest>) -> io::Result<u64> {
+    let in_use: HashSet<PathBuf> = in_use.iter().map(file_name).collect();
+    let mut removed = 0;
+    for settings in fs::read_dir(root)? {
+        for file in fs::read_dir(settings?.path())? {
+            let file = file?;
+            if in_use.contains(Path::new(&file.file_name())) {
+                continue;
+            }
+            let was_removed = file
+                .metadata()
+                .and_then(|metadata| match metadata.modified()? < before {
+                    true => fs::remove_file(file.path()).map(|()| 1),
+                    false => Ok(0),
+                });
+            removed += match was_removed {
+                // Another process was faster, or has just given a new file its name.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                outcome => outcome?,
+            };
+        }
+    }
+    Ok(removed)
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {

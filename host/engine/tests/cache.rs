@@ -1,12 +1,16 @@
 //! The compile cache on a real disk.
 
-use std::fs::{self, Permissions};
+use std::collections::HashSet;
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use host_engine::{CacheOutcome, CompileCache, Engine, EngineOptions, Error, interfaces};
-use host_types::{Digest, SystemClock};
+use host_types::{Clock, Digest, SystemClock};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn wasm() -> Arc<[u8]> {
     let text = r#"(component
@@ -152,4 +156,49 @@ async fn one_component_asked_for_many_times_is_compiled_by_at_most_two() {
         .filter(|outcome| matches!(outcome, CacheOutcome::Compiled(_)))
         .count();
     assert!((1..=2).contains(&compiled), "{outcomes:?}");
+}
+
+/// It was last loaded so many days ago.
+fn age(file: &Path, days: u32) {
+    let then = SystemTime::UNIX_EPOCH + Duration::from_millis(SystemClock.unix_ms()) - DAY * days;
+    File::open(file).unwrap().set_modified(then).unwrap();
+}
+
+#[tokio::test]
+async fn code_that_was_not_loaded_for_long_is_removed_and_whoever_runs_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("cache");
+    let engine = engine();
+    let cache = open(&engine, &folder).unwrap();
+    let (wasm, digest) = (wasm(), Digest::of(&wasm()));
+    let remove = async |in_use: &[Digest]| {
+        let in_use: HashSet<_> = in_use.iter().copied().collect();
+        cache.remove_unused(DAY * 90, in_use).await.unwrap()
+    };
+    cache.load(Arc::clone(&wasm), digest).await.unwrap();
+    let file = compiled_file(&folder);
+
+    age(&file, 91);
+    assert_eq!(remove(&[digest]).await, 0, "new invocations run on it");
+    let running = cache.load(Arc::clone(&wasm), digest).await.unwrap();
+    assert_eq!(running.outcome, CacheOutcome::Hit);
+    assert_eq!(remove(&[]).await, 0, "it was loaded just now");
+
+    // Of an earlier version of the host: its code, and what it left half written.
+    let earlier = folder.join("earlier");
+    fs::create_dir(&earlier).unwrap();
+    for name in ["code.cwasm", "code.7-0.tmp", "young.cwasm"] {
+        File::create(earlier.join(name)).unwrap();
+    }
+    for old in [&file, &earlier.join("code.cwasm"), &earlier.join("code.7-0.tmp")] {
+        age(old, 91);
+    }
+    assert_eq!(remove(&[]).await, 3);
+    assert!(!file.exists() && earlier.join("young.cwasm").exists());
+    assert_eq!(
+        interfaces(&engine, &running.component).exports,
+        ["test:deep/thought@1.0.0"]
+    );
+    let again = cache.load(wasm, digest).await.unwrap();
+    assert!(matches!(again.outcome, CacheOutcome::Compiled(_)));
 }

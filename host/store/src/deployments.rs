@@ -1,10 +1,17 @@
-//! Deployments, and the bytes they pin.
+//! Deployments, the bytes they pin, and forgetting those that nobody uses.
 
 use host_types::{ComponentId, DeploymentNumber, Digest};
 use ring::digest::{Context, SHA256};
 
 use crate::activations::{columns, digest};
+use crate::journal::bigint;
 use crate::{Error, Result, Store};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// How long what nobody uses is kept at least, however short invocations are: a swap that turns out to be wrong after days can be taken back.
+const LEAST_UNUSED_MS: u64 = 7 * DAY_MS;
+/// How many revisions back can be gone to, however long ago they were activated.
+const BACK: i32 = 10;
 
 /// A registered version of the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,13 +23,13 @@ pub struct Deployment {
 }
 
 impl Store {
-    /// Registers a set of components with their bytes. The same set has the same number, on every node and every time.
+    /// Registers a set of components with their bytes. The same set has the same number, on every node, for as long as it is not forgotten.
     pub async fn register_deployment(&self, components: &[(ComponentId, Digest, &[u8])]) -> Result<DeploymentNumber> {
         let set: Vec<_> = components
             .iter()
             .map(|(component, digest, _)| (component.clone(), *digest))
             .collect();
-        if let Some(number) = self.find_deployment(&whole(&set)).await? {
+        if let Some(number) = self.used_deployment(&whole(&set)).await? {
             return Ok(number);
         }
         for (_, digest, wasm) in components {
@@ -34,7 +41,7 @@ impl Store {
     /// Registers a set of components whose bytes are kept already.
     pub async fn register_set(&self, components: &[(ComponentId, Digest)]) -> Result<DeploymentNumber> {
         let whole = whole(components);
-        if let Some(number) = self.find_deployment(&whole).await? {
+        if let Some(number) = self.used_deployment(&whole).await? {
             return Ok(number);
         }
         let mut transaction = self.pool().begin().await?;
@@ -48,7 +55,7 @@ impl Store {
             // Another node registers the same just now; its commit was awaited by the insert.
             transaction.rollback().await?;
             return self
-                .find_deployment(&whole)
+                .used_deployment(&whole)
                 .await?
                 .ok_or_else(|| Error::NotRegistered("the deployment".into()));
         };
@@ -68,11 +75,13 @@ impl Store {
 
     /// Keeps the bytes of a revision.
     pub async fn keep_revision(&self, digest: Digest, wasm: &[u8]) -> Result<()> {
-        sqlx::query("INSERT INTO host.revision (digest, wasm) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-            .bind(&digest.0[..])
-            .bind(wasm)
-            .execute(self.pool())
-            .await?;
+        sqlx::query(
+            "INSERT INTO host.revision (digest, wasm) VALUES ($1, $2) ON CONFLICT (digest) DO UPDATE SET used_at = now()",
+        )
+        .bind(&digest.0[..])
+        .bind(wasm)
+        .execute(self.pool())
+        .await?;
         Ok(())
     }
 
@@ -101,12 +110,77 @@ impl Store {
         wasm.ok_or_else(|| Error::NotRegistered(format!("revision {digest}")))
     }
 
-    async fn find_deployment(&self, digest: &[u8]) -> Result<Option<DeploymentNumber>> {
-        let number = sqlx::query_scalar("SELECT number FROM host.deployment WHERE digest = $1")
-            .bind(digest)
-            .fetch_optional(self.pool())
-            .await?;
+    /// The number of a set that is registered. It is about to be used, so it is not forgotten under whoever asks.
+    async fn used_deployment(&self, digest: &[u8]) -> Result<Option<DeploymentNumber>> {
+        let number =
+            sqlx::query_scalar("UPDATE host.deployment SET used_at = now() WHERE digest = $1 RETURNING number")
+                .bind(digest)
+                .fetch_optional(self.pool())
+                .await?;
         Ok(number.map(DeploymentNumber))
+    }
+
+    /// Forgets deployments on which no node's new invocations run and to which no open invocation is pinned, activations that stand for
+    /// nothing any more, and the bytes that only they had. Returns how many there were.
+    pub(crate) async fn forget_unused(&self, longest_ms: u64) -> Result<u64> {
+        // An ended invocation can be run dry on what it began with, so that has to outlive it; a day more, since its use is noted now and then.
+        let unused_ms = bigint(longest_ms.max(LEAST_UNUSED_MS).saturating_add(DAY_MS));
+        let mut transaction = self.pool().begin().await?;
+        // As whoever activates: what they are about to stand on stays.
+        sqlx::query("LOCK TABLE host.activation IN SHARE ROW EXCLUSIVE MODE")
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(
+            "UPDATE host.deployment SET used_at = now() WHERE number IN (
+                 SELECT deployment FROM host.node WHERE gone_at IS NULL
+                 UNION SELECT deployment FROM host.invocation WHERE status IN ('running', 'suspended', 'paused'))",
+        )
+        .execute(&mut *transaction)
+        .await?;
+        // A node that starts, and one that is older than the column, does not say what it runs on.
+        let deployments = sqlx::query(
+            "DELETE FROM host.deployment WHERE used_at < now() - $1::bigint * interval '1 millisecond'
+                 AND NOT EXISTS (SELECT FROM host.node WHERE gone_at IS NULL AND deployment IS NULL)",
+        )
+        .bind(unused_ms)
+        .execute(&mut *transaction)
+        .await?;
+        // What stands for a file that somebody runs, or would run without it, with what rollbacks go back to. The newest of all stays, since
+        // every node knows how far it has followed by its number.
+        let activations = sqlx::query(
+            "WITH RECURSIVE newest AS (
+                 SELECT DISTINCT ON (component, replaces) sequence, component, replaces, revision, below
+                 FROM host.activation ORDER BY component, replaces, sequence DESC
+             ), standing AS (
+                 SELECT sequence, below, 0 AS back FROM newest WHERE EXISTS (SELECT FROM host.deployment_component AS member
+                     WHERE member.component = newest.component AND member.revision IN (newest.revision, newest.replaces))
+                 UNION ALL
+                 SELECT activation.sequence, activation.below, back + 1
+                 FROM standing JOIN host.activation ON activation.sequence = standing.below WHERE back < $2
+             ), past AS (
+                 SELECT sequence FROM host.activation WHERE activated_at < now() - $1::bigint * interval '1 millisecond'
+                     AND sequence NOT IN (SELECT sequence FROM standing)
+                     AND sequence < (SELECT max(sequence) FROM host.activation)
+             ), cut AS (
+                 UPDATE host.activation SET below = NULL
+                 WHERE below IN (SELECT sequence FROM past) AND sequence NOT IN (SELECT sequence FROM past)
+             )
+             DELETE FROM host.activation WHERE sequence IN (SELECT sequence FROM past)",
+        )
+        .bind(unused_ms)
+        .bind(BACK)
+        .execute(&mut *transaction)
+        .await?;
+        let revisions = sqlx::query(
+            "DELETE FROM host.revision WHERE used_at < now() - $1::bigint * interval '1 millisecond'
+                 AND NOT EXISTS (SELECT FROM host.deployment_component WHERE revision = digest)
+                 AND NOT EXISTS (SELECT FROM host.activation WHERE digest IN (revision, replaces))",
+        )
+        .bind(unused_ms)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(deployments.rows_affected() + activations.rows_affected() + revisions.rows_affected())
     }
 }
 

@@ -36,7 +36,8 @@ pub struct Retentions {
 pub struct Upkeep {
     /// Partitions made for months to come.
     pub created: u32,
-    /// Keys, audit records, workflows, ticks, counts of limited requests, places of exclusive keys, nodes and secrets forgotten.
+    /// Keys, audit records, workflows, ticks, counts of limited requests, places of exclusive keys, nodes, secrets, and unused deployments with
+    /// their bytes forgotten.
     pub expired: u64,
     /// Invocations forgotten.
     pub forgotten: u64,
@@ -95,6 +96,7 @@ impl Store {
         self.forget_months(&mut session, longest_ms, &mut done).await?;
         self.forget_stragglers(&mut session, longest_ms, &mut done).await?;
         self.forget_waits(&mut session).await?;
+        done.expired += self.forget_unused(longest_ms).await?;
         // After what they sealed.
         done.expired += self.drop_data_keys().await? + self.expire_secrets().await?;
         self.finish_rotation().await?;

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::targets::{Reach, Verdict};
-use super::{Comparison, Counts, Figures, Peer, Report};
+use super::{Comparison, Counts, Figures, Peer, Report, Swaps, Takeovers};
 
 /// The whole report as text.
 pub(crate) fn render(report: &Report) -> Result<String, fmt::Error> {
@@ -45,6 +45,12 @@ pub(crate) fn render(report: &Report) -> Result<String, fmt::Error> {
                 start.first_answer_ms, start.slowest_ms, start.resident_idle_mib, start.resident_mib
             )?;
         }
+    }
+    if let Some(swaps) = &report.swaps {
+        swapped(&mut out, swaps)?;
+    }
+    if let Some(takeovers) = &report.takeovers {
+        taken_over(&mut out, takeovers)?;
     }
     write_verdicts(&mut out, &report.verdicts)?;
     Ok(out)
@@ -156,6 +162,52 @@ fn counted(out: &mut String, counts: &[Counts]) -> fmt::Result {
         )?;
     }
     Ok(())
+}
+
+fn swapped(out: &mut String, swaps: &Swaps) -> fmt::Result {
+    writeln!(
+        out,
+        "\n{} swaps of a module under load, {} clients: {} requests, {} failed",
+        swaps.swaps, swaps.clients, swaps.requests, swaps.failed
+    )?;
+    writeln!(
+        out,
+        "  {:<34} {:>10} {:>8} {:>8}",
+        "ratio to the load alone", "throughput", "p50", "p99"
+    )?;
+    for (name, beside) in [
+        ("while a revision is compiled", &swaps.uploading),
+        ("while it is activated", &swaps.activating),
+    ] {
+        writeln!(
+            out,
+            "  {name:<34} {:>10.2} {:>8.2} {:>8.2}",
+            beside.throughput, beside.p50, beside.p99
+        )?;
+    }
+    writeln!(
+        out,
+        "  upload {:.0} ms; activate {:.1} ms; from activate to its first answer {:.1} ms, slowest {:.1} ms",
+        swaps.upload_ms, swaps.activate_ms, swaps.first_answer_ms, swaps.slowest_first_answer_ms
+    )
+}
+
+fn taken_over(out: &mut String, takeovers: &Takeovers) -> fmt::Result {
+    writeln!(
+        out,
+        "\nA host with {} running and {} sleeping invocations is killed; another one finishes them",
+        takeovers.owned, takeovers.suspended
+    )?;
+    writeln!(
+        out,
+        "  all ended {:.2} leases of {:.0} ms after the kill; all owned again {:.0} ms after the host was declared gone",
+        takeovers.finished_leases, takeovers.lease_ms, takeovers.owned_again_ms
+    )?;
+    writeln!(
+        out,
+        "  ended per second from then on {:.0}, of {:.0} in normal running; ratio {:.2}",
+        takeovers.recovered_per_second, takeovers.normal_per_second, takeovers.throughput
+    )
 }
 
 /// The figures to reach, beside those measured.

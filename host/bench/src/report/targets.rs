@@ -95,6 +95,17 @@ pub(super) fn verdicts(report: &Report) -> Vec<Verdict> {
             Reach::AtMost(120.0),
         ));
     }
+    if let Some(swaps) = &report.swaps {
+        let failed = "swap of a module under load: failed requests".to_owned();
+        verdicts.push(verdict(failed, swaps.failed as f64, Reach::AtMost(0.0)));
+        let answers = "swap of a module under load: activate to first answer, ms".to_owned();
+        verdicts.push(verdict(answers, swaps.first_answer_ms, Reach::AtMost(50.0)));
+    }
+    if let Some(takeovers) = &report.takeovers {
+        let open = takeovers.owned + takeovers.suspended;
+        let what = format!("{open} open after SIGKILL: known dead to all owned again, ms");
+        verdicts.push(verdict(what, takeovers.owned_again_ms, Reach::AtMost(3000.0)));
+    }
     verdicts
 }
 
