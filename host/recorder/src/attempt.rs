@@ -376,9 +376,7 @@ impl Attempt {
                 }
                 Ok(())
             }
-            Err(AppendError::Fenced) => Err(state.fail(Fault::Fenced)),
-            Err(AppendError::KeyTaken) => Err(state.fail(Fault::KeyTaken)),
-            Err(AppendError::Unknown(text)) => Err(state.fail(Fault::CommitUnknown(text))),
+            Err(error) => Err(state.fail(append_fault(error))),
         }
     }
 
@@ -522,6 +520,16 @@ pub(crate) fn started(header: host_journal::Header, seal: &dyn Seal) -> Vec<u8> 
     encode(
         &Entry {
             index: 0,
+/// What an append that did not happen, as far as anybody knows, is to its attempt.
+pub(crate) fn append_fault(error: AppendError) -> Fault {
+    match error {
+        AppendError::Fenced => Fault::Fenced,
+        AppendError::KeyTaken => Fault::KeyTaken,
+        AppendError::Refused(text) => Fault::AppendRefused(text),
+        AppendError::Unknown(text) => Fault::CommitUnknown(text),
+    }
+}
+
             body: Body::Started(Box::new(header)),
         },
         seal,

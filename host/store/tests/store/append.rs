@@ -1,7 +1,7 @@
 //! Appends that ride a module's transaction.
 
-use host_journal::{AppendError, AppendJournal, InvocationStatus, KeyValueWrite, Message, encode};
-use host_types::{Clock, SystemClock};
+use host_journal::{Append, AppendError, AppendJournal, InvocationStatus, KeyValueWrite, Message, encode};
+use host_types::{Clock, PromiseId, SystemClock};
 use sqlx::Connection;
 
 use crate::support::{
@@ -238,4 +238,32 @@ async fn a_message_is_a_new_invocation_in_its_senders_commit() {
     let loaded = store.load(sent).await.unwrap().unwrap();
     assert_eq!((loaded.row.parent, loaded.row.node), (Some(sender), Some(store.node())));
     assert_eq!(loaded.entries, [started(0)]);
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_for_good_is_told_from_what_passes() {
+    let fixture = fixture().await;
+    let (store, invocation) = (&fixture.store, crate::support::begun(&fixture.store).await);
+    let with_promise = Append {
+        promises: vec![PromiseId::new(1, [1; 10])],
+        ..next_append(store, invocation, 1)
+    };
+    for (sqlstate, is_refused) in [("P0001", true), ("22P05", true), ("40001", false), ("53100", false)] {
+        fixture
+            .superuser_executes(&format!(
+                "CREATE OR REPLACE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+                     BEGIN RAISE EXCEPTION 'a bad day' USING ERRCODE = '{sqlstate}'; END $$;
+                 CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON host.journal_entry
+                     FOR EACH ROW EXECUTE FUNCTION public.refuse()"
+            ))
+            .await;
+        let text = format!("a bad day (SQLSTATE {sqlstate})");
+        let expected = match is_refused {
+            true => AppendError::Refused(text),
+            false => AppendError::Unknown(text),
+        };
+        for append in [next_append(store, invocation, 1), with_promise.clone()] {
+            assert_eq!(store.append(append).await, Err(expected.clone()));
+        }
+    }
 }
