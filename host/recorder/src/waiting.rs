@@ -192,39 +192,38 @@ impl Recorder {
         if has_promises {
             self.attempt.flush(None).await?;
         }
-        let watched = match &awaited.what {
-            What::Time => Watched::Time,
-            What::Promise(promise) => Watched::Promise(*promise),
-            What::OfWorkflow(key, name) => match self.named(key, name).await? {
-                Some(promise) => Watched::Promise(promise),
-                None => {
-                    let answer = encode(&Waited::Unknown);
-                    self.complete(&position, CommandKind::Wait, target, arguments, answer.clone())?;
-                    return Ok(answer);
-                }
-            },
-        };
-        self.await_end(Parked {
+        let mut wait = Parked {
             position,
             target: target.to_owned(),
             arguments,
-            watched,
+            watched: Watched::Time,
             until_ms: awaited.until_ms,
-        })
-        .await
+        };
+        let (key, name) = match &awaited.what {
+            What::Time => return self.await_end(wait).await,
+            What::Promise(promise) => {
+                wait.watched = Watched::Promise(*promise);
+                return self.await_end(wait).await;
+            }
+            What::OfWorkflow(key, name) => (key, name),
+        };
+        let unknown = encode(&Waited::Unknown);
+        let mut answer = unknown.clone();
+        // A promise that is gone while its workflow is there was that of an earlier run: a restart has others.
+        while answer == unknown {
+            let Some(promise) = self.named(key, name).await? else {
+                break;
+            };
+            wait.watched = Watched::Promise(promise);
+            answer = self.end_of(&wait).await?;
+        }
+        self.complete(&wait.position, CommandKind::Wait, target, arguments, answer.clone())?;
+        Ok(answer)
     }
 
-    /// Waits, with the instance as long as it may be kept, and notes what it came to, encoded.
+    /// Waits, and notes what it came to, encoded.
     pub(crate) async fn await_end(&self, wait: Parked) -> Result<Payload, Fault> {
-        let mut span = self.begin_span(SpanKind::Internal, &wait.target, &wait.position);
-        let answer = match self.watch(wait.watched, wait.until_ms).await? {
-            Some(answer) => answer,
-            None => {
-                // Unless a sibling goes on for so long that it is waited for to the end, the instance is given up here.
-                span.set("nexus.parked", true);
-                self.park(&wait).await?
-            }
-        };
+        let answer = self.end_of(&wait).await?;
         self.complete(
             &wait.position,
             CommandKind::Wait,
@@ -236,13 +235,26 @@ impl Recorder {
     }
 
     /// What it came to, encoded, as long as the instance may be kept.
-    pub(crate) async fn watch(&self, watched: Watched, until_ms: Option<u64>) -> Result<Option<Payload>, Fault> {
+    async fn watch(&self, watched: Watched, until_ms: Option<u64>) -> Result<Option<Payload>, Fault> {
         let attempt = &self.attempt;
         let mut hold = None;
         let held_until_ns = attempt.clock.boot_ns() + attempt.wait_hold.as_nanos() as u64;
         loop {
             // Before the look: what happens right after it is told to this.
             let changed = attempt.promises.changed(watched);
+    /// Waits, with the instance as long as it may be kept.
+    async fn end_of(&self, wait: &Parked) -> Result<Payload, Fault> {
+        let mut span = self.begin_span(SpanKind::Internal, &wait.target, &wait.position);
+        match self.watch(wait.watched, wait.until_ms).await? {
+            Some(answer) => Ok(answer),
+            None => {
+                // Unless a sibling goes on for so long that it is waited for to the end, the instance is given up here.
+                span.set("nexus.parked", true);
+                self.park(wait).await
+            }
+        }
+    }
+
             if let Some(answer) = self.look(watched, until_ms).await? {
                 return Ok(Some(answer));
             }
