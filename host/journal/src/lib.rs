@@ -28,7 +28,9 @@ pub use entry::{
     ArgumentHash, Body, Cause, CommandKind, Entry, FenceReason, Header, InvocationStatus, MAX_ENTRIES, MAX_ENTRY_BYTES,
     MAX_INVOCATION_BYTES, Payload,
 };
-pub use exclusive::{ACQUIRE, Acquired, ExclusiveKey, KeyId, exclusive_scope, has_acquired, recorded_place};
+pub use exclusive::{
+    ACQUIRE, Acquired, ExclusiveKey, KeyId, exclusive_scope, has_acquired, open_places, recorded_place,
+};
 pub use machine::{Beyond, Finish, Machine, Returned, Step};
 pub use retry::{Decision, Exhausted, RetryPolicy, decide};
 pub use workflow::{

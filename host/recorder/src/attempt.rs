@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use host_journal::{
     Append, AppendError, AppendJournal, ArgumentHash, Body, CommandKind, Completion, Entry, Finish, InvocationStatus,
-    KeyId, Machine, OUTPUT_PROMISE, Payload, Seal, Step, Suspension, WorkflowEnd, encode, workflow_promise,
+    KeyId, Machine, OUTPUT_PROMISE, Payload, Seal, Step, Suspension, WorkflowEnd, encode, open_places,
+    workflow_promise,
 };
 use host_traces::{Parent, Trace};
 use host_types::{Clock, Fault, InvocationId, NodeId, Position, PromiseId, Scope};
@@ -103,6 +104,8 @@ pub(crate) struct State {
     pub(crate) replayed_transactions: Vec<Scope>,
     /// Exclusive keys, by the scopes whose calls asked for them, and what that came to.
     pub(crate) held: BTreeMap<Scope, (KeyId, Asked)>,
+    /// Calls that have asked for one in an earlier attempt, and have neither returned nor come to it in this one.
+    pub(crate) to_ask: Vec<(Scope, ArgumentHash)>,
     pub(crate) branches: Branches,
     /// An append was handed over, and nobody has been told what became of it.
     is_appending: bool,
@@ -127,12 +130,14 @@ impl Attempt {
             wait_hold,
             trace,
         } = options;
+        let to_ask = open_places(machine.entries());
         let state = Mutex::new(State {
             machine,
             unwritten,
             transactions: Vec::new(),
             replayed_transactions: Vec::new(),
             held: BTreeMap::new(),
+            to_ask,
             branches: Branches::default(),
             is_appending: false,
             fault: None,
