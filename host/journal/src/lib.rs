@@ -26,7 +26,7 @@ pub use compensation::{
 pub use derive::Seed;
 pub use entry::{
     ArgumentHash, Body, Cause, CommandKind, Entry, FenceReason, Header, InvocationStatus, MAX_ENTRIES, MAX_ENTRY_BYTES,
-    MAX_INVOCATION_BYTES, Payload,
+    MAX_INVOCATION_BYTES, Payload, UNDOING_BYTES, UNDOING_ENTRIES,
 };
 pub use exclusive::{
     ACQUIRE, Acquired, ExclusiveKey, KeyId, exclusive_scope, has_acquired, open_places, recorded_place,
