@@ -290,7 +290,7 @@ impl Attempt {
             .journal
             .seal(promise_seal(promise), None)
             .seal(0, &end.to_payload());
-        state.unwritten.completions.push(Completion { promise, value });
+        state.unwritten.complete(Completion { promise, value });
     }
 
     /// Makes everything noted durable, in a commit of its own, unless somebody's append has done so meanwhile.
@@ -520,11 +520,6 @@ impl State {
     }
 }
 
-/// A message's first entry.
-pub(crate) fn started(header: host_journal::Header, seal: &dyn Seal) -> Vec<u8> {
-    encode(
-        &Entry {
-            index: 0,
 /// What an append that did not happen, as far as anybody knows, is to its attempt.
 pub(crate) fn append_fault(error: AppendError) -> Fault {
     match error {
@@ -535,6 +530,11 @@ pub(crate) fn append_fault(error: AppendError) -> Fault {
     }
 }
 
+/// A message's first entry.
+pub(crate) fn started(header: host_journal::Header, seal: &dyn Seal) -> Vec<u8> {
+    encode(
+        &Entry {
+            index: 0,
             body: Body::Started(Box::new(header)),
         },
         seal,

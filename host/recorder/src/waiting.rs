@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use host_journal::{Acquired, ArgumentHash, CommandKind, Completion, Payload, Step, Suspension, WorkflowKey};
+use host_journal::{
+    Acquired, ArgumentHash, CommandKind, Completion, MAX_INVOCATION_BYTES, Payload, Step, Suspension, WorkflowKey,
+};
 use host_traces::SpanKind;
 use host_types::{Fault, InvocationId, Position, PromiseId};
 use minicbor::{Decode, Encode};
@@ -115,8 +117,14 @@ impl Recorder {
                 if let (Some(promise), Completed::Now) = (found, completed) {
                     let seal = self.attempt.journal.seal(promise_seal(promise), None);
                     let value = seal.seal(0, value);
-                    let unwritten = state.unwritten_in(&self.scope);
-                    unwritten.completions.push(Completion { promise, value });
+                    // They wait in memory for the append that carries them.
+                    if state.message_bytes() + value.len() > MAX_INVOCATION_BYTES {
+                        let text = format!(
+                            "messages of more than {MAX_INVOCATION_BYTES} bytes in one append: commit in between"
+                        );
+                        return Err(state.fail(Fault::LimitExceeded(text)));
+                    }
+                    state.unwritten_in(&self.scope).complete(Completion { promise, value });
                 }
                 let noted =
                     state
@@ -234,14 +242,6 @@ impl Recorder {
         Ok(answer)
     }
 
-    /// What it came to, encoded, as long as the instance may be kept.
-    async fn watch(&self, watched: Watched, until_ms: Option<u64>) -> Result<Option<Payload>, Fault> {
-        let attempt = &self.attempt;
-        let mut hold = None;
-        let held_until_ns = attempt.clock.boot_ns() + attempt.wait_hold.as_nanos() as u64;
-        loop {
-            // Before the look: what happens right after it is told to this.
-            let changed = attempt.promises.changed(watched);
     /// Waits, with the instance as long as it may be kept.
     async fn end_of(&self, wait: &Parked) -> Result<Payload, Fault> {
         let mut span = self.begin_span(SpanKind::Internal, &wait.target, &wait.position);
@@ -255,6 +255,14 @@ impl Recorder {
         }
     }
 
+    /// What it came to, encoded, as long as the instance may be kept.
+    async fn watch(&self, watched: Watched, until_ms: Option<u64>) -> Result<Option<Payload>, Fault> {
+        let attempt = &self.attempt;
+        let mut hold = None;
+        let held_until_ns = attempt.clock.boot_ns() + attempt.wait_hold.as_nanos() as u64;
+        loop {
+            // Before the look: what happens right after it is told to this.
+            let changed = attempt.promises.changed(watched);
             if let Some(answer) = self.look(watched, until_ms).await? {
                 return Ok(Some(answer));
             }
@@ -550,6 +558,27 @@ mod tests {
         let unknown = PromiseId::new(1, [9; 10]);
         assert_eq!(recorder.complete_promise(unknown, b"").await, Ok(Completed::Unknown));
         assert_eq!(recorder.wait_for(unknown, None).await, Ok(Waited::Unknown));
+    }
+
+    #[tokio::test]
+    async fn values_that_wait_for_their_append_have_a_bound_together_and_none_once_they_are_written() {
+        let recorder = Arc::new(MemoryJournal::default()).attempt().recorder();
+        let value = vec![0; MAX_PROMISE_BYTES];
+        let most = MAX_INVOCATION_BYTES / MAX_PROMISE_BYTES;
+        let mut completions = 0;
+        let refused = loop {
+            let promise = recorder.create_promise().unwrap();
+            match recorder.complete_promise(promise, &value).await {
+                Ok(_) => completions += 1,
+                Err(refused) => break refused,
+            }
+            assert!(completions <= 2 * most, "nothing is refused");
+            if completions == most / 2 {
+                recorder.attempt().flush(None).await.unwrap();
+            }
+        };
+        assert!(matches!(refused, Fault::LimitExceeded(_)), "{refused:?}");
+        assert_eq!(completions, most / 2 + most);
     }
 
     #[tokio::test]
