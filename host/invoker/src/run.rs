@@ -256,6 +256,7 @@ impl Run {
         let header = self.machine.header().clone();
         let mut span = self.begin_span(&header);
         let seal = self.inner.store.seal(self.invocation, self.salt);
+        let claim = self.unwritten.claim.clone();
         let attempt = Attempt::new(AttemptOptions {
             invocation: self.invocation,
             node: self.inner.store.node(),
@@ -354,7 +355,11 @@ impl Run {
             }
             // Something of the instance outlives it (a connection being rolled back): what it noted is out of reach, so
             // only what is durable counts.
-            None => (result.map_err(|fault| Fault::CommitUnknown(fault.to_string())), cause),
+            None => {
+                // Unless something is durable, the fence begins the invocation, and its key goes with its begin.
+                self.unwritten.claim = claim;
+                (result.map_err(|fault| Fault::CommitUnknown(fault.to_string())), cause)
+            }
         }
     }
 
