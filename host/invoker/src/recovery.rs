@@ -73,7 +73,7 @@ impl Inner {
                 {
                     Ok(()) | Err(AppendError::Fenced) => continue,
                     Err(AppendError::KeyTaken) => return Outcome::KeyTaken,
-                    Err(AppendError::Unknown(_)) => {
+                    Err(AppendError::Refused(_) | AppendError::Unknown(_)) => {
                         tokio::time::sleep(PAUSE).await;
                         continue;
                     }
@@ -94,7 +94,9 @@ impl Inner {
             {
                 Ok(recovered) => return Outcome::Ours(Box::new(recovered)),
                 Err(AppendError::Fenced) => continue,
-                Err(AppendError::KeyTaken | AppendError::Unknown(_)) => tokio::time::sleep(PAUSE).await,
+                Err(AppendError::KeyTaken | AppendError::Refused(_) | AppendError::Unknown(_)) => {
+                    tokio::time::sleep(PAUSE).await
+                }
             }
         }
     }
@@ -135,7 +137,7 @@ impl Inner {
                     match self.append_fence(loaded, reason.clone(), status, delay_ms).await {
                         Ok(recovered) => return Some(recovered),
                         Err(AppendError::Fenced) => continue,
-                        Err(AppendError::KeyTaken | AppendError::Unknown(_)) => {}
+                        Err(AppendError::KeyTaken | AppendError::Refused(_) | AppendError::Unknown(_)) => {}
                     }
                 }
                 Ok(_) => return None,

@@ -25,6 +25,10 @@ use crate::turns::Turn;
 /// The function an HTTP invocation calls.
 pub(crate) const HTTP_FUNCTION: &str = "nexus:http/handler.handle";
 
+/// Attempts in a row that may end with an append that the database refuses, whatever the retry policy allows: it has said why, and a person
+/// can see to that.
+const MAX_REFUSALS: u32 = 5;
+
 /// What a handler returned.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub(crate) enum Output {
@@ -252,6 +256,7 @@ impl Run {
         let header = self.machine.header().clone();
         let mut span = self.begin_span(&header);
         let seal = self.inner.store.seal(self.invocation, self.salt);
+        let claim = self.unwritten.claim.clone();
         let attempt = Attempt::new(AttemptOptions {
             invocation: self.invocation,
             node: self.inner.store.node(),
@@ -350,7 +355,11 @@ impl Run {
             }
             // Something of the instance outlives it (a connection being rolled back): what it noted is out of reach, so
             // only what is durable counts.
-            None => (result.map_err(|fault| Fault::CommitUnknown(fault.to_string())), cause),
+            None => {
+                // Unless something is durable, the fence begins the invocation, and its key goes with its begin.
+                self.unwritten.claim = claim;
+                (result.map_err(|fault| Fault::CommitUnknown(fault.to_string())), cause)
+            }
         }
     }
 
@@ -381,7 +390,10 @@ impl Run {
         let mut failures = failures_in_a_row(&self.machine);
         failures.push(cause.clone());
         let header = self.machine.header();
-        let policy = self.inner.retry_policy(header);
+        let mut policy = self.inner.retry_policy(header);
+        if matches!(fault, Fault::AppendRefused(_)) {
+            policy.attempts = policy.attempts.min(MAX_REFUSALS);
+        }
         let age_ms = self.inner.clock.unix_ms().saturating_sub(header.started_ms);
         let decision = fault
             .is_transient()

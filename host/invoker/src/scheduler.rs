@@ -18,6 +18,8 @@ pub struct Scheduler {
 
 /// The slow look, for what no wake-up told of.
 const POLL: Duration = Duration::from_secs(1);
+/// The look for what is due and was left, since enough of its component waits here: there may be room now.
+const FULL_POLL: Duration = Duration::from_millis(20);
 /// Invocations begun per look.
 const BATCH: u32 = 100;
 /// Invocations fenced at the same time: their commits share a flush.
@@ -77,16 +79,22 @@ impl Scheduler {
 
     async fn wait(&self) {
         let inner = &self.invoker.inner;
-        let until_due = match inner.store.next_due().await {
-            Ok(Some(wait_ms)) => Duration::from_millis(wait_ms).min(POLL),
-            Ok(None) | Err(_) => POLL,
-        };
+        let next_due_ms = inner.store.next_due().await.unwrap_or_default();
         tokio::select! {
             biased;
-            () = tokio::time::sleep(until_due.max(Duration::from_millis(1))) => {}
+            () = tokio::time::sleep(pause(next_due_ms, !inner.backlog.full().is_empty())) => {}
             () = inner.waits.due.notified() => {}
         }
     }
+}
+
+/// How long there is nothing to begin, if nobody says otherwise. What is due next may be of a component of which enough wait here.
+fn pause(next_due_ms: Option<u64>, is_full: bool) -> Duration {
+    let shortest = match is_full {
+        true => FULL_POLL,
+        false => Duration::from_millis(1),
+    };
+    next_due_ms.map_or(POLL, Duration::from_millis).clamp(shortest, POLL)
 }
 
 async fn begin_all(inner: &Arc<Inner>, given: impl Iterator<Item = (InvocationId, FenceReason)>) -> u32 {
@@ -106,4 +114,20 @@ async fn begin(inner: &Arc<Inner>, invocation: InvocationId, reason: FenceReason
         run_here(&inner, invocation, reason).await;
     });
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_full_looks_soon_again_and_not_all_the_time() {
+        assert_eq!(pause(Some(0), true), FULL_POLL);
+        assert_eq!(pause(Some(0), false), Duration::from_millis(1));
+        for is_full in [true, false] {
+            assert_eq!(pause(Some(300), is_full), Duration::from_millis(300));
+            assert_eq!(pause(Some(60_000), is_full), POLL);
+            assert_eq!(pause(None, is_full), POLL);
+        }
+    }
 }

@@ -200,7 +200,10 @@ pub enum AppendError {
     /// The idempotency key belongs to another invocation.
     #[error("the idempotency key is in use")]
     KeyTaken,
-    /// Whether it happened is unknown, or it certainly did not; both are handled alike.
+    /// The database will not have it, for a reason that waiting does not change: nothing was written, and it would refuse it again.
+    #[error("the database refuses the append: {0}")]
+    Refused(String),
+    /// Whether it happened is unknown, or it certainly did not, for a reason that passes; both are handled alike.
     #[error("{0}")]
     Unknown(String),
 }

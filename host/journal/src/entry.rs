@@ -13,6 +13,10 @@ pub const MAX_ENTRY_BYTES: usize = 1 << 20;
 pub const MAX_INVOCATION_BYTES: usize = 16 << 20;
 /// Entries of one invocation at most.
 pub const MAX_ENTRIES: usize = 50_000;
+/// Payload bytes beyond [`MAX_INVOCATION_BYTES`] for what a cancelled invocation undoes: one that is full must not be one that nobody can end.
+pub const UNDOING_BYTES: usize = 2 << 20;
+/// Entries beyond [`MAX_ENTRIES`] for the same.
+pub const UNDOING_ENTRIES: usize = 10_000;
 
 /// An argument, a result, an input or an output, in the encoding of whoever recorded it.
 pub type Payload = Bytes;

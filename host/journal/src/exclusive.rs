@@ -12,7 +12,7 @@ use minicbor::{Decode, Encode};
 use ring::digest::{Context, SHA256};
 use uuid::Uuid;
 
-use crate::{Body, Entry, Payload};
+use crate::{ArgumentHash, Body, Entry, Payload};
 
 /// The target under which taking a place is recorded. Stored for years.
 pub const ACQUIRE: &str = "nexus:durable/exclusive.acquire";
@@ -86,6 +86,28 @@ pub fn recorded_place<'e>(entries: &'e [Entry], scope: &Scope) -> Option<&'e Pay
         Body::Completion { position, answer } if *position == asked => Some(answer),
         _ => None,
     })
+}
+
+/// The scopes of calls that have asked for a key and have not returned, as far as it is recorded, each with the hash under which the key
+/// is. A replay enters them once more, one after the other, and all of them are to find what they had.
+pub fn open_places(entries: &[Entry]) -> Vec<(Scope, ArgumentHash)> {
+    let mut open: Vec<(Scope, ArgumentHash)> = Vec::new();
+    for entry in entries {
+        match &entry.body {
+            Body::Command {
+                position,
+                target,
+                arguments,
+                ..
+            } if target == ACQUIRE => {
+                let beside = position.scope.opened_by().and_then(|command| command.scope.opened_by());
+                open.extend(beside.map(|command| (command.scope, *arguments)));
+            }
+            Body::Completion { position, .. } => open.retain(|(scope, _)| scope.opened_by().as_ref() != Some(position)),
+            _ => {}
+        }
+    }
+    open
 }
 
 /// The invocation has taken places: none may be left when it ends.

@@ -26,9 +26,11 @@ pub use compensation::{
 pub use derive::Seed;
 pub use entry::{
     ArgumentHash, Body, Cause, CommandKind, Entry, FenceReason, Header, InvocationStatus, MAX_ENTRIES, MAX_ENTRY_BYTES,
-    MAX_INVOCATION_BYTES, Payload,
+    MAX_INVOCATION_BYTES, Payload, UNDOING_BYTES, UNDOING_ENTRIES,
 };
-pub use exclusive::{ACQUIRE, Acquired, ExclusiveKey, KeyId, exclusive_scope, has_acquired, recorded_place};
+pub use exclusive::{
+    ACQUIRE, Acquired, ExclusiveKey, KeyId, exclusive_scope, has_acquired, open_places, recorded_place,
+};
 pub use machine::{Beyond, Finish, Machine, Returned, Step};
 pub use retry::{Decision, Exhausted, RetryPolicy, decide};
 pub use workflow::{

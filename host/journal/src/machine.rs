@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use host_types::{Fault, NodeId, Position, Scope};
 
-use crate::entry::{MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_INVOCATION_BYTES};
+use crate::entry::{MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_INVOCATION_BYTES, UNDOING_BYTES, UNDOING_ENTRIES};
 use crate::{ArgumentHash, Body, CommandKind, Entry, FenceReason, Header, Payload};
 
 use derived::{NOW, told_ms};
@@ -78,6 +78,8 @@ pub struct Machine {
     /// The latest time that was told anywhere in the invocation.
     now_floor_ms: u64,
     payload_bytes: usize,
+    /// It was cancelled, and its handler is not called any more.
+    is_undoing: bool,
     dry_run: Option<Box<dry_run::DryRun>>,
 }
 
@@ -125,6 +127,7 @@ impl Machine {
             transactions: Vec::new(),
             last_position: None,
             payload_bytes: 0,
+            is_undoing: false,
             dry_run: None,
         }
     }
@@ -429,10 +432,22 @@ impl Machine {
                 "an answer of {size} bytes: one entry holds at most {MAX_ENTRY_BYTES}; read less at once, or keep it in a blob",
             )));
         }
+        let (max_bytes, max_entries, instead) = match self.is_undoing {
+            false => (
+                MAX_INVOCATION_BYTES,
+                MAX_ENTRIES,
+                "end it with the rest of its work sent to a new one",
+            ),
+            true => (
+                MAX_INVOCATION_BYTES + UNDOING_BYTES,
+                MAX_ENTRIES + UNDOING_ENTRIES,
+                "what is left to be undone is for a person",
+            ),
+        };
         let (held, held_bytes) = self.held();
-        if self.payload_bytes + held_bytes + size > MAX_INVOCATION_BYTES || self.log.len() + held >= MAX_ENTRIES {
+        if self.payload_bytes + held_bytes + size > max_bytes || self.log.len() + held >= max_entries {
             return Err(Fault::LimitExceeded(format!(
-                "the invocation holds more than {MAX_INVOCATION_BYTES} bytes or {MAX_ENTRIES} entries: end it with the rest of its work sent to a new one",
+                "the invocation holds more than {max_bytes} bytes or {max_entries} entries: {instead}",
             )));
         }
         match self.hold(body, size) {

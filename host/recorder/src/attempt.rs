@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use host_journal::{
     Append, AppendError, AppendJournal, ArgumentHash, Body, CommandKind, Completion, Entry, Finish, InvocationStatus,
-    KeyId, Machine, OUTPUT_PROMISE, Payload, Seal, Step, Suspension, WorkflowEnd, encode, workflow_promise,
+    KeyId, Machine, OUTPUT_PROMISE, Payload, Seal, Step, Suspension, WorkflowEnd, encode, open_places,
+    workflow_promise,
 };
 use host_traces::{Parent, Trace};
 use host_types::{Clock, Fault, InvocationId, NodeId, Position, PromiseId, Scope};
@@ -103,6 +104,8 @@ pub(crate) struct State {
     pub(crate) replayed_transactions: Vec<Scope>,
     /// Exclusive keys, by the scopes whose calls asked for them, and what that came to.
     pub(crate) held: BTreeMap<Scope, (KeyId, Asked)>,
+    /// Calls that have asked for one in an earlier attempt, and have neither returned nor come to it in this one.
+    pub(crate) to_ask: Vec<(Scope, ArgumentHash)>,
     pub(crate) branches: Branches,
     /// An append was handed over, and nobody has been told what became of it.
     is_appending: bool,
@@ -127,12 +130,14 @@ impl Attempt {
             wait_hold,
             trace,
         } = options;
+        let to_ask = open_places(machine.entries());
         let state = Mutex::new(State {
             machine,
             unwritten,
             transactions: Vec::new(),
             replayed_transactions: Vec::new(),
             held: BTreeMap::new(),
+            to_ask,
             branches: Branches::default(),
             is_appending: false,
             fault: None,
@@ -285,7 +290,7 @@ impl Attempt {
             .journal
             .seal(promise_seal(promise), None)
             .seal(0, &end.to_payload());
-        state.unwritten.completions.push(Completion { promise, value });
+        state.unwritten.complete(Completion { promise, value });
     }
 
     /// Makes everything noted durable, in a commit of its own, unless somebody's append has done so meanwhile.
@@ -376,9 +381,7 @@ impl Attempt {
                 }
                 Ok(())
             }
-            Err(AppendError::Fenced) => Err(state.fail(Fault::Fenced)),
-            Err(AppendError::KeyTaken) => Err(state.fail(Fault::KeyTaken)),
-            Err(AppendError::Unknown(text)) => Err(state.fail(Fault::CommitUnknown(text))),
+            Err(error) => Err(state.fail(append_fault(error))),
         }
     }
 
@@ -514,6 +517,16 @@ impl State {
             self.blamed = self.machine.last_position_in(scope);
         }
         first
+    }
+}
+
+/// What an append that did not happen, as far as anybody knows, is to its attempt.
+pub(crate) fn append_fault(error: AppendError) -> Fault {
+    match error {
+        AppendError::Fenced => Fault::Fenced,
+        AppendError::KeyTaken => Fault::KeyTaken,
+        AppendError::Refused(text) => Fault::AppendRefused(text),
+        AppendError::Unknown(text) => Fault::CommitUnknown(text),
     }
 }
 

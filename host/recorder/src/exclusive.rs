@@ -41,10 +41,12 @@ impl Recorder {
                 drop(state);
                 return recorded.map_or(Ok(Acquired::Held), |recorded| self.decode(&recorded));
             }
-            let is_held = state
-                .held
-                .values()
-                .any(|held| *held == (key.id, Asked::Came(Acquired::Held)));
+            state.to_ask.retain(|(scope, _)| *scope != self.scope);
+            // By a caller, who returns after this one. What a sibling holds is asked for, so that it is on record who works under the key:
+            // a replay may have the sibling return first.
+            let mut held = state.held.iter();
+            let is_held =
+                held.any(|(scope, held)| self.scope.is_within(scope) && *held == (key.id, Asked::Came(Acquired::Held)));
             let asked = match is_held {
                 true => Asked::Came(Acquired::Held),
                 // What a sibling gives up meanwhile must not be the place that this one waits at.
@@ -119,12 +121,16 @@ impl Recorder {
 }
 
 impl State {
-    /// What ran in this scope returns: its place goes with the next append, unless others of the call tree hold the key, or wait for it.
+    /// What ran in this scope returns: its place goes with the next append, unless others of the call tree hold the key, or wait for it, or
+    /// did so in an earlier attempt and are about to go on with it.
     pub(crate) fn give_up(&mut self, scope: &Scope) {
         let Some((key, _)) = self.held.remove(scope) else {
             return;
         };
-        if self.held.values().all(|(held, _)| *held != key) {
+        let recorded = self.machine.header().seed.hash(key.0.as_bytes());
+        let is_wanted =
+            self.held.values().any(|(held, _)| *held == key) || self.to_ask.iter().any(|(_, asked)| *asked == recorded);
+        if !is_wanted {
             self.unwritten.releases.push(key);
         }
     }
@@ -229,6 +235,32 @@ mod tests {
         first.returned(Payload::new()).unwrap();
         one.release().await.unwrap();
         assert_eq!(journal.queue(key("7").id), [root.invocation()]);
+        second.returned(Payload::new()).unwrap();
+        other.release().await.unwrap();
+        assert!(journal.queue(key("7").id).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_replay_keeps_the_place_for_the_sibling_that_has_not_come_to_it_yet() {
+        let journal = Arc::new(MemoryJournal::default());
+        let root = journal.attempt().recorder();
+        for entered in [call(&root), call(&root)] {
+            assert_eq!(entered.callee().acquire(&key("7")).await, Ok(Acquired::Held));
+        }
+        // The process ends while both are at work.
+        let root = journal.attempt().recorder();
+        let (first, second) = (call(&root), call(&root));
+        let one = first.callee();
+        assert_eq!(one.acquire(&key("7")).await, Ok(Acquired::Held));
+        first.returned(Payload::new()).unwrap();
+        one.release().await.unwrap();
+        assert_eq!(
+            journal.queue(key("7").id),
+            [root.invocation()],
+            "the other one has done a part of its work under the key"
+        );
+        let other = second.callee();
+        assert_eq!(other.acquire(&key("7")).await, Ok(Acquired::Held));
         second.returned(Payload::new()).unwrap();
         other.release().await.unwrap();
         assert!(journal.queue(key("7").id).is_empty());

@@ -162,6 +162,14 @@ impl MemoryJournal {
         Some(promise)
     }
 
+    /// The workflow is restarted: its promises go, and those of its successor are others.
+    pub fn restart(&self, key: &WorkflowKey) {
+        if let Some((_, promise_key)) = self.workflows.lock().get_mut(key) {
+            promise_key[0] ^= 1;
+        }
+        self.promises.lock().retain(|_, value| value.is_some());
+    }
+
     /// An invocation that begins after this has a deadline; it is always 1,000 here.
     pub fn hurry(&self, deadline_ms: u64) {
         *self.deadline_ms.lock() = Some(deadline_ms);

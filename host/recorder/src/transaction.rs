@@ -9,7 +9,7 @@ use host_types::{Fault, Position};
 
 use crate::Recorder;
 use crate::Unwritten;
-use crate::attempt::{Appending, Turn};
+use crate::attempt::{Appending, Turn, append_fault};
 
 const TARGET: &str = "nexus:sql/sql.transaction";
 
@@ -144,9 +144,7 @@ impl Transaction {
         match (self.appending, written) {
             (Some(appending), written) => attempt.settle(appending, within, written),
             // Nothing was handed over: a claim that failed before.
-            (None, Err(AppendError::KeyTaken)) => Err(attempt.fail(Fault::KeyTaken)),
-            (None, Err(AppendError::Fenced)) => Err(attempt.fail(Fault::Fenced)),
-            (None, Err(AppendError::Unknown(text))) => Err(attempt.fail(Fault::CommitUnknown(text))),
+            (None, Err(error)) => Err(attempt.fail(append_fault(error))),
             (None, Ok(())) => Ok(()),
         }
     }

@@ -14,7 +14,7 @@ pub struct Unwritten {
     pub claim: Option<Claim>,
     /// Invocations to begin. Their commands are noted, so that nothing but this remembers to write them.
     pub(crate) messages: Vec<Message>,
-    /// Of all messages, writes and publications together.
+    /// Of all messages, completions, writes and publications together.
     pub(crate) message_bytes: usize,
     /// Promises to come.
     pub(crate) promises: Vec<PromiseId>,
@@ -62,6 +62,11 @@ impl Unwritten {
     pub(crate) fn publish(&mut self, publication: Publication) {
         self.message_bytes += publication.payload.len();
         self.publications.push(publication);
+    }
+
+    pub(crate) fn complete(&mut self, completion: Completion) {
+        self.message_bytes += completion.value.len();
+        self.completions.push(completion);
     }
 
     /// What others can wait for is to come: a wait that is for it must not begin before.
@@ -123,9 +128,10 @@ impl Unwritten {
             releases_all: std::mem::take(&mut self.releases_all),
         };
         let messages = written.messages.iter().map(|message| message.started.len());
+        let completions = written.completions.iter().map(|completion| completion.value.len());
         let publications = written.publications.iter().map(|publication| publication.payload.len());
         let writes = written.key_values.iter().map(key_values::size);
-        written.message_bytes = messages.chain(publications).chain(writes).sum();
+        written.message_bytes = messages.chain(completions).chain(publications).chain(writes).sum();
         self.message_bytes -= written.message_bytes;
         written
     }

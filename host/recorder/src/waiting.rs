@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use host_journal::{Acquired, ArgumentHash, CommandKind, Completion, Payload, Step, Suspension, WorkflowKey};
+use host_journal::{
+    Acquired, ArgumentHash, CommandKind, Completion, MAX_INVOCATION_BYTES, Payload, Step, Suspension, WorkflowKey,
+};
 use host_traces::SpanKind;
 use host_types::{Fault, InvocationId, Position, PromiseId};
 use minicbor::{Decode, Encode};
@@ -115,8 +117,14 @@ impl Recorder {
                 if let (Some(promise), Completed::Now) = (found, completed) {
                     let seal = self.attempt.journal.seal(promise_seal(promise), None);
                     let value = seal.seal(0, value);
-                    let unwritten = state.unwritten_in(&self.scope);
-                    unwritten.completions.push(Completion { promise, value });
+                    // They wait in memory for the append that carries them.
+                    if state.message_bytes() + value.len() > MAX_INVOCATION_BYTES {
+                        let text = format!(
+                            "messages of more than {MAX_INVOCATION_BYTES} bytes in one append: commit in between"
+                        );
+                        return Err(state.fail(Fault::LimitExceeded(text)));
+                    }
+                    state.unwritten_in(&self.scope).complete(Completion { promise, value });
                 }
                 let noted =
                     state
@@ -192,39 +200,38 @@ impl Recorder {
         if has_promises {
             self.attempt.flush(None).await?;
         }
-        let watched = match &awaited.what {
-            What::Time => Watched::Time,
-            What::Promise(promise) => Watched::Promise(*promise),
-            What::OfWorkflow(key, name) => match self.named(key, name).await? {
-                Some(promise) => Watched::Promise(promise),
-                None => {
-                    let answer = encode(&Waited::Unknown);
-                    self.complete(&position, CommandKind::Wait, target, arguments, answer.clone())?;
-                    return Ok(answer);
-                }
-            },
-        };
-        self.await_end(Parked {
+        let mut wait = Parked {
             position,
             target: target.to_owned(),
             arguments,
-            watched,
+            watched: Watched::Time,
             until_ms: awaited.until_ms,
-        })
-        .await
+        };
+        let (key, name) = match &awaited.what {
+            What::Time => return self.await_end(wait).await,
+            What::Promise(promise) => {
+                wait.watched = Watched::Promise(*promise);
+                return self.await_end(wait).await;
+            }
+            What::OfWorkflow(key, name) => (key, name),
+        };
+        let unknown = encode(&Waited::Unknown);
+        let mut answer = unknown.clone();
+        // A promise that is gone while its workflow is there was that of an earlier run: a restart has others.
+        while answer == unknown {
+            let Some(promise) = self.named(key, name).await? else {
+                break;
+            };
+            wait.watched = Watched::Promise(promise);
+            answer = self.end_of(&wait).await?;
+        }
+        self.complete(&wait.position, CommandKind::Wait, target, arguments, answer.clone())?;
+        Ok(answer)
     }
 
-    /// Waits, with the instance as long as it may be kept, and notes what it came to, encoded.
+    /// Waits, and notes what it came to, encoded.
     pub(crate) async fn await_end(&self, wait: Parked) -> Result<Payload, Fault> {
-        let mut span = self.begin_span(SpanKind::Internal, &wait.target, &wait.position);
-        let answer = match self.watch(wait.watched, wait.until_ms).await? {
-            Some(answer) => answer,
-            None => {
-                // Unless a sibling goes on for so long that it is waited for to the end, the instance is given up here.
-                span.set("nexus.parked", true);
-                self.park(&wait).await?
-            }
-        };
+        let answer = self.end_of(&wait).await?;
         self.complete(
             &wait.position,
             CommandKind::Wait,
@@ -235,8 +242,21 @@ impl Recorder {
         Ok(answer)
     }
 
+    /// Waits, with the instance as long as it may be kept.
+    async fn end_of(&self, wait: &Parked) -> Result<Payload, Fault> {
+        let mut span = self.begin_span(SpanKind::Internal, &wait.target, &wait.position);
+        match self.watch(wait.watched, wait.until_ms).await? {
+            Some(answer) => Ok(answer),
+            None => {
+                // Unless a sibling goes on for so long that it is waited for to the end, the instance is given up here.
+                span.set("nexus.parked", true);
+                self.park(wait).await
+            }
+        }
+    }
+
     /// What it came to, encoded, as long as the instance may be kept.
-    pub(crate) async fn watch(&self, watched: Watched, until_ms: Option<u64>) -> Result<Option<Payload>, Fault> {
+    async fn watch(&self, watched: Watched, until_ms: Option<u64>) -> Result<Option<Payload>, Fault> {
         let attempt = &self.attempt;
         let mut hold = None;
         let held_until_ns = attempt.clock.boot_ns() + attempt.wait_hold.as_nanos() as u64;
@@ -538,6 +558,27 @@ mod tests {
         let unknown = PromiseId::new(1, [9; 10]);
         assert_eq!(recorder.complete_promise(unknown, b"").await, Ok(Completed::Unknown));
         assert_eq!(recorder.wait_for(unknown, None).await, Ok(Waited::Unknown));
+    }
+
+    #[tokio::test]
+    async fn values_that_wait_for_their_append_have_a_bound_together_and_none_once_they_are_written() {
+        let recorder = Arc::new(MemoryJournal::default()).attempt().recorder();
+        let value = vec![0; MAX_PROMISE_BYTES];
+        let most = MAX_INVOCATION_BYTES / MAX_PROMISE_BYTES;
+        let mut completions = 0;
+        let refused = loop {
+            let promise = recorder.create_promise().unwrap();
+            match recorder.complete_promise(promise, &value).await {
+                Ok(_) => completions += 1,
+                Err(refused) => break refused,
+            }
+            assert!(completions <= 2 * most, "nothing is refused");
+            if completions == most / 2 {
+                recorder.attempt().flush(None).await.unwrap();
+            }
+        };
+        assert!(matches!(refused, Fault::LimitExceeded(_)), "{refused:?}");
+        assert_eq!(completions, most / 2 + most);
     }
 
     #[tokio::test]

@@ -204,7 +204,7 @@ mod tests {
     use host_journal::Suspension;
 
     use super::*;
-    use crate::test_support::MemoryJournal;
+    use crate::test_support::{MemoryJournal, call_beside};
 
     fn key(id: &str) -> WorkflowKey {
         WorkflowKey::new("order".into(), "shop:order/purchases@0.1.0", "checkout", id.into())
@@ -280,6 +280,36 @@ mod tests {
         assert_eq!(waited, Ok(Waited::Value(b"yes".to_vec())));
         let other = recorder.wait_for_named(key("7"), "shipped".into(), None).await;
         assert_eq!(other, Err(Fault::Suspended));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_promise_by_its_name_waits_for_that_of_the_successor() {
+        let journal = Arc::new(MemoryJournal::default());
+        let root = journal.attempt().recorder();
+        start(&root, "7").await.unwrap();
+        root.attempt().flush(None).await.unwrap();
+        let waits = call_beside(&root, |it| async move {
+            it.wait_for_named(key("7"), "paid".into(), None).await
+        });
+        let restarting = Arc::clone(&journal);
+        let _restarts = call_beside(&root, move |_| async move {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            assert!(restarting.named(&key("7"), "paid").is_some());
+            restarting.restart(&key("7"));
+            Ok(())
+        });
+        tokio::select! {
+            _ = waits.outcome(&root) => {}
+            () = root.attempt().branch_failed() => {}
+        }
+        assert_eq!(root.attempt().fault(), Some(Fault::Suspended));
+        let suspension = Suspension {
+            promises: vec![journal.named(&key("7"), "paid").unwrap()],
+            ..Suspension::default()
+        };
+        assert_eq!(journal.suspension(), Some(suspension));
     }
 
     #[tokio::test]

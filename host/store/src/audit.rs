@@ -23,7 +23,7 @@ pub struct Word {
     pub invocation: InvocationId,
     /// Of a restart: the invocation that is begun, whose start is the fence.
     pub successor: Option<InvocationId>,
-    /// Of a restart: what the ids of its promises are derived from, should it be a workflow.
+    /// Of a workflow's restart: what the ids of its promises are derived from.
     pub promise_key: Option<[u8; 32]>,
     /// Of a move: the deployment that the invocation is pinned to from then on.
     pub deployment: Option<DeploymentNumber>,
@@ -108,7 +108,7 @@ impl Store {
                 && !release_delivery(&mut transaction, invocation).await?
             {
                 transaction.rollback().await?;
-                return Ok(false);
+                return Ok(Err(AppendError::Fenced));
             }
             if !self
                 .write_fences(&mut *transaction, std::slice::from_ref(fence))
@@ -116,7 +116,7 @@ impl Store {
                 .is_empty()
             {
                 transaction.rollback().await?;
-                return Ok(false);
+                return Ok(Err(AppendError::Fenced));
             }
             sqlx::query(
                 "INSERT INTO host.audit (operator, verb, invocation_id, entry_index, successor, reason, outcome)
@@ -140,8 +140,13 @@ impl Store {
             }
             match (word.successor, &word.promise_key) {
                 (Some(successor), Some(promise_key)) => {
-                    self.succeed_workflow(&mut transaction, word.invocation, successor, promise_key)
-                        .await?;
+                    let succeeds = self.succeed_workflow(&mut transaction, word.invocation, successor, promise_key);
+                    if !succeeds.await? {
+                        transaction.rollback().await?;
+                        return Ok(Err(AppendError::Refused(
+                            "the id that it ran under is forgotten: nobody would find it; start it anew".into(),
+                        )));
+                    }
                 }
                 _ if fence.status.is_final() => {
                     self.cancel_workflow(&mut transaction, fence.invocation).await?;
@@ -150,11 +155,10 @@ impl Store {
                 _ => {}
             }
             transaction.commit().await?;
-            Ok(true)
+            Ok(Ok(()))
         };
         match said.await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(AppendError::Fenced),
+            Ok(said) => said,
             Err(error) if is_restarted(&error) => Err(AppendError::Fenced),
             Err(error) => Err(append_error_from(&error)),
         }

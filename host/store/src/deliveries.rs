@@ -206,6 +206,8 @@ impl Store {
                     round: row.try_get::<i32, _>("round")?.unsigned_abs(),
                     event,
                 }),
+                // The next look may be able to: all that was taken here is left to it.
+                Err(error) if error.is_transient() => return Err(error),
                 // Its lane stands still: nobody can tell what it would be told.
                 Err(error) => tracing::error!(%error, "an event cannot be read, and is not delivered"),
             }

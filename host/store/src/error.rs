@@ -274,8 +274,16 @@ pub fn append_error(sqlstate: &str, constraint: Option<&str>, message: &str) -> 
         // The partitions' indexes are named after them.
         (UNIQUE_VIOLATION, Some(name)) if name.starts_with("journal_entry_") => AppendError::Fenced,
         (SQLSTATE_NODE_GONE | SQLSTATE_ONE_BY_ONE, _) => AppendError::Fenced,
-        _ => AppendError::Unknown(format!("{message} (SQLSTATE {sqlstate})")),
+        _ if is_passing(sqlstate) => AppendError::Unknown(format!("{message} (SQLSTATE {sqlstate})")),
+        _ => AppendError::Refused(format!("{message} (SQLSTATE {sqlstate})")),
     }
+}
+
+/// Another try can end differently without anybody's doing: the connection, a conflict with somebody else's transaction, the server's
+/// resources, locks, an operator's or a time limit's end of a statement, the system below; and what the host's own functions say of a node.
+fn is_passing(sqlstate: &str) -> bool {
+    let classes = ["08", "40", "53", "55", "57", "58", "NX"];
+    classes.iter().any(|class| sqlstate.starts_with(class))
 }
 
 /// The same from the driver's error. One that is no answer of the database leaves open whether the append happened.

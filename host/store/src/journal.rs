@@ -25,9 +25,11 @@ const TAKE_PLACE: &str = "SELECT host.take_place($1, $2, $3, $4, $5, $6)";
 const GIVE_UP_PLACES: &str = "SELECT host.give_up_places($1, $2, $3, $4, $5)";
 const SEND: &str = "SELECT host.send($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
-/// A `u64` of milliseconds as the database's bigint, which ends 292 million years later.
+/// Milliseconds as the database's bigint. What lies behind the year 9999 is at its end: the database's own times and intervals end not
+/// much later, and "never" is said by large numbers.
 pub(crate) fn bigint(ms: u64) -> i64 {
-    i64::try_from(ms).unwrap_or(i64::MAX)
+    const END_OF_9999_MS: u64 = 253_402_300_799_999;
+    ms.min(END_OF_9999_MS).cast_signed()
 }
 
 /// An entry's index as the database's integer: an invocation has at most 50,000 entries.

@@ -52,6 +52,7 @@ impl StoreMetrics {
             Ok(()) => return,
             Err(AppendError::Fenced) => "fenced",
             Err(AppendError::KeyTaken) => "key_taken",
+            Err(AppendError::Refused(_)) => "refused",
             Err(AppendError::Unknown(_)) => "unknown",
         };
         self.failures.of(&[reason]).inc();

@@ -168,7 +168,8 @@ impl Store {
         Ok(rows.into_iter().map(awaited).collect())
     }
 
-    /// Up to `limit` suspended invocations that a completed promise woke, given to this node.
+    /// Suspended invocations that a completed promise woke, or a key that was given up, given to this node: those of up to `limit` wake-ups, and
+    /// of as many causes of which somebody left word who could not see who waits.
     pub async fn woken(&self, limit: u32) -> Result<Vec<InvocationId>> {
         let ids = sqlx::query_scalar(
             "WITH woken AS (
@@ -177,9 +178,22 @@ impl Store {
                      WHERE EXISTS (SELECT FROM host.node WHERE id = $1 AND gone_at IS NULL)
                      ORDER BY number LIMIT $2 FOR UPDATE SKIP LOCKED
                  ) RETURNING invocation_id
+             ), cause AS (
+                 DELETE FROM host.wakeup_cause WHERE number IN (
+                     SELECT number FROM host.wakeup_cause
+                     WHERE EXISTS (SELECT FROM host.node WHERE id = $1 AND gone_at IS NULL)
+                     ORDER BY number LIMIT $2 FOR UPDATE SKIP LOCKED
+                 ) RETURNING promise_id, key
              ), taken AS (
                  UPDATE host.invocation SET node_id = $1, status = 'running', due_at = NULL, updated_at = now()
-                 WHERE id IN (SELECT invocation_id FROM woken) AND status = 'suspended'
+                 WHERE status = 'suspended' AND id IN (
+                     SELECT invocation_id FROM woken
+                     UNION ALL
+                     SELECT invocation_id FROM cause JOIN host.promise_waiter USING (promise_id)
+                     UNION ALL
+                     SELECT first.invocation_id FROM cause CROSS JOIN LATERAL (
+                         SELECT invocation_id FROM host.exclusive_place WHERE exclusive_place.key = cause.key AND NOT refused
+                         ORDER BY number LIMIT 1) AS first)
                  RETURNING id
              ), forgotten AS (
                  DELETE FROM host.promise_waiter WHERE invocation_id IN (SELECT id FROM taken)

@@ -91,11 +91,12 @@ impl Store {
             ..Upkeep::default()
         };
         let longest_ms = retentions.longest_ms();
+        // Before what is kept while somebody waits for it.
+        self.forget_waits(&mut session).await?;
         self.forget_short_lived(&mut session, retentions, longest_ms, &mut done)
             .await?;
         self.forget_months(&mut session, longest_ms, &mut done).await?;
         self.forget_stragglers(&mut session, longest_ms, &mut done).await?;
-        self.forget_waits(&mut session).await?;
         done.expired += self.forget_unused(longest_ms).await?;
         // After what they sealed.
         done.expired += self.drop_data_keys().await? + self.expire_secrets().await?;

@@ -138,29 +138,46 @@ impl Store {
             .map(drop)
     }
 
-    /// From here on the id of a workflow, if `invocation` is one, leads to the invocation that was begun in its place.
+    /// From here on the id of a workflow leads to the invocation that was begun in its place. Who waits for the output of the earlier run, or for
+    /// what others were to bring it, is woken, and waits for that of the successor. False when no id leads to it any more.
     pub(crate) async fn succeed_workflow(
         &self,
         connection: &mut PgConnection,
         invocation: InvocationId,
         successor: InvocationId,
         promise_key: &[u8; 32],
-    ) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "WITH moved AS (
-                 UPDATE host.workflow SET invocation_id = $2, promise_key = $3 WHERE invocation_id = $1
-                 RETURNING invocation_id
-             )
-             INSERT INTO host.promise (id, invocation_id, name) SELECT $4, invocation_id, $5 FROM moved",
+    ) -> Result<bool, sqlx::Error> {
+        let moved =
+            sqlx::query("UPDATE host.workflow SET invocation_id = $2, promise_key = $3 WHERE invocation_id = $1")
+                .bind(invocation.0)
+                .bind(successor.0)
+                .bind(&promise_key[..])
+                .execute(&mut *connection)
+                .await?;
+        if moved.rows_affected() == 0 {
+            return Ok(false);
+        }
+        sqlx::query("INSERT INTO host.promise (id, invocation_id, name) VALUES ($1, $2, $3)")
+            .bind(workflow_promise(promise_key, OUTPUT_PROMISE).0)
+            .bind(successor.0)
+            .bind(OUTPUT_PROMISE)
+            .execute(&mut *connection)
+            .await?;
+        let void: Vec<Uuid> = sqlx::query_scalar(
+            "DELETE FROM host.promise WHERE invocation_id = $1 AND name IS NOT NULL AND completed_at IS NULL RETURNING id",
         )
         .bind(invocation.0)
-        .bind(successor.0)
-        .bind(&promise_key[..])
-        .bind(workflow_promise(promise_key, OUTPUT_PROMISE).0)
-        .bind(OUTPUT_PROMISE)
+        .fetch_all(&mut *connection)
+        .await?;
+        // After the locks on those rows: whoever has begun to wait is seen, and whoever is about to finds that they are gone.
+        sqlx::query(
+            "INSERT INTO host.wakeup (invocation_id)
+                 SELECT DISTINCT invocation_id FROM host.promise_waiter WHERE promise_id = ANY ($1)",
+        )
+        .bind(void)
         .execute(connection)
-        .await
-        .map(drop)
+        .await?;
+        Ok(true)
     }
 
     /// Forgets the ids of workflows whose retention after their end is over. Returns how many.

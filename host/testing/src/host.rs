@@ -156,7 +156,7 @@ impl TestHost {
     pub async fn settled(&self) -> Result<()> {
         const OPEN: &str = "SELECT (SELECT count(*) FROM host.invocation
                 WHERE status IN ('running', 'suspended') AND due_at <= now() OR status = 'running' AND due_at IS NULL)
-            + (SELECT count(*) FROM host.wakeup) + (SELECT count(*) FROM host.delivery WHERE state <> 'dead')";
+            + (SELECT count(*) FROM host.wakeup) + (SELECT count(*) FROM host.wakeup_cause) + (SELECT count(*) FROM host.delivery WHERE state <> 'dead')";
         let Err(error) = self.becomes(OPEN, 0).await else {
             return Ok(());
         };

@@ -36,6 +36,10 @@ pub enum Fault {
     /// An append or a commit failed, or nobody knows whether it happened.
     #[error("the outcome of a commit is unknown: {0}")]
     CommitUnknown(String),
+    /// The database will not have what is to be appended, and would not have it in the next attempt either, unless somebody changes
+    /// something.
+    #[error("the database refuses the append: {0}")]
+    AppendRefused(String),
     /// The database asked for the transaction to be done again (serialization failure, deadlock, connection lost before COMMIT).
     #[error("the transaction must be repeated: {0}")]
     RepeatTransaction(String),
@@ -63,6 +67,7 @@ impl Fault {
             Self::Mismatch { .. } | Self::Guest(_) | Self::Trap(_) | Self::LimitExceeded(_) => Blame::Guest,
             Self::Fenced
             | Self::CommitUnknown(_)
+            | Self::AppendRefused(_)
             | Self::RepeatTransaction(_)
             | Self::KeyTaken
             | Self::Transient(_)
@@ -79,6 +84,7 @@ impl Fault {
             Self::Trap(_) => "trap",
             Self::Fenced => "fenced",
             Self::CommitUnknown(_) => "commit_unknown",
+            Self::AppendRefused(_) => "append_refused",
             Self::RepeatTransaction(_) => "repeat_transaction",
             Self::KeyTaken => "key_taken",
             Self::Transient(_) => "transient",

@@ -180,3 +180,37 @@ async fn a_wait_that_is_timed_out_or_woken_for_nothing_ends_as_it_should() -> Re
     ensure!(world.notes("patient").await? == ["before", "value at last"]);
     world.nothing_is_left().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_that_the_database_refuses_again_and_again_is_left_to_a_person() -> Result<()> {
+    let world = World::start_without_patience().await?;
+    let wait = json!({ "ticket": "refused", "timeout_ms": 3_000 });
+    let waiting = world.begin("wait", wait.clone());
+    world.audit.suspended(1).await?;
+    // What rides a transaction of the module, and no fence.
+    for statement in [
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN RAISE EXCEPTION 'the disk has a bad day'; END $$",
+        "CREATE TRIGGER refuse BEFORE INSERT ON host.journal_entry FOR EACH ROW
+             WHEN (session_user LIKE '%waiter%') EXECUTE FUNCTION public.refuse()",
+    ] {
+        world.audit.change(statement).await?;
+    }
+    const PAUSED: &str = "FROM host.invocation WHERE status = 'paused'";
+    world.audit.becomes(&format!("SELECT count(*) {PAUSED}"), 1).await?;
+    let cause = world.audit.texts(&format!("SELECT cause {PAUSED}")).await?.join("");
+    ensure!(
+        cause.contains("the disk has a bad day") && cause.ends_with("5 attempts in a row have failed"),
+        "{cause}"
+    );
+    ensure!(world.notes("refused").await? == ["before"]);
+
+    world.audit.change("DROP TRIGGER refuse ON host.journal_entry").await?;
+    let resume = ["invocations", "resume", "--status", "paused", "--component", "waiter"];
+    let said = world.nexus.run(&resume)?;
+    ensure!(said.contains("resume: 1 of 1"), "{said}");
+    ensure!(world.answered("wait", &wait).await? == "timed out");
+    ensure!(world.notes("refused").await? == ["before", "timed out"]);
+    drop(waiting);
+    world.nothing_is_left().await
+}

@@ -137,7 +137,7 @@ impl Invoker {
             erasure_salt: salt,
             parent: Some(old.row.invocation),
         };
-        let promise_key = header.seed.promise_key();
+        let promise_key = header.workflow.is_some().then(|| header.seed.promise_key());
         let started = Entry {
             index: 0,
             body: Body::Started(Box::new(header)),
@@ -159,7 +159,7 @@ impl Invoker {
             verb: "restart",
             invocation: old.row.invocation,
             successor: Some(successor),
-            promise_key: Some(promise_key),
+            promise_key,
             deployment: None,
             reason: asked.reason.clone(),
             outcome,
@@ -171,6 +171,7 @@ impl Invoker {
                 let begun = inner.store.successor(old.row.invocation).await.map_err(unavailable)?;
                 return begun.ok_or_else(|| OperateError::Store("the restart was not written; try again".into()));
             }
+            Err(AppendError::Refused(text)) => return Err(OperateError::Refused(text)),
             Err(error) => return Err(OperateError::Store(error.to_string())),
         }
         if !inner.is_draining() {

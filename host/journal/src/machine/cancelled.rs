@@ -13,6 +13,7 @@ impl Machine {
         if compensation::cancelled(&self.log).is_none() {
             return Ok(None);
         }
+        self.is_undoing = true;
         let told = self.log.iter().filter_map(|entry| match &entry.body {
             Body::Command {
                 target,

@@ -1,7 +1,7 @@
 //! Appends that ride a module's transaction.
 
-use host_journal::{AppendError, AppendJournal, InvocationStatus, KeyValueWrite, Message, encode};
-use host_types::{Clock, SystemClock};
+use host_journal::{Append, AppendError, AppendJournal, InvocationStatus, KeyValueWrite, Message, Suspension, encode};
+use host_types::{Clock, PromiseId, SystemClock};
 use sqlx::Connection;
 
 use crate::support::{
@@ -238,4 +238,74 @@ async fn a_message_is_a_new_invocation_in_its_senders_commit() {
     let loaded = store.load(sent).await.unwrap().unwrap();
     assert_eq!((loaded.row.parent, loaded.row.node), (Some(sender), Some(store.node())));
     assert_eq!(loaded.entries, [started(0)]);
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_for_good_is_told_from_what_passes() {
+    let fixture = fixture().await;
+    let (store, invocation) = (&fixture.store, crate::support::begun(&fixture.store).await);
+    let with_promise = Append {
+        promises: vec![PromiseId::new(1, [1; 10])],
+        ..next_append(store, invocation, 1)
+    };
+    for (sqlstate, is_refused) in [("P0001", true), ("22P05", true), ("40001", false), ("53100", false)] {
+        fixture
+            .superuser_executes(&format!(
+                "CREATE OR REPLACE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+                     BEGIN RAISE EXCEPTION 'a bad day' USING ERRCODE = '{sqlstate}'; END $$;
+                 CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON host.journal_entry
+                     FOR EACH ROW EXECUTE FUNCTION public.refuse()"
+            ))
+            .await;
+        let text = format!("a bad day (SQLSTATE {sqlstate})");
+        let expected = match is_refused {
+            true => AppendError::Refused(text),
+            false => AppendError::Unknown(text),
+        };
+        for append in [next_append(store, invocation, 1), with_promise.clone()] {
+            assert_eq!(store.append(append).await, Err(expected.clone()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_due_at_the_end_of_time_is_kept_until_the_end_of_the_calendar() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let (sender, sent, kept) = (crate::support::begun(store).await, new_id(), new_id());
+    let message = Message {
+        invocation: sent,
+        started: encode(&started(0), &*store.seal(sent, None)),
+        start: start(),
+        due_ms: u64::MAX,
+        workflow: None,
+    };
+    store
+        .append(Append {
+            messages: vec![message.clone()],
+            ..next_append(store, sender, 1)
+        })
+        .await
+        .unwrap();
+    // Under a key, in an append of its own, and suspended.
+    store
+        .append(Append {
+            claim: Some(host_journal::Claim {
+                expires_ms: u64::MAX,
+                ..claim(1, 2)
+            }),
+            status: Some(InvocationStatus::Suspended),
+            suspension: Some(Suspension {
+                due_ms: Some(u64::MAX),
+                ..Suspension::default()
+            }),
+            ..first_append(store, kept)
+        })
+        .await
+        .unwrap();
+    for invocation in [sent, kept] {
+        let due_ms = store.row(invocation).await.unwrap().unwrap().due_ms;
+        assert_eq!(due_ms, Some(253_402_300_799_999), "the last moment of 9999");
+    }
+    assert_eq!(store.due(9, &[]).await.unwrap(), []);
 }

@@ -1,11 +1,11 @@
 //! Events: numbered in the order of the commits of their key, read without a gap, forgotten when they are past their time and delivered.
 
-use host_journal::{Append, AppendJournal, Publication};
-use host_store::Subscription;
+use host_journal::{Append, AppendJournal, Message, Publication, encode};
+use host_store::{Asked, Head, Store, StoreOptions, Subscription};
 use host_types::{EventId, InvocationId};
 use sqlx::{Connection, PgConnection};
 
-use crate::support::{Fixture, first_append, fixture, run};
+use crate::support::{Fixture, MODULE_SESSIONS, first_append, fixture, new_id, options, run, start, started};
 
 /// An invocation's append that publishes under these keys.
 fn publishing(fixture: &Fixture, number: u8, keys: &[&str], expires_ms: u64) -> Append {
@@ -153,4 +153,51 @@ async fn another_nodes_manifest_does_not_retire_what_a_live_one_serves() {
     second.register_subscriptions(&[]).await.unwrap();
     second.append(publishing(&fixture, 2, &["a"], LATER)).await.unwrap();
     assert_eq!(fixture.value("SELECT count(*) FROM host.delivery").await, 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_for_the_moment_is_delivered_at_the_next_look() {
+    let fixture = fixture().await;
+    let options = StoreOptions {
+        max_connections: 1,
+        ..options()
+    };
+    let narrow = Store::connect(fixture.database.url(), options).await.unwrap();
+    narrow.migrate_host().await.unwrap();
+    narrow.register_node("narrow", MODULE_SESSIONS).await.unwrap();
+    let placed = Subscription {
+        component: "listener".into(),
+        name: "placed".into(),
+        patterns: vec!["news.*".into()],
+        blocks: true,
+    };
+    let ids = narrow.register_subscriptions(&[placed]).await.unwrap();
+    // Sealed with a key that the node has not loaded, and its only connection is in use.
+    fixture.store.rotate_data_key().await.unwrap();
+    fixture
+        .store
+        .append(publishing(&fixture, 1, &["a"], LATER))
+        .await
+        .unwrap();
+    let asked = [Asked {
+        subscription: ids[0],
+        limit: 1,
+    }];
+    let unread = narrow.begin_deliveries(&asked, |_| None).await;
+    assert!(matches!(&unread, Err(error) if error.is_transient()), "{unread:?}");
+
+    narrow.refresh_keys().await.unwrap();
+    let invocation = new_id();
+    let message = |_: &Head| {
+        Some(Message {
+            invocation,
+            started: encode(&started(0), &*narrow.seal(invocation, None)),
+            start: start(),
+            due_ms: 0,
+            workflow: None,
+        })
+    };
+    let begun = narrow.begin_deliveries(&asked, message).await.unwrap();
+    assert_eq!(begun.lanes, 1);
+    assert_eq!(begun.deliveries[0].0.event.payload, b"a 1");
 }

@@ -16,6 +16,7 @@ mod migrate;
 mod nodes;
 mod origin;
 mod payloads;
+mod promises;
 mod provision;
 mod rate_limits;
 mod starting;

@@ -1,8 +1,8 @@
 //! Partitions, retention, expiry.
 
-use host_journal::{Append, AppendJournal, InvocationStatus};
+use host_journal::{Append, AppendJournal, InvocationStatus, Suspension};
 use host_store::{Retentions, Upkeep};
-use host_types::{Clock, InvocationId, SystemClock};
+use host_types::{Clock, InvocationId, PromiseId, SystemClock};
 use sqlx::Connection;
 
 use crate::support::{Fixture, begun, claim, execute, first_append, fixture, new_id, next_append};
@@ -182,6 +182,66 @@ async fn a_component_has_its_own_retention_and_the_longest_is_that_of_the_months
     let done = fixture.upkeep(&retentions).await;
     assert_eq!((done.dropped, done.forgotten), (vec![LONG_AGO.to_owned()], 1));
     assert_eq!(in_default(&fixture).await, 1, "what is open has moved");
+}
+
+#[tokio::test]
+async fn what_somebody_waits_for_is_kept_with_whoever_made_it() {
+    let fixture = fixture_of_long_ago().await;
+    let store = &fixture.store;
+    let (awaited, forgotten) = (
+        fixture.of_long_ago(1, "order", true).await,
+        fixture.of_long_ago(2, "order", true).await,
+    );
+    fixture.ended_long_ago().await;
+    let promises = [1, 2].map(|entropy| PromiseId::new(LONG_AGO_MS, [entropy; 10]));
+    for (owner, promise) in [awaited, forgotten].into_iter().zip(promises) {
+        let made = format!("INSERT INTO host.promise (id, invocation_id) VALUES ('{promise}', '{owner}')");
+        fixture.superuser_executes(&made).await;
+    }
+    let (waiting, ended) = (begun(store).await, begun(store).await);
+    for (waiting, promise) in [waiting, ended].into_iter().zip(promises) {
+        let suspension = Suspension {
+            promises: vec![promise],
+            ..Suspension::default()
+        };
+        let suspended = Append {
+            suspension: Some(suspension),
+            status: Some(InvocationStatus::Suspended),
+            ..next_append(store, waiting, 1)
+        };
+        store.append(suspended).await.unwrap();
+    }
+    fixture
+        .superuser_executes(&format!(
+            "UPDATE host.invocation SET status = 'cancelled', ended_at = now() WHERE id = '{ended}'"
+        ))
+        .await;
+    let done = fixture.upkeep(&kept_for(30)).await;
+    assert_eq!((done.dropped, done.forgotten), (vec![LONG_AGO.to_owned()], 1));
+    assert_eq!(store.row(forgotten).await.unwrap(), None);
+    assert_eq!(store.load(awaited).await.unwrap().unwrap().entries.len(), 2);
+    assert!(store.promise(promises[0]).await.unwrap().is_some());
+
+    fixture.superuser_executes("DELETE FROM host.promise_waiter").await;
+    assert_eq!(fixture.upkeep(&kept_for(30)).await.forgotten, 1);
+    assert_eq!(store.promise(promises[0]).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_is_begun_late_does_not_go_with_its_month() {
+    let fixture = fixture_of_long_ago().await;
+    let counted = fixture.of_long_ago(1, "order", false).await;
+    // A delivery, dated like its event: begun when the month's stragglers were counted already.
+    let late = fixture.of_long_ago(2, "order", false).await;
+    fixture
+        .superuser_executes(&format!(
+            "SELECT host.detach_month('{LONG_AGO}', ARRAY['{counted}'::uuid])"
+        ))
+        .await;
+    assert_eq!(fixture.upkeep(&kept_for(1)).await, Upkeep::default());
+    for open in [counted, late] {
+        assert_eq!(fixture.store.load(open).await.unwrap().unwrap().entries.len(), 1);
+    }
 }
 
 #[tokio::test]

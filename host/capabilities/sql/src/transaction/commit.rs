@@ -75,6 +75,9 @@ fn append_failed(error: &tokio_postgres::Error) -> Outcome {
     match classify(error) {
         Failure::Repeat(text) => Outcome::Repeat(text),
         Failure::Refused(sql::Error::UniqueViolation(_)) => Outcome::Failed(AppendError::Fenced),
+        Failure::Refused(_) if !is_of_the_host(error) => {
+            Outcome::Failed(AppendError::Refused(format!("append: {}", describe(error))))
+        }
         _ => Outcome::Failed(AppendError::Unknown(format!("append: {}", describe(error)))),
     }
 }
@@ -84,7 +87,8 @@ fn commit_failed(error: &tokio_postgres::Error) -> Outcome {
     let Some(db) = error.as_db_error() else {
         return unknown();
     };
-    if let Failure::Repeat(text) = classify(error) {
+    let failure = classify(error);
+    if let Failure::Repeat(text) = failure {
         return Outcome::Repeat(text);
     }
     // Deferred constraints, and what constraint triggers raise.
@@ -92,7 +96,15 @@ fn commit_failed(error: &tokio_postgres::Error) -> Outcome {
     if code.code().starts_with("23") || *code == SqlState::RAISE_EXCEPTION {
         return Outcome::Refused(refused(db));
     }
-    unknown()
+    match failure {
+        Failure::Refused(_) => Outcome::Failed(AppendError::Refused(format!("commit: {}", describe(error)))),
+        _ => unknown(),
+    }
+}
+
+/// A word of the host's own functions about this node: what became of the invocation is for the next look at it to say.
+fn is_of_the_host(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code().starts_with("NX"))
 }
 
 type Request<'a> = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send + 'a>>;

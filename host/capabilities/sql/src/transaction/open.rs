@@ -254,7 +254,7 @@ impl OpenTransaction {
         if let Err(error) = wire.wait(session.lease.prepare_host(&statements)).await {
             let interruption = match classify(&error) {
                 Failure::Refused(_) => {
-                    Interruption::Append(AppendError::Unknown(format!("append: {}", describe(&error))))
+                    Interruption::Append(AppendError::Refused(format!("append: {}", describe(&error))))
                 }
                 failure => failure.into(),
             };
@@ -283,7 +283,7 @@ impl OpenTransaction {
                 self.session_settled();
                 Err(self.take_entry()?.abandoned(Fault::RepeatTransaction(text)))
             }
-            Outcome::Failed(error @ (AppendError::Fenced | AppendError::KeyTaken)) => {
+            Outcome::Failed(error @ (AppendError::Fenced | AppendError::KeyTaken | AppendError::Refused(_))) => {
                 self.session_settled();
                 Err(self.take_entry()?.commit_failed(error))
             }
@@ -478,7 +478,7 @@ fn host_failure(error: &tokio_postgres::Error) -> Failure {
 fn claim_failed(error: &tokio_postgres::Error) -> Interruption {
     match classify(error) {
         Failure::Refused(Error::UniqueViolation(_)) => Interruption::Append(AppendError::KeyTaken),
-        Failure::Refused(_) => Interruption::Append(AppendError::Unknown(format!("claim: {}", describe(error)))),
+        Failure::Refused(_) => Interruption::Append(AppendError::Refused(format!("claim: {}", describe(error)))),
         failure => failure.into(),
     }
 }

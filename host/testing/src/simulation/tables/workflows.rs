@@ -1,5 +1,7 @@
 //! The ids of workflows, and the promises that belong to them.
 
+use std::collections::BTreeSet;
+
 use host_journal::{AppendError, Message, OUTPUT_PROMISE, WorkflowEnd, WorkflowKey, WorkflowStart, workflow_promise};
 use host_types::{InvocationId, PromiseId};
 
@@ -10,6 +12,8 @@ use crate::simulation::sabotage::Sabotage;
 pub(crate) struct Workflow {
     pub(crate) invocation: InvocationId,
     promise_key: [u8; 32],
+    /// Those with a name, the output among them.
+    promises: BTreeSet<PromiseId>,
 }
 
 impl Tables {
@@ -37,6 +41,7 @@ impl Tables {
         let workflow = Workflow {
             invocation,
             promise_key,
+            promises: BTreeSet::from([output]),
         };
         self.workflows.insert(id, workflow);
     }
@@ -59,12 +64,21 @@ impl Tables {
         }
     }
 
-    /// From here on the id leads to what was begun in its place.
+    /// From here on the id leads to what was begun in its place, and who waits for something of the earlier run is woken. No id is
+    /// forgotten here.
     pub(super) fn succeed_workflow(&mut self, old: InvocationId, new: InvocationId, promise_key: [u8; 32]) {
-        let ids = self.workflows.iter().filter(|(_, workflow)| workflow.invocation == old);
-        if let Some(id) = ids.map(|(id, _)| id.clone()).next() {
-            self.lead(id, new, promise_key);
+        let mut workflows = self.workflows.iter();
+        let found = workflows.find(|(_, workflow)| workflow.invocation == old);
+        let Some((id, names)) = found.map(|(id, workflow)| (id.clone(), workflow.promises.clone())) else {
+            return;
+        };
+        for promise in names {
+            let is_open = self.promises.get(&promise).is_some_and(|stored| stored.value.is_none());
+            if is_open && let Some(void) = self.promises.remove(&promise) {
+                self.wakeups.extend(void.waiters);
+            }
         }
+        self.lead(id, new, promise_key);
     }
 
     pub(crate) fn workflow(&self, key: &WorkflowKey) -> Option<InvocationId> {
@@ -73,7 +87,9 @@ impl Tables {
 
     /// It is there as soon as the workflow is.
     pub(crate) fn workflow_promise(&mut self, key: &WorkflowKey, name: &str) -> Option<PromiseId> {
-        let promise = workflow_promise(&self.workflows.get(&key.to_bytes())?.promise_key, name);
+        let workflow = self.workflows.get_mut(&key.to_bytes())?;
+        let promise = workflow_promise(&workflow.promise_key, name);
+        workflow.promises.insert(promise);
         self.promises.entry(promise).or_default();
         Some(promise)
     }
