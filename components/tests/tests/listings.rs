@@ -552,3 +552,39 @@ async fn serial_numbers(shop: &Shop, stranger: &Person) -> Result<()> {
     assert_eq!(shop.seller.stock_of(&phone.sku).await?, (3, 0));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_character_that_no_text_column_keeps_is_the_callers_mistake_wherever_it_stands() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let nobody = nexus.client();
+    let seller = Person::register(&nobody, "seller").await?;
+    let mine = &seller.client;
+    let listing = seller.lists("Pot", "VND", 0).await?;
+    let stock = nobody
+        .get(&format!(
+            "/api/v1/inventory/stock?ref_id={}&ref_type=ProductSku",
+            listing.sku
+        ))
+        .await?;
+    let serials = format!("/api/v1/inventory/serial?stock_id={}", stock.data(200)["id"]);
+    // "\u0000" as JSON, in base64: what a cursor by text would be.
+    let cursor = "cursor=Ilx1MDAwMCI%3D";
+    for (path, field) in [
+        (format!("/api/v1/catalog/tag?{cursor}"), "cursor"),
+        (format!("{serials}&{cursor}"), "cursor"),
+        ("/api/v1/catalog/tag?search=a%00b".to_owned(), "search"),
+        ("/api/v1/catalog/tag/a%00b".to_owned(), "tag"),
+        ("/api/v1/catalog/category?search=%00".to_owned(), "search"),
+        (format!("{SPU}?slug=a,b%00"), "slug"),
+        (format!("{SPU}?search=%00"), "search"),
+        (format!("{CARD}?search=%00"), "search"),
+        (format!("{CARD}?tag=%00"), "tag"),
+        ("/api/v1/catalog/product-detail?slug=%00".to_owned(), "slug"),
+    ] {
+        mine.get(&path).await?.names(field);
+    }
+    mine.patch(SPU, json!({ "id": listing.spu, "name": "a\0b" }))
+        .await?
+        .names("body");
+    Ok(())
+}

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Error, FromText, Query, query::read, wire};
-use crate::{AccountId, Checks, Input, PageRequest};
+use crate::{AccountId, Checks, Input, PageRequest, json::has_nul};
 
 /// A request with its path parameters and its query decoded.
 #[derive(Debug, Clone)]
@@ -164,20 +164,6 @@ impl Request {
         }
         from_json(&self.wire.body)
     }
-}
-
-/// True when a JSON text has `\u0000` in it, which no text column can keep. The only way to write it is this escape; an
-/// escape begins at a backslash that is not itself escaped.
-fn has_nul(json: &[u8]) -> bool {
-    let mut rest = json;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
-        let escape = &rest[at + 1..];
-        if escape.starts_with(b"u0000") {
-            return true;
-        }
-        rest = escape.get(1..).unwrap_or_default();
-    }
-    false
 }
 
 fn is_json(content_type: &str) -> bool {
