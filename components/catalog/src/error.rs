@@ -17,8 +17,6 @@ pub(crate) enum Error {
     ResourceNotFound,
     #[error("only the seller may change this product")]
     NotTheSeller,
-    #[error("the account is suspended")]
-    AccountSuspended,
     #[error("product currency {given} is not the seller's currency {seller}")]
     CurrencyMismatch { given: String, seller: String },
     #[error("the featured SKU does not belong to this product")]
@@ -42,7 +40,6 @@ impl From<Error> for http::Error {
             Error::CategoryNotFound(_) => Self::not_found("category_not_found", text),
             Error::ResourceNotFound => Self::not_found("resource_not_found", text),
             Error::NotTheSeller => Self::forbidden(text),
-            Error::AccountSuspended => Self::new(403, "account_suspended", text),
             Error::CurrencyMismatch { .. } => Self::bad_request("currency_mismatch", text),
             Error::SkuNotOfSpu => Self::bad_request("sku_not_belong_to_spu", text),
             Error::VersionConflict { .. } => Self::conflict("version_conflict", text),
@@ -66,7 +63,6 @@ mod tests {
             (Error::ProductNotFound, 404, "product_not_found"),
             (Error::ResourceNotFound, 404, "resource_not_found"),
             (Error::NotTheSeller, 403, "forbidden"),
-            (Error::AccountSuspended, 403, "account_suspended"),
             (mismatch, 400, "currency_mismatch"),
             (Error::SkuNotOfSpu, 400, "sku_not_belong_to_spu"),
             (Error::VersionConflict { seen: 1, current: 2 }, 409, "version_conflict"),

@@ -6,8 +6,11 @@ mod stream;
 
 use sdk::http::Router;
 
+use crate::account;
+
 pub(crate) const ROUTER: Router = Router::new(&sdk::routes![
     GET "/api/v1/common/option" => option::list,
     POST "/api/v1/common/geocode/forward" => geocode::forward,
     GET "/api/v1/common/stream" => stream::of_the_caller,
-]);
+])
+.gated(account::standing);

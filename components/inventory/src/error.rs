@@ -48,6 +48,8 @@ pub(crate) enum Error {
     #[error("the operation id belongs to another release")]
     OperationMismatch,
 
+    #[error("ask the account module: {0}")]
+    Account(String),
     #[error(transparent)]
     Sql(#[from] sql::Error),
 }
@@ -80,6 +82,7 @@ impl From<Error> for http::Error {
             | Error::Expired
             | Error::ReservationNotFound
             | Error::OperationMismatch
+            | Error::Account(_)
             | Error::Sql(_) => Self::internal(text),
         }
     }
@@ -106,6 +109,7 @@ impl From<Error> for reservations::Error {
             | Error::SerialsIncomplete { .. }
             | Error::NotAnId(_)
             | Error::OperationMismatch
+            | Error::Account(_)
             | Error::Sql(_) => Self::Other(text),
         }
     }

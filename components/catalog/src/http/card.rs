@@ -107,7 +107,7 @@ fn filter(request: &Request) -> Result<(Filter, Sort), HttpError> {
 
     let at = |seconds: i64| Timestamp::from_ms(seconds.saturating_mul(1000));
     let filter = Filter {
-        viewer: request.account_opt(),
+        viewer: request.account_opt()?,
         seller: query.get("seller_id")?,
         categories: query.comma_list("category_id")?,
         tags,

@@ -87,7 +87,7 @@ impl From<Spu> for SpuView {
 pub(super) fn list(request: &Request) -> Result<Response, HttpError> {
     let page = request.page()?;
     let query = request.query();
-    let viewer = request.account_opt();
+    let viewer = request.account_opt()?;
     let mine = query.get::<bool>("my_products")?.unwrap_or(false);
     let search: Option<String> = query.get("search")?;
     let sort = if search.is_some() { Sort::Id } else { Sort::Newest };
@@ -143,7 +143,7 @@ impl Input for CreateSpu {
 
 pub(super) fn create(request: &Request) -> Result<Response, HttpError> {
     let (input, me) = request.json_for_account::<CreateSpu>()?;
-    seller::check_currency(&input.currency, seller::currency(me)?)?;
+    seller::check_currency(&input.currency, &request.caller()?.currency)?;
     check_resources(input.resource_ids.as_deref())?;
     let tags = normalised(input.tags.as_deref());
     let id = SpuId(new_id());
@@ -247,17 +247,16 @@ impl PatchSpu {
 pub(super) fn patch(request: &Request) -> Result<Response, HttpError> {
     let (input, me) = request.json_for_account::<PatchSpu>()?;
     let id = SpuId(input.id);
-    // Asked before the transaction, judged after ownership: a stranger learns nothing about currencies.
-    let currency = input.currency.clone().map(|given| (given, seller::currency(me)));
+    let sells_in = &request.caller()?.currency;
     let tags = input.tags.as_deref().map(|tags| normalised(Some(tags)));
     let unique = new_id().to_string();
     let now = now();
     let spu = sql::transaction(|tx| {
-        let locked = store::spu::lock(tx, id)?.ok_or(Error::EntityNotFound("product"))?;
-        check_seller(locked, me)?;
+        let locked = check_seller(store::spu::lock(tx, id)?.ok_or(Error::EntityNotFound("product"))?, me)?;
         check_version(input.version, locked.version)?;
-        if let Some((given, seller)) = currency {
-            seller::check_currency(&given, seller?)?;
+        // After ownership: a stranger learns nothing about currencies.
+        if let Some(given) = &input.currency {
+            seller::check_currency(given, sells_in)?;
         }
         check_resources(input.resource_ids.as_deref())?;
         if let Some(sku) = input.featured_sku_id
@@ -285,8 +284,7 @@ pub(super) fn delete(request: &Request) -> Result<Response, HttpError> {
     let me = request.account()?;
     let now = now();
     sql::transaction(|tx| {
-        let locked = store::spu::lock(tx, id)?.ok_or(Error::EntityNotFound("product"))?;
-        check_seller(locked, me)?;
+        check_seller(store::spu::lock(tx, id)?.ok_or(Error::EntityNotFound("product"))?, me)?;
         store::spu::delete(tx, id, now)?;
         Ok::<_, Error>(mark(tx, id, Stale::Deleted, now)?)
     })?;
