@@ -24,10 +24,11 @@ pub(crate) struct NewSpu<'a> {
 }
 
 /// A listing whose row this transaction holds, and with it the right to change its variants.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Locked {
     pub(crate) id: SpuId,
     pub(crate) seller: AccountId,
+    pub(crate) currency: String,
     pub(crate) version: i64,
 }
 
@@ -87,7 +88,7 @@ pub(super) fn select(rest: &str, parameters: Vec<sql::Value>) -> Result<Vec<Spu>
 /// they were before.
 pub(crate) fn lock(tx: &Transaction, id: SpuId) -> Result<Option<Locked>, sql::Error> {
     let row = tx.query_opt(
-        sql!("SELECT id, account_id, version FROM product_spu WHERE id = $1 AND date_deleted IS NULL FOR UPDATE"),
+        sql!("SELECT id, account_id, currency, version FROM product_spu WHERE id = $1 AND date_deleted IS NULL FOR UPDATE"),
         params![id],
     )?;
     row.as_ref().map(locked).transpose()
@@ -97,7 +98,7 @@ pub(crate) fn lock(tx: &Transaction, id: SpuId) -> Result<Option<Locked>, sql::E
 pub(crate) fn lock_of_sku(tx: &Transaction, sku: SkuId) -> Result<Option<Locked>, sql::Error> {
     let row = tx.query_opt(
         sql!(
-            "SELECT id, account_id, version
+            "SELECT id, account_id, currency, version
          FROM product_spu
          WHERE id = (SELECT spu_id FROM product_sku WHERE id = $1) AND date_deleted IS NULL
          FOR UPDATE"
@@ -202,6 +203,7 @@ fn locked(row: &Row) -> Result<Locked, sql::Error> {
     Ok(Locked {
         id: row.get("id")?,
         seller: row.get("account_id")?,
+        currency: row.get("currency")?,
         version: row.get("version")?,
     })
 }
