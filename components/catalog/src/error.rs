@@ -21,6 +21,10 @@ pub(crate) enum Error {
     CurrencyMismatch { given: String, seller: String },
     #[error("the featured SKU does not belong to this product")]
     SkuNotOfSpu,
+    #[error(
+        "has {live} variants, and {ever} with those that were deleted: a listing has at most 500, and 1000 with those"
+    )]
+    TooManyVariants { live: i64, ever: i64 },
     #[error("changed by somebody else: version {seen} was seen, version {current} is current")]
     VersionConflict { seen: i64, current: i64 },
     #[error("ask the account module: {0}")]
@@ -42,6 +46,7 @@ impl From<Error> for http::Error {
             Error::NotTheSeller => Self::forbidden(text),
             Error::CurrencyMismatch { .. } => Self::bad_request("currency_mismatch", text),
             Error::SkuNotOfSpu => Self::bad_request("sku_not_belong_to_spu", text),
+            Error::TooManyVariants { .. } => Self::invalid("spu_id", text),
             Error::VersionConflict { .. } => Self::conflict("version_conflict", text),
             Error::Account(_) | Error::Stock(_) | Error::Sql(_) => Self::internal(text),
         }

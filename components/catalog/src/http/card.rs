@@ -6,7 +6,7 @@ use sdk::{
 };
 use serde::Serialize;
 
-use super::shape::{Nothing, Rating};
+use super::shape::{EXCERPT_CHARS, Nothing, Rating};
 use crate::{
     domain::{
         browse::{Filter, Search, Sort, price_ceiling, price_floor},
@@ -18,8 +18,6 @@ use crate::{
     stock::Stocks,
     store,
 };
-
-const EXCERPT_CHARS: usize = 300;
 
 #[derive(Serialize)]
 struct CardView {

@@ -9,11 +9,12 @@ use sdk::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::shape::{check_attributes, check_seller, check_version};
+use super::shape::{check_attributes, check_bytes, check_seller, check_version};
 use crate::{
     domain::{
         attribute::Attribute,
         product::{Sku, SkuId, SpuId},
+        size::{ATTRIBUTES, ATTRIBUTES_BYTES, MAX_NUMBER, PACKAGE_BYTES, VARIANTS, VARIANTS_EVER, numbers_are_plain},
     },
     error::Error,
     seller::check_price,
@@ -98,9 +99,15 @@ struct CreateSku {
 impl Input for CreateSku {
     fn check(&self, checks: &mut Checks) {
         checks.required_id("spu_id", Some(self.spu_id));
-        checks.number("price", self.price).required().min(1);
+        checks.number("price", self.price).required().min(1).max(MAX_NUMBER);
         checks.text("currency", self.currency.as_deref()).iso4217();
-        check_attributes(checks, "attributes", self.attributes.as_deref());
+        check_attributes(
+            checks,
+            "attributes",
+            self.attributes.as_deref(),
+            ATTRIBUTES,
+            ATTRIBUTES_BYTES,
+        );
         checks.require("package_details", self.package_details.is_some(), "is required");
         check_package(checks, self.package_details.as_ref());
     }
@@ -124,6 +131,10 @@ pub(super) fn create(request: &Request) -> Result<Response, HttpError> {
     sql::transaction(|tx| {
         let locked = check_seller(store::spu::lock(tx, spu)?.ok_or(Error::EntityNotFound("product"))?, me)?;
         check_price(currency.as_deref(), &locked.currency, sells_in)?;
+        let (live, ever) = store::sku::count(tx, spu)?;
+        if live >= VARIANTS || ever >= VARIANTS_EVER {
+            return Err(Error::TooManyVariants { live, ever });
+        }
         store::sku::insert(tx, &sku)?;
         store::spu::refresh_prices(tx, spu)?;
         Ok::<_, Error>(mark(tx, spu, Stale::Text, now)?)
@@ -151,9 +162,15 @@ struct PatchSku {
 impl Input for PatchSku {
     fn check(&self, checks: &mut Checks) {
         checks.required_id("id", Some(self.id));
-        checks.number("price", self.price).min(1);
+        checks.number("price", self.price).min(1).max(MAX_NUMBER);
         checks.text("currency", self.currency.as_deref()).iso4217();
-        check_attributes(checks, "attributes", self.attributes.as_deref());
+        check_attributes(
+            checks,
+            "attributes",
+            self.attributes.as_deref(),
+            ATTRIBUTES,
+            ATTRIBUTES_BYTES,
+        );
         check_package(checks, self.package_details.as_ref());
     }
 }
@@ -246,6 +263,13 @@ fn check_package(checks: &mut Checks, details: Option<&Value>) {
         "package_details",
         details.is_none_or(Value::is_object),
         "must be a JSON object",
+    );
+    let Some(details) = details else { return };
+    check_bytes(checks, "package_details", details, PACKAGE_BYTES);
+    checks.require(
+        "package_details",
+        numbers_are_plain(details),
+        "must have numbers of 9007199254740991 at most, and of 0.000001 at least where they are not 0",
     );
 }
 
