@@ -7,6 +7,8 @@ mod wallet;
 
 use sdk::http::Router;
 
+use crate::workflow::session;
+
 pub(crate) const ROUTER: Router = Router::new(&sdk::routes![
     POST "/api/v1/account/auth/login/basic" => auth::login,
     POST "/api/v1/account/auth/register/basic" => auth::register,
@@ -21,4 +23,5 @@ pub(crate) const ROUTER: Router = Router::new(&sdk::routes![
     POST "/api/v1/account/contact" => contact::add,
     PATCH "/api/v1/account/contact" => contact::edit,
     DELETE "/api/v1/account/contact" => contact::remove,
-]);
+])
+.gated(session::standing);

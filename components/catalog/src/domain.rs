@@ -5,5 +5,6 @@ pub(crate) mod browse;
 pub(crate) mod html;
 pub(crate) mod package;
 pub(crate) mod product;
+pub(crate) mod size;
 pub(crate) mod slug;
 pub(crate) mod tag;

@@ -17,12 +17,14 @@ pub(crate) enum Error {
     ResourceNotFound,
     #[error("only the seller may change this product")]
     NotTheSeller,
-    #[error("the account is suspended")]
-    AccountSuspended,
     #[error("product currency {given} is not the seller's currency {seller}")]
     CurrencyMismatch { given: String, seller: String },
     #[error("the featured SKU does not belong to this product")]
     SkuNotOfSpu,
+    #[error(
+        "has {live} variants, and {ever} with those that were deleted: a listing has at most 500, and 1000 with those"
+    )]
+    TooManyVariants { live: i64, ever: i64 },
     #[error("changed by somebody else: version {seen} was seen, version {current} is current")]
     VersionConflict { seen: i64, current: i64 },
     #[error("ask the account module: {0}")]
@@ -42,9 +44,9 @@ impl From<Error> for http::Error {
             Error::CategoryNotFound(_) => Self::not_found("category_not_found", text),
             Error::ResourceNotFound => Self::not_found("resource_not_found", text),
             Error::NotTheSeller => Self::forbidden(text),
-            Error::AccountSuspended => Self::new(403, "account_suspended", text),
             Error::CurrencyMismatch { .. } => Self::bad_request("currency_mismatch", text),
             Error::SkuNotOfSpu => Self::bad_request("sku_not_belong_to_spu", text),
+            Error::TooManyVariants { .. } => Self::invalid("spu_id", text),
             Error::VersionConflict { .. } => Self::conflict("version_conflict", text),
             Error::Account(_) | Error::Stock(_) | Error::Sql(_) => Self::internal(text),
         }
@@ -66,7 +68,6 @@ mod tests {
             (Error::ProductNotFound, 404, "product_not_found"),
             (Error::ResourceNotFound, 404, "resource_not_found"),
             (Error::NotTheSeller, 403, "forbidden"),
-            (Error::AccountSuspended, 403, "account_suspended"),
             (mismatch, 400, "currency_mismatch"),
             (Error::SkuNotOfSpu, 400, "sku_not_belong_to_spu"),
             (Error::VersionConflict { seen: 1, current: 2 }, 409, "version_conflict"),

@@ -10,6 +10,8 @@ mod tag;
 
 use sdk::{http::Router, routes};
 
+use crate::seller;
+
 pub(crate) const ROUTER: Router = Router::new(&routes![
     GET "/api/v1/catalog/product-detail" => detail::get,
     GET "/api/v1/catalog/product-card" => card::list,
@@ -27,4 +29,5 @@ pub(crate) const ROUTER: Router = Router::new(&routes![
     GET "/api/v1/catalog/category/:id" => category::get,
     GET "/api/v1/catalog/tag" => tag::list,
     GET "/api/v1/catalog/tag/:tag" => tag::get,
-]);
+])
+.gated(seller::standing);

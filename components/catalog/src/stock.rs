@@ -13,6 +13,9 @@ pub(crate) struct Stock {
     pub(crate) taken: i64,
 }
 
+/// Variants asked for in one call, whose answer is one message.
+const ASKED_AT_ONCE: usize = 4_000;
+
 /// The stocks of some variants; one without a record has nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Stocks(BTreeMap<SkuId, Stock>);
@@ -24,7 +27,7 @@ impl Stocks {
         if ids.is_empty() {
             return Self::default();
         }
-        let answered = stocks::get_many(&ids).into_iter();
+        let answered = ids.chunks(ASKED_AT_ONCE).flat_map(stocks::get_many);
         Self(
             answered
                 .filter_map(|s| {

@@ -19,6 +19,8 @@ pub(crate) enum Error {
     Geocoder(String),
     #[error("no geocoding provider is granted")]
     NoGeocoder,
+    #[error("ask the account module: {0}")]
+    Account(String),
 }
 
 impl From<Error> for http::Error {
@@ -29,7 +31,7 @@ impl From<Error> for http::Error {
             Error::AddressNotFound => Self::bad_request("address_not_found", text),
             Error::AddressCountryUnresolved => Self::bad_request("address_country_unresolved", text),
             Error::GeocoderUnavailable(_) => Self::unavailable("addresses cannot be looked up at the moment"),
-            Error::Geocoder(_) | Error::NoGeocoder => Self::internal(text),
+            Error::Geocoder(_) | Error::NoGeocoder | Error::Account(_) => Self::internal(text),
         }
     }
 }
@@ -40,7 +42,9 @@ impl From<Error> for geocoding::Error {
             Error::EmptyAddress => Self::EmptyAddress,
             Error::AddressNotFound => Self::NotFound,
             Error::AddressCountryUnresolved => Self::CountryUnresolved,
-            Error::GeocoderUnavailable(_) | Error::Geocoder(_) | Error::NoGeocoder => Self::Other(error.to_string()),
+            Error::GeocoderUnavailable(_) | Error::Geocoder(_) | Error::NoGeocoder | Error::Account(_) => {
+                Self::Other(error.to_string())
+            }
         }
     }
 }

@@ -13,15 +13,40 @@ const INTERFACE: &str = "shop:geocoding/geocoder";
 /// The place of an address; its country is empty when the geocoder does not know it.
 pub(crate) fn forward(address: &str) -> Result<Place, Error> {
     let address = trimmed(address)?;
-    let provider = providers::granted(INTERFACE)
-        .into_iter()
-        .next()
-        .ok_or(Error::NoGeocoder)?;
-    let place = geocoder::forward(&Target { provider }, address).map_err(|error| match error {
-        Refusal::Unavailable(reason) => Error::GeocoderUnavailable(reason),
-        Refusal::Other(reason) => Error::Geocoder(reason),
-    })?;
+    let place = geocoder::forward(&first()?, address)?;
     place.ok_or(Error::AddressNotFound)
+}
+
+/// What is at these coordinates, which the place then has.
+pub(crate) fn reverse(latitude: f64, longitude: f64) -> Result<Place, Error> {
+    let place = geocoder::reverse(&first()?, latitude, longitude)?;
+    place
+        .map(|place| Place {
+            latitude,
+            longitude,
+            ..place
+        })
+        .ok_or(Error::AddressNotFound)
+}
+
+/// The places a text may mean; none when the geocoder knows of none.
+pub(crate) fn search(text: &str, limit: u32) -> Result<Vec<Place>, Error> {
+    Ok(geocoder::search(&first()?, text.trim(), limit)?)
+}
+
+/// The geocoder that is asked.
+fn first() -> Result<Target, Error> {
+    let provider = providers::granted(INTERFACE).into_iter().next();
+    provider.map(|provider| Target { provider }).ok_or(Error::NoGeocoder)
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unavailable(reason) => Self::GeocoderUnavailable(reason),
+            Refusal::Other(reason) => Self::Geocoder(reason),
+        }
+    }
 }
 
 /// The place of an address whose country must be known.

@@ -1,5 +1,6 @@
 //! Options and geocoding for every module.
 
+mod account;
 mod error;
 mod geocoding;
 mod http;

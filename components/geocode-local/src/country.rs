@@ -37,6 +37,34 @@ pub fn by_code(code: &str) -> Option<Country> {
     countries().find(|country| code.eq_ignore_ascii_case(country.alpha2) || code.eq_ignore_ascii_case(country.alpha3))
 }
 
+/// The country whose centre this is, as [`Country`] gives it.
+pub fn at(latitude: f64, longitude: f64) -> Option<Country> {
+    countries().find(|country| country.latitude == latitude && country.longitude == longitude)
+}
+
+/// The countries with a name that begins with this, in the order of their codes; none for blanks.
+pub fn beginning_with(text: &str) -> impl Iterator<Item = Country> {
+    let beginning = fold(text);
+    countries().filter(move |country| {
+        !beginning.is_empty() && country.names.split('|').any(|name| name.starts_with(&beginning))
+    })
+}
+
+impl Country {
+    /// Its first name, as it is written.
+    pub fn name(&self) -> String {
+        let name = self.names.split('|').next().unwrap_or_default();
+        let words = name.split(' ').map(|word| {
+            let mut letters = word.chars();
+            match letters.next() {
+                Some(first) if !matches!(word, "and" | "of" | "the") => first.to_uppercase().chain(letters).collect(),
+                _ => word.to_owned(),
+            }
+        });
+        words.collect::<Vec<String>>().join(" ")
+    }
+}
+
 fn by_name(folded: &str) -> Option<Country> {
     countries().find(|country| country.names.split('|').any(|name| name == folded))
 }
@@ -141,6 +169,36 @@ mod tests {
         assert_eq!(country_of("nowhere"), "");
         assert_eq!(country_of("12345"), "");
         assert_eq!(country_of(", ,"), "");
+    }
+
+    #[test]
+    fn a_centre_leads_back_to_its_country_and_what_lies_beside_it_nowhere() {
+        let mut centres = BTreeSet::new();
+        for country in countries() {
+            let found = at(country.latitude, country.longitude).expect("a country");
+            assert_eq!(found, country, "two countries have one centre");
+            centres.insert(country.alpha2);
+        }
+        assert_eq!(centres.len(), 249);
+        assert_eq!(at(14.06, 108.29), None);
+        assert_eq!(at(0.0, 0.0), None);
+    }
+
+    #[test]
+    fn the_beginning_of_a_name_finds_the_countries_it_may_be() {
+        let found = |text: &str| beginning_with(text).map(|country| country.alpha2).collect::<Vec<_>>();
+        assert_eq!(found("Viet"), ["VN"]);
+        assert_eq!(found("Việ"), ["VN"]);
+        assert!(found("united").starts_with(&["AE", "GB"]), "{:?}", found("united"));
+        assert!(found("somewhere over").is_empty() && found("  ").is_empty());
+    }
+
+    #[test]
+    fn a_name_is_written_as_people_write_it() {
+        let name = |code: &str| by_code(code).expect("a country").name();
+        assert_eq!(name("vn"), "Viet Nam");
+        assert_eq!(name("AG"), "Antigua and Barbuda");
+        assert_eq!(name("ae"), "United Arab Emirates");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod bindings {
 }
 
 use bindings::exports::shop::geocoding::geocoder::{Error, Guest, Place, Target};
+use country::Country;
 
 struct Component;
 
@@ -22,6 +23,34 @@ impl Guest for Component {
             longitude: found.map_or(0.0, |country| country.longitude),
             address,
         }))
+    }
+
+    /// The centre of a country is all that is known here: what lies anywhere else is not guessed at.
+    fn reverse(_target: Target, latitude: f64, longitude: f64) -> Result<Option<Place>, Error> {
+        Ok(country::at(latitude, longitude).map(centre))
+    }
+
+    /// The text itself when its last part names a country, then the countries it may be the beginning of.
+    fn search(target: Target, text: String, limit: u32) -> Result<Vec<Place>, Error> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let named = country::of_address(&text);
+        let others = country::beginning_with(&text).filter(|country| named.as_ref() != Some(country));
+        let others: Vec<Place> = others.map(centre).collect();
+        let itself = if named.is_some() {
+            Self::forward(target, text)?
+        } else {
+            None
+        };
+        Ok(itself.into_iter().chain(others).take(limit).collect())
+    }
+}
+
+fn centre(country: Country) -> Place {
+    Place {
+        address: country.name(),
+        country: country.alpha2.to_owned(),
+        latitude: country.latitude,
+        longitude: country.longitude,
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Error {
     SerialNotFound(Vec<String>),
     #[error("several of your products have the serial number {0}: say which by stock_id")]
     SerialAmbiguous(String),
+    #[error("more serial numbers of these texts than can be told apart: say which by stock_id")]
+    TooManyCandidates,
     #[error("serial number {serial} cannot go from {} to {}", .from.name(), .to.name())]
     SerialTransition { serial: String, from: Status, to: Status },
     #[error("{available} units are free but {active} serial numbers are active")]
@@ -37,7 +39,7 @@ pub(crate) enum Error {
     InvalidQuantity(String),
     #[error("{}: {} requested, {} available", .0.label, .0.requested, .0.available)]
     OutOfStock(Shortage),
-    #[error("{}: {} requested, {} with a free serial number", .0.label, .0.requested, .0.available)]
+    #[error("{}: {} requested, {} to be had with a serial number", .0.label, .0.requested, .0.available)]
     SerialShortage(Shortage),
     #[error("the reservation was released")]
     AlreadyReleased,
@@ -48,6 +50,8 @@ pub(crate) enum Error {
     #[error("the operation id belongs to another release")]
     OperationMismatch,
 
+    #[error("ask the account module: {0}")]
+    Account(String),
     #[error(transparent)]
     Sql(#[from] sql::Error),
 }
@@ -68,7 +72,7 @@ impl From<Error> for http::Error {
             Error::TooManySerials | Error::QuantityTooLarge => Self::invalid("change", text),
             Error::DuplicateSerial(_) => Self::conflict("duplicate_serial", text),
             Error::SerialNotFound(_) => Self::not_found("serial_not_found", text),
-            Error::SerialAmbiguous(_) => Self::invalid("stock_id", text),
+            Error::SerialAmbiguous(_) | Error::TooManyCandidates => Self::invalid("stock_id", text),
             Error::SerialTransition { .. } => Self::conflict("serial_transition_not_allowed", text),
             Error::SerialsIncomplete { .. } => Self::conflict("serials_incomplete", text),
             // Reservations are made by other modules, never over HTTP.
@@ -80,6 +84,7 @@ impl From<Error> for http::Error {
             | Error::Expired
             | Error::ReservationNotFound
             | Error::OperationMismatch
+            | Error::Account(_)
             | Error::Sql(_) => Self::internal(text),
         }
     }
@@ -102,10 +107,12 @@ impl From<Error> for reservations::Error {
             | Error::DuplicateSerial(_)
             | Error::SerialNotFound(_)
             | Error::SerialAmbiguous(_)
+            | Error::TooManyCandidates
             | Error::SerialTransition { .. }
             | Error::SerialsIncomplete { .. }
             | Error::NotAnId(_)
             | Error::OperationMismatch
+            | Error::Account(_)
             | Error::Sql(_) => Self::Other(text),
         }
     }

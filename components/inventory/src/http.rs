@@ -7,6 +7,8 @@ mod stock;
 
 use sdk::{http::Router, routes};
 
+use crate::account;
+
 pub(crate) const ROUTER: Router = Router::new(&routes![
     GET "/api/v1/inventory/stock" => stock::get,
     PATCH "/api/v1/inventory/stock" => stock::patch,
@@ -14,4 +16,5 @@ pub(crate) const ROUTER: Router = Router::new(&routes![
     POST "/api/v1/inventory/stock/import" => import::import,
     GET "/api/v1/inventory/serial" => serial::list,
     PATCH "/api/v1/inventory/serial" => serial::patch,
-]);
+])
+.gated(account::standing);

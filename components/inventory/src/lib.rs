@@ -1,5 +1,6 @@
 //! Stock, serial numbers, reservations and the movement log.
 
+mod account;
 mod domain;
 mod error;
 mod exports;

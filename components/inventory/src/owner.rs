@@ -27,15 +27,17 @@ pub(crate) fn check(owner: Owner, account: AccountId) -> Result<(), Error> {
     }
 }
 
-/// Those of the SKUs that the account sells. Asks catalog once, unless there is nothing to ask for.
+/// SKUs asked for in one call, whose answer is one message.
+const ASKED_AT_ONCE: usize = 200;
+
+/// Those of the SKUs that the account sells. Asks catalog, unless there is nothing to ask for.
 pub(crate) fn sold_by(account: AccountId, skus: &BTreeSet<Uuid>) -> BTreeSet<Uuid> {
     if skus.is_empty() {
         return BTreeSet::new();
     }
     let ids: Vec<String> = skus.iter().map(Uuid::to_string).collect();
     let account = account.to_string();
-    let skus = products::get_skus(&ids)
-        .into_iter()
-        .filter(|sku| sku.product.seller_id == account);
+    let answered = ids.chunks(ASKED_AT_ONCE).flat_map(products::get_skus);
+    let skus = answered.filter(|sku| sku.product.seller_id == account);
     skus.filter_map(|sku| sku.id.parse().ok()).collect()
 }

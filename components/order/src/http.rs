@@ -17,6 +17,7 @@ use self::view::OrderView;
 use crate::{
     domain::order::Order,
     error,
+    peers::account,
     store::{Window, order},
 };
 
@@ -44,7 +45,8 @@ pub(crate) const ROUTER: Router = Router::new(&sdk::routes![
     GET "/api/v1/order/seller/confirmed" => seller::confirmed,
     GET "/api/v1/order/seller/confirmed/:id" => seller::order,
     POST "/api/v1/payment/webhook/:gateway" => webhook::receive,
-]);
+])
+.gated(account::standing);
 
 /// The part of a list a page asks for, with one row more, which tells whether there is a next page.
 fn window<Id: DeserializeOwned>(page: &PageRequest) -> Result<Window<Id>, Error> {

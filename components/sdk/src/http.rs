@@ -1,6 +1,7 @@
 //! A module's HTTP: a route table, requests decoded once, answers in the marketplace's envelopes.
 
 mod error;
+mod gate;
 mod query;
 mod request;
 mod response;
@@ -10,6 +11,7 @@ pub use crate::bindings::nexus::http::types as wire;
 
 pub use self::{
     error::Error,
+    gate::{Caller, Gate, Standing},
     query::{FromText, Query, StrictBool},
     request::{Claims, Request},
     response::Response,

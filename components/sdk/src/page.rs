@@ -4,7 +4,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::http::{Error, Query};
+use crate::{
+    http::{Error, Query},
+    json::has_nul,
+};
 
 const DEFAULT_LIMIT: i64 = 10;
 const MAX_LIMIT: i64 = 100;
@@ -60,6 +63,8 @@ impl PageRequest {
         STANDARD
             .decode(text)
             .ok()
+            // No text that we gave away has it, and none that has it can be compared with what is stored.
+            .filter(|bytes| !has_nul(bytes))
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .map(Some)
             .ok_or_else(|| Error::invalid("cursor", "is not a cursor of this list"))
@@ -199,5 +204,22 @@ mod tests {
             };
             assert_eq!(request.cursor::<(i64, i64)>().unwrap_err().status(), 400, "{cursor}");
         }
+    }
+
+    #[test]
+    fn a_cursor_has_no_character_that_no_text_column_keeps() {
+        for text in [r#""a\u0000""#, "\"a\0\"", r#"["a", "\u0000"]"#] {
+            let request = PageRequest {
+                cursor: Some(STANDARD.encode(text)),
+                ..PageRequest::default()
+            };
+            let error = request.cursor::<Value>().unwrap_err();
+            assert_eq!((error.status(), error.code()), (400, "validation"), "{text}");
+        }
+        let about_it = PageRequest {
+            cursor: Some(STANDARD.encode(r#""a\\u0000""#)),
+            ..PageRequest::default()
+        };
+        assert_eq!(about_it.cursor(), Ok(Some(r"a\u0000".to_owned())));
     }
 }

@@ -254,3 +254,54 @@ async fn while_the_database_does_not_count_requests_pass_or_not_as_their_limit_s
     ensure!(left(&passed, "checkout").is_some(), "{:?}", passed.headers);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_anybody_may_look_through_is_counted_together_and_reports_of_gateways_apart() -> Result<()> {
+    let nexus = marketplace().await?;
+    let nobody = nexus.client();
+    let lists = ["product-card", "product-spu", "category?search=x", "tag?search=x"];
+    for (before, list) in (0_u64..).zip(lists) {
+        let answer = nobody.get(&format!("/api/v1/catalog/{list}")).await?;
+        answer.data(200);
+        assert_eq!(
+            header(&answer, "ratelimit-policy"),
+            Some("\"search\";q=600;w=60"),
+            "{list}"
+        );
+        let (remaining, _) = left(&answer, "search").context("how much is left")?;
+        assert_eq!(remaining, 599 - before, "{list}");
+    }
+    let webhook = "/api/v1/payment/webhook/sandbox";
+    let report = nobody.post(webhook, json!({})).await?;
+    assert_eq!(header(&report, "ratelimit-policy"), Some("\"webhook\";q=3000;w=60"));
+    assert_eq!(left(&report, "webhook").map(|(remaining, _)| remaining), Some(2_999));
+    // By address, whoever it says it is.
+    let shop = Shop::open(&nobody, 1).await?;
+    let report = shop.buyer.client.post(webhook, json!({})).await?;
+    assert_eq!(left(&report, "webhook").map(|(remaining, _)| remaining), Some(2_998));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_are_looked_up_thirty_times_a_minute_however_it_is_asked() -> Result<()> {
+    let nexus = marketplace().await?;
+    let nobody = nexus.client();
+    let (forward, reverse) = ("/api/v1/common/geocode/forward", "/api/v1/common/geocode/reverse");
+    for _ in 0..10 {
+        nobody.post(forward, json!({ "address": "Vietnam" })).await?.data(200);
+        nobody
+            .post(reverse, json!({ "latitude": 14.06, "longitude": 108.28 }))
+            .await?
+            .data(200);
+        nobody.get("/api/v1/common/geocode/search?q=vi").await?.data(200);
+    }
+    for refused in [
+        nobody
+            .post(reverse, json!({ "latitude": 14.06, "longitude": 108.28 }))
+            .await?,
+        nobody.get("/api/v1/common/geocode/search?q=vi").await?,
+    ] {
+        assert_eq!(refused.status, 429, "{}", refused.json);
+    }
+    Ok(())
+}

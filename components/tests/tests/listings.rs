@@ -558,3 +558,100 @@ async fn serial_numbers(shop: &Shop, stranger: &Person) -> Result<()> {
     assert_eq!(shop.seller.stock_of(&phone.sku).await?, (3, 0));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variant_is_priced_in_the_currency_its_seller_sells_in() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let seller = Person::sign_up(&nexus.client(), "seller", "VN").await?;
+    let mine = &seller.client;
+    let listing = seller.lists("Pot", "VND", 0).await?;
+    let variant = |changes: Value| {
+        let mut body = json!({ "spu_id": listing.spu, "price": 5_000, "package_details": {} });
+        body.as_object_mut()
+            .expect("an object")
+            .extend(changes.as_object().expect("an object").clone());
+        body
+    };
+    // A currency that is given is that of the listing, with a price or without; it is not passed over.
+    mine.post(SKU, variant(json!({ "currency": "VND" }))).await?.data(200);
+    mine.post(SKU, variant(json!({ "currency": "USD" })))
+        .await?
+        .failed(400, "currency_mismatch");
+    mine.post(SKU, variant(json!({ "currency": "vnd" })))
+        .await?
+        .names("currency");
+    let changed = |changes: Value| {
+        let mut body = json!({ "id": listing.sku });
+        body.as_object_mut()
+            .expect("an object")
+            .extend(changes.as_object().expect("an object").clone());
+        body
+    };
+    for mismatch in [json!({ "currency": "USD" }), json!({ "price": 1, "currency": "USD" })] {
+        mine.patch(SKU, changed(mismatch))
+            .await?
+            .failed(400, "currency_mismatch");
+    }
+    let kept = mine.patch(SKU, changed(json!({ "currency": "VND" }))).await?;
+    assert_eq!(kept.data(200)["price"], 100_000);
+    mine.patch(SKU, changed(json!({ "currency": "dong" })))
+        .await?
+        .names("currency");
+
+    // Once the seller sells in another one, nothing is priced in the old.
+    let audit = Audit::open(nexus.database_url()).await?;
+    let moves = format!("UPDATE account.profile SET country = 'US' WHERE id = '{}'", seller.id);
+    assert_eq!(audit.change(&moves).await?, 1);
+    mine.post(SKU, variant(json!({})))
+        .await?
+        .failed(400, "currency_mismatch");
+    for mismatch in [
+        json!({ "price": 1 }),
+        json!({ "currency": "VND" }),
+        json!({ "currency": "USD" }),
+    ] {
+        mine.patch(SKU, changed(mismatch))
+            .await?
+            .failed(400, "currency_mismatch");
+    }
+    mine.patch(SKU, changed(json!({ "combinable": false })))
+        .await?
+        .data(200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_character_that_no_text_column_keeps_is_the_callers_mistake_wherever_it_stands() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let nobody = nexus.client();
+    let seller = Person::register(&nobody, "seller").await?;
+    let mine = &seller.client;
+    let listing = seller.lists("Pot", "VND", 0).await?;
+    let stock = nobody
+        .get(&format!(
+            "/api/v1/inventory/stock?ref_id={}&ref_type=ProductSku",
+            listing.sku
+        ))
+        .await?;
+    let serials = format!("/api/v1/inventory/serial?stock_id={}", stock.data(200)["id"]);
+    // "\u0000" as JSON, in base64: what a cursor by text would be.
+    let cursor = "cursor=Ilx1MDAwMCI%3D";
+    for (path, field) in [
+        (format!("/api/v1/catalog/tag?{cursor}"), "cursor"),
+        (format!("{serials}&{cursor}"), "cursor"),
+        ("/api/v1/catalog/tag?search=a%00b".to_owned(), "search"),
+        ("/api/v1/catalog/tag/a%00b".to_owned(), "tag"),
+        ("/api/v1/catalog/category?search=%00".to_owned(), "search"),
+        (format!("{SPU}?slug=a,b%00"), "slug"),
+        (format!("{SPU}?search=%00"), "search"),
+        (format!("{CARD}?search=%00"), "search"),
+        (format!("{CARD}?tag=%00"), "tag"),
+        ("/api/v1/catalog/product-detail?slug=%00".to_owned(), "slug"),
+    ] {
+        mine.get(&path).await?.names(field);
+    }
+    mine.patch(SPU, json!({ "id": listing.spu, "name": "a\0b" }))
+        .await?
+        .names("body");
+    Ok(())
+}

@@ -9,6 +9,8 @@ const CATEGORY: &str = "/api/v1/catalog/category";
 const CART: &str = "/api/v1/order/cart";
 const QUOTE: &str = "/api/v1/order/buyer/quote-transport";
 const FORWARD: &str = "/api/v1/common/geocode/forward";
+const REVERSE: &str = "/api/v1/common/geocode/reverse";
+const SEARCH: &str = "/api/v1/common/geocode/search";
 const NOBODYS: &str = "0190a5b2-7c11-7d3e-8f00-0123456789ab";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,6 +265,54 @@ async fn an_address_is_found_by_its_last_part() -> Result<()> {
     // It changes nothing, so it leaves nothing.
     let audit = Audit::open(nexus.database_url()).await?;
     assert_eq!(audit.count("SELECT count(*) FROM host.invocation").await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn coordinates_and_the_beginning_of_a_text_lead_to_places_that_are_known() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let nobody = nexus.client();
+    let vietnam = json!({ "address": "Viet Nam", "country_code": "VN", "latitude": 14.06, "longitude": 108.28 });
+    let there = json!({ "latitude": 14.06, "longitude": "108.28" });
+    assert_eq!(nobody.post(REVERSE, there).await?.json, json!({ "data": vietnam }));
+    // What lies beside a centre is not guessed at, and neither is the place where equator and Greenwich meet.
+    for elsewhere in [
+        json!({ "latitude": 14.07, "longitude": 108.28 }),
+        json!({ "latitude": 0, "longitude": 0 }),
+    ] {
+        let nowhere = nobody.post(REVERSE, elsewhere).await?;
+        nowhere.failed(400, "address_not_found");
+    }
+    for (body, field) in [
+        (json!({ "longitude": 0 }), "latitude"),
+        (json!({ "latitude": 0, "longitude": null }), "longitude"),
+        (json!({ "latitude": -90.5, "longitude": 0 }), "latitude"),
+        (json!({ "latitude": 0, "longitude": 181 }), "longitude"),
+        (json!({ "latitude": "NaN", "longitude": 0 }), "latitude"),
+        (json!({ "latitude": true, "longitude": 0 }), "latitude"),
+    ] {
+        nobody.post(REVERSE, body).await?.names(field);
+    }
+
+    let search = async |query: &str| nobody.get(&format!("{SEARCH}?{query}")).await;
+    assert_eq!(search("q=viet").await?.json, json!({ "data": [vietnam] }));
+    let whole = search("q=8+Nguyen+Hue,+Vietnam").await?;
+    assert_eq!(whole.data(200)[0]["address"], "8 Nguyen Hue, Vietnam");
+    assert_eq!(whole.data(200)[0]["country_code"], "VN");
+    assert_eq!(*search("q=somewhere+over").await?.data(200), json!([]));
+    for (limit, found) in [
+        ("", 5),
+        ("&limit=2", 2),
+        ("&limit=10", 10),
+        ("&limit=11", 5),
+        ("&limit=none", 5),
+    ] {
+        let places = search(&format!("q=sa{limit}")).await?;
+        assert_eq!(places.data(200).as_array().map(Vec::len), Some(found), "{limit}");
+    }
+    for query in ["", "q=", "q=v", "q=+v+", "q=a%00b"] {
+        search(query).await?.names("q");
+    }
     Ok(())
 }
 

@@ -220,12 +220,21 @@ fn its_limits_are_these() {
             "  POST /api/v1/account/auth/refresh",
             "account register: 20 in 600 s by address",
             "  POST /api/v1/account/auth/register/basic",
+            "catalog search: 600 in 60 s by account",
+            "  GET /api/v1/catalog/product-card",
+            "  GET /api/v1/catalog/product-spu",
+            "  GET /api/v1/catalog/category",
+            "  GET /api/v1/catalog/tag",
             "common geocode: 30 in 60 s by account",
             "  POST /api/v1/common/geocode/forward",
+            "  POST /api/v1/common/geocode/reverse",
+            "  GET /api/v1/common/geocode/search",
             "order checkout: 10 in 60 s by account",
             "  POST /api/v1/order/buyer/checkout",
             "  POST /api/v1/order/buyer/checkout/:session/payment-url",
             "  POST /api/v1/order/seller/pending/confirm/:session/payment-url",
+            "order webhook: 3000 in 60 s by address",
+            "  POST /api/v1/payment/webhook/:gateway",
         ]
     );
 }

@@ -14,20 +14,17 @@ use crate::{
     },
     error::Error as Failure,
     store,
-    workflow::{
-        contact::{self as workflow, ContactEdit, NewContact},
-        session::caller,
-    },
+    workflow::contact::{self as workflow, ContactEdit, NewContact},
 };
 
 pub(super) fn list(request: &Request) -> Result<Response, Error> {
-    let me = caller(request)?;
+    let me = request.account()?;
     Ok(Response::list(&store::contact::list(me)?)?.no_store())
 }
 
 pub(super) fn get(request: &Request) -> Result<Response, Error> {
     let id: ContactId = request.param("contact_id")?;
-    let me = caller(request)?;
+    let me = request.account()?;
     let contact = store::contact::get(me, id)?.ok_or(Failure::ContactNotFound)?;
     Ok(Response::data(&contact)?.no_store())
 }
@@ -57,7 +54,7 @@ pub(super) fn add(request: &Request) -> Result<Response, Error> {
     let address_type = input
         .address_type
         .ok_or_else(|| Error::invalid("address_type", "is required"))?;
-    let me = caller(request)?;
+    let me = request.account()?;
     let new = NewContact {
         full_name: input.full_name,
         phone: input.phone,
@@ -89,7 +86,7 @@ impl Input for Edit {
 pub(super) fn edit(request: &Request) -> Result<Response, Error> {
     let input: Edit = request.json()?;
     let id = required(input.contact_id)?;
-    let me = caller(request)?;
+    let me = request.account()?;
     let text = |value: Option<String>| given(value.as_deref()).map(str::to_owned);
     let edit = ContactEdit {
         full_name: text(input.full_name),
@@ -114,7 +111,7 @@ impl Input for Remove {
 pub(super) fn remove(request: &Request) -> Result<Response, Error> {
     let input: Remove = request.json()?;
     let id = required(input.contact_id)?;
-    let me = caller(request)?;
+    let me = request.account()?;
     workflow::remove(me, id)?;
     Response::message("contact deleted")
 }

@@ -5,14 +5,11 @@ use serde_json::json;
 
 use crate::{
     error::Error as Failure,
-    workflow::{
-        ledger::{self, Error as LedgerError},
-        session::caller,
-    },
+    workflow::ledger::{self, Error as LedgerError},
 };
 
 pub(super) fn get(request: &Request) -> Result<Response, Error> {
-    let (balance, currency) = ledger::balance(caller(request)?).map_err(|error| match error {
+    let (balance, currency) = ledger::balance(request.account()?).map_err(|error| match error {
         LedgerError::Refused(_) => Failure::CallerGone,
         LedgerError::Sql(error) => error.into(),
     })?;

@@ -58,12 +58,6 @@ pub(crate) fn find(identifier: &Identifier) -> Result<Option<Credentials>, sql::
     .transpose()
 }
 
-/// Whether the account may act; none when there is no such account.
-pub(crate) fn status(id: AccountId) -> Result<Option<Status>, sql::Error> {
-    let row = sql::query_opt(sql!("SELECT status FROM account WHERE id = $1"), params![id])?;
-    row.map(|row| row.get("status")).transpose()
-}
-
 /// Adds an account and its profile; returns the account's number.
 pub(crate) fn insert(tx: &Transaction, new: &NewAccount<'_>) -> Result<i64, sql::Error> {
     let row = tx.query_one(

@@ -3,7 +3,11 @@
 //! The transaction keeps the fingerprint of the refresh token's id, so everything it stores is known before it begins and
 //! a sign-in takes one commit. Signing is repeatable: the same payload and key give the same token.
 
-use sdk::{AccountId, Timestamp, Uuid, config, http, new_id, now};
+use sdk::{
+    AccountId, Timestamp, Uuid, config,
+    http::{self, Caller, Standing},
+    new_id, now,
+};
 use serde::Serialize;
 
 use crate::{
@@ -99,14 +103,19 @@ pub(super) fn fingerprint(token_id: Uuid) -> Result<String, Error> {
     Ok(tokens::fingerprint(REFRESH_KEY, &token_id.to_string())?)
 }
 
-/// The calling account, when it exists and may act.
-pub(crate) fn caller(request: &http::Request) -> Result<AccountId, http::Error> {
-    let id = request.account()?;
-    match store::account::status(id)? {
-        Some(Status::Active) => Ok(id),
-        Some(Status::Suspended) => Err(Error::Suspended.into()),
-        None => Err(Error::CallerGone.into()),
-    }
+/// The gate of this module: whether the account that calls may act.
+pub(crate) fn standing(account_id: AccountId) -> Result<Standing, http::Error> {
+    let Some(profile) = store::profile::get(account_id)? else {
+        return Ok(Standing::Unknown);
+    };
+    Ok(match profile.status {
+        Status::Suspended => Standing::Suspended,
+        Status::Active => Standing::Active(Caller {
+            account_id,
+            currency: profile.currency().to_owned(),
+            country: profile.country,
+        }),
+    })
 }
 
 fn sign<T: Serialize>(key: &str, payload: &T) -> Result<String, Error> {

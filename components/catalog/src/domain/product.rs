@@ -48,6 +48,8 @@ pub(crate) struct Spu {
     pub(crate) updated: Timestamp,
     pub(crate) is_stale_embedding: bool,
     pub(crate) is_stale_metadata: bool,
+    /// Read for a list that cannot carry all of it: the description is its beginning, and specifications and most tags are left out.
+    pub(crate) is_abridged: bool,
 }
 
 /// A variant that is not deleted.

@@ -6,7 +6,7 @@ use sdk::{
 };
 use serde::Serialize;
 
-use super::shape::{Nothing, Rating};
+use super::shape::{EXCERPT_CHARS, Nothing, Rating};
 use crate::{
     domain::{
         browse::{Filter, Search, Sort, price_ceiling, price_floor},
@@ -18,8 +18,6 @@ use crate::{
     stock::Stocks,
     store,
 };
-
-const EXCERPT_CHARS: usize = 300;
 
 #[derive(Serialize)]
 struct CardView {
@@ -107,7 +105,7 @@ fn filter(request: &Request) -> Result<(Filter, Sort), HttpError> {
 
     let at = |seconds: i64| Timestamp::from_ms(seconds.saturating_mul(1000));
     let filter = Filter {
-        viewer: request.account_opt(),
+        viewer: request.account_opt()?,
         seller: query.get("seller_id")?,
         categories: query.comma_list("category_id")?,
         tags,

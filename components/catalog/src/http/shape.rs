@@ -8,11 +8,15 @@ use crate::{
     domain::{
         attribute::Attribute,
         product::{Category, CategoryId},
+        size::json_bytes,
     },
     error::Error,
     store::spu::Locked,
 };
-use sdk::{AccountId, Uuid};
+use sdk::{AccountId, Checks, Uuid};
+
+/// Characters of a description that a list shows when it cannot show all.
+pub(super) const EXCERPT_CHARS: usize = 300;
 
 #[derive(Serialize)]
 pub(super) struct CategoryRow {
@@ -93,13 +97,26 @@ pub(super) fn check_version(seen: Option<i64>, current: i64) -> Result<(), Error
     }
 }
 
-/// Rules of a list of name/value pairs.
-pub(super) fn check_attributes(checks: &mut sdk::Checks, field: &'static str, attributes: Option<&[Attribute]>) {
-    let named = attributes
-        .unwrap_or_default()
-        .iter()
-        .all(|attribute| !attribute.name.trim().is_empty());
+/// Rules of a list of name/value pairs, which has so many items and bytes of JSON at most.
+pub(super) fn check_attributes(
+    checks: &mut Checks,
+    field: &'static str,
+    attributes: Option<&[Attribute]>,
+    most: usize,
+    most_bytes: usize,
+) {
+    let Some(attributes) = attributes else { return };
+    let named = attributes.iter().all(|attribute| !attribute.name.trim().is_empty());
     checks.require(field, named, "must have a name in every item");
+    checks.list(field, attributes).max(most);
+    check_bytes(checks, field, &attributes, most_bytes);
+}
+
+/// Notes a failure when the value has more bytes as JSON.
+pub(super) fn check_bytes<T: Serialize>(checks: &mut Checks, field: &'static str, value: &T, most: usize) {
+    if json_bytes(value) > most {
+        checks.fail(field, format!("must have at most {most} bytes as JSON"));
+    }
 }
 
 #[cfg(test)]

@@ -9,13 +9,15 @@ use sdk::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::shape::{check_attributes, check_seller, check_version};
+use super::shape::{check_attributes, check_bytes, check_seller, check_version};
 use crate::{
     domain::{
         attribute::Attribute,
         product::{Sku, SkuId, SpuId},
+        size::{ATTRIBUTES, ATTRIBUTES_BYTES, MAX_NUMBER, PACKAGE_BYTES, VARIANTS, VARIANTS_EVER, numbers_are_plain},
     },
     error::Error,
+    seller::check_price,
     stock::{self, Stock, Stocks},
     store::{
         self,
@@ -86,6 +88,8 @@ struct CreateSku {
     spu_id: Uuid,
     #[serde(default, deserialize_with = "optional_number")]
     price: Option<i64>,
+    /// That of the listing, if it is given.
+    currency: Option<String>,
     #[serde(default, deserialize_with = "sdk::json::null_as_default")]
     combinable: bool,
     attributes: Option<Vec<Attribute>>,
@@ -95,8 +99,15 @@ struct CreateSku {
 impl Input for CreateSku {
     fn check(&self, checks: &mut Checks) {
         checks.required_id("spu_id", Some(self.spu_id));
-        checks.number("price", self.price).required().min(1);
-        check_attributes(checks, "attributes", self.attributes.as_deref());
+        checks.number("price", self.price).required().min(1).max(MAX_NUMBER);
+        checks.text("currency", self.currency.as_deref()).iso4217();
+        check_attributes(
+            checks,
+            "attributes",
+            self.attributes.as_deref(),
+            ATTRIBUTES,
+            ATTRIBUTES_BYTES,
+        );
         checks.require("package_details", self.package_details.is_some(), "is required");
         check_package(checks, self.package_details.as_ref());
     }
@@ -104,7 +115,8 @@ impl Input for CreateSku {
 
 pub(super) fn create(request: &Request) -> Result<Response, HttpError> {
     let (input, me) = request.json_for_account::<CreateSku>()?;
-    let spu = SpuId(input.spu_id);
+    let sells_in = &request.caller()?.currency;
+    let (spu, currency) = (SpuId(input.spu_id), input.currency);
     let now = now();
     let sku = Sku {
         id: SkuId(new_id()),
@@ -117,7 +129,12 @@ pub(super) fn create(request: &Request) -> Result<Response, HttpError> {
         created: now,
     };
     sql::transaction(|tx| {
-        check_seller(store::spu::lock(tx, spu)?.ok_or(Error::EntityNotFound("product"))?, me)?;
+        let locked = check_seller(store::spu::lock(tx, spu)?.ok_or(Error::EntityNotFound("product"))?, me)?;
+        check_price(currency.as_deref(), &locked.currency, sells_in)?;
+        let (live, ever) = store::sku::count(tx, spu)?;
+        if live >= VARIANTS || ever >= VARIANTS_EVER {
+            return Err(Error::TooManyVariants { live, ever });
+        }
         store::sku::insert(tx, &sku)?;
         store::spu::refresh_prices(tx, spu)?;
         Ok::<_, Error>(mark(tx, spu, Stale::Text, now)?)
@@ -134,6 +151,8 @@ struct PatchSku {
     id: Uuid,
     #[serde(default, deserialize_with = "optional_number")]
     price: Option<i64>,
+    /// That of the listing, if it is given: a variant cannot have another one.
+    currency: Option<String>,
     combinable: Option<bool>,
     attributes: Option<Vec<Attribute>>,
     package_details: Option<Value>,
@@ -143,8 +162,15 @@ struct PatchSku {
 impl Input for PatchSku {
     fn check(&self, checks: &mut Checks) {
         checks.required_id("id", Some(self.id));
-        checks.number("price", self.price).min(1);
-        check_attributes(checks, "attributes", self.attributes.as_deref());
+        checks.number("price", self.price).min(1).max(MAX_NUMBER);
+        checks.text("currency", self.currency.as_deref()).iso4217();
+        check_attributes(
+            checks,
+            "attributes",
+            self.attributes.as_deref(),
+            ATTRIBUTES,
+            ATTRIBUTES_BYTES,
+        );
         check_package(checks, self.package_details.as_ref());
     }
 }
@@ -174,11 +200,17 @@ impl PatchSku {
 
 pub(super) fn patch(request: &Request) -> Result<Response, HttpError> {
     let (input, me) = request.json_for_account::<PatchSku>()?;
+    let sells_in = &request.caller()?.currency;
     let id = SkuId(input.id);
     let now = now();
     let sku = sql::transaction(|tx| {
-        let locked = store::spu::lock_of_sku(tx, id)?.ok_or(Error::EntityNotFound("SKU"))?;
-        check_seller(locked, me)?;
+        let locked = check_seller(
+            store::spu::lock_of_sku(tx, id)?.ok_or(Error::EntityNotFound("SKU"))?,
+            me,
+        )?;
+        if input.price.is_some() || input.currency.is_some() {
+            check_price(input.currency.as_deref(), &locked.currency, sells_in)?;
+        }
         let mut sku = store::sku::read(tx, id)?.ok_or(Error::EntityNotFound("SKU"))?;
         check_version(input.version, sku.version)?;
         let text_changed = input.apply(&mut sku);
@@ -213,8 +245,10 @@ pub(super) fn delete(request: &Request) -> Result<Response, HttpError> {
     let id = SkuId(input.id);
     let now = now();
     sql::transaction(|tx| {
-        let locked = store::spu::lock_of_sku(tx, id)?.ok_or(Error::EntityNotFound("SKU"))?;
-        check_seller(locked, me)?;
+        let locked = check_seller(
+            store::spu::lock_of_sku(tx, id)?.ok_or(Error::EntityNotFound("SKU"))?,
+            me,
+        )?;
         if !store::sku::delete(tx, id, now)? {
             return Err(Error::EntityNotFound("SKU"));
         }
@@ -229,6 +263,13 @@ fn check_package(checks: &mut Checks, details: Option<&Value>) {
         "package_details",
         details.is_none_or(Value::is_object),
         "must be a JSON object",
+    );
+    let Some(details) = details else { return };
+    check_bytes(checks, "package_details", details, PACKAGE_BYTES);
+    checks.require(
+        "package_details",
+        numbers_are_plain(details),
+        "must have numbers of 9007199254740991 at most, and of 0.000001 at least where they are not 0",
     );
 }
 

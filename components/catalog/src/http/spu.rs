@@ -8,13 +8,16 @@ use sdk::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::shape::{CategoryRow, Nothing, check_attributes, check_resources, check_seller, check_version};
+use super::shape::{
+    CategoryRow, EXCERPT_CHARS, Nothing, check_attributes, check_bytes, check_resources, check_seller, check_version,
+};
 use crate::{
     domain::{
         attribute::Attribute,
         browse::{Filter, Search, Sort},
         html,
         product::{CategoryId, SkuId, Spu, SpuId},
+        size::{DESCRIPTION_BYTES, DESCRIPTION_CHARS, SPECIFICATIONS, SPECIFICATIONS_BYTES},
         slug::slug,
         tag,
     },
@@ -26,8 +29,6 @@ use crate::{
         spu::NewSpu,
     },
 };
-
-const DESCRIPTION_CHARS: usize = 100_000;
 
 #[derive(Serialize)]
 struct SpuView {
@@ -49,6 +50,8 @@ struct SpuView {
     is_stale_embedding: bool,
     is_stale_metadata: bool,
     version: i64,
+    /// In a list, what is large is cut to its beginning; the listing by its id has all of it.
+    is_abridged: bool,
 }
 
 /// In this object the breakdown is always empty.
@@ -68,7 +71,11 @@ impl From<Spu> for SpuView {
             category: spu.category.into(),
             featured_sku_id: spu.featured_sku,
             name: spu.name,
-            description: spu.description,
+            description: if spu.is_abridged {
+                html::excerpt(&spu.description, EXCERPT_CHARS)
+            } else {
+                spu.description
+            },
             is_enabled: spu.is_enabled,
             currency: spu.currency,
             date_created: spu.created,
@@ -80,6 +87,7 @@ impl From<Spu> for SpuView {
             is_stale_embedding: spu.is_stale_embedding,
             is_stale_metadata: spu.is_stale_metadata,
             version: spu.version,
+            is_abridged: spu.is_abridged,
         }
     }
 }
@@ -87,7 +95,7 @@ impl From<Spu> for SpuView {
 pub(super) fn list(request: &Request) -> Result<Response, HttpError> {
     let page = request.page()?;
     let query = request.query();
-    let viewer = request.account_opt();
+    let viewer = request.account_opt()?;
     let mine = query.get::<bool>("my_products")?.unwrap_or(false);
     let search: Option<String> = query.get("search")?;
     let sort = if search.is_some() { Sort::Id } else { Sort::Newest };
@@ -134,16 +142,17 @@ impl Input for CreateSpu {
             .text("description", self.description.as_str())
             .required()
             .max(DESCRIPTION_CHARS);
+        check_description(checks, &self.description);
         checks.text("currency", self.currency.as_str()).required().iso4217();
         checks.list("tags", self.tags.as_deref()).required();
         check_tags(checks, self.tags.as_deref());
-        check_attributes(checks, "specifications", self.specifications.as_deref());
+        check_specifications(checks, self.specifications.as_deref());
     }
 }
 
 pub(super) fn create(request: &Request) -> Result<Response, HttpError> {
     let (input, me) = request.json_for_account::<CreateSpu>()?;
-    seller::check_currency(&input.currency, seller::currency(me)?)?;
+    seller::check_currency(&input.currency, &request.caller()?.currency)?;
     check_resources(input.resource_ids.as_deref())?;
     let tags = normalised(input.tags.as_deref());
     let id = SpuId(new_id());
@@ -195,9 +204,10 @@ impl Input for PatchSpu {
         checks
             .text("description", self.description.as_deref())
             .max(DESCRIPTION_CHARS);
+        check_description(checks, self.description.as_deref().unwrap_or_default());
         checks.text("currency", self.currency.as_deref()).iso4217();
         check_tags(checks, self.tags.as_deref());
-        check_attributes(checks, "specifications", self.specifications.as_deref());
+        check_specifications(checks, self.specifications.as_deref());
     }
 }
 
@@ -247,17 +257,16 @@ impl PatchSpu {
 pub(super) fn patch(request: &Request) -> Result<Response, HttpError> {
     let (input, me) = request.json_for_account::<PatchSpu>()?;
     let id = SpuId(input.id);
-    // Asked before the transaction, judged after ownership: a stranger learns nothing about currencies.
-    let currency = input.currency.clone().map(|given| (given, seller::currency(me)));
+    let sells_in = &request.caller()?.currency;
     let tags = input.tags.as_deref().map(|tags| normalised(Some(tags)));
     let unique = new_id().to_string();
     let now = now();
     let spu = sql::transaction(|tx| {
-        let locked = store::spu::lock(tx, id)?.ok_or(Error::EntityNotFound("product"))?;
-        check_seller(locked, me)?;
+        let locked = check_seller(store::spu::lock(tx, id)?.ok_or(Error::EntityNotFound("product"))?, me)?;
         check_version(input.version, locked.version)?;
-        if let Some((given, seller)) = currency {
-            seller::check_currency(&given, seller?)?;
+        // After ownership: a stranger learns nothing about currencies.
+        if let Some(given) = &input.currency {
+            seller::check_currency(given, sells_in)?;
         }
         check_resources(input.resource_ids.as_deref())?;
         if let Some(sku) = input.featured_sku_id
@@ -285,12 +294,26 @@ pub(super) fn delete(request: &Request) -> Result<Response, HttpError> {
     let me = request.account()?;
     let now = now();
     sql::transaction(|tx| {
-        let locked = store::spu::lock(tx, id)?.ok_or(Error::EntityNotFound("product"))?;
-        check_seller(locked, me)?;
+        check_seller(store::spu::lock(tx, id)?.ok_or(Error::EntityNotFound("product"))?, me)?;
         store::spu::delete(tx, id, now)?;
         Ok::<_, Error>(mark(tx, id, Stale::Deleted, now)?)
     })?;
     Response::message("Product deleted")
+}
+
+fn check_specifications(checks: &mut Checks, specifications: Option<&[Attribute]>) {
+    check_attributes(
+        checks,
+        "specifications",
+        specifications,
+        SPECIFICATIONS,
+        SPECIFICATIONS_BYTES,
+    );
+}
+
+/// What is kept of it counts: markup may take more than it did.
+fn check_description(checks: &mut Checks, description: &str) {
+    check_bytes(checks, "description", &html::sanitise(description), DESCRIPTION_BYTES);
 }
 
 fn check_tags(checks: &mut Checks, tags: Option<&[String]>) {
@@ -347,6 +370,7 @@ mod tests {
             updated: Timestamp::from_ms(0),
             is_stale_embedding: false,
             is_stale_metadata: false,
+            is_abridged: false,
         }
     }
 

@@ -1,20 +1,23 @@
 //! Lists of listings: the statement is put together from the filters that were asked for, so that each list uses its own index.
 
+use std::collections::BTreeMap;
+
 use sdk::{
     Page, PageRequest,
     http::Error as HttpError,
     sql::{self, Row, ToValue, Value, params, sql},
 };
 
-use super::{containing, spu};
+use super::{containing, sku, spu};
 use crate::domain::{
     browse::{After, Filter, Search, Sort},
-    product::{Card, Spu, SpuId},
+    product::{Card, SkuId, Spu, SpuId},
 };
 
 /// Listings as grids show them.
 pub(crate) fn cards(filter: &Filter, sort: Sort, page: &PageRequest) -> Result<Page<Card>, HttpError> {
-    let rows = cards_where(conditions(filter).after(sort, after(sort, page)?).ordered(sort, page))?;
+    let mut rows = cards_where(conditions(filter).after(sort, after(sort, page)?).ordered(sort, page))?;
+    add_variants(&mut rows)?;
     let total = count(filter)?;
     Ok(match sort {
         Sort::Newest => Page::from_rows(page, rows, total, |card: &Card| (card.created, card.id)),
@@ -28,16 +31,34 @@ pub(crate) fn cards(filter: &Filter, sort: Sort, page: &PageRequest) -> Result<P
 /// One of them; a disabled one, too.
 pub(crate) fn card(id: SpuId) -> Result<Option<Card>, sql::Error> {
     let statement = sql!(CARDS, "WHERE p.date_deleted IS NULL AND p.id = $1");
-    sql::query_opt(statement, params![id])?
-        .as_ref()
-        .map(read_card)
-        .transpose()
+    let row = sql::query_opt(statement, params![id])?;
+    let mut cards: Vec<Card> = row.iter().map(read_card).collect::<Result<_, _>>()?;
+    add_variants(&mut cards)?;
+    Ok(cards.pop())
+}
+
+/// Variants whose ids a card's row carries; of one that has more they are read apart, since a hundred rows are one answer.
+const CARRIED: usize = 50;
+
+fn add_variants(cards: &mut [Card]) -> Result<(), sql::Error> {
+    let large = |card: &&mut Card| card.skus.len() > CARRIED;
+    let ids: Vec<SpuId> = cards.iter_mut().filter(large).map(|card| card.id).collect();
+    let mut variants: BTreeMap<SpuId, Vec<SkuId>> = BTreeMap::new();
+    for (spu, sku) in sku::ids_of(&ids)? {
+        variants.entry(spu).or_default().push(sku);
+    }
+    for card in cards.iter_mut().filter(large) {
+        card.skus = variants.remove(&card.id).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// Listings as their sellers see them.
 pub(crate) fn spus(filter: &Filter, sort: Sort, page: &PageRequest) -> Result<Page<Spu>, HttpError> {
-    let Conditions { text, parameters } = conditions(filter).after(sort, after(sort, page)?).ordered(sort, page);
-    let rows = spu::select(&text, parameters)?;
+    let Conditions { text, parameters } = narrowed(Conditions::of(spu::share_bytes(page.limit + 1)), filter)
+        .after(sort, after(sort, page)?)
+        .ordered(sort, page);
+    let rows = spu::select(&text, sort.order(), parameters)?;
     let total = count(filter)?;
     Ok(match sort {
         Sort::Newest => Page::from_rows(page, rows, total, |spu: &Spu| (spu.created, spu.id)),
@@ -48,11 +69,12 @@ pub(crate) fn spus(filter: &Filter, sort: Sort, page: &PageRequest) -> Result<Pa
     })
 }
 
-// The beginning of the description is enough for an excerpt even when much of it is markup.
+// The beginning of the description is enough for an excerpt even when much of it is markup. One id more than a row carries tells that
+// there are more.
 const CARDS: &str =
-    "SELECT p.id, p.slug, p.account_id, p.category_id, p.name, left(p.description, 2000) AS description, p.is_enabled,
+    "SELECT p.id, p.slug, p.account_id, p.category_id, p.name, left(p.description, 1500) AS description, p.is_enabled,
                 p.currency, p.date_created, p.date_updated, p.card_price,
-                ARRAY(SELECT s.id FROM product_sku s WHERE s.spu_id = p.id) AS sku_ids
+                ARRAY(SELECT s.id FROM product_sku s WHERE s.spu_id = p.id LIMIT 51) AS sku_ids
          FROM product_spu p ";
 
 fn cards_where(Conditions { text, parameters }: Conditions) -> Result<Vec<Card>, sql::Error> {
@@ -77,7 +99,11 @@ fn after(sort: Sort, page: &PageRequest) -> Result<Option<After>, HttpError> {
 }
 
 fn conditions(filter: &Filter) -> Conditions {
-    let mut conditions = Conditions::default().and("p.date_deleted IS NULL");
+    narrowed(Conditions::default(), filter)
+}
+
+fn narrowed(conditions: Conditions, filter: &Filter) -> Conditions {
+    let mut conditions = conditions.and("p.date_deleted IS NULL");
     conditions = match filter.viewer {
         None => conditions.and("p.is_enabled"),
         // Their own listings are all enabled or not: no need to look at the flag.
@@ -133,6 +159,17 @@ fn conditions(filter: &Filter) -> Conditions {
     conditions
 }
 
+impl Sort {
+    fn order(self) -> &'static str {
+        match self {
+            Self::Newest => "p.date_created DESC, p.id DESC",
+            Self::PriceAscending => "p.card_price, p.id",
+            Self::PriceDescending => "p.card_price DESC, p.id DESC",
+            Self::Id => "p.id",
+        }
+    }
+}
+
 /// The end of a statement and its parameters, growing together.
 #[derive(Debug, Default)]
 struct Conditions {
@@ -141,6 +178,14 @@ struct Conditions {
 }
 
 impl Conditions {
+    /// After a parameter that something before the conditions speaks of.
+    fn of(first: impl ToValue) -> Self {
+        Self {
+            text: String::new(),
+            parameters: vec![first.to_value()],
+        }
+    }
+
     fn and(mut self, condition: &str) -> Self {
         self.text
             .push_str(if self.text.is_empty() { "WHERE " } else { " AND " });
@@ -173,12 +218,7 @@ impl Conditions {
 
     /// One row more than the page has, which tells whether there is another.
     fn ordered(mut self, sort: Sort, page: &PageRequest) -> Self {
-        let order = match sort {
-            Sort::Newest => "p.date_created DESC, p.id DESC",
-            Sort::PriceAscending => "p.card_price, p.id",
-            Sort::PriceDescending => "p.card_price DESC, p.id DESC",
-            Sort::Id => "p.id",
-        };
+        let order = sort.order();
         let (limit, offset) = (self.place(page.limit + 1), self.place(page.offset()));
         self.text
             .push_str(&format!(" ORDER BY {order} LIMIT {limit} OFFSET {offset}"));

@@ -1,7 +1,7 @@
 //! Variants.
 
 use sdk::{
-    AccountId, Timestamp,
+    AccountId, Timestamp, Uuid,
     sql::{self, Row, Transaction, params, sql},
 };
 
@@ -29,8 +29,27 @@ pub(crate) struct SkuFilter {
     pub(crate) combinable: Option<bool>,
 }
 
+/// Variants that are read at once: the largest fit one answer of the database (1 MiB).
+const PORTION: i64 = 250;
+/// Ids of variants that are read at once.
+const ID_PORTION: i64 = 10_000;
+
 /// The live variants of a live listing, by id.
 pub(crate) fn list(spu: SpuId, filter: SkuFilter) -> Result<Vec<Sku>, sql::Error> {
+    let mut skus = Vec::new();
+    let mut after = None;
+    loop {
+        let portion = list_after(spu, filter, after)?;
+        let is_last = (portion.len() as i64) < PORTION;
+        skus.extend(portion);
+        if is_last {
+            return Ok(skus);
+        }
+        after = skus.last().map(|sku| sku.id);
+    }
+}
+
+fn list_after(spu: SpuId, filter: SkuFilter, after: Option<SkuId>) -> Result<Vec<Sku>, sql::Error> {
     let rows = sql::query(
         sql!("SELECT s.id, s.spu_id, s.price, s.shared_packaging, s.attributes, s.package_details, s.version, s.date_created
          FROM product_sku s
@@ -38,14 +57,60 @@ pub(crate) fn list(spu: SpuId, filter: SkuFilter) -> Result<Vec<Sku>, sql::Error
            AND ($2::bigint IS NULL OR s.price >= $2)
            AND ($3::bigint IS NULL OR s.price <= $3)
            AND ($4::boolean IS NULL OR s.shared_packaging = $4)
-         ORDER BY s.id"),
-        params![spu, filter.price_from, filter.price_to, filter.combinable],
+           AND ($5::uuid IS NULL OR s.id > $5)
+         ORDER BY s.id
+         LIMIT $6"),
+        params![spu, filter.price_from, filter.price_to, filter.combinable, after, PORTION],
     )?;
     rows.iter().map(sku).collect()
 }
 
+/// The ids of all variants of some listings, deleted ones included.
+pub(crate) fn ids_of(spus: &[SpuId]) -> Result<Vec<(SpuId, SkuId)>, sql::Error> {
+    let mut ids: Vec<(SpuId, SkuId)> = Vec::new();
+    if spus.is_empty() {
+        return Ok(ids);
+    }
+    loop {
+        let after = ids.last().copied().unwrap_or((SpuId(Uuid::NIL), SkuId(Uuid::NIL)));
+        let rows = sql::query(
+            sql!(
+                "SELECT spu_id, id
+         FROM product_sku
+         WHERE spu_id = ANY($1::uuid[]) AND (spu_id, id) > ($2, $3)
+         ORDER BY spu_id, id
+         LIMIT $4"
+            ),
+            params![spus, after.0, after.1, ID_PORTION],
+        )?;
+        for row in &rows {
+            ids.push((row.get(0)?, row.get(1)?));
+        }
+        if (rows.len() as i64) < ID_PORTION {
+            return Ok(ids);
+        }
+    }
+}
+
+/// How many variants a listing has, and how many it has with those that were deleted, in a transaction that locked it.
+pub(crate) fn count(tx: &Transaction, spu: SpuId) -> Result<(i64, i64), sql::Error> {
+    let row = tx.query_one(
+        sql!("SELECT count(*) FILTER (WHERE date_deleted IS NULL), count(*) FROM product_sku WHERE spu_id = $1"),
+        params![spu],
+    )?;
+    Ok((row.get(0)?, row.get(1)?))
+}
+
 /// With their listings, deleted ones included.
 pub(crate) fn list_sold(ids: &[SkuId]) -> Result<Vec<Sold>, sql::Error> {
+    let mut sold = Vec::with_capacity(ids.len());
+    for portion in ids.chunks(PORTION as usize) {
+        sold.extend(list_sold_at_once(portion)?);
+    }
+    Ok(sold)
+}
+
+fn list_sold_at_once(ids: &[SkuId]) -> Result<Vec<Sold>, sql::Error> {
     let rows = sql::query(
         sql!("SELECT s.id, s.spu_id, s.price, s.shared_packaging, s.attributes, s.package_details, s.version, s.date_created,
                 p.account_id, p.slug, p.name, p.is_enabled, p.currency,

@@ -24,34 +24,58 @@ pub(crate) struct NewSpu<'a> {
 }
 
 /// A listing whose row this transaction holds, and with it the right to change its variants.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Locked {
     pub(crate) id: SpuId,
     pub(crate) seller: AccountId,
+    pub(crate) currency: String,
     pub(crate) version: i64,
 }
 
 /// The constraint that an unknown category violates.
 pub(crate) const CATEGORY_FKEY: &str = "product_spu_category_fkey";
 
+const WHOLE: &str = "
+    p.description, p.specifications,
+    ARRAY(SELECT t.tag FROM product_spu_tag t WHERE t.spu_id = p.id ORDER BY t.tag) AS tags,
+    false AS is_abridged,";
+
+/// For a list, of which each listing has its share: its bytes as JSON, `$1`. One that takes more has less of everything that may be long.
+const FOR_A_LIST: &str = "
+    CASE WHEN size.is_over THEN left(p.description, 600) ELSE p.description END AS description,
+    CASE WHEN size.is_over THEN '[]'::jsonb ELSE p.specifications END AS specifications,
+    ARRAY(SELECT t.tag FROM product_spu_tag t WHERE t.spu_id = p.id ORDER BY t.tag
+          LIMIT CASE WHEN size.is_over THEN 5 END) AS tags,
+    size.is_over AS is_abridged,";
+
+const SIZE: &str = "
+    CROSS JOIN LATERAL (
+        SELECT octet_length(to_json(p.description)::text) + octet_length(p.specifications::text)
+               + COALESCE((SELECT sum(octet_length(to_json(t.tag)::text) + 1)::bigint FROM product_spu_tag t WHERE t.spu_id = p.id), 0)
+               > $1::bigint AS is_over
+        OFFSET 0 -- once for each row, not once for each mention
+    ) size";
+
+/// Bytes of what may be long in all listings of a page; the rest of a megabyte is for what is short.
+const LIST_BYTES: i64 = 700_000;
+
 const COLUMNS: &str = "
-    p.id, p.slug, p.account_id, p.featured_sku_id, p.name, p.description, p.is_enabled, p.currency, p.specifications,
+    p.id, p.slug, p.account_id, p.featured_sku_id, p.name, p.is_enabled, p.currency,
     p.version, p.date_created, p.date_updated,
     c.id AS category_id, c.name AS category_name, c.description AS category_description, c.parent_id AS category_parent_id,
-    ARRAY(SELECT t.tag FROM product_spu_tag t WHERE t.spu_id = p.id ORDER BY t.tag) AS tags,
     COALESCE(y.is_stale_embedding, false) AS is_stale_embedding,
     COALESCE(y.is_stale_metadata, false) AS is_stale_metadata";
 
-const FROM: &str = "
-    product_spu p
+const JOINS: &str = "
     JOIN category c ON c.id = p.category_id
     LEFT JOIN search_sync y ON y.ref_type = 'ProductSpu' AND y.ref_id = p.id";
 
 const BY_ID: &str = sql!(
     "SELECT ",
+    WHOLE,
     COLUMNS,
-    " FROM ",
-    FROM,
+    " FROM product_spu p ",
+    JOINS,
     " WHERE p.id = $1 AND p.date_deleted IS NULL"
 );
 
@@ -62,9 +86,10 @@ pub(crate) fn find(id: SpuId) -> Result<Option<Spu>, sql::Error> {
 pub(crate) fn find_by_slug(slug: &str) -> Result<Option<Spu>, sql::Error> {
     let statement = sql!(
         "SELECT ",
+        WHOLE,
         COLUMNS,
-        " FROM ",
-        FROM,
+        " FROM product_spu p ",
+        JOINS,
         " WHERE p.slug = $1 AND p.date_deleted IS NULL"
     );
     sql::query_opt(statement, params![slug])?.as_ref().map(spu).transpose()
@@ -75,19 +100,23 @@ pub(crate) fn read(tx: &Transaction, id: SpuId) -> Result<Spu, sql::Error> {
     spu(&tx.query_one(BY_ID, params![id])?)
 }
 
-/// By the condition and order of `rest`, which speaks of `p`.
-pub(super) fn select(rest: &str, parameters: Vec<sql::Value>) -> Result<Vec<Spu>, sql::Error> {
-    sql::query(&format!("SELECT {COLUMNS} FROM {FROM} {rest}"), parameters)?
-        .iter()
-        .map(spu)
-        .collect()
+/// What each of so many listings on one page may take, for the parameter `$1` of [`select`].
+pub(super) const fn share_bytes(rows: i64) -> i64 {
+    LIST_BYTES / rows
+}
+
+/// By the condition, order and limit of `rest`, which speaks of `p`, as does `order`. The first parameter is what each may take.
+pub(super) fn select(rest: &str, order: &str, parameters: Vec<sql::Value>) -> Result<Vec<Spu>, sql::Error> {
+    let page = format!("(SELECT p.* FROM product_spu p {rest}) p");
+    let statement = format!("SELECT {FOR_A_LIST}{COLUMNS} FROM {page} {JOINS} {SIZE} ORDER BY {order}");
+    sql::query(&statement, parameters)?.iter().map(spu).collect()
 }
 
 /// Locks a live listing. What else is read of it is read after: a statement that had to wait for the lock sees the other tables as
 /// they were before.
 pub(crate) fn lock(tx: &Transaction, id: SpuId) -> Result<Option<Locked>, sql::Error> {
     let row = tx.query_opt(
-        sql!("SELECT id, account_id, version FROM product_spu WHERE id = $1 AND date_deleted IS NULL FOR UPDATE"),
+        sql!("SELECT id, account_id, currency, version FROM product_spu WHERE id = $1 AND date_deleted IS NULL FOR UPDATE"),
         params![id],
     )?;
     row.as_ref().map(locked).transpose()
@@ -97,7 +126,7 @@ pub(crate) fn lock(tx: &Transaction, id: SpuId) -> Result<Option<Locked>, sql::E
 pub(crate) fn lock_of_sku(tx: &Transaction, sku: SkuId) -> Result<Option<Locked>, sql::Error> {
     let row = tx.query_opt(
         sql!(
-            "SELECT id, account_id, version
+            "SELECT id, account_id, currency, version
          FROM product_spu
          WHERE id = (SELECT spu_id FROM product_sku WHERE id = $1) AND date_deleted IS NULL
          FOR UPDATE"
@@ -202,6 +231,7 @@ fn locked(row: &Row) -> Result<Locked, sql::Error> {
     Ok(Locked {
         id: row.get("id")?,
         seller: row.get("account_id")?,
+        currency: row.get("currency")?,
         version: row.get("version")?,
     })
 }
@@ -229,5 +259,6 @@ fn spu(row: &Row) -> Result<Spu, sql::Error> {
         updated: row.get("date_updated")?,
         is_stale_embedding: row.get("is_stale_embedding")?,
         is_stale_metadata: row.get("is_stale_metadata")?,
+        is_abridged: row.get("is_abridged")?,
     })
 }

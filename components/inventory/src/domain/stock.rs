@@ -4,8 +4,12 @@ use sdk::{Timestamp, Uuid};
 
 /// Quantities are JSON numbers, exact up to here.
 pub(crate) const MAX_QUANTITY: i64 = (1 << 53) - 1;
-/// Serials that one call may bring in or change.
+/// Serials that one call may bring in.
 pub(crate) const MAX_SERIALS: usize = 10_000;
+/// Serials whose status one call may change: what is read of them is one message, and so is what their transaction did.
+pub(crate) const MAX_CHANGED_SERIALS: usize = 1_000;
+/// Units with serials that one reservation may hold: their numbers are in its answer, which is one message.
+pub(crate) const MAX_HELD_SERIALS: i64 = 1_000;
 
 /// Ids are drawn by the database and shown to clients as numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

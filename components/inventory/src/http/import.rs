@@ -36,17 +36,13 @@ impl Input for Import {
         checks.required_id("ref_id", Some(self.ref_id));
         checks.require("ref_type", self.ref_type.is_some(), "is required");
         checks.number("change", self.change).required().min(1).max(MAX_QUANTITY);
-        check_serials(checks, self.serial_ids.as_deref().unwrap_or_default());
+        check_serials(checks, self.serial_ids.as_deref().unwrap_or_default(), MAX_SERIALS);
     }
 }
 
 /// Rules of a list of serial numbers.
-pub(super) fn check_serials(checks: &mut Checks, serials: &[String]) {
-    checks.require(
-        "serial_ids",
-        serials.len() <= MAX_SERIALS,
-        "must have at most 10000 items",
-    );
+pub(super) fn check_serials(checks: &mut Checks, serials: &[String], most: usize) {
+    checks.list("serial_ids", serials).max(most);
     let sized = serials
         .iter()
         .all(|text| !text.is_empty() && text.chars().count() <= serial::MAX_CHARS);

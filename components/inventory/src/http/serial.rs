@@ -15,7 +15,7 @@ use crate::{
     domain::{
         owner::{Owner, OwnerKind},
         serial::Status,
-        stock::{Stock, StockId},
+        stock::{MAX_CHANGED_SERIALS, Stock, StockId},
     },
     error::Error,
     owner,
@@ -70,7 +70,11 @@ struct PatchSerials {
 impl Input for PatchSerials {
     fn check(&self, checks: &mut Checks) {
         checks.list("serial_ids", self.serial_ids.as_deref()).required();
-        check_serials(checks, self.serial_ids.as_deref().unwrap_or_default());
+        check_serials(
+            checks,
+            self.serial_ids.as_deref().unwrap_or_default(),
+            MAX_CHANGED_SERIALS,
+        );
         checks.require("status", self.status.is_some(), "is required");
         checks.number("stock_id", self.stock_id).min(1);
     }
@@ -99,7 +103,7 @@ fn owned(ids: Vec<String>, stock: Option<i64>, me: AccountId) -> Result<BTreeMap
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let candidates = store::serial::candidates(&ids, stock)?;
+    let candidates = store::serial::candidates(&ids, stock)?.ok_or(Error::TooManyCandidates)?;
     let of_skus = candidates
         .iter()
         .filter(|candidate| candidate.ref_type == OwnerKind::ProductSku.name());

@@ -51,19 +51,27 @@ pub(crate) fn list(stock: &Stock, page: &PageRequest) -> Result<Page<Serial>, Ht
     }))
 }
 
-/// Every serial of these texts, in one stock or in all.
-pub(crate) fn candidates(ids: &[String], stock: Option<i64>) -> Result<Vec<Candidate>, sql::Error> {
+/// What is read of the serials that some texts may mean: with the longest numbers one answer of the database (1 MiB).
+const MAX_CANDIDATES: i64 = 1_500;
+
+/// Every serial of these texts, in one stock or in all; none when there are too many to be told apart, other sellers' among them.
+pub(crate) fn candidates(ids: &[String], stock: Option<i64>) -> Result<Option<Vec<Candidate>>, sql::Error> {
     let rows = sql::query(
         sql!(
             "SELECT u.id, u.stock_id, s.ref_type, s.ref_id
          FROM serial u
          JOIN stock s ON s.id = u.stock_id
          WHERE u.id = ANY($1::text[]) AND ($2::bigint IS NULL OR u.stock_id = $2)
-         ORDER BY u.id, u.stock_id"
+         ORDER BY u.id, u.stock_id
+         LIMIT $3"
         ),
-        params![ids, stock],
+        params![ids, stock, MAX_CANDIDATES + 1],
     )?;
-    rows.iter()
+    if rows.len() as i64 > MAX_CANDIDATES {
+        return Ok(None);
+    }
+    let candidates = rows
+        .iter()
         .map(|row| {
             Ok(Candidate {
                 id: row.get("id")?,
@@ -72,7 +80,8 @@ pub(crate) fn candidates(ids: &[String], stock: Option<i64>) -> Result<Vec<Candi
                 ref_id: row.get("ref_id")?,
             })
         })
-        .collect()
+        .collect::<Result<_, sql::Error>>()?;
+    Ok(Some(candidates))
 }
 
 pub(crate) fn count_active(tx: &Transaction, stock: StockId) -> Result<i64, sql::Error> {

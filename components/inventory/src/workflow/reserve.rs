@@ -13,7 +13,7 @@ use crate::{
     domain::{
         owner::SkuId,
         reservation::{HeldItem, ReservationId, Shortage, State, Wanted, delay_ms},
-        stock::Stock,
+        stock::{MAX_HELD_SERIALS, Stock},
     },
     error::Error,
     store,
@@ -32,7 +32,12 @@ pub(crate) fn reserve(id: ReservationId, wanted: &[Wanted], expires: Timestamp) 
         let skus: Vec<SkuId> = wanted.iter().map(|item| item.sku).collect();
         let quantities: Vec<i64> = wanted.iter().map(|item| item.quantity).collect();
         let stocks = match_stocks(wanted, store::stock::lock_skus(tx, &skus)?)?;
+        let mut more_serials = MAX_HELD_SERIALS;
         for (item, stock) in wanted.iter().zip(&stocks).filter(|(_, stock)| stock.serial_required) {
+            if item.quantity > more_serials {
+                return Err(Error::SerialShortage(shortage(item, more_serials)));
+            }
+            more_serials -= item.quantity;
             let picked = store::serial::pick(tx, stock.id, id, item.quantity)?;
             if picked < item.quantity {
                 return Err(Error::SerialShortage(shortage(item, picked)));

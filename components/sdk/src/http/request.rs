@@ -1,10 +1,12 @@
 //! A request as a handler sees it.
 
+use std::cell::OnceCell;
+
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Error, FromText, Query, query::read, wire};
-use crate::{AccountId, Checks, Input, PageRequest};
+use super::{Caller, Error, FromText, Gate, Query, gate::admit, query::read, wire};
+use crate::{AccountId, Checks, Input, PageRequest, json::has_nul};
 
 /// A request with its path parameters and its query decoded.
 #[derive(Debug, Clone)]
@@ -12,6 +14,9 @@ pub struct Request {
     wire: wire::Request,
     params: Vec<(&'static str, String)>,
     query: Query,
+    gate: Gate,
+    /// What the gate said; empty until somebody wants to know who calls.
+    caller: OnceCell<Result<Caller, Error>>,
 }
 
 /// Who calls, as the verified access token says.
@@ -39,12 +44,18 @@ struct PayloadAccount {
 }
 
 impl Request {
-    /// A request whose path was matched; `params` are still percent-encoded.
-    pub fn new(wire: wire::Request, params: Vec<(&'static str, &str)>) -> Self {
+    /// A request whose path was matched; `params` are still percent-encoded. `gate` says which accounts may act.
+    pub fn new(wire: wire::Request, params: Vec<(&'static str, &str)>, gate: Gate) -> Self {
         let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let params = params.into_iter().map(|(name, value)| (name, decode(value))).collect();
         let query = Query::parse(&wire.query);
-        Self { wire, params, query }
+        Self {
+            wire,
+            params,
+            query,
+            gate,
+            caller: OnceCell::new(),
+        }
     }
 
     /// Upper case.
@@ -121,17 +132,28 @@ impl Request {
         Ok((input, self.account()?))
     }
 
-    /// The calling account; 401 without a valid token.
+    /// The calling account, which may act; 401 without a valid token, 403 when it is suspended. Asks the router's gate, once in a request:
+    /// not while a transaction is open.
     pub fn account(&self) -> Result<AccountId, Error> {
-        self.claims().map(|claims| claims.account_id)
+        self.caller().map(|caller| caller.account_id)
     }
 
-    /// The calling account; none without a valid token.
-    pub fn account_opt(&self) -> Option<AccountId> {
-        self.account().ok()
+    /// The same with what the gate knows of the account.
+    pub fn caller(&self) -> Result<&Caller, Error> {
+        let asked = self.caller.get_or_init(|| admit(self.gate, self.claims()?.account_id));
+        asked.as_ref().map_err(Error::clone)
     }
 
-    /// What the token says; 401 without a valid one.
+    /// The calling account; none without a valid token. One that is suspended is refused here, too: its token is used.
+    pub fn account_opt(&self) -> Result<Option<AccountId>, Error> {
+        match self.account() {
+            Ok(account) => Ok(Some(account)),
+            Err(error) if error.status() == 401 => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the token says; 401 without a valid one. Whether the account may act is another question: [`account`](Self::account).
     pub fn claims(&self) -> Result<Claims, Error> {
         let claims = match &self.wire.identity {
             wire::Identity::Verified(claims) => claims,
@@ -164,20 +186,6 @@ impl Request {
         }
         from_json(&self.wire.body)
     }
-}
-
-/// True when a JSON text has `\u0000` in it, which no text column can keep. The only way to write it is this escape; an
-/// escape begins at a backslash that is not itself escaped.
-fn has_nul(json: &[u8]) -> bool {
-    let mut rest = json;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
-        let escape = &rest[at + 1..];
-        if escape.starts_with(b"u0000") {
-            return true;
-        }
-        rest = escape.get(1..).unwrap_or_default();
-    }
-    false
 }
 
 fn is_json(content_type: &str) -> bool {
@@ -213,7 +221,10 @@ fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+    use crate::http::Standing;
 
     #[derive(Debug, Deserialize, PartialEq)]
     struct Body {
@@ -234,6 +245,30 @@ mod tests {
         }
     }
 
+    thread_local! {
+        static ASKED: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// Lets everybody in but the two accounts that end in 2 and 3.
+    fn gate(account: AccountId) -> Result<Standing, Error> {
+        ASKED.set(ASKED.get() + 1);
+        Ok(match account.to_string().chars().last() {
+            Some('2') => Standing::Suspended,
+            Some('3') => Standing::Unknown,
+            _ => Standing::Active(Caller {
+                account_id: account,
+                country: "VN".to_owned(),
+                currency: "VND".to_owned(),
+            }),
+        })
+    }
+
+    fn signed_in(id: &str) -> Request {
+        let payload = format!(r#"{{"sub":"{id}","jti":"j","iat":1,"exp":2,"Account":{{"ID":"{id}","Number":42}}}}"#);
+        let subject = id.to_owned();
+        request("", None, wire::Identity::Verified(wire::Claims { subject, payload }))
+    }
+
     fn request(body: &str, content_type: Option<&str>, identity: wire::Identity) -> Request {
         let headers = content_type.map(|kind| ("content-type".to_owned(), kind.to_owned()));
         let wire = wire::Request {
@@ -245,7 +280,7 @@ mod tests {
             peer: "127.0.0.1".to_owned(),
             body: body.as_bytes().to_vec(),
         };
-        Request::new(wire, vec![("id", "a%2Fb")])
+        Request::new(wire, vec![("id", "a%2Fb")], gate)
     }
 
     fn json(body: &str) -> Result<Body, Error> {
@@ -324,12 +359,7 @@ mod tests {
     #[test]
     fn the_caller_is_the_account_of_the_token() {
         let id = "0190a5b2-7c11-7d3e-8f00-0123456789ab";
-        let payload = format!(r#"{{"sub":"{id}","jti":"j","iat":1,"exp":2,"Account":{{"ID":"{id}","Number":42}}}}"#);
-        let verified = wire::Identity::Verified(wire::Claims {
-            subject: id.to_owned(),
-            payload,
-        });
-        let claims = request("", None, verified).claims().unwrap();
+        let claims = signed_in(id).claims().unwrap();
         assert_eq!(
             (claims.account_id.to_string().as_str(), claims.account_number),
             (id, 42)
@@ -339,6 +369,33 @@ mod tests {
             payload: "{}".to_owned(),
         });
         assert_eq!(request("", None, strange).account().unwrap_err().status(), 401);
+    }
+
+    #[test]
+    fn the_gate_is_asked_once_in_a_request_and_never_for_nobody() {
+        let active = signed_in("0190a5b2-7c11-7d3e-8f00-0123456789a1");
+        assert_eq!(ASKED.get(), 0);
+        let account = active.account().unwrap();
+        assert_eq!(active.account_opt(), Ok(Some(account)));
+        assert_eq!(active.caller().unwrap().currency, "VND");
+        assert_eq!(ASKED.get(), 1);
+        for identity in [wire::Identity::Anonymous, wire::Identity::Invalid("expired".to_owned())] {
+            let nobody = request("", None, identity);
+            assert_eq!(nobody.account_opt(), Ok(None));
+            assert_eq!(nobody.account().unwrap_err().status(), 401);
+        }
+        assert_eq!(ASKED.get(), 1);
+    }
+
+    #[test]
+    fn who_is_suspended_is_refused_wherever_the_token_counts() {
+        let suspended = signed_in("0190a5b2-7c11-7d3e-8f00-0123456789a2");
+        for error in [suspended.account().unwrap_err(), suspended.account_opt().unwrap_err()] {
+            assert_eq!((error.status(), error.code()), (403, "account_suspended"));
+        }
+        let gone = signed_in("0190a5b2-7c11-7d3e-8f00-0123456789a3");
+        assert_eq!(gone.account().unwrap_err().status(), 401);
+        assert_eq!(gone.account_opt(), Ok(None));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From method and path to a handler.
 
-use super::{Error, Request, Response, wire};
+use super::{Error, Request, Response, gate, gate::Gate, wire};
 
 /// Answers one route.
 pub type Handler = fn(&Request) -> Result<Response, Error>;
@@ -40,12 +40,23 @@ macro_rules! routes {
 #[derive(Debug, Clone, Copy)]
 pub struct Router {
     routes: &'static [Route],
+    gate: Gate,
 }
 
 impl Router {
-    /// From [`routes!`].
+    /// From [`routes!`]. No account may act here, whatever its token, unless the router is [`gated`](Self::gated).
     pub const fn new(routes: &'static [Route]) -> Self {
-        Self { routes }
+        Self {
+            routes,
+            gate: gate::closed,
+        }
+    }
+
+    /// The same for the accounts that the gate lets in: it is asked once for a request whose handler wants to know who calls, and for no
+    /// other.
+    #[must_use]
+    pub const fn gated(self, gate: Gate) -> Self {
+        Self { gate, ..self }
     }
 
     /// The table, for tests and descriptions.
@@ -82,7 +93,7 @@ impl Router {
             let error = Error::bare(405, "method_not_allowed", "Method Not Allowed");
             return Err(error.with_header("allow", allowed.join(", ")));
         };
-        (route.handler)(&Request::new(request, params))
+        (route.handler)(&Request::new(request, params, self.gate))
     }
 }
 
@@ -107,6 +118,7 @@ fn parameters<'p>(pattern: &'static str, path: &'p str) -> Option<Vec<(&'static 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::{Caller, Standing};
 
     fn one(request: &Request) -> Result<Response, Error> {
         Response::data(&format!("one {}", request.param::<String>("id")?))
@@ -120,10 +132,15 @@ mod tests {
         Err(Error::conflict("taken", "somebody has it"))
     }
 
+    fn whose(request: &Request) -> Result<Response, Error> {
+        Response::data(&request.account()?)
+    }
+
     const ROUTER: Router = Router::new(&crate::routes![
         GET "/api/v1/thing/:id" => one,
         GET "/api/v1/thing/mine" => mine,
         POST "/api/v1/thing" => taken,
+        GET "/api/v1/owner" => whose,
     ]);
 
     fn ask(method: &str, path: &str) -> (u16, String) {
@@ -166,6 +183,32 @@ mod tests {
         assert_eq!(ask("HEAD", "/api/v1/thing/mine").0, 405);
         assert_eq!(ask("GET", "/api/v1/thing").0, 405);
         assert_eq!(ask("DELETE", "/api/v1/nothing").0, 404);
+    }
+
+    #[test]
+    fn a_router_without_a_gate_lets_no_account_in() {
+        let id = "0190a5b2-7c11-7d3e-8f00-0123456789ab";
+        let signed_in = || wire::Request {
+            method: "GET".to_owned(),
+            path: "/api/v1/owner".to_owned(),
+            query: String::new(),
+            headers: Vec::new(),
+            identity: wire::Identity::Verified(wire::Claims {
+                subject: id.to_owned(),
+                payload: format!(r#"{{"Account":{{"ID":"{id}","Number":1}}}}"#),
+            }),
+            peer: String::new(),
+            body: Vec::new(),
+        };
+        assert_eq!(ROUTER.answer(signed_in()).unwrap_err().status(), 500);
+        let open = ROUTER.gated(|account_id| {
+            Ok(Standing::Active(Caller {
+                account_id,
+                country: String::new(),
+                currency: String::new(),
+            }))
+        });
+        assert_eq!(open.answer(signed_in()).unwrap().status(), 200);
     }
 
     #[test]

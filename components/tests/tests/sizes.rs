@@ -1,0 +1,271 @@
+//! The largest rows that may be made: each is refused one step beyond, and with them every list and page is answered.
+
+use anyhow::Result;
+use component_tests::{Answer, Audit, Client, Nexus, Person, Shop};
+use serde_json::{Value, json};
+
+const SPU: &str = "/api/v1/catalog/product-spu";
+const SKU: &str = "/api/v1/catalog/product-sku";
+const CARD: &str = "/api/v1/catalog/product-card";
+const DETAIL: &str = "/api/v1/catalog/product-detail";
+const IMPORT: &str = "/api/v1/inventory/stock/import";
+const SERIAL: &str = "/api/v1/inventory/serial";
+const CHECKOUT: &str = "/api/v1/order/buyer/checkout";
+/// One character, four bytes.
+const WIDE: &str = "\u{1f4a1}";
+const MAX_NUMBER: i64 = 9_007_199_254_740_991;
+
+/// Pairs that take this many bytes as JSON, of which one has an empty value.
+fn pairs(count: usize, bytes: usize) -> Value {
+    let frame = r#"{"name":"n","value":""},"#.len();
+    // The brackets are two bytes, and one comma is missing.
+    let values = bytes - count * frame - 1;
+    let first = "v".repeat(values);
+    let pairs = (0..count).map(|number| json!({ "name": "n", "value": if number == 0 { first.as_str() } else { "" } }));
+    let pairs: Value = pairs.collect();
+    assert_eq!(pairs.to_string().len(), bytes);
+    pairs
+}
+
+async fn listing(client: &Client, changes: Value) -> Result<Answer> {
+    let category = client.get("/api/v1/catalog/category?limit=1").await?.data(200)[0]["id"].clone();
+    let mut body = json!({
+        "category_id": category, "name": "Lamp", "description": "Bright", "currency": "VND", "is_enabled": true, "tags": [],
+    });
+    let fields = changes.as_object().expect("an object").clone();
+    body.as_object_mut().expect("an object").extend(fields);
+    client.post(SPU, body).await
+}
+
+fn largest_listing() -> Value {
+    let tags: Vec<String> = (0..50)
+        .map(|number| format!("{number:02}{}", WIDE.repeat(98)))
+        .collect();
+    json!({
+        "name": WIDE.repeat(200), "description": WIDE.repeat(99_999), "tags": tags, "specifications": pairs(200, 65_536),
+    })
+}
+
+fn largest_variant(spu: &str) -> Value {
+    let frame = r#"{"note":""}"#.len();
+    json!({
+        "spu_id": spu, "price": MAX_NUMBER, "combinable": true, "attributes": pairs(20, 800),
+        "package_details": { "note": "x".repeat(800 - frame) },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_larger_than_a_row_may_be_is_refused_by_its_name() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let shop = Shop::open(&nexus.client(), 0).await?;
+    let seller = &shop.seller.client;
+    for (field, value) in [
+        ("description", json!("x".repeat(100_001))),
+        // Few characters, and many bytes once they are written.
+        (
+            "description",
+            json!(format!("<a title='{}'>x</a>", "\"".repeat(90_000))),
+        ),
+        ("specifications", pairs(201, 10_000)),
+        ("specifications", pairs(1, 65_537)),
+        ("name", json!("x".repeat(201))),
+    ] {
+        listing(seller, json!({ field: value })).await?.names(field);
+        seller
+            .patch(SPU, json!({ "id": shop.spu, field: value }))
+            .await?
+            .names(field);
+    }
+    for (field, value) in [
+        ("price", json!(MAX_NUMBER + 1)),
+        ("attributes", pairs(21, 700)),
+        ("attributes", pairs(1, 801)),
+        ("package_details", json!({ "note": "x".repeat(800) })),
+        ("package_details", json!({ "weight_grams": 1e300 })),
+        ("package_details", json!({ "box": [{ "length_cm": 1e-300 }] })),
+        ("package_details", json!({ "weight_grams": MAX_NUMBER + 2 })),
+        ("package_details", json!([1])),
+    ] {
+        let mut variant = largest_variant(&shop.spu);
+        variant[field] = value.clone();
+        seller.post(SKU, variant).await?.names(field);
+        seller
+            .patch(SKU, json!({ "id": shop.sku, field: value }))
+            .await?
+            .names(field);
+    }
+    seller.post(SKU, largest_variant(&shop.spu)).await?.data(200);
+    let too_many: Vec<String> = (0..1_001).map(|number| number.to_string()).collect();
+    let change = json!({ "serial_ids": too_many, "status": "Inactive" });
+    seller.patch(SERIAL, change).await?.names("serial_ids");
+    Ok(())
+}
+
+/// Copies the variants of a listing until it has this many.
+async fn multiply(audit: &Audit, spu: &str, count: i64, deleted: bool) -> Result<()> {
+    let deleted = if deleted { "now()" } else { "NULL" };
+    let copies = format!(
+        "INSERT INTO catalog.product_sku
+             (id, spu_id, price, shared_packaging, attributes, package_details, version, date_created, date_updated, date_deleted)
+         SELECT gen_random_uuid(), spu_id, price, shared_packaging, attributes, package_details, version, date_created,
+                date_updated, {deleted}
+         FROM (SELECT * FROM catalog.product_sku WHERE spu_id = '{spu}' ORDER BY date_created LIMIT 1) s,
+              generate_series(1, {count} - (SELECT count(*) FROM catalog.product_sku WHERE spu_id = '{spu}'))"
+    );
+    audit.change(&copies).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_has_five_hundred_variants_and_its_pages_show_them_all() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let audit = Audit::open(nexus.database_url()).await?;
+    let seller = Person::sign_up(&nexus.client(), "seller", "VN").await?.client;
+    let whole = listing(&seller, largest_listing()).await?;
+    let spu = whole.text(200, "id");
+    let first = seller.post(SKU, largest_variant(&spu)).await?.text(200, "id");
+    multiply(&audit, &spu, 500, false).await?;
+    seller.post(SKU, largest_variant(&spu)).await?.names("spu_id");
+
+    let detail = seller.get(&format!("{DETAIL}?id={spu}")).await?;
+    assert_eq!(detail.data(200)["skus"].as_array().map(Vec::len), Some(500));
+    assert_eq!(detail.data(200)["description"], whole.data(200)["description"]);
+    let skus = seller.get(&format!("{SKU}?spu_id={spu}")).await?;
+    let skus = skus.data(200).as_array().cloned().unwrap_or_default();
+    let ids: std::collections::BTreeSet<&str> = skus.iter().filter_map(|sku| sku["id"].as_str()).collect();
+    assert_eq!((skus.len(), ids.len()), (500, 500), "each once");
+    assert!(ids.contains(first.as_str()));
+    // A change reads the listing twice in one transaction.
+    let renamed = seller.patch(SPU, json!({ "id": spu, "name": "Lamp" })).await?;
+    assert_eq!(renamed.data(200)["specifications"], whole.data(200)["specifications"]);
+    seller.patch(SKU, json!({ "id": first, "price": 1 })).await?.data(200);
+
+    // One that goes makes room for one, but not for ever: what was sold of it is still counted.
+    seller.delete(SKU, Some(json!({ "id": first }))).await?.data(200);
+    seller.post(SKU, largest_variant(&spu)).await?.data(200);
+    let other = listing(&seller, json!({})).await?.text(200, "id");
+    seller.post(SKU, largest_variant(&other)).await?.data(200);
+    multiply(&audit, &other, 1_000, true).await?;
+    seller.post(SKU, largest_variant(&other)).await?.names("spu_id");
+    let card = seller.get(&format!("{CARD}/{other}")).await?;
+    assert_eq!(card.data(200)["sold"], 0);
+    Ok(())
+}
+
+/// As many listings as a page has, each as large as may be, of which each has this many variants.
+async fn crowd(nexus: &Nexus, seller: &Person, variants: i64) -> Result<String> {
+    let audit = Audit::open(nexus.database_url()).await?;
+    let spu = listing(&seller.client, largest_listing()).await?.text(200, "id");
+    seller.client.post(SKU, largest_variant(&spu)).await?.data(200);
+    audit
+        .change(&format!(
+            "INSERT INTO catalog.product_spu
+                 (id, slug, account_id, category_id, name, description, is_enabled, currency, specifications, card_price, price_min,
+                  price_max, date_created, date_updated)
+             SELECT gen_random_uuid(), slug || copy, account_id, category_id, name, description, is_enabled, currency,
+                    specifications, card_price, price_min, price_max, date_created + copy * interval '1 second', date_updated
+             FROM catalog.product_spu, generate_series(1, 100) AS copy WHERE id = '{spu}'"
+        ))
+        .await?;
+    audit
+        .change(&format!(
+            "INSERT INTO catalog.product_spu_tag (spu_id, tag)
+             SELECT p.id, t.tag FROM catalog.product_spu p, catalog.product_spu_tag t
+             WHERE t.spu_id = '{spu}' AND p.id <> '{spu}'"
+        ))
+        .await?;
+    audit
+        .change(&format!(
+            "INSERT INTO catalog.product_sku
+                 (id, spu_id, price, shared_packaging, attributes, package_details, version, date_created, date_updated)
+             SELECT gen_random_uuid(), p.id, s.price, true, s.attributes, s.package_details, 1, s.date_created, s.date_updated
+             FROM catalog.product_spu p, catalog.product_sku s, generate_series(1, {variants})
+             WHERE s.spu_id = '{spu}' AND p.id <> '{spu}'"
+        ))
+        .await?;
+    audit
+        .change(
+            "INSERT INTO inventory.stock (ref_type, ref_id, stock, taken, serial_required, date_created)
+             SELECT 'ProductSku', id, 0, 2, false, date_created FROM catalog.product_sku
+             ON CONFLICT (ref_type, ref_id) DO UPDATE SET taken = 2",
+        )
+        .await?;
+    Ok(spu)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_the_largest_listings_are_answered() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let nobody = nexus.client();
+    let seller = Person::sign_up(&nobody, "seller", "VN").await?;
+    let spu = crowd(&nexus, &seller, 200).await?;
+    for limit in [100, 11, 10, 1] {
+        for path in [
+            format!("{CARD}?limit={limit}"),
+            format!("{SPU}?limit={limit}"),
+            format!("{SPU}?limit={limit}&search=%F0%9F%92%A1&page=2"),
+            format!("{CARD}?limit={limit}&sort=price_asc"),
+        ] {
+            let page = nobody.get(&path).await?;
+            page.data(200);
+        }
+    }
+    let cards = nobody.get(&format!("{CARD}?limit=100")).await?;
+    let cards = cards.data(200).as_array().cloned().unwrap_or_default();
+    assert_eq!(cards.len(), 100);
+    for card in &cards {
+        assert_eq!(card["sold"], 400, "of all its variants: {}", card["id"]);
+    }
+    // In a list a large one is cut, and says so; by its id it is whole. What is small is never cut.
+    let page = nobody.get(&format!("{SPU}?limit=100")).await?;
+    let listed = &page.data(200)[0];
+    assert_eq!(listed["is_abridged"], true);
+    assert_eq!(listed["description"], WIDE.repeat(300) + "…");
+    assert_eq!(listed["specifications"], json!([]));
+    assert_eq!(listed["tags"].as_array().map(Vec::len), Some(5));
+    let whole = nobody.get(&format!("{SPU}/{spu}")).await?;
+    assert_eq!(whole.data(200)["is_abridged"], false);
+    assert_eq!(whole.data(200)["description"], WIDE.repeat(99_999));
+    seller.lists("Pot", "VND", 0).await?;
+    let page = nobody.get(&format!("{SPU}?limit=100&search=Pot")).await?;
+    assert_eq!(
+        (&page.data(200)[0]["is_abridged"], &page.data(200)[0]["description"]),
+        (&json!(false), &json!("One litre"))
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reservation_holds_a_thousand_units_with_serials_and_not_one_more() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let shop = Shop::open(&nexus.client(), 0).await?;
+    let seller = &shop.seller.client;
+    let owner = json!({ "ref_id": shop.sku, "ref_type": "ProductSku" });
+    let with = |key: &str, value: Value| {
+        let mut body = owner.clone();
+        body[key] = value;
+        body
+    };
+    seller
+        .patch("/api/v1/inventory/stock", with("serial_required", json!(true)))
+        .await?
+        .data(200);
+    // The longest there are: 128 characters of four bytes.
+    let serials: Vec<String> = (0..1_001)
+        .map(|number| format!("{number:04}{}", WIDE.repeat(124)))
+        .collect();
+    let mut units = with("change", json!(1_001));
+    units["serial_ids"] = json!(serials);
+    seller.post(IMPORT, units).await?.data(200);
+    let status = |status: &str| json!({ "serial_ids": serials[..1_000], "status": status });
+    seller.patch(SERIAL, status("Inactive")).await?.data(200);
+    assert_eq!(shop.stock().await?, (1, 0));
+    seller.patch(SERIAL, status("Active")).await?.data(200);
+
+    let refused = shop.buyer.client.post(CHECKOUT, shop.checkout(1_001)).await?;
+    refused.failed(409, "serial_shortage");
+    assert_eq!(shop.stock().await?, (1_001, 0));
+    shop.buyer.client.post(CHECKOUT, shop.checkout(1_000)).await?.data(200);
+    assert_eq!(shop.stock().await?, (1, 1_000));
+    Ok(())
+}
