@@ -269,3 +269,74 @@ async fn a_reservation_holds_a_thousand_units_with_serials_and_not_one_more() ->
     assert_eq!(shop.stock().await?, (1, 1_000));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_and_lists_of_the_widest_lines_are_answered() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let shop = Shop::open(&nexus.client(), 10).await?;
+    let (buyer, seller) = (&shop.buyer.client, &shop.seller.client);
+    let session = buyer.post(CHECKOUT, shop.checkout(1)).await?;
+    let session = session.text(200, "checkout_session_id");
+    let waiting = seller.get("/api/v1/order/seller/pending").await?;
+    let confirm = json!({ "item_ids": [waiting.data(200)[0]["id"]], "payment_option": "system-cod" });
+    seller
+        .post("/api/v1/order/seller/pending/confirm", confirm)
+        .await?
+        .data(200);
+    let audit = Audit::open(nexus.database_url()).await?;
+    // Beside the line of the order 299 as wide as may be, and a page of such lines that wait for their seller; each has the longest numbers of
+    // this many units.
+    for (lines, of_order, units) in [(299, true, 10), (120, false, UNITS)] {
+        let copies = audit.change(&format!(
+            "INSERT INTO \"order\".item
+                 (order_id, confirm_session_id, account_id, seller_id, sku_id, spu_id, slug, sku_name, address, note, serial_ids, quantity,
+                  weight_grams, transport_option, currency, unit_amount, subtotal_amount, shipping_amount, total_amount,
+                  payment_session_id, reservation_id, date_created)
+             SELECT CASE WHEN {of_order} THEN order_id END, CASE WHEN {of_order} THEN confirm_session_id END, account_id, seller_id,
+                    gen_random_uuid(), spu_id, slug, repeat('{WIDE}', 400), repeat('{WIDE}', 500), repeat('{WIDE}', 500),
+                    (SELECT jsonb_agg(lpad(copy || '-' || unit, 128, 'x')) FROM generate_series(1, {units}) AS unit), quantity, weight_grams,
+                    transport_option, currency, unit_amount, subtotal_amount, shipping_amount, total_amount, payment_session_id,
+                    gen_random_uuid(), date_created + copy * interval '1 ms'
+             FROM \"order\".item, generate_series(1, {lines}) AS copy
+             WHERE payment_session_id = '{session}' AND order_id IS NOT NULL AND note IS NULL"
+        ));
+        assert_eq!(copies.await?, lines);
+    }
+    let sold = seller.get("/api/v1/order/seller/confirmed?limit=100").await?;
+    let order = sold.data(200)[0]["id"].as_str().unwrap_or_default().to_owned();
+    for path in [
+        format!("/api/v1/order/buyer/orders/{order}"),
+        format!("/api/v1/order/seller/confirmed/{order}"),
+    ] {
+        let shown = seller_or_buyer(&shop, &path).get(&path).await?;
+        let items = shown.data(200)["items"].as_array().expect("a list");
+        assert_eq!(items.len(), 300, "{path}");
+        let ids: Vec<i64> = items.iter().filter_map(|item| item["id"].as_i64()).collect();
+        assert!(ids.is_sorted(), "{ids:?}");
+        assert_eq!(items[299]["serial_ids"].as_array().map(Vec::len), Some(10));
+    }
+    let page = seller.get("/api/v1/order/seller/pending?limit=100").await?;
+    let lines = page.data(200).as_array().expect("a list");
+    assert_eq!(lines.len(), 100);
+    for line in lines {
+        assert_eq!(line["serial_ids"].as_array().map(Vec::len), Some(UNITS));
+    }
+    let bought = buyer.get("/api/v1/order/buyer/pending-items?limit=100").await?;
+    assert_eq!(bought.data(200).as_array().map(Vec::len), Some(100));
+    // All of it is given up as it was taken.
+    let cancel = format!("{CHECKOUT}/{session}/cancel");
+    buyer.post(&cancel, json!({})).await?.data(200);
+    let left = "SELECT count(*) FROM \"order\".item WHERE order_id IS NULL AND date_cancelled IS NULL";
+    audit.becomes(left, 0).await
+}
+
+/// Units of each line of the page.
+const UNITS: usize = 400;
+
+fn seller_or_buyer<'s>(shop: &'s Shop, path: &str) -> &'s Client {
+    if path.contains("/seller/") {
+        &shop.seller.client
+    } else {
+        &shop.buyer.client
+    }
+}

@@ -25,6 +25,8 @@ const MAX_ADDRESS: usize = 500;
 const MAX_OPTION: usize = 100;
 const MAX_NOTE: usize = 500;
 const MAX_QUANTITY: i64 = 100_000;
+/// As many as a seller confirms at once.
+const MAX_ITEMS: usize = 1000;
 
 #[derive(Debug, Deserialize)]
 struct CheckoutInput {
@@ -84,7 +86,7 @@ impl Input for QuoteInput {
 }
 
 fn check_items(items: Option<&[ItemInput]>, checks: &mut Checks) {
-    checks.list("items", items).required().min(1);
+    checks.list("items", items).required().min(1).max(MAX_ITEMS);
     for (position, item) in items.unwrap_or_default().iter().enumerate() {
         let field = |name: &str| format!("items[{position}].{name}");
         checks.required_id(field("sku_id"), item.sku_id);

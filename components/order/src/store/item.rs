@@ -85,20 +85,43 @@ pub(crate) fn insert(
     .map(drop)
 }
 
+/// Lines that are read at once: the widest fit one answer of the database (1 MiB), but for the numbers of their units.
+const PORTION: usize = 100;
+
+/// Lines whose numbers of units are read at once, where they are too long to come with the lines: up to 1,000 numbers each.
+const SERIAL_PORTION: usize = 6;
+
+/// The columns of a line. What follows says which.
+pub(super) const LINES: &str = r#"SELECT i.id, i.order_id, i.confirm_session_id, i.account_id, i.seller_id, i.sku_id, i.spu_id, i.slug, i.sku_name,
+           i.address, i.note, i.quantity, i.weight_grams, i.transport_option, i.currency, i.subtotal_amount, i.total_amount, i.wallet_amount,
+           i.payment_session_id, i.reservation_id, i.date_created, i.date_cancelled, i.cancelled_by_id,
+           COALESCE(octet_length(i.serial_ids::text) > 2048, false) AS has_long_serials,
+           CASE WHEN octet_length(i.serial_ids::text) <= 2048 THEN i.serial_ids END AS serial_ids
+    FROM "order".item i "#;
+
+const SERIALS: &str = sql!(r#"SELECT id, serial_ids FROM "order".item WHERE id = ANY($1)"#);
+
 /// Lines by id; unknown ones are left out.
 pub(crate) fn by_ids(ids: &[ItemId]) -> Result<Vec<Item>, Error> {
-    all(sql::query(
-        sql!(r#"SELECT * FROM "order".item WHERE id = ANY($1) ORDER BY id"#),
-        params![ids],
-    )?)
+    in_portions(|after| {
+        sql::query(
+            sql!(LINES, "WHERE i.id = ANY($1) AND i.id > $2 ORDER BY i.id LIMIT $3"),
+            params![ids, after, PORTION as i64],
+        )
+    })
 }
 
 /// The lines of a checkout.
 pub(crate) fn of_session(session: SessionId) -> Result<Vec<Item>, Error> {
-    all(sql::query(
-        sql!(r#"SELECT * FROM "order".item WHERE payment_session_id = $1 ORDER BY id"#),
-        params![session],
-    )?)
+    in_portions(|after| {
+        sql::query(
+            sql!(
+                LINES,
+                "WHERE i.payment_session_id = $1 AND i.id > $2 ORDER BY i.id LIMIT $3"
+            ),
+            params![session, after, PORTION as i64],
+        )
+    })
 }
 
 /// The lines of orders.
@@ -106,10 +129,12 @@ pub(crate) fn of_orders(orders: &[OrderId]) -> Result<Vec<Item>, Error> {
     if orders.is_empty() {
         return Ok(Vec::new());
     }
-    all(sql::query(
-        sql!(r#"SELECT * FROM "order".item WHERE order_id = ANY($1) ORDER BY id"#),
-        params![orders],
-    )?)
+    in_portions(|after| {
+        sql::query(
+            sql!(LINES, "WHERE i.order_id = ANY($1) AND i.id > $2 ORDER BY i.id LIMIT $3"),
+            params![orders, after, PORTION as i64],
+        )
+    })
 }
 
 /// The lines of an order, which never change.
@@ -135,18 +160,34 @@ pub(crate) fn session_of(tx: &Transaction, id: ItemId, buyer: AccountId) -> Resu
 
 /// Locks lines by id; unknown ones are left out.
 pub(crate) fn lock(tx: &Transaction, ids: &[ItemId]) -> Result<Vec<Item>, Error> {
-    all(tx.query(
-        sql!(r#"SELECT * FROM "order".item WHERE id = ANY($1) ORDER BY id FOR UPDATE"#),
-        params![ids],
-    )?)
+    in_portions_of(
+        |after| {
+            tx.query(
+                sql!(
+                    LINES,
+                    "WHERE i.id = ANY($1) AND i.id > $2 ORDER BY i.id LIMIT $3 FOR UPDATE"
+                ),
+                params![ids, after, PORTION as i64],
+            )
+        },
+        |ids| tx.query(SERIALS, params![ids]),
+    )
 }
 
 /// Locks the lines of a checkout.
 pub(crate) fn lock_of_session(tx: &Transaction, session: SessionId) -> Result<Vec<Item>, Error> {
-    all(tx.query(
-        sql!(r#"SELECT * FROM "order".item WHERE payment_session_id = $1 ORDER BY id FOR UPDATE"#),
-        params![session],
-    )?)
+    in_portions_of(
+        |after| {
+            tx.query(
+                sql!(
+                    LINES,
+                    "WHERE i.payment_session_id = $1 AND i.id > $2 ORDER BY i.id LIMIT $3 FOR UPDATE"
+                ),
+                params![session, after, PORTION as i64],
+            )
+        },
+        |ids| tx.query(SERIALS, params![ids]),
+    )
 }
 
 /// Whether the line that holds this stock keeps it: it is paid, claimed by a confirmation, or in an order.
@@ -258,12 +299,67 @@ pub(crate) fn bought(buyer: AccountId, order: OrderId, skus: &[SkuId]) -> Result
     .get("bought")
 }
 
-pub(super) fn all(rows: Vec<Row>) -> Result<Vec<Item>, Error> {
-    rows.iter().map(read).collect()
+/// Lines by what a page of a list has of [`LINES`].
+pub(super) fn of_page(rows: &[Row]) -> Result<Vec<Item>, Error> {
+    let mut items = Vec::with_capacity(rows.len());
+    read_all(rows, &mut items, &more_serials)?;
+    Ok(items)
+}
+
+/// All lines of a statement that gives the next [`PORTION`] of them behind an id.
+fn in_portions(query: impl Fn(ItemId) -> Result<Vec<Row>, Error>) -> Result<Vec<Item>, Error> {
+    in_portions_of(query, more_serials)
+}
+
+/// The same with the statement, a query as well, that reads [`SERIALS`].
+fn in_portions_of(
+    query: impl Fn(ItemId) -> Result<Vec<Row>, Error>,
+    serials: impl Fn(&[ItemId]) -> Result<Vec<Row>, Error>,
+) -> Result<Vec<Item>, Error> {
+    let mut items: Vec<Item> = Vec::new();
+    loop {
+        let rows = query(items.last().map_or(ItemId(0), |item| item.id))?;
+        read_all(&rows, &mut items, &serials)?;
+        if rows.len() < PORTION {
+            return Ok(items);
+        }
+    }
+}
+
+fn more_serials(ids: &[ItemId]) -> Result<Vec<Row>, Error> {
+    sql::query(SERIALS, params![ids])
+}
+
+fn read_all(
+    rows: &[Row],
+    items: &mut Vec<Item>,
+    serials: &impl Fn(&[ItemId]) -> Result<Vec<Row>, Error>,
+) -> Result<(), Error> {
+    let mut long = Vec::new();
+    for row in rows {
+        let item = read(row)?;
+        if row.get("has_long_serials")? {
+            long.push(item.id);
+        }
+        items.push(item);
+    }
+    for portion in long.chunks(SERIAL_PORTION) {
+        for row in serials(portion)? {
+            let id: ItemId = row.get("id")?;
+            if let Some(item) = items.iter_mut().find(|item| item.id == id) {
+                item.serial_ids = serial_ids(&row)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn serial_ids(row: &Row) -> Result<Option<Vec<String>>, Error> {
+    let ids: Option<Json<Vec<String>>> = row.get("serial_ids")?;
+    Ok(ids.map(|Json(ids)| ids))
 }
 
 fn read(row: &Row) -> Result<Item, Error> {
-    let serial_ids: Option<Json<Vec<String>>> = row.get("serial_ids")?;
     Ok(Item {
         id: row.get("id")?,
         order_id: row.get("order_id")?,
@@ -276,7 +372,7 @@ fn read(row: &Row) -> Result<Item, Error> {
         sku_name: row.get("sku_name")?,
         address: row.get("address")?,
         note: row.get("note")?,
-        serial_ids: serial_ids.map(|Json(ids)| ids),
+        serial_ids: serial_ids(row)?,
         quantity: row.get("quantity")?,
         weight_grams: row.get("weight_grams")?,
         transport_option: row.get("transport_option")?,

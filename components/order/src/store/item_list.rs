@@ -26,7 +26,7 @@ pub(crate) fn page(list: ItemList, account: AccountId, window: Window<ItemId>) -
         ItemList::BuyerCancelled => (BUYER_CANCELLED, BUYER_CANCELLED_COUNT),
         ItemList::SellerPending => (SELLER_PENDING, SELLER_PENDING_COUNT),
     };
-    let items = item::all(sql::query(
+    let items = item::of_page(&sql::query(
         rows,
         params![
             account,
@@ -44,7 +44,8 @@ pub(crate) fn page(list: ItemList, account: AccountId, window: Window<ItemId>) -
 macro_rules! list {
     ($rows:ident, $count:ident, $condition:literal) => {
         const $rows: &str = sql!(
-            r#"SELECT i.* FROM "order".item i JOIN "order".payment_session s ON s.id = i.payment_session_id WHERE "#,
+            item::LINES,
+            r#"JOIN "order".payment_session s ON s.id = i.payment_session_id WHERE "#,
             $condition,
             r#" AND ($2::timestamptz IS NULL OR (i.date_created, i.id) < ($2::timestamptz, $3::bigint))
                 ORDER BY i.date_created DESC, i.id DESC LIMIT $4 OFFSET $5"#

@@ -108,6 +108,11 @@ impl Market {
         let (session, opened) = self.confirming(host, run).await?;
         let path = format!("{CONFIRM}/{}/cancel", opened.session);
         let cancelled = post(self.world.seller(), run, &path, &json!({})).await?;
+        // Who was taken for nobody asks again.
+        if cancelled.status.as_u16() == 401 {
+            let again = post(self.world.seller(), &format!("{run}-again"), &path, &json!({})).await?;
+            again.data(200);
+        }
         self.came_to(host, &session, &[&cancelled]).await
     }
 
