@@ -287,7 +287,7 @@ async fn orders_and_lists_of_the_widest_lines_are_answered() -> Result<()> {
     // Beside the line of the order 299 as wide as may be, and a page of such lines that wait for their seller; each has the longest numbers of
     // this many units.
     for (lines, of_order, units) in [(299, true, 10), (120, false, UNITS)] {
-        let copies = audit.change(&format!(
+        let copy = format!(
             "INSERT INTO \"order\".item
                  (order_id, confirm_session_id, account_id, seller_id, sku_id, spu_id, slug, sku_name, address, note, serial_ids, quantity,
                   weight_grams, transport_option, currency, unit_amount, subtotal_amount, shipping_amount, total_amount,
@@ -299,8 +299,8 @@ async fn orders_and_lists_of_the_widest_lines_are_answered() -> Result<()> {
                     gen_random_uuid(), date_created + copy * interval '1 ms'
              FROM \"order\".item, generate_series(1, {lines}) AS copy
              WHERE payment_session_id = '{session}' AND order_id IS NOT NULL AND note IS NULL"
-        ));
-        assert_eq!(copies.await?, lines);
+        );
+        assert_eq!(audit.change(&copy).await?, lines);
     }
     let sold = seller.get("/api/v1/order/seller/confirmed?limit=100").await?;
     let order = sold.data(200)[0]["id"].as_str().unwrap_or_default().to_owned();
