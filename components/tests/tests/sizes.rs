@@ -286,7 +286,7 @@ async fn orders_and_lists_of_the_widest_lines_are_answered() -> Result<()> {
     let audit = Audit::open(nexus.database_url()).await?;
     // Beside the line of the order 299 as wide as may be, and a page of such lines that wait for their seller; each has the longest numbers of
     // this many units.
-    for (lines, of_order, units) in [(299, true, 10), (120, false, UNITS)] {
+    for (lines, of_order, units) in [(299, true, 10), (100, false, UNITS)] {
         let copy = format!(
             "INSERT INTO \"order\".item
                  (order_id, confirm_session_id, account_id, seller_id, sku_id, spu_id, slug, sku_name, address, note, serial_ids, quantity,

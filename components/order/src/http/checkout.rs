@@ -25,8 +25,8 @@ const MAX_ADDRESS: usize = 500;
 const MAX_OPTION: usize = 100;
 const MAX_NOTE: usize = 500;
 const MAX_QUANTITY: i64 = 100_000;
-/// As many as a seller confirms at once.
-const MAX_ITEMS: usize = 1000;
+/// As many as a cart has lines.
+const MAX_ITEMS: usize = 100;
 
 #[derive(Debug, Deserialize)]
 struct CheckoutInput {

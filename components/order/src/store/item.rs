@@ -99,7 +99,12 @@ pub(super) const LINES: &str = r#"SELECT i.id, i.order_id, i.confirm_session_id,
            CASE WHEN octet_length(i.serial_ids::text) <= 2048 THEN i.serial_ids END AS serial_ids
     FROM "order".item i "#;
 
-const SERIALS: &str = sql!(r#"SELECT id, serial_ids FROM "order".item WHERE id = ANY($1)"#);
+/// The same without what is only shown: what a transaction reads is recorded with it, and all of it together has 1 MiB.
+const LOCKED: &str = r#"SELECT i.id, i.order_id, i.confirm_session_id, i.account_id, i.seller_id, i.sku_id, i.spu_id, '' AS slug, '' AS sku_name,
+           i.address, NULL::text AS note, i.quantity, i.weight_grams, i.transport_option, i.currency, i.subtotal_amount, i.total_amount,
+           i.wallet_amount, i.payment_session_id, i.reservation_id, i.date_created, i.date_cancelled, i.cancelled_by_id,
+           false AS has_long_serials, NULL::jsonb AS serial_ids
+    FROM "order".item i "#;
 
 /// Lines by id; unknown ones are left out.
 pub(crate) fn by_ids(ids: &[ItemId]) -> Result<Vec<Item>, Error> {
@@ -158,36 +163,30 @@ pub(crate) fn session_of(tx: &Transaction, id: ItemId, buyer: AccountId) -> Resu
     .transpose()
 }
 
-/// Locks lines by id; unknown ones are left out.
+/// Locks lines by id, without name, note and numbers of units; unknown ones are left out.
 pub(crate) fn lock(tx: &Transaction, ids: &[ItemId]) -> Result<Vec<Item>, Error> {
-    in_portions_of(
-        |after| {
-            tx.query(
-                sql!(
-                    LINES,
-                    "WHERE i.id = ANY($1) AND i.id > $2 ORDER BY i.id LIMIT $3 FOR UPDATE"
-                ),
-                params![ids, after, PORTION as i64],
-            )
-        },
-        |ids| tx.query(SERIALS, params![ids]),
-    )
+    in_portions(|after| {
+        tx.query(
+            sql!(
+                LOCKED,
+                "WHERE i.id = ANY($1) AND i.id > $2 ORDER BY i.id LIMIT $3 FOR UPDATE"
+            ),
+            params![ids, after, PORTION as i64],
+        )
+    })
 }
 
-/// Locks the lines of a checkout.
+/// Locks the lines of a checkout, without name, note and numbers of units.
 pub(crate) fn lock_of_session(tx: &Transaction, session: SessionId) -> Result<Vec<Item>, Error> {
-    in_portions_of(
-        |after| {
-            tx.query(
-                sql!(
-                    LINES,
-                    "WHERE i.payment_session_id = $1 AND i.id > $2 ORDER BY i.id LIMIT $3 FOR UPDATE"
-                ),
-                params![session, after, PORTION as i64],
-            )
-        },
-        |ids| tx.query(SERIALS, params![ids]),
-    )
+    in_portions(|after| {
+        tx.query(
+            sql!(
+                LOCKED,
+                "WHERE i.payment_session_id = $1 AND i.id > $2 ORDER BY i.id LIMIT $3 FOR UPDATE"
+            ),
+            params![session, after, PORTION as i64],
+        )
+    })
 }
 
 /// Whether the line that holds this stock keeps it: it is paid, claimed by a confirmation, or in an order.
@@ -302,39 +301,23 @@ pub(crate) fn bought(buyer: AccountId, order: OrderId, skus: &[SkuId]) -> Result
 /// Lines by what a page of a list has of [`LINES`].
 pub(super) fn of_page(rows: &[Row]) -> Result<Vec<Item>, Error> {
     let mut items = Vec::with_capacity(rows.len());
-    read_all(rows, &mut items, &more_serials)?;
+    read_all(rows, &mut items)?;
     Ok(items)
 }
 
 /// All lines of a statement that gives the next [`PORTION`] of them behind an id.
 fn in_portions(query: impl Fn(ItemId) -> Result<Vec<Row>, Error>) -> Result<Vec<Item>, Error> {
-    in_portions_of(query, more_serials)
-}
-
-/// The same with the statement, a query as well, that reads [`SERIALS`].
-fn in_portions_of(
-    query: impl Fn(ItemId) -> Result<Vec<Row>, Error>,
-    serials: impl Fn(&[ItemId]) -> Result<Vec<Row>, Error>,
-) -> Result<Vec<Item>, Error> {
     let mut items: Vec<Item> = Vec::new();
     loop {
         let rows = query(items.last().map_or(ItemId(0), |item| item.id))?;
-        read_all(&rows, &mut items, &serials)?;
+        read_all(&rows, &mut items)?;
         if rows.len() < PORTION {
             return Ok(items);
         }
     }
 }
 
-fn more_serials(ids: &[ItemId]) -> Result<Vec<Row>, Error> {
-    sql::query(SERIALS, params![ids])
-}
-
-fn read_all(
-    rows: &[Row],
-    items: &mut Vec<Item>,
-    serials: &impl Fn(&[ItemId]) -> Result<Vec<Row>, Error>,
-) -> Result<(), Error> {
+fn read_all(rows: &[Row], items: &mut Vec<Item>) -> Result<(), Error> {
     let mut long = Vec::new();
     for row in rows {
         let item = read(row)?;
@@ -344,7 +327,10 @@ fn read_all(
         items.push(item);
     }
     for portion in long.chunks(SERIAL_PORTION) {
-        for row in serials(portion)? {
+        for row in sql::query(
+            sql!(r#"SELECT id, serial_ids FROM "order".item WHERE id = ANY($1)"#),
+            params![portion],
+        )? {
             let id: ItemId = row.get("id")?;
             if let Some(item) = items.iter_mut().find(|item| item.id == id) {
                 item.serial_ids = serial_ids(&row)?;

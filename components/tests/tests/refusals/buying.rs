@@ -80,6 +80,8 @@ async fn bodies_that_are_none(shop: &Shop) -> Result<()> {
     buyer.post(CHECKOUT, noted).await?.names("items[0].note");
 
     let line = whole["items"][0].clone();
+    let crowd = with(&whole, "/items", json!(vec![line.clone(); 101]));
+    buyer.post(CHECKOUT, crowd).await?.names("items");
     let two = with(&whole, "/items", json!([line, line]));
     buyer
         .post(CHECKOUT, two.clone())
