@@ -108,10 +108,10 @@ impl Market {
         let (session, opened) = self.confirming(host, run).await?;
         let path = format!("{CONFIRM}/{}/cancel", opened.session);
         let cancelled = post(self.world.seller(), run, &path, &json!({})).await?;
-        // Who was taken for nobody asks again.
-        if cancelled.status.as_u16() == 401 {
+        // Who was not let in asks again, unless it is over already.
+        if !cancelled.status.is_success() {
             let again = post(self.world.seller(), &format!("{run}-again"), &path, &json!({})).await?;
-            again.data(200);
+            ensure!(matches!(again.status.as_u16(), 200 | 410), "{}", again.json);
         }
         self.came_to(host, &session, &[&cancelled]).await
     }
