@@ -112,11 +112,17 @@ impl Store {
 
     /// The number of a set that is registered. It is about to be used, so it is not forgotten under whoever asks.
     async fn used_deployment(&self, digest: &[u8]) -> Result<Option<DeploymentNumber>> {
-        let number =
-            sqlx::query_scalar("UPDATE host.deployment SET used_at = now() WHERE digest = $1 RETURNING number")
-                .bind(digest)
-                .fetch_optional(self.pool())
-                .await?;
+        // Nothing is written within a day: a node that is frozen in the middle of its upkeep must keep no other one from starting.
+        sqlx::query(
+            "UPDATE host.deployment SET used_at = now() WHERE digest = $1 AND used_at < now() - interval '1 day'",
+        )
+        .bind(digest)
+        .execute(self.pool())
+        .await?;
+        let number = sqlx::query_scalar("SELECT number FROM host.deployment WHERE digest = $1")
+            .bind(digest)
+            .fetch_optional(self.pool())
+            .await?;
         Ok(number.map(DeploymentNumber))
     }
 
@@ -131,7 +137,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         sqlx::query(
-            "UPDATE host.deployment SET used_at = now() WHERE number IN (
+            "UPDATE host.deployment SET used_at = now() WHERE used_at < now() - interval '12 hours' AND number IN (
                  SELECT deployment FROM host.node WHERE gone_at IS NULL
                  UNION SELECT deployment FROM host.invocation WHERE status IN ('running', 'suspended', 'paused'))",
         )
