@@ -112,17 +112,11 @@ impl Store {
 
     /// The number of a set that is registered. It is about to be used, so it is not forgotten under whoever asks.
     async fn used_deployment(&self, digest: &[u8]) -> Result<Option<DeploymentNumber>> {
-        // Nothing is written within a day: a node that is frozen in the middle of its upkeep must keep no other one from starting.
-        sqlx::query(
-            "UPDATE host.deployment SET used_at = now() WHERE digest = $1 AND used_at < now() - interval '1 day'",
-        )
-        .bind(digest)
-        .execute(self.pool())
-        .await?;
-        let number = sqlx::query_scalar("SELECT number FROM host.deployment WHERE digest = $1")
-            .bind(digest)
-            .fetch_optional(self.pool())
-            .await?;
+        let number =
+            sqlx::query_scalar("UPDATE host.deployment SET used_at = now() WHERE digest = $1 RETURNING number")
+                .bind(digest)
+                .fetch_optional(self.pool())
+                .await?;
         Ok(number.map(DeploymentNumber))
     }
 
@@ -131,62 +125,12 @@ impl Store {
     pub(crate) async fn forget_unused(&self, longest_ms: u64) -> Result<u64> {
         // An ended invocation can be run dry on what it began with, so that has to outlive it; a day more, since its use is noted now and then.
         let unused_ms = bigint(longest_ms.max(LEAST_UNUSED_MS).saturating_add(DAY_MS));
-        let mut transaction = self.pool().begin().await?;
-        // As whoever activates: what they are about to stand on stays.
-        sqlx::query("LOCK TABLE host.activation IN SHARE ROW EXCLUSIVE MODE")
-            .execute(&mut *transaction)
+        let forgotten: i64 = sqlx::query_scalar("SELECT host.forget_unused($1, $2)")
+            .bind(unused_ms)
+            .bind(BACK)
+            .fetch_one(self.pool())
             .await?;
-        sqlx::query(
-            "UPDATE host.deployment SET used_at = now() WHERE used_at < now() - interval '12 hours' AND number IN (
-                 SELECT deployment FROM host.node WHERE gone_at IS NULL
-                 UNION SELECT deployment FROM host.invocation WHERE status IN ('running', 'suspended', 'paused'))",
-        )
-        .execute(&mut *transaction)
-        .await?;
-        // A node that starts, and one that is older than the column, does not say what it runs on.
-        let deployments = sqlx::query(
-            "DELETE FROM host.deployment WHERE used_at < now() - $1::bigint * interval '1 millisecond'
-                 AND NOT EXISTS (SELECT FROM host.node WHERE gone_at IS NULL AND deployment IS NULL)",
-        )
-        .bind(unused_ms)
-        .execute(&mut *transaction)
-        .await?;
-        // What stands for a file that somebody runs, or would run without it, with what rollbacks go back to. The newest of all stays, since
-        // every node knows how far it has followed by its number.
-        let activations = sqlx::query(
-            "WITH RECURSIVE newest AS (
-                 SELECT DISTINCT ON (component, replaces) sequence, component, replaces, revision, below
-                 FROM host.activation ORDER BY component, replaces, sequence DESC
-             ), standing AS (
-                 SELECT sequence, below, 0 AS back FROM newest WHERE EXISTS (SELECT FROM host.deployment_component AS member
-                     WHERE member.component = newest.component AND member.revision IN (newest.revision, newest.replaces))
-                 UNION ALL
-                 SELECT activation.sequence, activation.below, back + 1
-                 FROM standing JOIN host.activation ON activation.sequence = standing.below WHERE back < $2
-             ), past AS (
-                 SELECT sequence FROM host.activation WHERE activated_at < now() - $1::bigint * interval '1 millisecond'
-                     AND sequence NOT IN (SELECT sequence FROM standing)
-                     AND sequence < (SELECT max(sequence) FROM host.activation)
-             ), cut AS (
-                 UPDATE host.activation SET below = NULL
-                 WHERE below IN (SELECT sequence FROM past) AND sequence NOT IN (SELECT sequence FROM past)
-             )
-             DELETE FROM host.activation WHERE sequence IN (SELECT sequence FROM past)",
-        )
-        .bind(unused_ms)
-        .bind(BACK)
-        .execute(&mut *transaction)
-        .await?;
-        let revisions = sqlx::query(
-            "DELETE FROM host.revision WHERE used_at < now() - $1::bigint * interval '1 millisecond'
-                 AND NOT EXISTS (SELECT FROM host.deployment_component WHERE revision = digest)
-                 AND NOT EXISTS (SELECT FROM host.activation WHERE digest IN (revision, replaces))",
-        )
-        .bind(unused_ms)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(deployments.rows_affected() + activations.rows_affected() + revisions.rows_affected())
+        Ok(forgotten.unsigned_abs())
     }
 }
 
