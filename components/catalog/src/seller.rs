@@ -1,31 +1,8 @@
 //! What this module asks of account: whether somebody may act, and in which currency they sell.
 
-use sdk::{
-    AccountId,
-    http::{self, Caller, Standing},
-};
+use crate::{bindings::shop::account::profiles, error::Error};
 
-use crate::{
-    bindings::shop::account::profiles::{self, Status},
-    error::Error,
-};
-
-/// The gate of this module. Asks account.
-pub(crate) fn standing(account_id: AccountId) -> Result<Standing, http::Error> {
-    let profile = match profiles::get(&account_id.to_string()) {
-        Ok(profile) => profile,
-        Err(profiles::Error::NotFound) => return Ok(Standing::Unknown),
-        Err(profiles::Error::Other(reason)) => return Err(Error::Account(reason).into()),
-    };
-    Ok(match profile.status {
-        Status::Suspended => Standing::Suspended,
-        Status::Active => Standing::Active(Caller {
-            account_id,
-            country: profile.country,
-            currency: profile.currency,
-        }),
-    })
-}
+sdk::standing!(profiles, Error::Account);
 
 /// Refuses a price in another currency than its seller's: a listing keeps the one it was made in, and its seller may have moved since. A
 /// variant has the currency of its listing; one that is given with it must be that one.

@@ -101,13 +101,7 @@ impl Input for CreateSku {
         checks.required_id("spu_id", Some(self.spu_id));
         checks.number("price", self.price).required().min(1).max(MAX_NUMBER);
         checks.text("currency", self.currency.as_deref()).iso4217();
-        check_attributes(
-            checks,
-            "attributes",
-            self.attributes.as_deref(),
-            ATTRIBUTES,
-            ATTRIBUTES_BYTES,
-        );
+        check_variant_attributes(checks, self.attributes.as_deref());
         checks.require("package_details", self.package_details.is_some(), "is required");
         check_package(checks, self.package_details.as_ref());
     }
@@ -164,13 +158,7 @@ impl Input for PatchSku {
         checks.required_id("id", Some(self.id));
         checks.number("price", self.price).min(1).max(MAX_NUMBER);
         checks.text("currency", self.currency.as_deref()).iso4217();
-        check_attributes(
-            checks,
-            "attributes",
-            self.attributes.as_deref(),
-            ATTRIBUTES,
-            ATTRIBUTES_BYTES,
-        );
+        check_variant_attributes(checks, self.attributes.as_deref());
         check_package(checks, self.package_details.as_ref());
     }
 }
@@ -256,6 +244,10 @@ pub(super) fn delete(request: &Request) -> Result<Response, HttpError> {
         Ok(mark(tx, locked.id, Stale::Text, now)?)
     })?;
     Response::message("SKU deleted")
+}
+
+fn check_variant_attributes(checks: &mut Checks, attributes: Option<&[Attribute]>) {
+    check_attributes(checks, "attributes", attributes, ATTRIBUTES, ATTRIBUTES_BYTES);
 }
 
 fn check_package(checks: &mut Checks, details: Option<&Value>) {

@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sdk::{
-    AccountId, Currency,
-    http::{self, Caller, Standing},
-};
+use sdk::{AccountId, Currency};
 
 use super::{failed, id};
 use crate::{
@@ -23,22 +20,7 @@ pub(crate) struct Buyer {
     pub(crate) currency: Currency,
 }
 
-/// The gate of this module: whether the account that calls may act.
-pub(crate) fn standing(account_id: AccountId) -> Result<Standing, http::Error> {
-    let profile = match profiles::get(&account_id.to_string()) {
-        Ok(profile) => profile,
-        Err(profiles::Error::NotFound) => return Ok(Standing::Unknown),
-        Err(profiles::Error::Other(reason)) => return Err(failed(MODULE, reason).into()),
-    };
-    Ok(match profile.status {
-        profiles::Status::Suspended => Standing::Suspended,
-        profiles::Status::Active => Standing::Active(Caller {
-            account_id,
-            country: profile.country,
-            currency: profile.currency,
-        }),
-    })
-}
+sdk::standing!(profiles, |reason| failed(MODULE, reason));
 
 /// The profile of an account that may buy.
 pub(crate) fn buyer(account: AccountId) -> Result<Buyer, Error> {

@@ -28,6 +28,30 @@ pub struct Caller {
     pub currency: String,
 }
 
+/// The gate of a module that asks account: a function `standing` over `profiles`, the module's own bindings of `shop:account/profiles`. The
+/// second argument makes the module's error of why account could not say.
+#[macro_export]
+macro_rules! standing {
+    ($profiles:ident, $failed:expr) => {
+        /// The gate of this module: whether the account that calls may act. Asks account.
+        pub(crate) fn standing(account_id: $crate::AccountId) -> Result<$crate::http::Standing, $crate::http::Error> {
+            let profile = match $profiles::get(&account_id.to_string()) {
+                Ok(profile) => profile,
+                Err($profiles::Error::NotFound) => return Ok($crate::http::Standing::Unknown),
+                Err($profiles::Error::Other(reason)) => return Err($failed(reason).into()),
+            };
+            Ok(match profile.status {
+                $profiles::Status::Suspended => $crate::http::Standing::Suspended,
+                $profiles::Status::Active => $crate::http::Standing::Active($crate::http::Caller {
+                    account_id,
+                    country: profile.country,
+                    currency: profile.currency,
+                }),
+            })
+        }
+    };
+}
+
 /// The gate of a router that has none.
 pub(super) fn closed(account: AccountId) -> Result<Standing, Error> {
     Err(Error::internal(format!(
