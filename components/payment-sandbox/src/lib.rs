@@ -90,7 +90,7 @@ impl gateway::Guest for Component {
                     occurred_ms: event.occurred_ms,
                 })
             }
-            Err(notification::Rejection::Forged(reason)) => Err(Rejection::Forged(reason.to_owned())),
+            Err(notification::Rejection::Forged(reason)) => Err(Rejection::Forged(reason.to_string())),
             Err(notification::Rejection::Malformed(reason)) => Err(Rejection::Malformed(reason)),
         }
     }

@@ -25,6 +25,8 @@ pub mod time;
 pub mod timer;
 pub mod uuid;
 pub mod validate;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 pub mod workflow;
 
 /// The generator behind [`component!`], for components that need it directly.
