@@ -198,7 +198,7 @@ pub(crate) struct ChoiceArgs {
     /// They began in this component.
     #[arg(long)]
     pub(crate) component: Option<String>,
-    /// They began with this function.
+    /// They began with this function, as in shop:order/purchases.checkout.
     #[arg(long)]
     pub(crate) function: Option<String>,
     /// They began longer ago than this: 30s, 10m, 2h, 7d.

@@ -88,7 +88,7 @@ pub struct Filter {
     pub status: Option<InvocationStatus>,
     /// Only those of this component.
     pub component: Option<ComponentId>,
-    /// Only those that began with this function.
+    /// Only those that began with this function, of any version of its interface unless it names one.
     pub function: Option<String>,
     /// Only those that began longer ago than this by the database's clock, milliseconds.
     pub older_than_ms: Option<u64>,
@@ -168,7 +168,10 @@ impl Store {
             select.push(" AND component = ").push_bind(component.as_str());
         }
         if let Some(function) = &filter.function {
-            select.push(" AND function = ").push_bind(function.as_str());
+            select
+                .push(" AND ")
+                .push_bind(function.as_str())
+                .push(r" IN (function, regexp_replace(function, '@.*\.', '.'))");
         }
         if let Some(older_than_ms) = filter.older_than_ms {
             let seconds = older_than_ms as f64 / 1_000.0;
