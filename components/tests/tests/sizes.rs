@@ -1,5 +1,7 @@
 //! The largest rows that may be made: each is refused one step beyond, and with them every list and page is answered.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use component_tests::{Answer, Audit, Client, Nexus, Person, Shop};
 use serde_json::{Value, json};
@@ -11,6 +13,9 @@ const DETAIL: &str = "/api/v1/catalog/product-detail";
 const IMPORT: &str = "/api/v1/inventory/stock/import";
 const SERIAL: &str = "/api/v1/inventory/serial";
 const CHECKOUT: &str = "/api/v1/order/buyer/checkout";
+/// How long a thousand lines may take that are confirmed at once.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// One character, four bytes.
 const WIDE: &str = "\u{1f4a1}";
 const MAX_NUMBER: i64 = 9_007_199_254_740_991;
@@ -339,4 +344,69 @@ fn seller_or_buyer<'s>(shop: &'s Shop, path: &str) -> &'s Client {
     } else {
         &shop.buyer.client
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_of_the_widest_lines_as_may_be_are_confirmed_and_given_up_at_once() -> Result<()> {
+    const LINES: u64 = 1_000;
+    let nexus = Nexus::start().await?;
+    let shop = Shop::open(&nexus.client(), 10).await?;
+    let session = shop.buyer.client.post(CHECKOUT, shop.checkout(1)).await?;
+    let session = session.text(200, "checkout_session_id");
+    let audit = Audit::open(nexus.database_url()).await?;
+    let widest = format!("UPDATE \"order\".item SET address = repeat('{WIDE}', 500), note = address");
+    assert_eq!(audit.change(&widest).await?, 1);
+    // As many checkouts of one line each.
+    let copies = format!(
+        "WITH copy AS MATERIALIZED (
+             SELECT gen_random_uuid() AS session, gen_random_uuid() AS reservation FROM generate_series(2, {LINES})
+         ), copied_session AS (
+             INSERT INTO \"order\".payment_session
+                 (id, kind, status, from_id, note, currency, total_amount, collect_on_delivery, data, date_created, date_expired)
+             SELECT copy.session, kind, status, from_id, note, currency, total_amount, collect_on_delivery, data, date_created, date_expired
+             FROM \"order\".payment_session, copy
+         ), reservation AS (
+             INSERT INTO inventory.reservation (id, state, expires_at, date_created, date_updated)
+             SELECT copy.reservation, state, expires_at, date_created, date_updated FROM inventory.reservation, copy
+         ), reservation_item AS (
+             INSERT INTO inventory.reservation_item (reservation_id, stock_id, sku_id, quantity, serial_ids)
+             SELECT copy.reservation, stock_id, sku_id, quantity, serial_ids FROM inventory.reservation_item, copy
+         )
+         INSERT INTO \"order\".item
+             (account_id, seller_id, sku_id, spu_id, slug, sku_name, address, note, quantity, weight_grams, transport_option, currency,
+              unit_amount, subtotal_amount, shipping_amount, total_amount, payment_session_id, reservation_id, date_created)
+         SELECT account_id, seller_id, sku_id, spu_id, slug, sku_name, address, note, quantity, weight_grams, transport_option, currency,
+                unit_amount, subtotal_amount, shipping_amount, total_amount, copy.session, copy.reservation, date_created
+         FROM \"order\".item, copy WHERE payment_session_id = '{session}'"
+    );
+    assert_eq!(audit.change(&copies).await?, LINES - 1);
+    let taken = format!("UPDATE inventory.stock SET taken = {LINES}");
+    assert_eq!(audit.change(&taken).await?, 1);
+    let ids = audit.texts("SELECT id::text FROM \"order\".item ORDER BY id").await?;
+    let ids: Vec<i64> = ids.iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
+    let confirm = json!({ "item_ids": ids, "payment_option": "system-cod" });
+    let seller = shop.seller.client.keyed("all-of-them");
+    let confirmed = seller
+        .post_until_answered("/api/v1/order/seller/pending/confirm", &confirm, PATIENCE)
+        .await?;
+    confirmed.data(200);
+    let ordered = "SELECT count(*) FROM \"order\".item WHERE order_id IS NOT NULL";
+    assert_eq!(audit.count(ordered).await?, 1_000);
+    // And all of it is lost.
+    let order = audit.texts("SELECT id::text FROM \"order\".\"order\"").await?;
+    let lost = "UPDATE \"order\".transport SET status = 'Cancelled'";
+    assert_eq!(audit.change(lost).await?, 1);
+    let due = format!(
+        "UPDATE \"order\".payment_session SET date_expired = now() WHERE id = '{}'",
+        order[0]
+    );
+    assert_eq!(audit.change(&due).await?, 1);
+    let timers =
+        "UPDATE host.invocation SET due_at = now() WHERE component = 'order' AND ended_at IS NULL AND due_at > now()";
+    assert!(audit.change(timers).await? > 0);
+    audit
+        .becomes("SELECT count(*) FROM \"order\".item WHERE date_cancelled IS NULL", 0)
+        .await?;
+    let sold = "SELECT count(*) FROM inventory.reservation WHERE state <> 'released'";
+    audit.becomes(sold, 0).await
 }

@@ -99,9 +99,9 @@ pub(super) const LINES: &str = r#"SELECT i.id, i.order_id, i.confirm_session_id,
            CASE WHEN octet_length(i.serial_ids::text) <= 2048 THEN i.serial_ids END AS serial_ids
     FROM "order".item i "#;
 
-/// The same without what is only shown: what a transaction reads is recorded with it, and all of it together has 1 MiB.
+/// The same without the texts, which never change: what a transaction reads is recorded with it, and all of it together has 1 MiB.
 const LOCKED: &str = r#"SELECT i.id, i.order_id, i.confirm_session_id, i.account_id, i.seller_id, i.sku_id, i.spu_id, '' AS slug, '' AS sku_name,
-           i.address, NULL::text AS note, i.quantity, i.weight_grams, i.transport_option, i.currency, i.subtotal_amount, i.total_amount,
+           '' AS address, NULL::text AS note, i.quantity, i.weight_grams, '' AS transport_option, i.currency, i.subtotal_amount, i.total_amount,
            i.wallet_amount, i.payment_session_id, i.reservation_id, i.date_created, i.date_cancelled, i.cancelled_by_id,
            false AS has_long_serials, NULL::jsonb AS serial_ids
     FROM "order".item i "#;
@@ -163,7 +163,7 @@ pub(crate) fn session_of(tx: &Transaction, id: ItemId, buyer: AccountId) -> Resu
     .transpose()
 }
 
-/// Locks lines by id, without name, note and numbers of units; unknown ones are left out.
+/// Locks lines by id, without texts and numbers of units; unknown ones are left out.
 pub(crate) fn lock(tx: &Transaction, ids: &[ItemId]) -> Result<Vec<Item>, Error> {
     in_portions(|after| {
         tx.query(
@@ -176,7 +176,7 @@ pub(crate) fn lock(tx: &Transaction, ids: &[ItemId]) -> Result<Vec<Item>, Error>
     })
 }
 
-/// Locks the lines of a checkout, without name, note and numbers of units.
+/// Locks the lines of a checkout, without texts and numbers of units.
 pub(crate) fn lock_of_session(tx: &Transaction, session: SessionId) -> Result<Vec<Item>, Error> {
     in_portions(|after| {
         tx.query(
