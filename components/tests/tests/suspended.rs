@@ -1,7 +1,7 @@
 //! An account that an operator has suspended acts nowhere, from the next request on; and each request asks once whether it may.
 
 use anyhow::{Context, Result};
-use component_tests::{ADDRESS, Audit, Client, Nexus, Person, Shop};
+use component_tests::{ADDRESS, Audit, CHECKOUT, Client, Nexus, Person, Shop};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -161,6 +161,12 @@ async fn a_request_asks_once_whether_its_account_may_act() -> Result<()> {
     assert_eq!(
         asked(&shop.buyer.client, &nexus, Method::POST, "/api/v1/order/cart", line).await?,
         1
+    );
+    // Once of who buys, and once of who sells.
+    let checkout = shop.checkout(1);
+    assert_eq!(
+        asked(&shop.buyer.client, &nexus, Method::POST, CHECKOUT, checkout).await?,
+        2
     );
     Ok(())
 }

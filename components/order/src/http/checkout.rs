@@ -1,7 +1,7 @@
 //! `/buyer/checkout` and what belongs to it.
 
 use sdk::{
-    AccountId, Checks, Currency, Input,
+    Checks, Currency, Input,
     http::{Error, Request, Response},
     json,
 };
@@ -16,7 +16,7 @@ use crate::{
         session::Kind,
     },
     error,
-    peers::account,
+    peers::account::Buyer,
     store::{item, session},
     workflow::{cancel, checkout as workflow, payment_url, quote},
 };
@@ -122,14 +122,16 @@ pub(super) fn checkout(request: &Request) -> Result<Response, Error> {
     if buy_now && items.len() != 1 {
         return Err(error::Error::BuyNowSingleSku.into());
     }
-    let receipt = workflow::checkout(workflow::Checkout {
-        buyer: request.account()?,
+    let caller = request.caller()?;
+    let checkout = workflow::Checkout {
+        buyer: caller.account_id,
         address: input.address,
         payment_option: input.payment_option,
         use_wallet: input.use_wallet,
         buy_now,
         items,
-    })?;
+    };
+    let receipt = workflow::checkout(checkout, &caller.try_into()?)?;
     Response::data(&json!({ "checkout_session_id": receipt.session_id, "payment_url": receipt.payment_url }))
 }
 
@@ -154,9 +156,10 @@ struct QuotedItem {
 }
 
 pub(super) fn quote_transport(request: &Request) -> Result<Response, Error> {
-    let (input, buyer): (QuoteInput, AccountId) = request.json_for_account()?;
-    let currency = account::buyer(buyer)?.currency;
-    let quoted = quote::quote(buyer, currency, &input.address, wanted(input.items))?;
+    let input: QuoteInput = request.json()?;
+    let caller = request.caller()?;
+    let Buyer { currency, .. } = caller.try_into()?;
+    let quoted = quote::quote(caller.account_id, currency, &input.address, wanted(input.items))?;
     let items: Vec<QuotedItem> = quoted
         .lines
         .into_iter()

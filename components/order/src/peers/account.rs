@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sdk::{AccountId, Currency};
+use sdk::{AccountId, Currency, http::Caller};
 
 use super::{failed, id};
 use crate::{
@@ -22,7 +22,19 @@ pub(crate) struct Buyer {
 
 sdk::standing!(profiles, |reason| failed(MODULE, reason));
 
-/// The profile of an account that may buy.
+impl TryFrom<&Caller> for Buyer {
+    type Error = Error;
+
+    /// Who was let in by the gate may buy.
+    fn try_from(caller: &Caller) -> Result<Self, Error> {
+        Ok(Self {
+            country: caller.country.clone(),
+            currency: id(MODULE, &caller.currency)?,
+        })
+    }
+}
+
+/// The profile of an account that may buy, for a flow, which no gate has let in. Asks account.
 pub(crate) fn buyer(account: AccountId) -> Result<Buyer, Error> {
     let profile = profiles::get(&account.to_string()).map_err(|error| match error {
         profiles::Error::NotFound => Error::EntityNotFound("account"),

@@ -27,7 +27,7 @@ use crate::{
     },
     error::Error,
     peers::{
-        account,
+        account::{self, Buyer},
         flows::{self, Flow},
         geocoding, inventory, ledger,
         payments::{self, Charge, Charged, PaymentOption},
@@ -88,8 +88,8 @@ struct Plan {
 }
 
 /// Checks everything; then holds the stock, opens the session and asks for the payment, here or in a flow of its own.
-pub(crate) fn checkout(input: Checkout) -> Result<Receipt, Error> {
-    let plan = plan(&input, None)?;
+pub(crate) fn checkout(input: Checkout, buyer: &Buyer) -> Result<Receipt, Error> {
+    let plan = plan(&input, buyer, None)?;
     if plan.is_paid_elsewhere() {
         return begin::checkout(&input, plan.session_id, plan.date_expired);
     }
@@ -120,7 +120,8 @@ fn place(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<(), Error> {
 /// The flow of a checkout that is paid elsewhere: to a paid session, or back to where it began.
 pub(crate) fn run(flow: &Flow<Checkout>) -> Result<(), Error> {
     let outcome = saga(|undo| {
-        let plan = plan(&flow.input, Some(flow.session_id))?;
+        let buyer = account::buyer(flow.input.buyer)?;
+        let plan = plan(&flow.input, &buyer, Some(flow.session_id))?;
         let Some(payment) = &plan.payment else {
             // The wallet holds more than when this was begun.
             place(&plan, undo)?;
@@ -195,16 +196,15 @@ impl Plan {
 }
 
 /// Everything that can be refused without having changed anything.
-fn plan(input: &Checkout, session_id: Option<SessionId>) -> Result<Plan, Error> {
+fn plan(input: &Checkout, buyer: &Buyer, session_id: Option<SessionId>) -> Result<Plan, Error> {
     if input.buy_now && input.items.len() != 1 {
         return Err(Error::BuyNowSingleSku);
     }
-    let buyer = account::buyer(input.buyer)?;
     let country = geocoding::country(&input.address)?;
     if country != buyer.country {
         return Err(Error::AddressCountryMismatch {
             address: country,
-            buyer: buyer.country,
+            buyer: buyer.country.clone(),
         });
     }
     let Quoted { currency, lines } = quote::quote(input.buyer, buyer.currency, &input.address, input.items.clone())?;
