@@ -7,6 +7,7 @@ pub(crate) mod confirmation;
 pub(crate) mod id;
 pub(crate) mod item;
 pub(crate) mod order;
+pub(crate) mod parcel;
 pub(crate) mod payment;
 pub(crate) mod refusal;
 #[cfg(test)]

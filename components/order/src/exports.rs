@@ -11,7 +11,7 @@ use crate::{
     workflow::{
         checkout, confirm, expire,
         owed::{self, Owed},
-        payout,
+        parcel, payout,
     },
 };
 
@@ -80,4 +80,10 @@ pub(crate) fn run_checkout(request: CheckoutRequest) -> Result<(), String> {
 pub(crate) fn run_confirm(request: ConfirmRequest) -> Result<(), String> {
     let run = || confirm::run(&flows::read_confirm(request)?);
     run().map_err(|error: Error| error.to_string())
+}
+
+/// A parcel that nobody knows the whereabouts of.
+pub(crate) fn run_missing(order_id: &str) -> Result<(), String> {
+    let order: OrderId = order_id.parse().map_err(|_| format!("`{order_id}` is no order's id"))?;
+    parcel::ask(order).map_err(|error| error.to_string())
 }

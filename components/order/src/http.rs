@@ -44,7 +44,8 @@ pub(crate) const ROUTER: Router = Router::new(&sdk::routes![
     POST "/api/v1/order/seller/pending/reject" => seller::reject,
     GET "/api/v1/order/seller/confirmed" => seller::confirmed,
     GET "/api/v1/order/seller/confirmed/:id" => seller::order,
-    POST "/api/v1/payment/webhook/:gateway" => webhook::receive,
+    POST "/api/v1/payment/webhook/:gateway" => webhook::receive_of_gateway,
+    POST "/api/v1/transport/webhook/:carrier" => webhook::receive_of_carrier,
 ])
 .gated(account::standing);
 
@@ -85,7 +86,11 @@ mod tests {
     fn every_route_is_below_a_prefix_of_this_module_and_stands_once() {
         let mut seen = std::collections::BTreeSet::new();
         for route in ROUTER.routes() {
-            let prefixes = ["/api/v1/order/", "/api/v1/payment/webhook/"];
+            let prefixes = [
+                "/api/v1/order/",
+                "/api/v1/payment/webhook/",
+                "/api/v1/transport/webhook/",
+            ];
             let is_ours = prefixes.iter().any(|prefix| route.pattern.starts_with(prefix));
             assert!(is_ours, "{}", route.pattern);
             assert!(
@@ -95,6 +100,6 @@ mod tests {
                 route.pattern
             );
         }
-        assert_eq!(seen.len(), 23);
+        assert_eq!(seen.len(), 24);
     }
 }

@@ -48,6 +48,10 @@ impl workflows::Guest for Order {
     fn confirm(request: workflows::ConfirmRequest) -> Result<(), String> {
         exports::run_confirm(request)
     }
+
+    fn missing(order_id: String) -> Result<(), String> {
+        exports::run_missing(&order_id)
+    }
 }
 
 impl scheduled::Guest for Order {

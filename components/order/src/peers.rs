@@ -8,6 +8,7 @@ pub(crate) mod geocoding;
 pub(crate) mod inventory;
 pub(crate) mod ledger;
 pub(crate) mod payments;
+pub(crate) mod webhook;
 
 use crate::error::Error;
 

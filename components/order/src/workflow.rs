@@ -10,6 +10,7 @@ pub(crate) mod confirm;
 pub(crate) mod expire;
 pub(crate) mod notify;
 pub(crate) mod owed;
+pub(crate) mod parcel;
 pub(crate) mod payment_url;
 pub(crate) mod payout;
 pub(crate) mod quote;

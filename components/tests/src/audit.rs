@@ -256,13 +256,31 @@ impl Audit {
                  WHERE s.total_amount IS DISTINCT FROM t.amount OR s.wallet IS DISTINCT FROM t.destination",
             ),
             (
+                "a seller is paid for what was delivered, and for nothing else",
+                "SELECT payout.id::text FROM \"order\".payment_session payout
+                 JOIN \"order\".\"order\" o ON o.id = payout.id JOIN \"order\".transport t ON t.id = o.transport_id
+                 WHERE payout.status IN ('Processing', 'Success') AND t.status <> 'Success'",
+            ),
+            (
+                "what a carrier collected is in the books, once, and nothing else is",
+                "SELECT coalesce(p.id, t.id) FROM
+                     (SELECT 'collect:' || payout.id AS id, (payout.data->>'collect_amount')::bigint AS amount
+                      FROM \"order\".payment_session payout
+                      JOIN \"order\".\"order\" o ON o.id = payout.id JOIN \"order\".transport t ON t.id = o.transport_id
+                      WHERE t.status = 'Success' AND (payout.data->>'collect_amount')::bigint > 0) p
+                 FULL JOIN (SELECT id, amount FROM account.ledger_transfer WHERE id LIKE 'collect:%') t ON t.id = p.id
+                 WHERE p.amount IS DISTINCT FROM t.amount",
+            ),
+            (
                 "escrow holds what was paid for lines that are neither given back nor paid out, and for orders to be",
                 "SELECT 'escrow' WHERE
                      (SELECT coalesce(sum(balance), 0) FROM account.ledger_book WHERE name = 'escrow') <>
-                     (SELECT coalesce(sum(CASE s.status WHEN 'Success' THEN i.total_amount ELSE i.wallet_amount END), 0)
+                     (SELECT coalesce(sum(CASE WHEN s.status = 'Success' OR t.status = 'Success' THEN i.total_amount ELSE i.wallet_amount END), 0)
                       FROM \"order\".item i
                       JOIN \"order\".payment_session s ON s.id = i.payment_session_id
                       LEFT JOIN \"order\".payment_session payout ON payout.id = i.order_id
+                      LEFT JOIN \"order\".\"order\" o ON o.id = i.order_id
+                      LEFT JOIN \"order\".transport t ON t.id = o.transport_id
                       WHERE i.date_cancelled IS NULL AND payout.status IS DISTINCT FROM 'Success') +
                      (SELECT coalesce(sum(l.amount), 0) FROM \"order\".transaction l
                       JOIN \"order\".payment_session s ON s.id = l.session_id

@@ -8,11 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use hmac::{Hmac, Mac};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -20,22 +17,20 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use sha2::Sha256;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::{Client, NexusOptions};
+use crate::{
+    NexusOptions, courier,
+    notice::{self, Notice, mac},
+};
 
 /// What both sides sign with.
 const SECRET: &str = "whsec-of-the-sandbox";
 /// Where reports go.
 const WEBHOOK: &str = "/api/v1/payment/webhook/sandbox";
-/// Between two deliveries of a report that was not acknowledged.
-const AGAIN: Duration = Duration::from_millis(50);
-/// After this a delivery is given up, and the report sent again.
-const IMPATIENCE: Duration = Duration::from_secs(5);
-/// How long a report is delivered at all.
+/// How long a charge is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the gateway does about a charge by itself.
@@ -77,19 +72,6 @@ pub struct Charge {
     pub requests: u32,
     /// What the gateway does about it.
     pub manner: Manner,
-}
-
-/// A report as the gateway sends it, to be spoiled by a test.
-#[derive(Debug, Clone)]
-pub struct Notice {
-    /// The event's own id.
-    pub id: String,
-    /// When it was signed, seconds since 1970-01-01 UTC.
-    pub signed_s: u64,
-    /// What it is signed with.
-    pub secret: String,
-    /// What it says.
-    pub body: Value,
 }
 
 #[derive(Default)]
@@ -153,13 +135,24 @@ impl Gateway {
         options
     }
 
-    /// The variables of an application that has it for a gateway.
-    pub fn variables(&self) -> [(&'static str, String); 3] {
+    /// The variables of an application that has it for a gateway, and believes the drivers of [`crate::courier`].
+    pub fn variables(&self) -> [(&'static str, String); 4] {
         [
             ("sandbox_enabled", "true".to_owned()),
             ("sandbox_url", format!("http://{}", self.shared.address)),
             ("sandbox_secret", SECRET.to_owned()),
+            ("transport_webhook_secret", courier::SECRET.to_owned()),
         ]
+    }
+
+    /// Seconds since 1970-01-01 UTC, as it is outside of the marketplace.
+    pub(crate) fn now_s(&self) -> Result<u64> {
+        self.shared.now_s()
+    }
+
+    /// Where the marketplace listens now.
+    pub(crate) fn url(&self) -> String {
+        self.shared.url.borrow().clone()
     }
 
     /// Time passes here as well.
@@ -274,7 +267,7 @@ impl Gateway {
 
     /// Sends a report once; returns the answer's status.
     pub async fn sends(&self, notice: &Notice) -> Result<u16> {
-        self.shared.send(notice).await
+        notice.send(&self.url()).await
     }
 }
 
@@ -297,8 +290,12 @@ impl Shared {
         }
     }
 
+    fn now_s(&self) -> Result<u64> {
+        Ok(now()? + self.skipped_s.load(Ordering::SeqCst))
+    }
+
     fn notice(&self, leg: &str, id: &str) -> Result<Notice> {
-        let signed_s = now()? + self.skipped_s.load(Ordering::SeqCst);
+        let signed_s = self.now_s()?;
         let mut body = self
             .books()
             .charges
@@ -307,6 +304,7 @@ impl Shared {
             .context("a charge")?;
         body["occurred_ms"] = json!(signed_s * 1000);
         Ok(Notice {
+            path: WEBHOOK,
             id: id.to_owned(),
             signed_s,
             secret: SECRET.to_owned(),
@@ -316,40 +314,7 @@ impl Shared {
 
     /// Until it is acknowledged, wherever the marketplace is by then.
     async fn report(&self, leg: &str, id: &str) -> Result<()> {
-        let mut answers = BTreeMap::<String, u32>::new();
-        let delivered = async {
-            loop {
-                // One that was signed long ago is not believed, and one that is not answered is sent again.
-                let notice = self.notice(leg, id)?;
-                let answer = match tokio::time::timeout(IMPATIENCE, self.send(&notice)).await {
-                    Ok(Ok(200)) => return Ok(()),
-                    Ok(Ok(status)) => status.to_string(),
-                    Ok(Err(error)) => format!("{error:#}"),
-                    Err(_) => "no answer".to_owned(),
-                };
-                *answers.entry(answer).or_default() += 1;
-                tokio::time::sleep(AGAIN).await;
-            }
-        };
-        let delivered = tokio::time::timeout(PATIENCE, delivered).await;
-        delivered.unwrap_or_else(|_| bail!("the report {id} was not acknowledged: {answers:?}"))
-    }
-
-    async fn send(&self, notice: &Notice) -> Result<u16> {
-        let body = notice.body.to_string();
-        let signed = mac(
-            &notice.secret,
-            &[&notice.id, ".", &notice.signed_s.to_string(), ".", &body],
-        );
-        let url = self.url.borrow().clone();
-        let client = Client::new(&url)
-            .with_header("webhook-id", &notice.id)
-            .with_header("webhook-timestamp", &notice.signed_s.to_string())
-            .with_header("webhook-signature", &format!("v1,{}", STANDARD.encode(signed)));
-        let answer = client
-            .send_raw(Method::POST, WEBHOOK, Some("application/json"), body.into())
-            .await?;
-        Ok(answer.status.as_u16())
+        notice::deliver(|| self.url.borrow().clone(), || self.notice(leg, id)).await
     }
 
     fn shown(&self, charge: &Charge) -> Value {
@@ -482,12 +447,6 @@ async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Resp
     let mut response = Response::new(Full::from(answer.to_string()));
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
     Ok(response)
-}
-
-fn mac(secret: &str, parts: &[&str]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length is a key");
-    parts.iter().for_each(|part| mac.update(part.as_bytes()));
-    mac.finalize().into_bytes().to_vec()
 }
 
 #[expect(

@@ -2,8 +2,10 @@
 
 mod audit;
 mod client;
+pub mod courier;
 mod gateway;
 mod nexus;
+mod notice;
 mod paid;
 mod proxy;
 mod revision;
@@ -12,10 +14,11 @@ mod wire;
 
 pub use audit::Audit;
 pub use client::{Answer, Client};
-pub use gateway::{Charge, Gateway, Manner, Notice};
+pub use gateway::{Charge, Gateway, Manner};
 pub use nexus::{
     AddedMigration, Edited, Nexus, NexusOptions, binary, check_application, guest, target_dir, until_ready, workspace,
 };
+pub use notice::Notice;
 pub use paid::{CHECKOUT, CONFIRM, Opened, PaidShop, STOCK, UNIT};
 pub use proxy::{Fault, Proxy};
 pub use revision::{Guests, other_build};

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::{Answer, Audit, Client, Edited, Gateway, Nexus, Shop};
+use crate::{Answer, Audit, Client, Edited, Gateway, Nexus, Shop, courier};
 
 /// Where a buyer checks out.
 pub const CHECKOUT: &str = "/api/v1/order/buyer/checkout";
@@ -142,6 +142,11 @@ impl<H> PaidShop<H> {
     pub async fn settles(&self, opened: &Opened) -> Result<()> {
         self.gateway.is_paid(&self.gateway.leg_at(&opened.url)?).await?;
         self.is(&opened.session, "Success").await
+    }
+
+    /// The drivers report this of the parcel of an order, until that is acknowledged.
+    pub async fn parcel(&self, order: &str, status: &str) -> Result<()> {
+        courier::delivers(&self.gateway, order, status).await
     }
 
     /// Waits until a session has this status.

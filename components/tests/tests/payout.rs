@@ -1,4 +1,5 @@
-//! What sellers are paid, and when: after their goods have been with the buyer for a while, once.
+//! What sellers are paid, and when: after their goods have been with the buyer for a while, once. That they are there is reported, or said by a
+//! person; how it is learnt is in `delivery.rs`.
 
 use anyhow::{Context, Result, ensure};
 use component_tests::{CHECKOUT, CONFIRM, Opened, PaidShop, STOCK, UNIT};
@@ -60,6 +61,7 @@ async fn a_seller_is_paid_after_the_escrow_and_what_the_carrier_collected_less_t
     // Paid at the gateway, and the fee as well: all of it is the seller's.
     let (_, prepaid) = world.pays().await?;
     let prepaid = orders(&world, &[prepaid], "sandbox-redirect").await?;
+    world.parcel(&prepaid, "delivered").await?;
     world.is(&prepaid, "Success").await?;
     assert_eq!(world.wallet(world.seller()).await?, UNIT);
     let shown = order(&world, &prepaid).await?;
@@ -88,6 +90,10 @@ async fn a_seller_is_paid_after_the_escrow_and_what_the_carrier_collected_less_t
         order(&world, &at_the_door).await?["transport"]["data"]["pick_money"],
         UNIT
     );
+    let unpaid = "SELECT count(*) FROM \"order\".payment_session WHERE kind = 'buyer-checkout' AND status <> 'Success'";
+    assert_eq!(world.audit.count(unpaid).await?, 1);
+    world.parcel(&at_the_door, "delivered").await?;
+    assert_eq!(world.audit.count(unpaid).await?, 0);
     world.is(&at_the_door, "Success").await?;
     assert_eq!(world.wallet(world.seller()).await?, UNIT + UNIT - FEE);
     let pending = "SELECT count(*) FROM \"order\".payment_session WHERE status <> 'Success'";
@@ -97,47 +103,70 @@ async fn a_seller_is_paid_after_the_escrow_and_what_the_carrier_collected_less_t
     let ((_, one), other) = (world.pays().await?, buys_at_the_door(&world).await?);
     let both = orders(&world, &[one, other], "sandbox-redirect").await?;
     assert_eq!(order(&world, &both).await?["transport"]["data"]["pick_money"], UNIT);
+    world.parcel(&both, "travelling").await?;
+    world.parcel(&both, "delivered").await?;
     world.is(&both, "Success").await?;
     assert_eq!(world.wallet(world.seller()).await?, 4 * UNIT - FEE);
     world.books_hold().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_paid_before_the_time_or_for_what_was_not_delivered() -> Result<()> {
+async fn nobody_is_paid_before_the_time() -> Result<()> {
+    const DAY: i64 = 24 * 3600;
     let world = PaidShop::start_with(&[], "").await?;
     let (_, item) = world.pays().await?;
     let early = orders(&world, &[item], "sandbox-redirect").await?;
     assert_eq!(order(&world, &early).await?["payout_session"]["status"], "Pending");
-    // Two days of the carrier's, and seven of escrow.
+    // As long as nothing is known of the delivery, and when it is, a week from then.
     let kept = format!(
         "SELECT extract(epoch FROM date_expired - date_created)::bigint FROM \"order\".payment_session WHERE id = '{early}'"
     );
-    assert_eq!(world.audit.count(&kept).await?, (2 + 7) * 24 * 3600);
-    // A timer that comes before the session's time sets itself anew.
+    assert_eq!(world.audit.count(&kept).await?, 30 * DAY);
+    world.parcel(&early, "travelling").await?;
+    assert_eq!(world.audit.count(&kept).await?, 30 * DAY);
+    world.parcel(&early, "delivered").await?;
+    let after = world.audit.count(&kept).await?;
+    assert!((7 * DAY..8 * DAY).contains(&after), "{after}");
+
+    // A timer that comes before the session's time sets itself anew. What time it is there, its own says.
     let later = "UPDATE \"order\".payment_session SET date_expired = date_expired + interval '1 day' WHERE kind = 'seller-payout'";
     ensure!(world.audit.change(later).await? == 1);
-    ensure!(world.audit.change(TIMERS).await? > 0);
-    let again =
-        "SELECT count(*) FROM host.invocation WHERE component = 'order' AND ended_at IS NULL AND due_at > now()";
+    let soon = "component = 'order' AND ended_at IS NULL AND due_at BETWEEN now() + interval '1 minute' AND now() + interval '9 days'";
+    let now = format!("UPDATE host.invocation SET due_at = now() WHERE {soon}");
+    ensure!(world.audit.change(&now).await? > 0);
     world.audit.settled().await?;
-    world.audit.becomes(again, 1).await?;
+    let again = format!("SELECT count(*) FROM host.invocation WHERE {soon}");
+    world.audit.becomes(&again, 1).await?;
     assert_eq!(world.wallet(world.seller()).await?, 0);
-
-    let lost = format!(
-        "UPDATE \"order\".transport SET status = 'Failed'
-         WHERE id = (SELECT transport_id FROM \"order\".\"order\" WHERE id = '{early}')"
-    );
-    ensure!(world.audit.change(&lost).await? == 1);
-    // As long as it may still be delivered, or that is not known to be over, the buyer has nothing back.
-    assert_eq!(world.wallet(world.buyer()).await?, 0);
     time_passes(&world).await?;
-    world.is(&early, "Cancelled").await?;
+    world.is(&early, "Success").await?;
+    assert_eq!(world.wallet(world.seller()).await?, UNIT);
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_delivered_is_not_paid_for() -> Result<()> {
+    let world = PaidShop::start_with(&[], "").await?;
+    let (_, item) = world.pays().await?;
+    let lost = orders(&world, &[item], "sandbox-redirect").await?;
+    world.parcel(&lost, "failed").await?;
+    // As long as it may be brought once more, the buyer has nothing back.
+    world.audit.settled().await?;
+    assert_eq!(world.wallet(world.buyer()).await?, 0);
+    assert_eq!(order(&world, &lost).await?["transport"]["status"], "Failed");
+    time_passes(&world).await?;
+    world.is(&lost, "Cancelled").await?;
     world.audit.settled().await?;
     assert_eq!(world.wallet(world.seller()).await?, 0);
     assert_eq!(world.wallet(world.buyer()).await?, UNIT);
     assert_eq!(world.shop.stock().await?, (STOCK, 0));
     let listed = world.buyer().get("/api/v1/order/buyer/cancelled-orders").await?;
-    assert_eq!(listed.data(200)[0]["id"], early.as_str());
+    assert_eq!(listed.data(200)[0]["id"], lost.as_str());
+    // It comes after all: nobody is paid by that, and a person finds it in the log.
+    world.parcel(&lost, "delivered").await?;
+    world.audit.settled().await?;
+    assert_eq!(order(&world, &lost).await?["transport"]["status"], "Failed");
+    assert_eq!(world.wallet(world.seller()).await?, 0);
     world.books_hold().await
 }
 
@@ -165,15 +194,13 @@ async fn a_parcel_lost_on_its_way_to_the_door_owes_nobody_and_leaves_the_rest_of
     let kept = world.audit.count(&format!("{total}{}", items[0])).await?;
     let arrives = orders(&world, &items[..1], "system-cod").await?;
     let lost = orders(&world, &items[1..], "system-cod").await?;
-    let is_lost = format!(
-        "UPDATE \"order\".transport SET status = 'Cancelled'
-         WHERE id = (SELECT transport_id FROM \"order\".\"order\" WHERE id = '{lost}')"
-    );
-    ensure!(world.audit.change(&is_lost).await? == 1);
-    time_passes(&world).await?;
-    world.is(&arrives, "Success").await?;
+    world.parcel(&arrives, "delivered").await?;
+    world.is(&session, "Pending").await?;
+    world.parcel(&lost, "cancelled").await?;
     world.is(&lost, "Cancelled").await?;
     world.is(&session, "Success").await?;
+    time_passes(&world).await?;
+    world.is(&arrives, "Success").await?;
     world.audit.settled().await?;
     assert_eq!(world.legs(&session).await?, [format!("Success {kept}")]);
     assert_eq!(world.wallet(world.buyer()).await?, 0);

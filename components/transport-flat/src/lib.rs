@@ -1,19 +1,22 @@
-//! Answers `shop:transport/carrier` with flat rates by weight.
+//! Answers `shop:transport/carrier` with flat rates by weight, and `shop:transport/tracking` with what its drivers report.
 
 pub mod rate;
+mod report;
 
 mod bindings {
-    wit_bindgen::generate!({ path: "../../wit", world: "transport-provider", generate_all });
+    wit_bindgen::generate!({ path: "../../wit", world: "transport-tracker", generate_all });
 }
 
-use bindings::exports::shop::transport::carrier::{Error, Guest, OptionInfo, Quotation, QuoteRequest, Target};
+use bindings::exports::shop::transport::carrier::{self, Error, OptionInfo, Quotation, QuoteRequest, Target};
+use bindings::exports::shop::transport::tracking::{self, Event, Notification, Progress, Rejection};
 use bindings::shop::common::types::Money;
 use bindings::wasi::config::store;
 use rate::{Load, Service, Tariff};
+use report::Status;
 
 struct Component;
 
-impl Guest for Component {
+impl carrier::Guest for Component {
     fn options(_target: Target) -> Vec<OptionInfo> {
         // An option nobody can price is not offered.
         if tariff().is_err() {
@@ -52,6 +55,45 @@ impl Guest for Component {
             },
             eta_hours: service.eta_hours(),
         })
+    }
+}
+
+impl tracking::Guest for Component {
+    fn read_notification(_target: Target, notification: Notification) -> Result<Event, Rejection> {
+        let secret = variable("webhook_secret").unwrap_or_default();
+        if secret.is_empty() {
+            return Err(Rejection::NotConfigured);
+        }
+        let read = report::read(
+            &notification.headers,
+            &notification.body,
+            &secret,
+            notification.received_ms,
+        );
+        let (id, report) = read.map_err(|rejection| match rejection {
+            report::Rejection::Forged(reason) => Rejection::Forged(reason.to_string()),
+            report::Rejection::Malformed(reason) => Rejection::Malformed(reason),
+        })?;
+        Ok(Event {
+            id,
+            order_id: report.order_id,
+            progress: report.status.into(),
+            carrier_status: report.status.as_str().to_owned(),
+            reason: report.reason,
+            occurred_ms: report.occurred_ms,
+        })
+    }
+}
+
+impl From<Status> for Progress {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Waiting => Self::Waiting,
+            Status::Travelling => Self::Travelling,
+            Status::Delivered => Self::Delivered,
+            Status::Failed => Self::Failed,
+            Status::Cancelled => Self::Cancelled,
+        }
     }
 }
 

@@ -52,7 +52,7 @@ fn world_of(component: &str) -> &str {
         // Its payments are made elsewhere.
         Some(("payment", "sandbox")) => "payment-gateway",
         Some(("payment", _)) => "payment-provider",
-        Some(("transport", _)) => "transport-provider",
+        Some(("transport", _)) => "transport-tracker",
         Some(("geocode", _)) => "geocoding-provider",
         _ => component,
     }
@@ -118,6 +118,7 @@ fn its_routes_lead_to_the_modules() {
             "/api/v1/inventory/... inventory",
             "/api/v1/order/... order",
             "/api/v1/payment/webhook/... order",
+            "/api/v1/transport/webhook/... order",
             "/api/v1/common/... common",
         ]
     );
@@ -167,11 +168,11 @@ fn its_grants_are_these() {
             "geocode-local: ",
             "inventory: schema inventory",
             "order: schema order, variable attempt_seconds, variable escrow_seconds, variable session_seconds, \
-             provider payment-sandbox, provider payment-cod, provider payment-sandbox, provider transport-flat",
+             provider payment-sandbox, provider payment-cod, provider payment-sandbox, provider transport-flat, provider transport-flat",
             "payment-cod: variable cod_currencies, variable cod_enabled",
             "payment-sandbox: host http://sandbox.invalid, variable sandbox_currencies, variable sandbox_enabled, \
              variable sandbox_secret, variable sandbox_url",
-            "transport-flat: variable base_minor, variable currency, variable step_minor",
+            "transport-flat: variable base_minor, variable currency, variable step_minor, variable webhook_secret",
         ]
     );
 }
@@ -235,6 +236,7 @@ fn its_limits_are_these() {
             "  POST /api/v1/order/seller/pending/confirm/:session/payment-url",
             "order webhook: 3000 in 60 s by address",
             "  POST /api/v1/payment/webhook/:gateway",
+            "  POST /api/v1/transport/webhook/:carrier",
         ]
     );
 }

@@ -1,18 +1,25 @@
-//! Shipping quotes, from the carriers the application is configured with.
+//! Shipping quotes, and reports of parcels, from the carriers the application is configured with.
 
-use sdk::{Currency, Money};
+use sdk::{Currency, Money, Timestamp};
 
-use super::{failed, id};
+use super::{
+    failed, id,
+    webhook::{NoEvent, Received},
+};
 use crate::{
     bindings::{
         nexus::link::{providers, types::Target},
-        shop::transport::carrier::{self, Error as Refusal, Parcel, QuoteRequest},
+        shop::transport::{
+            carrier::{self, Error as Refusal, Parcel, QuoteRequest},
+            tracking::{self, Notification, Progress, Rejection},
+        },
     },
-    domain::shipping::Load,
+    domain::{parcel::Report, shipping::Load, status::Status},
     error::Error,
 };
 
 const INTERFACE: &str = "shop:transport/carrier";
+const TRACKING: &str = "shop:transport/tracking";
 
 /// The options of all granted carriers.
 #[derive(Debug)]
@@ -33,9 +40,7 @@ impl Carriers {
     /// Asks every granted carrier what it offers.
     pub(crate) fn granted() -> Self {
         let options = providers::granted(INTERFACE).into_iter().flat_map(|provider| {
-            let offered = carrier::options(&Target {
-                provider: provider.clone(),
-            });
+            let offered = carrier::options(&target(&provider));
             offered.into_iter().map(move |option| (option.id, provider.clone()))
         });
         Self {
@@ -66,13 +71,7 @@ impl Carriers {
                 })
                 .collect(),
         };
-        let quote = carrier::quote(
-            &Target {
-                provider: provider.clone(),
-            },
-            &request,
-        )
-        .map_err(|error| match error {
+        let quote = carrier::quote(&target(provider), &request).map_err(|error| match error {
             Refusal::UnknownOption(_) => unknown(),
             Refusal::NotServed(reason) => Error::TransportNotServed(reason),
             Refusal::Unavailable(reason) => Error::TransportUnavailable(reason),
@@ -92,5 +91,55 @@ impl Carriers {
             cost: Money::new(quote.cost.amount_minor, id("the carrier", &quote.cost.currency)?),
             eta_hours: quote.eta_hours,
         })
+    }
+}
+
+/// The component that answers for a carrier of this name, if it is granted.
+pub(crate) fn tracker(name: &str) -> Option<String> {
+    let component = format!("transport-{name}");
+    providers::granted(TRACKING)
+        .into_iter()
+        .find(|granted| *granted == component)
+}
+
+/// Has the carrier's component check and read what was received.
+pub(crate) fn read(provider: &str, received: Received) -> Result<Report, NoEvent> {
+    let notification = Notification {
+        query: received.query,
+        headers: received.headers,
+        body: received.body,
+        received_ms: received.at.as_ms() as u64,
+    };
+    let event = tracking::read_notification(&target(provider), &notification).map_err(|rejection| match rejection {
+        Rejection::NotConfigured => NoEvent::NotConfigured,
+        Rejection::Forged(reason) => NoEvent::Forged(reason),
+        Rejection::Malformed(reason) => NoEvent::Malformed(reason),
+    })?;
+    Ok(Report {
+        id: event.id,
+        // Signed, and about nothing of ours: no order has such an id.
+        order_id: event.order_id.parse().map_err(|_| NoEvent::NotFound)?,
+        status: event.progress.into(),
+        carrier_status: event.carrier_status,
+        reason: event.reason,
+        occurred: Timestamp::from_ms(i64::try_from(event.occurred_ms).unwrap_or(i64::MAX / 1000)),
+    })
+}
+
+fn target(provider: &str) -> Target {
+    Target {
+        provider: provider.to_owned(),
+    }
+}
+
+impl From<Progress> for Status {
+    fn from(wire: Progress) -> Self {
+        match wire {
+            Progress::Waiting => Self::Pending,
+            Progress::Travelling => Self::Processing,
+            Progress::Delivered => Self::Success,
+            Progress::Failed => Self::Failed,
+            Progress::Cancelled => Self::Cancelled,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The flows of this module that wait: workflows, which it starts itself, each under the id of its session.
+//! The flows of this module that wait: workflows, which it starts itself, each under the id of what it is about.
 
 use super::{failed, id};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     },
     domain::{
         checkout::Wanted,
-        id::{ItemId, SessionId},
+        id::{ItemId, OrderId, SessionId},
         refusal::Continuation,
         session::Kind,
     },
@@ -16,11 +16,27 @@ use crate::{
     workflow::{checkout::Checkout, confirm::Confirm},
 };
 use sdk::{Workflow, workflow::NamedPromise};
+use serde::{Deserialize, Serialize};
 
 const PEER: &str = "order";
 
 /// The promise of where the payment continues, by its name within the flow.
 const PAYMENT_URL: &str = "payment-url";
+
+/// The promise of what became of a parcel, by its name within the flow.
+const WORD: &str = "word";
+
+/// What became of a parcel of which its carrier said nothing for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Word {
+    /// A person says that its buyer has it.
+    Delivered,
+    /// A person says that its buyer will not have it.
+    NotDelivered,
+    /// The carrier has reported after all, or its time to bring it once more is over: nobody needs to say anything.
+    Reported,
+}
 
 /// A flow, and the session that it is known by.
 #[derive(Debug, Clone)]
@@ -71,6 +87,17 @@ pub(crate) fn start_confirm(flow: &Flow<&Confirm>) {
             note: input.note.clone(),
         },
     );
+}
+
+/// Has a person asked what became of the parcel of an order, once this commits, unless somebody is asked already.
+pub(crate) fn start_missing(order: OrderId) {
+    let id = order.to_string();
+    workflows_workflow::missing(&id, &id);
+}
+
+/// What became of the parcel of an order. Nobody waits for it where nobody was asked.
+pub(crate) fn word(order: OrderId) -> NamedPromise<Word> {
+    Workflow::new("shop:order/workflows.missing", order.to_string()).promise(WORD)
 }
 
 /// What a flow was started with.

@@ -2,7 +2,10 @@
 
 use sdk::{Money, Timestamp, log};
 
-use super::failed;
+use super::{
+    failed,
+    webhook::{NoEvent, Received},
+};
 use crate::{
     bindings::{
         nexus::link::{providers, types::Target},
@@ -118,25 +121,6 @@ impl PaymentOption {
             Err(Refusal::Other(reason)) => Err(failed(PEER, reason)),
         }
     }
-}
-
-/// A request that claims to come from a gateway, as it was received.
-#[derive(Debug, Clone)]
-pub(crate) struct Received {
-    pub(crate) query: String,
-    /// Names in lower case.
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-    pub(crate) at: Timestamp,
-}
-
-/// Why what was received is no event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum NoEvent {
-    /// Nobody here is sent such requests.
-    NotFound,
-    Forged(String),
-    Malformed(String),
 }
 
 /// The component that answers for a gateway of this name, if it is granted.

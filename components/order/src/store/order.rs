@@ -58,18 +58,6 @@ pub(crate) fn of_seller(id: OrderId, seller: AccountId) -> Result<Option<Order>,
     .transpose()
 }
 
-/// Whether the parcel of an order will not be with its buyer.
-pub(crate) fn is_undelivered(tx: &Transaction, id: OrderId) -> Result<bool, Error> {
-    tx.query_one(
-        sql!(
-            r#"SELECT t.status IN ('Failed', 'Cancelled') AS undelivered
-           FROM "order"."order" o JOIN "order".transport t ON t.id = o.transport_id WHERE o.id = $1"#
-        ),
-        params![id],
-    )?
-    .get("undelivered")
-}
-
 /// The orders with their lines, parcels and sessions, in the same order: three statements, however many orders.
 pub(crate) fn detail(orders: Vec<Order>) -> Result<Vec<OrderDetail>, Error> {
     let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();

@@ -139,9 +139,30 @@ pub(crate) fn advance_payout(tx: &Transaction, id: SessionId, to: Status, now: T
     .map(drop)
 }
 
-/// Marks the checkouts of an order paid whose carriers have collected everything: each line that is left is in an order that was paid out.
-/// Returns which.
+/// Until when the money of an order is kept, while its payout is open.
+pub(crate) fn set_due(tx: &Transaction, payout: SessionId, due: Timestamp) -> Result<(), Error> {
+    tx.execute(
+        sql!(r#"UPDATE "order".payment_session SET date_expired = $2 WHERE id = $1 AND status = 'Pending'"#),
+        params![payout, due],
+    )
+    .map(drop)
+}
+
+/// Marks the checkouts of an order paid whose carriers have collected everything: each line that is left was delivered. Returns which.
 pub(crate) fn settle_collected(tx: &Transaction, order: OrderId, now: Timestamp) -> Result<Vec<SessionId>, Error> {
+    // Of two parcels of a checkout that arrive at once, the later one sees the other.
+    let open = tx.query(
+        sql!(
+            r#"SELECT id FROM "order".payment_session
+           WHERE collect_on_delivery AND status = 'Pending'
+             AND id IN (SELECT payment_session_id FROM "order".item WHERE order_id = $1)
+           ORDER BY id FOR UPDATE"#
+        ),
+        params![order],
+    )?;
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut settled: Vec<SessionId> = tx
         .query(
             sql!(
@@ -149,9 +170,10 @@ pub(crate) fn settle_collected(tx: &Transaction, order: OrderId, now: Timestamp)
                WHERE s.collect_on_delivery AND s.status = 'Pending'
                  AND s.id IN (SELECT payment_session_id FROM "order".item WHERE order_id = $1)
                  AND NOT EXISTS (
-                     SELECT FROM "order".item i LEFT JOIN "order".payment_session payout ON payout.id = i.order_id
+                     SELECT FROM "order".item i LEFT JOIN "order"."order" o ON o.id = i.order_id
+                         LEFT JOIN "order".transport t ON t.id = o.transport_id
                      WHERE i.payment_session_id = s.id AND i.date_cancelled IS NULL
-                       AND payout.status IS DISTINCT FROM 'Success')
+                       AND t.status IS DISTINCT FROM 'Success')
                RETURNING s.id"#
             ),
             params![order, now],

@@ -7,7 +7,12 @@ use sdk::{
     sql::{self, Error, Row, Transaction, params, sql},
 };
 
-use crate::domain::{id::TransportId, order::Transport};
+use crate::domain::{
+    id::{OrderId, TransportId},
+    order::Transport,
+    parcel::{Parcel, Report},
+    status::Status,
+};
 
 /// A parcel to the buyer that is to be booked.
 #[derive(Debug, Clone)]
@@ -50,6 +55,67 @@ pub(crate) fn by_ids(ids: &[TransportId]) -> Result<BTreeMap<TransportId, Transp
     .iter()
     .map(|row| read(row).map(|transport| (transport.id, transport)))
     .collect()
+}
+
+/// The parcel of an order. Whoever changes it has locked the order's payout.
+pub(crate) fn of_order(tx: &Transaction, order: OrderId) -> Result<Parcel, Error> {
+    let row = tx.query_one(
+        sql!(
+            r#"SELECT t.id, t.provider, t.status, t.date_created, t.date_status
+           FROM "order"."order" o JOIN "order".transport t ON t.id = o.transport_id WHERE o.id = $1"#
+        ),
+        params![order],
+    )?;
+    Ok(Parcel {
+        id: row.get("id")?,
+        provider: row.get("provider")?,
+        status: row.get("status")?,
+        date_created: row.get("date_created")?,
+        date_status: row.get("date_status")?,
+    })
+}
+
+/// Notes where a parcel is now, since when, and what clients read of it besides.
+pub(crate) fn advance(
+    tx: &Transaction,
+    id: TransportId,
+    status: Status,
+    since: Timestamp,
+    data: &serde_json::Value,
+) -> Result<(), Error> {
+    tx.execute(
+        sql!(r#"UPDATE "order".transport SET status = $2, date_status = $3, data = data || $4 WHERE id = $1"#),
+        params![id, status, since, data],
+    )
+    .map(drop)
+}
+
+/// Notes what a carrier reported of a parcel. False when it was noted before.
+pub(crate) fn insert_event(
+    tx: &Transaction,
+    parcel: &Parcel,
+    report: &Report,
+    received: Timestamp,
+) -> Result<bool, Error> {
+    let inserted = tx.execute(
+        sql!(
+            r#"INSERT INTO "order".transport_event
+               (provider, event_id, transport_id, status, carrier_status, reason, date_occurred, date_received)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+           ON CONFLICT (provider, event_id) DO NOTHING"#
+        ),
+        params![
+            parcel.provider,
+            report.id,
+            parcel.id,
+            report.status,
+            report.carrier_status,
+            report.reason,
+            report.occurred,
+            received
+        ],
+    )?;
+    Ok(inserted == 1)
 }
 
 fn read(row: &Row) -> Result<Transport, Error> {

@@ -18,9 +18,11 @@ use crate::{
         confirmation::{self, Batch},
         id::{ItemId, LegId, OrderId, SessionId},
         order::Order,
+        parcel::Periods,
         refusal::Continuation,
         session::Kind,
         shipping::Load,
+        status::Status,
     },
     error::Error,
     peers::{
@@ -91,7 +93,7 @@ struct Plan {
     leg_id: LegId,
     order_id: OrderId,
     /// How long the seller's money is kept.
-    escrow_seconds: i64,
+    periods: Periods,
     now: Timestamp,
 }
 
@@ -208,7 +210,7 @@ fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> 
     let wallet = wallet::share(confirm.use_wallet, confirm.seller, fee)?;
     let rest = wallet::rest(fee, wallet.as_ref());
     let payment = fee_payment(rest, &batch, &confirm.payment_option)?;
-    let escrow_seconds = payout::escrow_seconds(quote.eta_hours)?;
+    let periods = payout::periods()?;
     Ok(Plan {
         confirm,
         batch,
@@ -220,7 +222,7 @@ fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> 
         session_id: session_id.unwrap_or_else(|| SessionId(new_id())),
         leg_id: LegId(new_id()),
         order_id: OrderId(new_id()),
-        escrow_seconds,
+        periods,
         now,
     })
 }
@@ -375,7 +377,7 @@ fn place(tx: &Transaction, plan: &Plan, now: Timestamp) -> Result<(), Error> {
             collect_amount: plan.batch.on_delivery_amount,
             netted_fee_amount: netted,
             date_created: now,
-            date_due: now.plus_seconds(plan.escrow_seconds),
+            date_due: plan.periods.due(now, Status::Pending, now),
         },
     )
 }

@@ -6,7 +6,10 @@ use super::collect;
 use crate::{
     domain::id::SessionId,
     error::Error,
-    peers::payments::{self, NoEvent, Received},
+    peers::{
+        payments,
+        webhook::{NoEvent, Received},
+    },
     store::{event, leg, session, wait},
 };
 

@@ -1,7 +1,8 @@
-//! What a seller gets for an order: kept until the goods have been with the buyer for a while, then paid once.
+//! What a seller gets for an order: kept until the goods have been with the buyer for a while, then paid once. Where the goods are, their carrier
+//! reports (`parcel.rs`), or a person says.
 
 use sdk::{
-    AccountId, Currency, Money, Timestamp, config, new_id, now,
+    AccountId, Currency, Money, Timestamp, config, log, new_id, now,
     sql::{self, Transaction},
     timer,
 };
@@ -12,16 +13,20 @@ use super::{cancel, owed::Owed};
 use crate::{
     domain::{
         id::{LegId, OrderId, SessionId},
+        parcel::Periods,
         session::{Kind, Session},
         status::Status,
     },
     error::Error,
-    peers::ledger::{self, Movement},
+    peers::{
+        flows::{self, Word},
+        ledger::{self, Movement},
+    },
     store::{
         item,
         leg::{self, NewLeg},
-        order,
         session::{self, NewSession},
+        transport,
     },
 };
 
@@ -30,6 +35,9 @@ pub(crate) const TIMER: &str = "pay-out";
 
 /// How long a seller waits after the delivery, unless `escrow_days` says otherwise.
 const ESCROW_DAYS: u32 = 7;
+
+/// How long a carrier may say nothing of how a delivery ended, unless `delivery_days` says otherwise.
+const DELIVERY_DAYS: u32 = 30;
 
 const DAY_SECONDS: i64 = 24 * 3600;
 
@@ -55,14 +63,17 @@ struct Terms {
     netted_fee_amount: i64,
 }
 
-/// How long the money of an order is kept after its confirmation. Carriers do not report yet: a parcel counts as delivered when the time they
-/// quoted is over.
-pub(super) fn escrow_seconds(eta_hours: u32) -> Result<i64, Error> {
-    if let Some(seconds) = config::parse::<u32>("escrow_seconds")? {
-        return Ok(i64::from(seconds));
-    }
-    let days = config::parse_or("escrow_days", ESCROW_DAYS)?;
-    Ok(i64::from(eta_hours) * 3600 + i64::from(days) * DAY_SECONDS)
+/// How long the money of an order is kept, as it is configured.
+pub(super) fn periods() -> Result<Periods, Error> {
+    let seconds = |days: u32| i64::from(days) * DAY_SECONDS;
+    let escrow_seconds = match config::parse::<u32>("escrow_seconds")? {
+        Some(given) => i64::from(given),
+        None => seconds(config::parse_or("escrow_days", ESCROW_DAYS)?),
+    };
+    Ok(Periods {
+        escrow_seconds,
+        delivery_seconds: seconds(config::parse_or("delivery_days", DELIVERY_DAYS)?),
+    })
 }
 
 /// Opens the payout of an order under the order's id, in the transaction that makes the order, and starts its clock.
@@ -110,6 +121,19 @@ pub(super) fn open(tx: &Transaction, new: &NewPayout) -> Result<(), Error> {
     Ok(())
 }
 
+/// Keeps the money of an order until then instead. The payout is locked, and open.
+pub(super) fn set_due(tx: &Transaction, order: OrderId, now: Timestamp, due: Timestamp) -> Result<(), Error> {
+    session::set_due(tx, SessionId(order.0), due)?;
+    schedule(order, now, due);
+    Ok(())
+}
+
+/// Locks the payout of an order, if there is such an order.
+pub(super) fn lock(tx: &Transaction, order: OrderId) -> Result<Option<Session>, Error> {
+    let session = session::lock(tx, SessionId(order.0))?;
+    Ok(session.filter(|session| session.kind == Kind::SellerPayout.as_str()))
+}
+
 fn schedule(order: OrderId, now: Timestamp, due: Timestamp) {
     timer::schedule(TIMER, &order, (due.as_ms() - now.as_ms()).max(0) as u64);
 }
@@ -122,16 +146,19 @@ enum Outcome {
     Pay(Session),
     /// The buyer gets the money back, and the shelf its goods.
     GiveBack(Owed),
+    /// Nobody knows where the parcel is: a person is asked.
+    Ask,
 }
 
-/// Pays the seller of an order whose time has come, or its buyer back whom the parcel did not reach. The session is `Processing` while the
+/// Pays the seller of an order whose time has come, or its buyer back whom the parcel did not reach; has a person asked where nothing is known of
+/// that. The session is `Processing` while the
 /// seller's money moves: from then on nothing takes it back, and it is `Success` only when the seller has it. Repeating it changes nothing: the
 /// transfer has the order's name.
 pub(crate) fn pay(order_id: OrderId) -> Result<(), Error> {
     let id = SessionId(order_id.0);
     let begun = now();
     let outcome = sql::transaction(|tx| {
-        let Some(payout) = session::lock(tx, id)?.filter(|session| session.kind == Kind::SellerPayout.as_str()) else {
+        let Some(payout) = lock(tx, order_id)? else {
             return Ok(Outcome::Nothing);
         };
         match payout.status {
@@ -144,16 +171,29 @@ pub(crate) fn pay(order_id: OrderId) -> Result<(), Error> {
             schedule(order_id, begun, payout.date_expired);
             return Ok(Outcome::Nothing);
         }
-        if order::is_undelivered(tx, order_id)? {
-            return give_back(tx, order_id, begun).map(Outcome::GiveBack);
+        match transport::of_order(tx, order_id)?.status {
+            Status::Success => {
+                session::advance_payout(tx, id, Status::Processing, begun)?;
+                Ok::<_, Error>(Outcome::Pay(payout))
+            }
+            Status::Failed | Status::Cancelled => give_back(tx, order_id, begun).map(Outcome::GiveBack),
+            Status::Pending | Status::Processing => {
+                flows::start_missing(order_id);
+                Ok(Outcome::Ask)
+            }
         }
-        session::advance_payout(tx, id, Status::Processing, begun)?;
-        Ok::<_, Error>(Outcome::Pay(payout))
     })?;
     let payout = match outcome {
         Outcome::Nothing => return Ok(()),
         Outcome::GiveBack(owed) => {
             owed.settle();
+            return Ok(());
+        }
+        Outcome::Ask => {
+            log::warn(
+                "nothing is known of how a delivery ended: its order's money waits for a person's word",
+                &[("order", &order_id)],
+            );
             return Ok(());
         }
         Outcome::Pay(payout) => payout,
@@ -163,14 +203,15 @@ pub(crate) fn pay(order_id: OrderId) -> Result<(), Error> {
     sql::transaction(|tx| {
         session::lock(tx, id)?;
         session::advance_payout(tx, id, Status::Success, paid)?;
-        leg::settle(tx, id, paid)?;
-        settle_collected(tx, order_id, paid)
+        Ok(leg::settle(tx, id, paid)?)
     })
 }
 
 /// Cancels the payout of an order that was not delivered, and its lines. The payout is locked.
 fn give_back(tx: &Transaction, order_id: OrderId, now: Timestamp) -> Result<Owed, Error> {
     let payout = SessionId(order_id.0);
+    // Should a person have been asked where the parcel is.
+    flows::word(order_id).complete(&Word::Reported);
     session::close(tx, payout, Status::Cancelled)?;
     leg::close(tx, payout, Status::Cancelled, Some("the parcel was not delivered"))?;
     let ids = item::ids_of_order(tx, order_id)?;
@@ -183,25 +224,39 @@ fn give_back(tx: &Transaction, order_id: OrderId, now: Timestamp) -> Result<Owed
     Ok(owed)
 }
 
+/// What a carrier has collected for an order that it delivered.
+pub(super) fn collected(order_id: OrderId, payout: &Session) -> Result<(Movement, Money), Error> {
+    let terms = terms(order_id, payout)?;
+    Ok((
+        Movement::Collect(order_id),
+        Money::new(terms.collect_amount, payout.currency),
+    ))
+}
+
 /// Marks what the carriers have brought all of as paid.
-fn settle_collected(tx: &Transaction, order_id: OrderId, now: Timestamp) -> Result<(), Error> {
+pub(super) fn settle_collected(tx: &Transaction, order_id: OrderId, now: Timestamp) -> Result<(), Error> {
     for collected in session::settle_collected(tx, order_id, now)? {
         leg::settle(tx, collected, now)?;
     }
     Ok(())
 }
 
-/// What moves: what the carrier collected comes in, the fee that is netted from it goes to the platform, the rest to the seller.
+/// What moves: the fee that is netted from what the carrier collected goes to the platform, the rest to the seller. What was collected comes in first,
+/// unless it has with the delivery.
 fn movements(order_id: OrderId, payout: &Session) -> Result<Vec<(Movement, Money)>, Error> {
     let seller = payout.to_id.ok_or(Error::OrderNotFound)?;
-    let terms: Terms = serde_json::from_value(payout.data.clone()).map_err(|error| Error::Peer {
-        module: "order",
-        reason: format!("the terms of payout {order_id}: {error}"),
-    })?;
+    let terms = terms(order_id, payout)?;
     let money = |amount| Money::new(amount, payout.currency);
     Ok(vec![
-        (Movement::Collect(order_id), money(terms.collect_amount)),
+        collected(order_id, payout)?,
         (Movement::NettedFee(order_id), money(terms.netted_fee_amount)),
         (Movement::Payout(order_id, seller), money(payout.total_amount)),
     ])
+}
+
+fn terms(order_id: OrderId, payout: &Session) -> Result<Terms, Error> {
+    serde_json::from_value(payout.data.clone()).map_err(|error| Error::Peer {
+        module: "order",
+        reason: format!("the terms of payout {order_id}: {error}"),
+    })
 }

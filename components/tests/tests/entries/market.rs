@@ -20,6 +20,10 @@ const ATTEMPT: Duration = Duration::from_secs(600);
 /// After this the timer of what a cancellation owes has come (`workflow/owed.rs` of the order module).
 const OWED: Duration = Duration::from_secs(10);
 
+/// How long a carrier may say nothing, and how long it has to bring a parcel once more.
+const SILENCE: Duration = Duration::from_secs(30 * 24 * 3_600);
+const REDELIVERY: Duration = Duration::from_secs(3 * 24 * 3_600);
+
 /// How long a paid line waits for its seller.
 const ANSWER: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -121,7 +125,7 @@ impl Market {
              UNION ALL SELECT 'stock ' || state FROM inventory.reservation WHERE id IN (SELECT reservation_id FROM line)
              UNION ALL SELECT 'paid ' || status || ' ' || amount FROM \"order\".transaction WHERE session_id::text = '{session}'
              UNION ALL SELECT 'flow ' || function FROM host.workflow
-                 WHERE id = '{session}' OR id IN (SELECT confirm_session_id::text FROM line)
+                 WHERE id = '{session}' OR id IN (SELECT confirm_session_id::text FROM line) OR id IN (SELECT order_id::text FROM line)
              ORDER BY 1"
         );
         let statuses = answers.iter().map(|answer| answer.status.as_u16());
@@ -136,8 +140,21 @@ impl Market {
             return self.came_to(host, session, &[&placed]).await;
         }
         let confirmed = self.answer(run, session, CONFIRM, "system-cod").await?;
+        self.parcel(host, session, "delivered").await?;
         self.time_passes(host, TERM).await?;
         self.came_to(host, session, &[&placed, &confirmed]).await
+    }
+
+    /// The drivers report this of the parcel of a session's line, if there is one.
+    async fn parcel(&self, host: &TestHost, session: &str, status: &str) -> Result<()> {
+        host.settled().await?;
+        let order = format!(
+            "SELECT order_id::text FROM \"order\".item WHERE payment_session_id = '{session}' AND order_id IS NOT NULL"
+        );
+        match host.texts(&order).await?.pop() {
+            Some(order) => self.world.parcel(&order, status).await,
+            None => Ok(()),
+        }
     }
 
     /// Paid at the door, and no seller wants it.
@@ -206,6 +223,7 @@ impl Market {
             self.came_to(host, session, &[&placed]).await?
         } else {
             let confirmed = self.answer(run, session, CONFIRM, "").await?;
+            self.parcel(host, session, "delivered").await?;
             self.time_passes(host, TERM).await?;
             self.came_to(host, session, &[&placed, &confirmed]).await?
         };
@@ -261,18 +279,27 @@ impl Market {
             self.came_to(host, session, &[&placed]).await?
         } else {
             let confirmed = self.answer(run, session, CONFIRM, "system-cod").await?;
-            let lost = format!(
-                "UPDATE \"order\".transport SET status = 'Failed' WHERE id IN (
-                     SELECT o.transport_id FROM \"order\".\"order\" o JOIN \"order\".item i ON i.order_id = o.id
-                     WHERE i.payment_session_id = '{session}')"
-            );
-            self.world.audit.change(&lost).await?;
-            self.time_passes(host, TERM).await?;
+            self.parcel(host, session, "failed").await?;
+            self.time_passes(host, REDELIVERY).await?;
             self.came_to(host, session, &[&placed, &confirmed]).await?
         };
         let came_to = self.with_wallets(came_to).await?;
         self.fill(&format!("after-{run}"), 0, 0).await?;
         Ok(came_to)
+    }
+
+    /// To be paid at the door, and its carrier says nothing for so long that a person is asked; then it reports after all.
+    async fn missing(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        let placed = self.check_out(run, "system-cod").await?;
+        let session = session(&placed);
+        if session.is_empty() {
+            return self.came_to(host, session, &[&placed]).await;
+        }
+        let confirmed = self.answer(run, session, CONFIRM, "system-cod").await?;
+        self.time_passes(host, SILENCE).await?;
+        self.parcel(host, session, "delivered").await?;
+        self.time_passes(host, TERM).await?;
+        self.came_to(host, session, &[&placed, &confirmed]).await
     }
 }
 
@@ -409,6 +436,12 @@ async fn a_paid_checkout_whose_seller_is_silent() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_whose_parcel_is_lost() -> Result<()> {
     survives_with_wallets(Manner::Waits, Market::lost, 24).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_whose_parcel_is_missing_and_found() -> Result<()> {
+    survives(Manner::Waits, Market::missing, 24).await?;
     Ok(())
 }
 

@@ -1,0 +1,271 @@
+//! How it is learnt that goods are with their buyer: their carrier reports it, or a person says so where it is silent.
+
+use anyhow::{Context, Result, bail, ensure};
+use component_tests::{CHECKOUT, CONFIRM, Notice, Opened, PaidShop, STOCK, UNIT, courier};
+use futures_util::future::try_join;
+use serde_json::{Value, json};
+
+/// An order that is paid at the gateway, with its fee.
+async fn ordered(world: &PaidShop) -> Result<String> {
+    let (_, item) = world.pays().await?;
+    let body = json!({ "item_ids": [item], "payment_option": "sandbox-redirect" });
+    let fee = Opened::read(&world.seller().post(CONFIRM, body).await?, "confirm_session_id");
+    world.settles(&fee).await?;
+    let order = format!(
+        "SELECT id::text FROM \"order\".\"order\" WHERE confirm_session_id = '{}'",
+        fee.session
+    );
+    world.audit.texts(&order).await?.pop().context("an order")
+}
+
+async fn transport(world: &PaidShop, order: &str) -> Result<Value> {
+    let order = world
+        .seller()
+        .get(&format!("/api/v1/order/seller/confirmed/{order}"))
+        .await?;
+    Ok(order.data(200)["transport"].clone())
+}
+
+async fn is(world: &PaidShop, order: &str, status: &str) -> Result<()> {
+    let transport = transport(world, order).await?;
+    ensure!(transport["status"] == status, "{transport} instead of {status}");
+    Ok(())
+}
+
+/// As if everything that orders wait for were due.
+async fn time_passes(world: &PaidShop) -> Result<()> {
+    let due =
+        "UPDATE \"order\".payment_session SET date_expired = now() WHERE kind = 'seller-payout' AND status = 'Pending'";
+    ensure!(world.audit.change(due).await? > 0);
+    let timers =
+        "UPDATE host.invocation SET due_at = now() WHERE component = 'order' AND ended_at IS NULL AND due_at > now()";
+    ensure!(world.audit.change(timers).await? > 0);
+    Ok(())
+}
+
+fn saying(notice: &Notice, key: &str, value: Value) -> Notice {
+    let mut notice = notice.clone();
+    notice.body[key] = value;
+    notice
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_believed_only_if_it_is_signed_fresh_and_about_a_parcel_of_its_carrier() -> Result<()> {
+    let world = PaidShop::start_with(&[], "").await?;
+    let order = ordered(&world).await?;
+    let good = courier::report(&world.gateway, &order, "delivered")?;
+    let with = |change: &dyn Fn(&mut Notice)| {
+        let mut notice = good.clone();
+        change(&mut notice);
+        notice
+    };
+    let spoiled = [
+        (401, with(&|notice| notice.secret = "another".to_owned())),
+        (401, with(&|notice| notice.signed_s -= 301)),
+        (401, with(&|notice| notice.signed_s += 360)),
+        (
+            404,
+            saying(&good, "order_id", json!("0190a5b2-7c11-7d3e-8f00-0123456789ab")),
+        ),
+        (404, saying(&good, "order_id", json!("no id"))),
+        (400, saying(&good, "status", json!("eaten"))),
+        (400, saying(&good, "occurred_ms", json!("yesterday"))),
+        (404, with(&|notice| notice.path = "/api/v1/transport/webhook/unknown")),
+        (404, with(&|notice| notice.path = "/api/v1/transport/webhook/")),
+    ];
+    for (expected, notice) in spoiled {
+        let status = notice.send(world.nexus.url()).await?;
+        ensure!(status == expected, "{status} instead of {expected}: {notice:?}");
+    }
+    // A session that is no payout has no parcel.
+    let checkout = "SELECT id::text FROM \"order\".payment_session WHERE kind = 'buyer-checkout'";
+    let checkout = world.audit.texts(checkout).await?.pop().context("a checkout")?;
+    let other = saying(&good, "order_id", json!(checkout));
+    ensure!(other.send(world.nexus.url()).await? == 404);
+    let elsewhere = "UPDATE \"order\".transport SET provider = 'transport-other'";
+    ensure!(world.audit.change(elsewhere).await? == 1);
+    ensure!(good.send(world.nexus.url()).await? == 404);
+    let back = "UPDATE \"order\".transport SET provider = 'transport-flat'";
+    ensure!(world.audit.change(back).await? == 1);
+    ensure!(
+        world
+            .audit
+            .count("SELECT count(*) FROM \"order\".transport_event")
+            .await?
+            == 0
+    );
+    is(&world, &order, "Pending").await?;
+
+    ensure!(good.send(world.nexus.url()).await? == 200);
+    is(&world, &order, "Success").await?;
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_secret_no_report_is_believed_and_it_is_to_come_again() -> Result<()> {
+    let world = PaidShop::start_with(&[("SPIN_VARIABLE_TRANSPORT_WEBHOOK_SECRET", "")], "").await?;
+    let order = ordered(&world).await?;
+    let mut report = courier::report(&world.gateway, &order, "delivered")?;
+    for secret in [report.secret.clone(), String::new()] {
+        report.secret = secret;
+        ensure!(report.send(world.nexus.url()).await? == 503);
+    }
+    is(&world, &order, "Pending").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_count_once_and_in_the_order_in_which_things_happened() -> Result<()> {
+    let world = PaidShop::start_with(&[], "").await?;
+    let order = ordered(&world).await?;
+    // What happened is older than what is reported here, and younger than the parcel.
+    let made = "SELECT ceil(extract(epoch FROM date_created) * 1000)::bigint FROM \"order\".transport";
+    let made_ms = u64::try_from(world.audit.count(made).await?)?;
+    let report = |id: &str, status: &str, occurred_ms: u64| -> Result<Notice> {
+        let mut notice = courier::report(&world.gateway, &order, status)?;
+        notice.id = id.to_owned();
+        notice.body["occurred_ms"] = json!(occurred_ms);
+        Ok(notice)
+    };
+    let mut nobody = report("2", "failed", made_ms + 3)?;
+    nobody.body["reason"] = json!("nobody at home");
+    for (notice, status) in [
+        (report("1", "travelling", made_ms + 1)?, "Processing"),
+        (report("0", "waiting", made_ms)?, "Processing"),
+        (nobody.clone(), "Failed"),
+        // Late, and older than what is known.
+        (report("3", "travelling", made_ms + 2)?, "Failed"),
+        (report("4", "travelling", made_ms + 4)?, "Processing"),
+        // Known.
+        (nobody, "Processing"),
+        (report("5", "delivered", made_ms + 5)?, "Success"),
+        // What is over is over.
+        (report("6", "failed", made_ms + 6)?, "Success"),
+        (report("7", "cancelled", made_ms + 7)?, "Success"),
+    ] {
+        ensure!(notice.send(world.nexus.url()).await? == 200, "{notice:?}");
+        is(&world, &order, status).await.with_context(|| notice.id)?;
+    }
+    ensure!(
+        world
+            .audit
+            .count("SELECT count(*) FROM \"order\".transport_event")
+            .await?
+            == 8
+    );
+    let shown = transport(&world, &order).await?;
+    ensure!(
+        shown["data"]["carrier_status"] == "delivered" && shown["data"]["eta"].is_string(),
+        "{shown}"
+    );
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_says_what_became_of_a_parcel_whose_carrier_is_silent() -> Result<()> {
+    let world = PaidShop::start_with(&[], "").await?;
+    let (arrived, lost, late) = (ordered(&world).await?, ordered(&world).await?, ordered(&world).await?);
+    world.audit.settled().await?;
+    time_passes(&world).await?;
+    world.audit.suspended(3).await?;
+    ensure!(world.wallet(world.seller()).await? == 0 && world.wallet(world.buyer()).await? == 0);
+    // The queue, as an operator reads it.
+    let queue = world.nexus.run(&[
+        "invocations",
+        "list",
+        "--component",
+        "order",
+        "--function",
+        "shop:order/workflows.missing",
+        "--status",
+        "suspended",
+    ])?;
+    for order in [&arrived, &lost, &late] {
+        ensure!(queue.contains(order.as_str()), "{order} is not in {queue}");
+    }
+
+    let say = |order: &str, word: &str| {
+        world.nexus.run(&[
+            "promises",
+            "complete",
+            "--workflow",
+            order,
+            "--function",
+            "shop:order/workflows.missing",
+            "--name",
+            "word",
+            "--value",
+            word,
+            "--reason",
+            "by phone",
+            "--as",
+            "ann",
+        ])
+    };
+    say(&arrived, "\"delivered\"")?;
+    say(&lost, "\"not_delivered\"")?;
+    world.parcel(&late, "delivered").await?;
+    world.audit.settled().await?;
+    for (order, status) in [(&arrived, "Success"), (&lost, "Cancelled"), (&late, "Success")] {
+        is(&world, order, status).await?;
+    }
+    world.is(&lost, "Cancelled").await?;
+    world.audit.settled().await?;
+    ensure!(world.wallet(world.buyer()).await? == UNIT && world.wallet(world.seller()).await? == 0);
+    assert_eq!(world.shop.stock().await?, (STOCK - 2, 2));
+    // Not at once: the buyer has had it for no time yet, as far as anybody knows.
+    time_passes(&world).await?;
+    for order in [&arrived, &late] {
+        world.is(order, "Success").await?;
+    }
+    ensure!(world.wallet(world.seller()).await? == 2 * UNIT);
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_paid_at_the_door_is_in_the_books_when_all_of_its_checkout_is_delivered() -> Result<()> {
+    let world = PaidShop::start_with(&[], "").await?;
+    let answer = world.buyer().post(CHECKOUT, world.shop.checkout(1)).await?;
+    let session = answer.text(200, "checkout_session_id");
+    let item = world.item_of(&session).await?;
+    let confirm = json!({ "item_ids": [item], "payment_option": "system-cod" });
+    world.seller().post(CONFIRM, confirm).await?.data(200);
+    let order = world.audit.texts("SELECT id::text FROM \"order\".\"order\"").await?;
+    let order = order.first().context("an order")?;
+    world.parcel(order, "travelling").await?;
+    world.is(&session, "Pending").await?;
+    world.parcel(order, "delivered").await?;
+    world.is(&session, "Success").await?;
+    let collected = format!("SELECT amount FROM account.ledger_transfer WHERE id = 'collect:{order}'");
+    ensure!(world.audit.count(&collected).await? == UNIT);
+    ensure!(world.wallet(world.seller()).await? == 0);
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_is_paid_when_its_last_two_parcels_arrive_at_once() -> Result<()> {
+    let world = PaidShop::start_with(&[], "").await?;
+    let other = world.shop.seller.lists("Coffee mill", "VND", STOCK).await?;
+    for _ in 0..12 {
+        let mut both = world.shop.checkout(1);
+        both["buy_now"] = json!(false);
+        both["items"] = json!([
+            { "sku_id": world.shop.sku, "quantity": 1, "transport_option": "standard" },
+            { "sku_id": other.sku, "quantity": 1, "transport_option": "standard" },
+        ]);
+        let session = world.buyer().post(CHECKOUT, both).await?;
+        let session = session.text(200, "checkout_session_id");
+        let waiting = world.waiting().await?;
+        for line in &waiting {
+            let confirm = json!({ "item_ids": [line["id"]], "payment_option": "system-cod" });
+            world.seller().post(CONFIRM, confirm).await?.data(200);
+        }
+        let orders = format!("SELECT order_id::text FROM \"order\".item WHERE payment_session_id = '{session}'");
+        let orders = world.audit.texts(&orders).await?;
+        let [one, two] = &orders[..] else {
+            bail!("{orders:?}");
+        };
+        try_join(world.parcel(one, "delivered"), world.parcel(two, "delivered")).await?;
+        world.is(&session, "Success").await?;
+    }
+    world.books_hold().await
+}
