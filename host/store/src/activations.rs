@@ -1,7 +1,6 @@
 //! Which revision stands in for which file, and how far each node has followed.
 
 use host_types::{ComponentId, DeploymentNumber, Digest, NodeId};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{Result, Store};
@@ -125,72 +124,40 @@ impl Store {
     /// Puts a revision in the place of a file, in one commit with what the audit log says of it. `after` is the sequence on whose
     /// set it was checked; `None`: something else was activated since, look again.
     pub async fn activate(&self, word: &ComponentWord, after: i64) -> Result<Option<i64>> {
-        let mut transaction = self.pool().begin().await?;
-        // One at a time, so that the order of sequences is that of commits.
-        sqlx::query("LOCK TABLE host.activation IN SHARE ROW EXCLUSIVE MODE")
-            .execute(&mut *transaction)
+        let sequence = sqlx::query_scalar("SELECT host.activate($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+            .bind(after)
+            .bind(word.component.as_str())
+            .bind(&word.replaces.0[..])
+            .bind(&word.revision.0[..])
+            .bind(word.below)
+            .bind(&word.operator)
+            .bind(word.verb)
+            .bind(&word.reason)
+            .bind(&word.outcome)
+            .fetch_one(self.pool())
             .await?;
-        if newest(&mut transaction).await? != after {
-            return Ok(None);
-        }
-        let sequence: i64 = sqlx::query_scalar(
-            "INSERT INTO host.activation (component, replaces, revision, below) VALUES ($1, $2, $3, $4) RETURNING sequence",
-        )
-        .bind(word.component.as_str())
-        .bind(&word.replaces.0[..])
-        .bind(&word.revision.0[..])
-        .bind(word.below)
-        .fetch_one(&mut *transaction)
-        .await?;
-        sqlx::query(
-            "INSERT INTO host.audit (operator, verb, invocation_id, entry_index, component, revision, reason, outcome)
-             VALUES ($1, $2, $3, 0, $4, $5, $6, $7)",
-        )
-        .bind(&word.operator)
-        .bind(word.verb)
-        .bind(Uuid::nil())
-        .bind(word.component.as_str())
-        .bind(&word.revision.0[..])
-        .bind(&word.reason)
-        .bind(&word.outcome)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(Some(sequence))
+        Ok(sequence)
     }
 
     /// Says, before this node serves anything, up to where it has followed and what that comes to. `false`: something was activated meanwhile, and it has to
     /// follow that first. Whoever waits for all nodes need not wait for one that has not said this yet.
     pub async fn acknowledge_first(&self, sequence: i64, deployment: DeploymentNumber) -> Result<bool> {
-        let mut transaction = self.pool().begin().await?;
-        sqlx::query("LOCK TABLE host.activation IN SHARE MODE")
-            .execute(&mut *transaction)
+        let said = sqlx::query_scalar("SELECT host.acknowledge_first($1, $2, $3)")
+            .bind(self.node().0)
+            .bind(sequence)
+            .bind(deployment.0)
+            .fetch_one(self.pool())
             .await?;
-        if newest(&mut transaction).await? != sequence {
-            return Ok(false);
-        }
-        self.say_activation(&mut transaction, sequence, deployment).await?;
-        transaction.commit().await?;
-        Ok(true)
+        Ok(said)
     }
 
     /// Says that new invocations of this node run on what was activated up to here.
     pub async fn acknowledge(&self, sequence: i64, deployment: DeploymentNumber) -> Result<()> {
-        let session = &mut *self.pool().acquire().await?;
-        self.say_activation(session, sequence, deployment).await
-    }
-
-    async fn say_activation(
-        &self,
-        session: &mut PgConnection,
-        sequence: i64,
-        deployment: DeploymentNumber,
-    ) -> Result<()> {
         sqlx::query("UPDATE host.node SET activation = $2, deployment = $3, activation_error = NULL WHERE id = $1")
             .bind(self.node().0)
             .bind(sequence)
             .bind(deployment.0)
-            .execute(session)
+            .execute(self.pool())
             .await?;
         Ok(())
     }
@@ -254,13 +221,6 @@ impl Store {
             false => Known::OfOthers(of.into_iter().map(ComponentId::from).collect()),
         })
     }
-}
-
-async fn newest(session: &mut PgConnection) -> Result<i64> {
-    let newest = sqlx::query_scalar("SELECT coalesce(max(sequence), 0) FROM host.activation")
-        .fetch_one(session)
-        .await?;
-    Ok(newest)
 }
 
 pub(crate) fn columns(components: &[(ComponentId, Digest)]) -> (Vec<&str>, Vec<&[u8]>) {

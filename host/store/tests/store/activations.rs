@@ -4,7 +4,8 @@ use host_journal::{AppendJournal, Body, Entry, FenceReason, InvocationStatus, en
 use host_store::{AuditFilter, ComponentWord, Fence, Known, Store, Word};
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId};
 
-use crate::support::{begun, fixture, node};
+use crate::proxy::frozen_after_each_question;
+use crate::support::{Fixture, begun, execute, fixture, node};
 
 const FILE: &[u8] = b"file";
 
@@ -73,7 +74,16 @@ async fn of_two_that_were_checked_on_the_same_set_one_has_to_look_again() {
     let other = node(&fixture.database, "two").await;
     keep(&other, &[FILE, b"fix", b"better"]).await;
     let (fix, better) = (word(b"fix", None), word(b"better", None));
-    let (here, there) = tokio::join!(fixture.store.activate(&fix, 0), other.activate(&better, 0));
+    // Both have asked before either can go on.
+    let mut holder = fixture.superuser().await;
+    execute(&mut holder, "BEGIN; LOCK TABLE host.activation IN SHARE MODE")
+        .await
+        .unwrap();
+    let let_go = async {
+        fixture.waiting_for_activations(2).await;
+        execute(&mut holder, "COMMIT").await.unwrap();
+    };
+    let (here, there, ()) = tokio::join!(fixture.store.activate(&fix, 0), other.activate(&better, 0), let_go);
     let won = [here.unwrap(), there.unwrap()];
     assert_eq!(won.iter().flatten().count(), 1, "{won:?}");
     let all = AuditFilter {
@@ -89,6 +99,65 @@ async fn of_two_that_were_checked_on_the_same_set_one_has_to_look_again() {
     );
     let winner = if won[0].is_some() { b"fix".as_slice() } else { b"better" };
     assert_eq!(word.revision, Some(Digest::of(winner)));
+}
+
+#[tokio::test]
+async fn a_node_that_starts_while_something_is_activated_follows_that_first() {
+    let fixture = fixture().await;
+    keep(&fixture.store, &[FILE, b"fix"]).await;
+    // As nodes of the version before activate.
+    let mut activating = fixture.superuser().await;
+    let (file, fix) = (Digest::of(FILE), Digest::of(b"fix"));
+    let insert = format!(
+        "BEGIN; LOCK TABLE host.activation IN SHARE ROW EXCLUSIVE MODE;
+         INSERT INTO host.activation (component, replaces, revision) VALUES ('order', '\\x{file}', '\\x{fix}')"
+    );
+    execute(&mut activating, &insert).await.unwrap();
+    let mut acknowledging = std::pin::pin!(fixture.store.acknowledge_first(0, DeploymentNumber(1)));
+    tokio::select! {
+        said = &mut acknowledging => panic!("it did not wait for what is being activated: {said:?}"),
+        () = fixture.waiting_for_activations(1) => {}
+    }
+    execute(&mut activating, "COMMIT").await.unwrap();
+    assert!(!acknowledging.await.unwrap());
+    let started = "SELECT count(*) FROM host.node WHERE activation IS NOT NULL";
+    assert_eq!(fixture.value(started).await, 0);
+    assert!(fixture.store.acknowledge_first(1, DeploymentNumber(1)).await.unwrap());
+    assert_eq!(fixture.value(started).await, 1);
+}
+
+#[tokio::test]
+async fn a_node_that_freezes_while_it_activates_or_starts_keeps_no_other_from_either() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    keep(store, &[FILE, b"fix"]).await;
+    let newest = async |store: &Store| store.active(&files(FILE)).await.unwrap().sequence;
+    let activate = async |store: &Store| {
+        let after = newest(store).await;
+        store.activate(&word(b"fix", None), after).await.unwrap().unwrap()
+    };
+    let others_do = async |_| {
+        let sequence = activate(store).await;
+        assert!(store.acknowledge_first(sequence, DeploymentNumber(1)).await.unwrap());
+    };
+    let activates = async |node: &Store, _| {
+        activate(node).await;
+    };
+    frozen_after_each_question(&fixture.database, activates, others_do).await;
+    let starts = async |node: &Store, _| {
+        let sequence = newest(node).await;
+        assert!(node.acknowledge_first(sequence, DeploymentNumber(1)).await.unwrap());
+    };
+    frozen_after_each_question(&fixture.database, starts, others_do).await;
+}
+
+impl Fixture {
+    /// Returns when so many statements wait for the lock on activations.
+    async fn waiting_for_activations(&self, statements: i64) {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'host.activation'::regclass
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        while self.value(waiting).await < statements {}
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod origin;
 mod payloads;
 mod promises;
 mod provision;
+mod proxy;
 mod rate_limits;
 mod starting;
 mod support;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use host_postgres::test_support::{TestDatabase, fresh_database};
 use host_store::{Error, Store};
 use sqlx::postgres::PgConnectOptions;
-use tokio::net::{TcpListener, TcpStream, UnixStream};
 
+use crate::proxy;
 use crate::support::{MODULE_SESSIONS, execute, fixture, node, options};
 
 /// Longer than a request waits for a connection.
@@ -14,37 +14,20 @@ const SLOW: Duration = Duration::from_millis(1_500);
 
 /// The database's URL through a proxy that takes its time with every new connection, as a starved machine does.
 async fn slowly(database: &TestDatabase) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, url) = proxy::listen(database).await;
     let server: PgConnectOptions = database.url().parse().unwrap();
     tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
+        while let Ok((mut client, _)) = listener.accept().await {
             let server = server.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(SLOW).await;
+                let mut server = proxy::connect(&server).await?;
                 // Either side may close at any time.
-                let _ = forward(client, &server).await;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
             });
         }
     });
-    let (login, rest) = database.url().rsplit_once('@').unwrap();
-    let (_, path) = rest.split_once('/').unwrap();
-    format!("{login}@{address}/{path}")
-}
-
-async fn forward(mut client: TcpStream, server: &PgConnectOptions) -> std::io::Result<()> {
-    let port = server.get_port();
-    let socket = server
-        .get_socket()
-        .map(|folder| folder.join(format!(".s.PGSQL.{port}")));
-    match socket {
-        Some(socket) => tokio::io::copy_bidirectional(&mut client, &mut UnixStream::connect(socket).await?).await?,
-        None => {
-            let mut server = TcpStream::connect((server.get_host(), port)).await?;
-            tokio::io::copy_bidirectional(&mut client, &mut server).await?
-        }
-    };
-    Ok(())
+    url
 }
 
 #[tokio::test]
