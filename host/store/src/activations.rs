@@ -178,7 +178,7 @@ impl Store {
             "SELECT id, name, CASE WHEN coalesce(knows, 0) < $2 THEN 'its program is older, and follows no activation'
                  ELSE activation_error END
              FROM host.node
-             WHERE gone_at IS NULL AND heartbeat_at >= clock_timestamp() - lease_ms * interval '1 millisecond'
+             WHERE gone_at IS NULL AND host.holds_lease(node)
                  AND CASE WHEN coalesce(knows, 0) < $2 THEN true ELSE activation < $1 END
              ORDER BY name",
         )
@@ -198,8 +198,7 @@ impl Store {
     /// row says.
     pub async fn older_nodes(&self) -> Result<Vec<String>> {
         let names = sqlx::query_scalar(
-            "SELECT name FROM host.node WHERE gone_at IS NULL AND coalesce(knows, 0) < $1
-                 AND heartbeat_at >= clock_timestamp() - lease_ms * interval '1 millisecond' ORDER BY name",
+            "SELECT name FROM host.node WHERE gone_at IS NULL AND host.holds_lease(node) AND coalesce(knows, 0) < $1 ORDER BY name",
         )
         .bind(FOLLOWS_FROM)
         .fetch_all(self.pool())

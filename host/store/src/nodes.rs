@@ -129,8 +129,7 @@ impl Store {
                          - current_setting('superuser_reserved_connections')::bigint
                          - coalesce(current_setting('reserved_connections', true)::bigint, 0),
                      (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()))
-             FROM host.node WHERE gone_at IS NULL AND name <> $1
-                 AND heartbeat_at >= clock_timestamp() - lease_ms * interval '1 millisecond'",
+             FROM host.node WHERE gone_at IS NULL AND host.holds_lease(node) AND name <> $1",
         )
         .bind(name)
         .bind(i32::try_from(connections).unwrap_or(i32::MAX))
@@ -177,7 +176,7 @@ impl Store {
     pub async fn dead_nodes(&self) -> Result<Vec<NodeId>> {
         let dead: Vec<Uuid> = sqlx::query_scalar(
             "SELECT id FROM host.node WHERE id <> $1 AND CASE
-                 WHEN gone_at IS NULL THEN heartbeat_at < clock_timestamp() - lease_ms * interval '1 millisecond'
+                 WHEN gone_at IS NULL THEN NOT host.holds_lease(node)
                  ELSE EXISTS (SELECT FROM host.invocation WHERE node_id = node.id)
                      OR $2 || id::text IN (SELECT coalesce(application_name, '') FROM pg_stat_activity
                          WHERE datname = current_database())
@@ -194,7 +193,7 @@ impl Store {
     pub async fn mark_gone(&self, node: NodeId, because: GoneBecause) -> Result<bool> {
         sqlx::query(
             "UPDATE host.node SET gone_at = clock_timestamp() WHERE id = $1 AND gone_at IS NULL
-                 AND (NOT $2 OR heartbeat_at < clock_timestamp() - lease_ms * interval '1 millisecond')",
+                 AND NOT ($2 AND host.holds_lease(node))",
         )
         .bind(node.0)
         .bind(because == GoneBecause::LeaseExpired)

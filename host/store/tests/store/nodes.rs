@@ -173,3 +173,15 @@ async fn a_node_whose_clock_is_off_takes_no_work() {
     assert!(heartbeat.lease_until_ns > SystemClock.boot_ns());
     assert!(heartbeat.lease_until_ns <= SystemClock.boot_ns() + 5_000_000_000);
 }
+
+#[tokio::test]
+async fn a_statement_that_asks_for_the_lease_is_planned_as_if_it_read_the_columns() {
+    let fixture = fixture().await;
+    let mut session = fixture.superuser().await;
+    let plan: Vec<String> = sqlx::query_scalar("EXPLAIN SELECT FROM host.node WHERE host.holds_lease(node)")
+        .fetch_all(&mut session)
+        .await
+        .unwrap();
+    let plan = plan.join("\n");
+    assert!(plan.contains("heartbeat_at") && !plan.contains("holds_lease"), "{plan}");
+}
