@@ -104,52 +104,29 @@ impl Store {
     /// Puts down what this node's manifest says. A subscription begins with what is published from here on; one that neither this nor any
     /// other live node has is retired, and what waits for it waits for its return. Returns their ids, in order.
     pub async fn register_subscriptions(&self, subscriptions: &[Subscription]) -> Result<Vec<SubscriptionId>> {
-        let mut transaction = self.pool().begin().await?;
-        let mut ids = Vec::with_capacity(subscriptions.len());
-        for subscription in subscriptions {
-            let id: i32 = sqlx::query_scalar(
-                "INSERT INTO host.subscription AS known (component, name, patterns, blocks) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (component, name) DO UPDATE SET patterns = excluded.patterns, blocks = excluded.blocks, retired_at = NULL
-                 RETURNING id",
-            )
-            .bind(subscription.component.as_str())
-            .bind(&subscription.name)
-            .bind(&subscription.patterns)
-            .bind(subscription.blocks)
-            .fetch_one(&mut *transaction)
-            .await?;
-            ids.push(id);
+        let (mut components, mut names, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut patterns, mut pattern_places) = (Vec::new(), Vec::new());
+        for (place, subscription) in (1_i32..).zip(subscriptions) {
+            components.push(subscription.component.as_str());
+            names.push(&subscription.name);
+            blocks.push(subscription.blocks);
+            for pattern in &subscription.patterns {
+                patterns.push(pattern);
+                pattern_places.push(place);
+            }
         }
-        sqlx::query(
-            "DELETE FROM host.subscription_node
-                 WHERE node_id = $1 OR NOT EXISTS (SELECT FROM host.node WHERE id = node_id AND gone_at IS NULL)",
+        let (ids, retired_components, retired_names): (Vec<i32>, Vec<String>, Vec<String>) = sqlx::query_as(
+            "SELECT ids, retired_components, retired_names FROM host.register_subscriptions($1, $2, $3, $4, $5, $6)",
         )
         .bind(self.node().0)
-        .execute(&mut *transaction)
+        .bind(components)
+        .bind(names)
+        .bind(blocks)
+        .bind(patterns)
+        .bind(pattern_places)
+        .fetch_one(self.pool())
         .await?;
-        sqlx::query("INSERT INTO host.subscription_node (subscription, node_id) SELECT unnest($1::integer[]), $2")
-            .bind(&ids)
-            .bind(self.node().0)
-            .execute(&mut *transaction)
-            .await?;
-        let retired: Vec<(String, String)> = sqlx::query_as(
-            "UPDATE host.subscription SET retired_at = now()
-                 WHERE retired_at IS NULL AND NOT EXISTS (SELECT FROM host.subscription_node WHERE subscription = id)
-                 RETURNING component, name",
-        )
-        .fetch_all(&mut *transaction)
-        .await?;
-        // What a dead letter held up, and need not any more.
-        sqlx::query(
-            "INSERT INTO host.lane_wakeup (subscription, key)
-                 SELECT DISTINCT subscription, key FROM host.delivery JOIN host.subscription ON id = subscription
-                 WHERE state = 'dead' AND NOT blocks AND id = ANY ($1)",
-        )
-        .bind(&ids)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        for (component, name) in retired {
+        for (component, name) in retired_components.iter().zip(&retired_names) {
             tracing::warn!(component.id = %component, subscription = %name, "no manifest has this subscription any more: it is retired");
         }
         Ok(ids.into_iter().map(SubscriptionId).collect())

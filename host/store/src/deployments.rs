@@ -44,33 +44,30 @@ impl Store {
         if let Some(number) = self.used_deployment(&whole).await? {
             return Ok(number);
         }
-        let mut transaction = self.pool().begin().await?;
+        let (ids, digests) = columns(components);
+        // One statement, whose commit is the server's: a node that is frozen in the middle of it keeps nobody from registering the same.
         let number: Option<i64> = sqlx::query_scalar(
-            "INSERT INTO host.deployment (digest) VALUES ($1) ON CONFLICT DO NOTHING RETURNING number",
+            "WITH registered AS (
+                 INSERT INTO host.deployment (digest) VALUES ($1) ON CONFLICT DO NOTHING RETURNING number
+             ), member AS (
+                 INSERT INTO host.deployment_component (deployment, component, revision)
+                 SELECT number, component, revision FROM registered, unnest($2::text[], $3::bytea[]) AS member (component, revision)
+             )
+             SELECT number FROM registered",
         )
         .bind(&whole[..])
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some(number) = number else {
-            // Another node registers the same just now; its commit was awaited by the insert.
-            transaction.rollback().await?;
-            return self
-                .used_deployment(&whole)
-                .await?
-                .ok_or_else(|| Error::NotRegistered("the deployment".into()));
-        };
-        let (ids, digests) = columns(components);
-        sqlx::query(
-            "INSERT INTO host.deployment_component (deployment, component, revision)
-             SELECT $1, component, revision FROM unnest($2::text[], $3::bytea[]) AS member (component, revision)",
-        )
-        .bind(number)
         .bind(ids)
         .bind(digests)
-        .execute(&mut *transaction)
+        .fetch_optional(self.pool())
         .await?;
-        transaction.commit().await?;
-        Ok(DeploymentNumber(number))
+        match number {
+            Some(number) => Ok(DeploymentNumber(number)),
+            // Another node registers the same just now; its commit was awaited by the insert.
+            None => self
+                .used_deployment(&whole)
+                .await?
+                .ok_or_else(|| Error::NotRegistered("the deployment".into())),
+        }
     }
 
     /// Keeps the bytes of a revision.

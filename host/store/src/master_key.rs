@@ -175,7 +175,7 @@ impl KeyRing {
     }
 
     /// Refuses a master key that was replaced, or is another database's.
-    pub(crate) async fn check_master(&self, session: &mut PgConnection) -> Result<()> {
+    async fn check_master(&self, session: &mut PgConnection) -> Result<()> {
         let known: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM host.master_key WHERE fingerprint = $1)")
             .bind(self.master().fingerprint())
             .fetch_one(session)

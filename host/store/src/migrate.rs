@@ -180,7 +180,7 @@ impl Store {
 
 impl Store {
     /// Refuses a schema that is for newer programs. One that is newer and still for this program too is used as it is.
-    pub(crate) async fn check_use(&self, session: &mut PgConnection) -> Result<()> {
+    async fn check_use(&self, session: &mut PgConnection) -> Result<()> {
         // Before the table there was nothing newer; the first statement is parsed where it does not exist, too.
         let exists: bool = sqlx::query_scalar("SELECT to_regclass('host.schema_use') IS NOT NULL")
             .fetch_one(&mut *session)
@@ -191,11 +191,16 @@ impl Store {
         let from: i32 = sqlx::query_scalar("SELECT known_from FROM host.schema_use")
             .fetch_one(session)
             .await?;
-        let known = newest_known();
-        match from <= known {
-            true => Ok(()),
-            false => Err(Error::SchemaTooNew { known, from }),
-        }
+        check_known(from)
+    }
+}
+
+/// Refuses a schema that is for programs which know migrations from `from` on.
+pub(crate) fn check_known(from: i32) -> Result<()> {
+    let known = newest_known();
+    match from <= known {
+        true => Ok(()),
+        false => Err(Error::SchemaTooNew { known, from }),
     }
 }
 

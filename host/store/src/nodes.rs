@@ -4,10 +4,11 @@ use std::sync::atomic::Ordering;
 
 use host_types::NodeId;
 use ring::digest::{SHA256, digest};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::journal::bigint;
+use crate::migrate::{check_known, newest_known};
 use crate::{Error, Result, Store};
 
 /// A clock further from the database's makes ids and due times that others cannot rely on.
@@ -22,6 +23,9 @@ const APPLICATION: &str = "nexus/";
 pub fn application_name(node: NodeId) -> String {
     format!("{APPLICATION}{node}")
 }
+
+/// What `host.register_node` returns.
+type Answer = (i32, bool, i64, i64, i64, Vec<Uuid>, Option<i64>);
 
 /// What the database said to a sign of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,71 +84,40 @@ impl Store {
     pub async fn register_node(&self, name: &str, module_sessions: u32) -> Result<Registration> {
         let inner = &self.inner;
         let token_hash = digest(&SHA256, &inner.node.token);
-        let asked = self.asked();
-        let mut transaction = self.pool().begin().await?;
-        // Of two that start at once the second counts the first. Heartbeats do not wait for this lock.
-        sqlx::query("LOCK TABLE host.node IN SHARE UPDATE EXCLUSIVE MODE")
-            .execute(&mut *transaction)
-            .await?;
-        self.check_use(&mut transaction).await?;
-        inner.keys.check_master(&mut transaction).await?;
         let connections = self.connections().saturating_add(module_sessions);
-        self.check_room(&mut transaction, name, connections).await?;
-        let predecessors =
-            sqlx::query_scalar("SELECT id FROM host.node WHERE name = $1 AND gone_at IS NULL ORDER BY id")
-                .bind(name)
-                .fetch_all(&mut *transaction)
-                .await?;
-        let database_ms = sqlx::query_scalar(
-            "INSERT INTO host.node (id, name, token_hash, lease_ms, connections, knows, data_key, master_key)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-             RETURNING floor(extract(epoch FROM heartbeat_at) * 1000)::bigint",
+        let asked = self.asked();
+        let answer: Answer = sqlx::query_as(
+            "SELECT known_from, knows_master, others, taken, allowed, predecessors, registered_ms
+             FROM host.register_node($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(inner.node.id.0)
         .bind(name)
         .bind(token_hash.as_ref())
         .bind(i32::try_from(inner.lease_ms).unwrap_or(i32::MAX))
         .bind(i32::try_from(connections).unwrap_or(i32::MAX))
-        .bind(crate::migrate::newest_known())
+        .bind(newest_known())
         .bind(inner.keys.current())
         .bind(inner.keys.master().fingerprint())
-        .fetch_one(&mut *transaction)
+        .fetch_one(self.pool())
         .await?;
-        let heartbeat = self.answered(asked, database_ms);
-        transaction.commit().await?;
-        let predecessors = predecessors.into_iter().map(NodeId).collect();
+        let (known_from, knows_master, others, taken, allowed, predecessors, registered_ms) = answer;
+        check_known(known_from)?;
+        if !knows_master {
+            return Err(Error::WrongMasterKey);
+        }
+        let Some(registered_ms) = registered_ms else {
+            let count = |number: i64| u32::try_from(number.max(0)).unwrap_or(u32::MAX);
+            return Err(Error::TooManyNodes {
+                others: count(others),
+                taken: count(taken),
+                connections,
+                allowed: count(allowed),
+            });
+        };
         Ok(Registration {
             node: inner.node.id,
-            predecessors,
-            heartbeat,
-        })
-    }
-
-    /// Refuses when the live nodes, each with as many connections as it said, and this one need more than the server allows. Nodes of
-    /// this name are predecessors, and dead.
-    async fn check_room(&self, session: &mut PgConnection, name: &str, connections: u32) -> Result<()> {
-        let (others, taken, allowed): (i64, i64, i64) = sqlx::query_as(
-            "SELECT count(*), coalesce(sum(coalesce(connections, $2)), 0)::bigint,
-                 least(current_setting('max_connections')::bigint
-                         - current_setting('superuser_reserved_connections')::bigint
-                         - coalesce(current_setting('reserved_connections', true)::bigint, 0),
-                     (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()))
-             FROM host.node WHERE gone_at IS NULL AND host.holds_lease(node) AND name <> $1",
-        )
-        .bind(name)
-        .bind(i32::try_from(connections).unwrap_or(i32::MAX))
-        .fetch_one(session)
-        .await?;
-        let taken = u32::try_from(taken).unwrap_or(u32::MAX);
-        let allowed = u32::try_from(allowed.max(0)).unwrap_or(u32::MAX);
-        if u64::from(taken) + u64::from(connections) <= u64::from(allowed) {
-            return Ok(());
-        }
-        Err(Error::TooManyNodes {
-            others: u32::try_from(others).unwrap_or(u32::MAX),
-            taken,
-            connections,
-            allowed,
+            predecessors: predecessors.into_iter().map(NodeId).collect(),
+            heartbeat: self.answered(asked, registered_ms),
         })
     }
 

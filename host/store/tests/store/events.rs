@@ -1,7 +1,7 @@
 //! Events: numbered in the order of the commits of their key, read without a gap, forgotten when they are past their time and delivered.
 
 use host_journal::{Append, AppendJournal, Message, Publication, encode};
-use host_store::{Asked, Head, Store, StoreOptions, Subscription};
+use host_store::{Asked, Head, Store, StoreOptions, Subscription, SubscriptionId};
 use host_types::{EventId, InvocationId};
 use sqlx::{Connection, PgConnection};
 
@@ -127,6 +127,47 @@ async fn what_is_delivered_is_forgotten_in_its_time_and_nothing_else() {
     assert_eq!(fixture.value("SELECT count(*) FROM host.delivery").await, 4);
     fixture.superuser_executes("DELETE FROM host.delivery").await;
     assert_eq!(fixture.store.expire_events().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn each_subscription_has_its_own_patterns_and_they_are_told_in_the_order_of_the_manifest() {
+    let fixture = fixture().await;
+    let said = |component: &str, name: &str, patterns: &[&str]| Subscription {
+        component: component.into(),
+        name: name.into(),
+        patterns: patterns.iter().map(|pattern| (*pattern).to_owned()).collect(),
+        blocks: name == "placed",
+    };
+    let stored = async |id: SubscriptionId| -> (String, String, Vec<String>, bool) {
+        sqlx::query_as("SELECT component, name, patterns, blocks FROM host.subscription WHERE id = $1")
+            .bind(id.0)
+            .fetch_one(&mut fixture.superuser().await)
+            .await
+            .unwrap()
+    };
+    let manifest = [
+        said("teller", "placed", &["z.*", "a.placed"]),
+        said("listener", "placed", &["news.*"]),
+        said("listener", "a", &["b", "a", "c.*"]),
+    ];
+    let ids = fixture.store.register_subscriptions(&manifest).await.unwrap();
+    // Another time in another order, and with other patterns.
+    let changed = [
+        manifest[2].clone(),
+        said("teller", "placed", &["y"]),
+        manifest[1].clone(),
+    ];
+    let again = fixture.store.register_subscriptions(&changed).await.unwrap();
+    assert_eq!(again, [ids[2], ids[0], ids[1]]);
+    for (id, subscription) in again.into_iter().zip(changed) {
+        let Subscription {
+            component,
+            name,
+            patterns,
+            blocks,
+        } = subscription;
+        assert_eq!(stored(id).await, (component.to_string(), name, patterns, blocks));
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use host_postgres::test_support::{TestDatabase, fresh_database};
-use host_store::{Error, Store};
+use host_store::{Error, GoneBecause, Store, Subscription};
+use host_types::Digest;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::proxy;
@@ -117,4 +118,35 @@ async fn each_node_counts_with_what_it_opens_and_not_with_what_the_next_one_woul
     .await
     .unwrap();
     connect().await.register_node("small", 0).await.unwrap();
+}
+
+/// What a node says of itself when it starts, once it has migrated. With its own set of components, each time another one.
+async fn start(store: &Store, name: &str, set: usize) {
+    let placed = Subscription {
+        component: "order".into(),
+        name: "placed".into(),
+        patterns: vec!["news.*".into()],
+        blocks: true,
+    };
+    let wasm = set.to_string();
+    let set = [("order".into(), Digest::of(wasm.as_bytes()), wasm.as_bytes())];
+    store.register_node(name, MODULE_SESSIONS).await.unwrap();
+    let deployment = store.register_deployment(&set).await.unwrap();
+    assert!(store.acknowledge_first(0, deployment).await.unwrap());
+    store.register_subscriptions(&[placed]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_freezes_while_it_starts_keeps_no_other_from_starting() {
+    let fixture = fixture().await;
+    let starts = async |node: &Store, set| start(node, "frozen", set).await;
+    let others_do = async |set| {
+        let other = Store::connect(fixture.database.url(), options()).await.unwrap();
+        start(&other, "other", set).await;
+        // It makes room for the next one.
+        let gone = other.mark_gone(other.node(), GoneBecause::ProcessEnded).await;
+        assert!(gone.unwrap());
+        other.close().await;
+    };
+    proxy::frozen_after_each_question(&fixture.database, starts, others_do).await;
 }
