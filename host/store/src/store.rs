@@ -125,6 +125,8 @@ impl Store {
         let session = PgConnectOptions::from_str(url)
             .map_err(Error::Url)?
             .application_name(&application_name(node.id))
+            // What waits for a lock is to see what was committed before it: a database may have another default.
+            .options([("default_transaction_isolation", "read committed")])
             .disable_statement_logging();
 
         let waited_s = START_TIMEOUT.as_secs();

@@ -71,7 +71,13 @@ async fn a_revision_stands_in_for_the_file_it_was_activated_for_and_for_no_other
 #[tokio::test]
 async fn of_two_that_were_checked_on_the_same_set_one_has_to_look_again() {
     let fixture = fixture().await;
-    let other = node(&fixture.database, "two").await;
+    let isolation = format!(
+        "ALTER DATABASE \"{}\" SET default_transaction_isolation = 'repeatable read'",
+        fixture.database.name()
+    );
+    fixture.superuser_executes(&isolation).await;
+    let one = node(&fixture.database, "first").await;
+    let other = node(&fixture.database, "second").await;
     keep(&other, &[FILE, b"fix", b"better"]).await;
     let (fix, better) = (word(b"fix", None), word(b"better", None));
     // Both have asked before either can go on.
@@ -83,7 +89,7 @@ async fn of_two_that_were_checked_on_the_same_set_one_has_to_look_again() {
         fixture.waiting_for_activations(2).await;
         execute(&mut holder, "COMMIT").await.unwrap();
     };
-    let (here, there, ()) = tokio::join!(fixture.store.activate(&fix, 0), other.activate(&better, 0), let_go);
+    let (here, there, ()) = tokio::join!(one.activate(&fix, 0), other.activate(&better, 0), let_go);
     let won = [here.unwrap(), there.unwrap()];
     assert_eq!(won.iter().flatten().count(), 1, "{won:?}");
     let all = AuditFilter {
