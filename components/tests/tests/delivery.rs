@@ -1,7 +1,7 @@
 //! How it is learnt that goods are with their buyer: their carrier reports it, or a person says so where it is silent.
 
-use anyhow::{Context, Result, bail, ensure};
-use component_tests::{CHECKOUT, CONFIRM, Notice, Opened, PaidShop, STOCK, UNIT, courier};
+use anyhow::{Context, Result, ensure};
+use component_tests::{CHECKOUT, CONFIRM, Listing, Notice, Opened, PaidShop, STOCK, UNIT, courier};
 use futures_util::future::try_join;
 use serde_json::{Value, json};
 
@@ -241,31 +241,83 @@ async fn what_is_paid_at_the_door_is_in_the_books_when_all_of_its_checkout_is_de
     world.books_hold().await
 }
 
+/// A checkout of two lines that are paid at the door, the lines still to be confirmed.
+async fn checked_out(world: &PaidShop, other: &Listing) -> Result<(String, Vec<i64>)> {
+    let mut both = world.shop.checkout(1);
+    both["buy_now"] = json!(false);
+    both["items"] = json!([
+        { "sku_id": world.shop.sku, "quantity": 1, "transport_option": "standard" },
+        { "sku_id": other.sku, "quantity": 1, "transport_option": "standard" },
+    ]);
+    let session = world.buyer().post(CHECKOUT, both).await?;
+    let session = session.text(200, "checkout_session_id");
+    let lines = format!("SELECT id::text FROM \"order\".item WHERE payment_session_id = '{session}' ORDER BY id");
+    let lines = world.audit.texts(&lines).await?;
+    Ok((session, lines.iter().map(|id| id.parse()).collect::<Result<_, _>>()?))
+}
+
+/// The order of a line that is paid at the door.
+async fn confirmed(world: &PaidShop, line: i64) -> Result<String> {
+    let confirm = json!({ "item_ids": [line], "payment_option": "system-cod" });
+    world.seller().post(CONFIRM, confirm).await?.data(200);
+    let order = format!("SELECT order_id::text FROM \"order\".item WHERE id = {line}");
+    world.audit.texts(&order).await?.pop().context("an order")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_is_paid_when_its_last_two_parcels_arrive_at_once() -> Result<()> {
     let world = PaidShop::start_with(&[], "").await?;
     let other = world.shop.seller.lists("Coffee mill", "VND", STOCK).await?;
     for _ in 0..12 {
-        let mut both = world.shop.checkout(1);
-        both["buy_now"] = json!(false);
-        both["items"] = json!([
-            { "sku_id": world.shop.sku, "quantity": 1, "transport_option": "standard" },
-            { "sku_id": other.sku, "quantity": 1, "transport_option": "standard" },
-        ]);
-        let session = world.buyer().post(CHECKOUT, both).await?;
-        let session = session.text(200, "checkout_session_id");
-        let waiting = world.waiting().await?;
-        for line in &waiting {
-            let confirm = json!({ "item_ids": [line["id"]], "payment_option": "system-cod" });
-            world.seller().post(CONFIRM, confirm).await?.data(200);
-        }
-        let orders = format!("SELECT order_id::text FROM \"order\".item WHERE payment_session_id = '{session}'");
-        let orders = world.audit.texts(&orders).await?;
-        let [one, two] = &orders[..] else {
-            bail!("{orders:?}");
-        };
-        try_join(world.parcel(one, "delivered"), world.parcel(two, "delivered")).await?;
+        let (session, lines) = checked_out(&world, &other).await?;
+        let (one, two) = (confirmed(&world, lines[0]).await?, confirmed(&world, lines[1]).await?);
+        try_join(world.parcel(&one, "delivered"), world.parcel(&two, "delivered")).await?;
         world.is(&session, "Success").await?;
     }
     world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_is_paid_when_what_is_left_of_it_was_delivered() -> Result<()> {
+    let world = PaidShop::start_with(&[], "").await?;
+    let other = world.shop.seller.lists("Coffee mill", "VND", STOCK).await?;
+    for by_buyer in [true, false] {
+        let (session, lines) = checked_out(&world, &other).await?;
+        let order = confirmed(&world, lines[0]).await?;
+        world.parcel(&order, "delivered").await?;
+        world.is(&session, "Pending").await?;
+        if by_buyer {
+            let line = format!("/api/v1/order/buyer/pending-items/{}", lines[1]);
+            world.buyer().delete(&line, None).await?.data(200);
+        } else {
+            let reject = json!({ "item_ids": [lines[1]] });
+            let rejected = world
+                .seller()
+                .post("/api/v1/order/seller/pending/reject", reject)
+                .await?;
+            rejected.data(200);
+        }
+        world.is(&session, "Success").await?;
+        ensure!(world.legs(&session).await?.len() == 1);
+    }
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_whose_texts_cannot_be_kept_is_refused() -> Result<()> {
+    let world = PaidShop::start_with(&[], "").await?;
+    let order = ordered(&world).await?;
+    let good = courier::report(&world.gateway, &order, "failed")?;
+    let mut long = good.clone();
+    long.id = "x".repeat(256);
+    for (notice, expected) in [
+        (long, 400),
+        (saying(&good, "reason", json!("a\0b")), 400),
+        (saying(&good, "reason", json!("x".repeat(1_001))), 400),
+        (saying(&good, "reason", json!("\u{1f4a1}".repeat(1_000))), 200),
+    ] {
+        let status = notice.send(world.nexus.url()).await?;
+        ensure!(status == expected, "{status} instead of {expected}: {notice:?}");
+    }
+    is(&world, &order, "Failed").await
 }

@@ -4,7 +4,7 @@ use sdk::{Currency, Money, Timestamp};
 
 use super::{
     failed, id,
-    webhook::{NoEvent, Received},
+    webhook::{NoEvent, Received, check_texts},
 };
 use crate::{
     bindings::{
@@ -115,6 +115,11 @@ pub(crate) fn read(provider: &str, received: Received) -> Result<Report, NoEvent
         Rejection::Forged(reason) => NoEvent::Forged(reason),
         Rejection::Malformed(reason) => NoEvent::Malformed(reason),
     })?;
+    let reason = event.reason.as_deref().unwrap_or_default();
+    check_texts(
+        &event.id,
+        &[("the carrier's status", &event.carrier_status), ("the reason", reason)],
+    )?;
     Ok(Report {
         id: event.id,
         // Signed, and about nothing of ours: no order has such an id.

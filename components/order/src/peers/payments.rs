@@ -4,7 +4,7 @@ use sdk::{Money, Timestamp, log};
 
 use super::{
     failed,
-    webhook::{NoEvent, Received},
+    webhook::{NoEvent, Received, check_texts},
 };
 use crate::{
     bindings::{
@@ -144,6 +144,7 @@ pub(crate) fn read(provider: &str, received: Received) -> Result<Event, NoEvent>
         Rejection::Forged(reason) => NoEvent::Forged(reason),
         Rejection::Malformed(reason) => NoEvent::Malformed(reason),
     })?;
+    check_texts(&event.id, &[("the reference", &event.reference)])?;
     // Signed, and about nothing of ours: no leg has such an id.
     let leg_id = event.leg_id.parse().map_err(|_| NoEvent::NotFound)?;
     let amount = money(&event.amount).ok_or_else(|| NoEvent::Malformed("the currency is none".to_owned()))?;

@@ -12,6 +12,24 @@ pub(crate) struct Received {
     pub(crate) at: Timestamp,
 }
 
+/// The longest id of an event: it is kept as a key.
+const MAX_ID: usize = 255;
+/// The longest of the other texts of an event.
+const MAX_TEXT: usize = 1_000;
+
+/// Refuses an event whose id or other texts cannot be kept. Whoever sent it is told which.
+pub(super) fn check_texts(id: &str, texts: &[(&'static str, &str)]) -> Result<(), NoEvent> {
+    let all = std::iter::once((("the id", id), MAX_ID)).chain(texts.iter().map(|text| (*text, MAX_TEXT)));
+    for ((name, text), max) in all {
+        if text.contains('\0') || text.chars().count() > max {
+            return Err(NoEvent::Malformed(format!(
+                "{name} has more than {max} characters, or NUL among them"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Why what was received is no event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NoEvent {

@@ -148,10 +148,9 @@ pub(crate) fn set_due(tx: &Transaction, payout: SessionId, due: Timestamp) -> Re
     .map(drop)
 }
 
-/// Marks the checkouts of an order paid whose carriers have collected everything: each line that is left was delivered. Returns which.
-pub(crate) fn settle_collected(tx: &Transaction, order: OrderId, now: Timestamp) -> Result<Vec<SessionId>, Error> {
-    // Of two parcels of a checkout that arrive at once, the later one sees the other.
-    let open = tx.query(
+/// Locks the open checkouts of an order's lines that carriers collect for.
+pub(crate) fn lock_collected(tx: &Transaction, order: OrderId) -> Result<Vec<SessionId>, Error> {
+    tx.query(
         sql!(
             r#"SELECT id FROM "order".payment_session
            WHERE collect_on_delivery AND status = 'Pending'
@@ -159,31 +158,27 @@ pub(crate) fn settle_collected(tx: &Transaction, order: OrderId, now: Timestamp)
            ORDER BY id FOR UPDATE"#
         ),
         params![order],
+    )?
+    .iter()
+    .map(|row| row.get("id"))
+    .collect()
+}
+
+/// Marks an open checkout paid whose carriers have collected everything: each line that is left was delivered. False when they have not. It is locked.
+pub(crate) fn settle_collected(tx: &Transaction, id: SessionId, now: Timestamp) -> Result<bool, Error> {
+    let changed = tx.execute(
+        sql!(
+            r#"UPDATE "order".payment_session s SET status = 'Success', date_paid = $2
+           WHERE s.id = $1 AND s.collect_on_delivery AND s.status = 'Pending'
+             AND NOT EXISTS (
+                 SELECT FROM "order".item i LEFT JOIN "order"."order" o ON o.id = i.order_id
+                     LEFT JOIN "order".transport t ON t.id = o.transport_id
+                 WHERE i.payment_session_id = s.id AND i.date_cancelled IS NULL
+                   AND t.status IS DISTINCT FROM 'Success')"#
+        ),
+        params![id, now],
     )?;
-    if open.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut settled: Vec<SessionId> = tx
-        .query(
-            sql!(
-                r#"UPDATE "order".payment_session s SET status = 'Success', date_paid = $2
-               WHERE s.collect_on_delivery AND s.status = 'Pending'
-                 AND s.id IN (SELECT payment_session_id FROM "order".item WHERE order_id = $1)
-                 AND NOT EXISTS (
-                     SELECT FROM "order".item i LEFT JOIN "order"."order" o ON o.id = i.order_id
-                         LEFT JOIN "order".transport t ON t.id = o.transport_id
-                     WHERE i.payment_session_id = s.id AND i.date_cancelled IS NULL
-                       AND t.status IS DISTINCT FROM 'Success')
-               RETURNING s.id"#
-            ),
-            params![order, now],
-        )?
-        .iter()
-        .map(|row| row.get("id"))
-        .collect::<Result<_, _>>()?;
-    // The database promises no order, and what follows must not depend on it.
-    settled.sort();
-    Ok(settled)
+    Ok(changed == 1)
 }
 
 /// Ends an open session without money. False when it was closed before, or never stored.

@@ -13,7 +13,10 @@ use sdk::{
     sql::{self, Transaction},
 };
 
-use super::owed::{Owed, Refund};
+use super::{
+    owed::{Owed, Refund},
+    parcel,
+};
 use crate::{
     domain::{
         cancellation::{self, Extent},
@@ -201,7 +204,7 @@ pub(super) fn end_lines<'i>(
     }
     let released = item::cancel(tx, &ids, by, now)?;
     for checkout in touched {
-        shrink(tx, checkout, when_empty)?;
+        shrink(tx, checkout, when_empty, now)?;
     }
     Ok(Owed::from_commit(tx, refunds, released))
 }
@@ -228,8 +231,9 @@ pub(super) fn put_back(tx: &Transaction, checkout: SessionId, lines: &[&Item]) -
     Ok(cart::put_back(tx, checkout, &skus)?)
 }
 
-/// Makes an open session ask for what is left of it; with nothing left it ends with this status. The session is locked.
-pub(super) fn shrink(tx: &Transaction, id: SessionId, when_empty: Status) -> Result<(), Error> {
+/// Makes an open session ask for what is left of it; with nothing left it ends with this status, and with nothing left to collect it is paid. The
+/// session is locked.
+pub(super) fn shrink(tx: &Transaction, id: SessionId, when_empty: Status, now: Timestamp) -> Result<(), Error> {
     let left = item::remaining(tx, id)?;
     if left.lines == 0 {
         session::close(tx, id, when_empty)?;
@@ -237,6 +241,7 @@ pub(super) fn shrink(tx: &Transaction, id: SessionId, when_empty: Status) -> Res
     } else {
         session::set_total(tx, id, left.total_amount)?;
         leg::set_pending_amount(tx, id, left.due_amount)?;
+        parcel::settle(tx, id, now)?;
     }
     Ok(())
 }

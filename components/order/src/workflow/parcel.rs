@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{notify::Failure, payout};
 use crate::{
     domain::{
-        id::OrderId,
+        id::{OrderId, SessionId},
         parcel::{Parcel, Periods, Report},
         session::Session,
         status::Status,
@@ -23,7 +23,7 @@ use crate::{
         ledger,
         webhook::{NoEvent, Received},
     },
-    store::transport,
+    store::{leg, session, transport},
 };
 
 /// Takes a report that was received for a carrier of this name.
@@ -120,9 +120,20 @@ impl Step {
         if self.status != Status::Success {
             return Ok(None);
         }
-        payout::settle_collected(tx, self.order, self.since)?;
+        // Locked first: of two parcels of a checkout that arrive at once, the later one sees the other.
+        for checkout in session::lock_collected(tx, self.order)? {
+            settle(tx, checkout, now)?;
+        }
         Ok(Some(payout))
     }
+}
+
+/// Marks a checkout as paid whose carriers have collected all that is left of it. It is locked.
+pub(super) fn settle(tx: &Transaction, checkout: SessionId, now: Timestamp) -> Result<(), Error> {
+    if session::settle_collected(tx, checkout, now)? {
+        leg::settle(tx, checkout, now)?;
+    }
+    Ok(())
 }
 
 /// What was collected with a delivery is in the shop's books from then on. It comes there with the payout at the latest.

@@ -151,9 +151,8 @@ enum Outcome {
 }
 
 /// Pays the seller of an order whose time has come, or its buyer back whom the parcel did not reach; has a person asked where nothing is known of
-/// that. The session is `Processing` while the
-/// seller's money moves: from then on nothing takes it back, and it is `Success` only when the seller has it. Repeating it changes nothing: the
-/// transfer has the order's name.
+/// that. The session is `Processing` while the seller's money moves: from then on nothing takes it back, and it is `Success` only when the
+/// seller has it. Repeating it changes nothing: the transfer has the order's name.
 pub(crate) fn pay(order_id: OrderId) -> Result<(), Error> {
     let id = SessionId(order_id.0);
     let begun = now();
@@ -218,10 +217,7 @@ fn give_back(tx: &Transaction, order_id: OrderId, now: Timestamp) -> Result<Owed
     let checkouts = session::lock_of_items(tx, &ids)?;
     let lines = item::lock(tx, &ids)?;
     let left = lines.iter().filter(|line| line.date_cancelled.is_none());
-    let owed = cancel::end_lines(tx, &checkouts, left, None, Status::Cancelled, now)?;
-    // A checkout whose other lines were collected is complete now.
-    settle_collected(tx, order_id, now)?;
-    Ok(owed)
+    cancel::end_lines(tx, &checkouts, left, None, Status::Cancelled, now)
 }
 
 /// What a carrier has collected for an order that it delivered.
@@ -231,14 +227,6 @@ pub(super) fn collected(order_id: OrderId, payout: &Session) -> Result<(Movement
         Movement::Collect(order_id),
         Money::new(terms.collect_amount, payout.currency),
     ))
-}
-
-/// Marks what the carriers have brought all of as paid.
-pub(super) fn settle_collected(tx: &Transaction, order_id: OrderId, now: Timestamp) -> Result<(), Error> {
-    for collected in session::settle_collected(tx, order_id, now)? {
-        leg::settle(tx, collected, now)?;
-    }
-    Ok(())
 }
 
 /// What moves: the fee that is netted from what the carrier collected goes to the platform, the rest to the seller. What was collected comes in first,

@@ -110,7 +110,7 @@ fn close_checkout(id: SessionId) -> Result<(), Error> {
         item::cancel(tx, &ids, None, now)?;
         cancel::put_back(tx, id, &open)?;
         if item::remaining(tx, id)?.lines > 0 {
-            return cancel::shrink(tx, id, Status::Failed);
+            return cancel::shrink(tx, id, Status::Failed, now);
         }
         session::close(tx, id, Status::Failed)?;
         leg::close(tx, id, Status::Failed, Some("the checkout failed"))?;
