@@ -103,7 +103,7 @@ fn commit_failed(error: &tokio_postgres::Error) -> Outcome {
 }
 
 /// A word of the host's own functions about this node: what became of the invocation is for the next look at it to say.
-fn is_of_the_host(error: &tokio_postgres::Error) -> bool {
+pub(super) fn is_of_the_host(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| code.code().starts_with("NX"))
 }
 

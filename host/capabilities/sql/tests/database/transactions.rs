@@ -103,6 +103,27 @@ async fn a_key_is_claimed_first_and_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_declared_gone_before_its_claim_tells_the_client_to_come_again() {
+    let database = Database::new().await;
+    let gone = "CREATE FUNCTION host.gone() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'the node was declared gone' USING ERRCODE = 'NX002'; END $$;
+        CREATE TRIGGER gone BEFORE INSERT ON host.claim FOR EACH ROW EXECUTE FUNCTION host.gone()";
+    database.admin.batch_execute(gone).await.unwrap();
+    let mut guest = database.guest_with(Some(Claim {
+        key: [7; 32],
+        fingerprint: [8; 32],
+        expires_ms: 9,
+    }));
+    let fault = guest.execute(INSERT, &item(1, 1)).await.unwrap_err();
+    // Not `AppendRefused`: that is for good, and a failure of ours.
+    assert!(
+        matches!(&fault, Fault::CommitUnknown(text) if text.contains("NX002")),
+        "{fault:?}"
+    );
+    assert_eq!(database.count("\"order\".item").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rolled_back_savepoint_keeps_the_claim() {
     let database = Database::new().await;
     let mut guest = database.guest_with(Some(Claim {
