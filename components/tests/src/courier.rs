@@ -26,6 +26,6 @@ pub fn report(outside: &Gateway, order: &str, status: &str) -> Result<Notice> {
 }
 
 /// Reports it until it is acknowledged.
-pub(crate) async fn delivers(outside: &Gateway, order: &str, status: &str) -> Result<()> {
+pub async fn deliver(outside: &Gateway, order: &str, status: &str) -> Result<()> {
     notice::deliver(|| outside.url(), || report(outside, order, status)).await
 }

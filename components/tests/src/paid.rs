@@ -146,7 +146,7 @@ impl<H> PaidShop<H> {
 
     /// The drivers report this of the parcel of an order, until that is acknowledged.
     pub async fn parcel(&self, order: &str, status: &str) -> Result<()> {
-        courier::delivers(&self.gateway, order, status).await
+        courier::deliver(&self.gateway, order, status).await
     }
 
     /// Waits until a session has this status.

@@ -1,7 +1,8 @@
 //! Two hosts and their database under load, while hosts are killed and frozen and the database is stopped and crashed at random: buyers who
-//! pay at the door, from wallets and at a gateway, a seller, and an operator who walks by.
+//! pay at the door, from wallets and at a gateway, a seller, drivers, and an operator who walks by.
 
 mod buyers;
+mod drivers;
 mod operator;
 mod seller;
 mod told;
@@ -86,6 +87,7 @@ async fn survives(time: Duration, seed: u64) -> Result<()> {
         (0..CLERKS).map(|clerk| tokio::spawn(seller::sell(Arc::clone(&world), clerk, Dice(seed ^ (clerk + 90))))),
     );
     clients.push(tokio::spawn(buyers::change_minds(Arc::clone(&world), Dice(seed ^ 99))));
+    clients.push(tokio::spawn(drivers::drive(Arc::clone(&world), Dice(seed ^ 98))));
     let is_alone = Arc::new(AtomicBool::new(false));
     let operator = operator::walk_by(Arc::clone(&world), Arc::clone(&is_alone), Dice(seed ^ 97));
     let mut operator = tokio::spawn(operator);
@@ -186,6 +188,14 @@ async fn finish(world: &World, audit: &Audit, dice: &mut Dice) -> Result<()> {
         seller::give_up(world, &session, dice).await?;
     }
     let open = "SELECT count(*) FROM \"order\".payment_session WHERE status IN ('Pending', 'Processing')";
+    for _ in 0..600 {
+        // A fee that was paid late makes an order late.
+        drivers::bring_the_rest(world, audit, dice).await?;
+        if audit.count(open).await? == 0 {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
     audit.becomes(open, 0).await?;
     for charge in world.gateway.charges() {
         if charge.status == "pending" && dice.one_in(3) {

@@ -184,6 +184,13 @@ async fn a_share_is_given_back_when_the_rest_is_not_paid() -> Result<()> {
     world.books_hold().await
 }
 
+/// Its parcel is delivered, and the seller is paid.
+async fn is_paid_out(world: &PaidShop, order: &Value) -> Result<()> {
+    let id = order["id"].as_str().context("an id")?;
+    world.parcel(id, "delivered").await?;
+    world.is(id, "Success").await
+}
+
 /// Two lines of one seller; the first is the dearer part of what the wallet pays.
 async fn two_lines(world: &PaidShop, other: &str) -> Result<(String, Vec<i64>)> {
     let line = |sku: &str| json!({ "sku_id": sku, "quantity": 1, "transport_option": "standard" });
@@ -242,6 +249,7 @@ async fn a_carrier_collects_what_the_wallet_does_not_cover() -> Result<()> {
         .text(200, "confirm_session_id");
     let order = order_of(&world, &confirmed).await?;
     ensure!(order["transport"]["data"]["pick_money"] == 0, "{order}");
+    is_paid_out(&world, &order).await?;
     world.is(&session, "Success").await?;
     holds(&world, world.seller(), first - FEE).await?;
     world.books_hold().await?;
@@ -257,6 +265,7 @@ async fn a_carrier_collects_what_the_wallet_does_not_cover() -> Result<()> {
         .text(200, "confirm_session_id");
     let order = order_of(&world, &confirmed).await?;
     ensure!(order["transport"]["data"]["pick_money"] == TWO - UNIT, "{order}");
+    is_paid_out(&world, &order).await?;
     world.is(&session, "Success").await?;
     holds(&world, world.seller(), first - FEE + TWO - FEE).await?;
     world.books_hold().await
