@@ -75,9 +75,7 @@ fn append_failed(error: &tokio_postgres::Error) -> Outcome {
     match classify(error) {
         Failure::Repeat(text) => Outcome::Repeat(text),
         Failure::Refused(sql::Error::UniqueViolation(_)) => Outcome::Failed(AppendError::Fenced),
-        Failure::Refused(_) if !is_of_the_host(error) => {
-            Outcome::Failed(AppendError::Refused(format!("append: {}", describe(error))))
-        }
+        Failure::Refused(_) => Outcome::Failed(refused_append("append", error)),
         _ => Outcome::Failed(AppendError::Unknown(format!("append: {}", describe(error)))),
     }
 }
@@ -102,9 +100,14 @@ fn commit_failed(error: &tokio_postgres::Error) -> Outcome {
     }
 }
 
-/// A word of the host's own functions about this node: what became of the invocation is for the next look at it to say.
-pub(super) fn is_of_the_host(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| code.code().starts_with("NX"))
+/// What it means that the server refuses a statement of the host, for a part of an append. Is it a word of the host's own functions about this
+/// node, what became of the invocation is for the next look at it to say.
+pub(super) fn refused_append(part: &str, error: &tokio_postgres::Error) -> AppendError {
+    let text = format!("{part}: {}", describe(error));
+    match error.code() {
+        Some(code) if code.code().starts_with("NX") => AppendError::Unknown(text),
+        _ => AppendError::Refused(text),
+    }
 }
 
 type Request<'a> = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send + 'a>>;

@@ -13,7 +13,7 @@ use host_recorder::{Recorder, Transaction as Entry, Turn};
 use host_types::Fault;
 use tokio_postgres::Statement;
 
-use super::commit::{Outcome, commit, is_of_the_host};
+use super::commit::{Outcome, commit, refused_append};
 use super::savepoints::Savepoints;
 use super::watchdog::Watch;
 use super::{ended, no_savepoint, too_deep};
@@ -253,9 +253,7 @@ impl OpenTransaction {
         let wire = session.lease.wire();
         if let Err(error) = wire.wait(session.lease.prepare_host(&statements)).await {
             let interruption = match classify(&error) {
-                Failure::Refused(_) => {
-                    Interruption::Append(AppendError::Refused(format!("append: {}", describe(&error))))
-                }
+                Failure::Refused(_) => Interruption::Append(refused_append("append", &error)),
                 failure => failure.into(),
             };
             return Err(self.interrupt(interruption).await);
@@ -478,10 +476,7 @@ fn host_failure(error: &tokio_postgres::Error) -> Failure {
 fn claim_failed(error: &tokio_postgres::Error) -> Interruption {
     match classify(error) {
         Failure::Refused(Error::UniqueViolation(_)) => Interruption::Append(AppendError::KeyTaken),
-        Failure::Refused(_) if is_of_the_host(error) => {
-            Interruption::Append(AppendError::Unknown(format!("claim: {}", describe(error))))
-        }
-        Failure::Refused(_) => Interruption::Append(AppendError::Refused(format!("claim: {}", describe(error)))),
+        Failure::Refused(_) => Interruption::Append(refused_append("claim", error)),
         failure => failure.into(),
     }
 }
