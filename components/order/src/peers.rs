@@ -10,13 +10,20 @@ pub(crate) mod ledger;
 pub(crate) mod payments;
 pub(crate) mod webhook;
 
-use crate::error::Error;
+use crate::{bindings::nexus::link::types::Target, error::Error};
 
 /// A failure of another module that nobody here can act on.
 fn failed(module: &'static str, reason: impl Into<String>) -> Error {
     Error::Peer {
         module,
         reason: reason.into(),
+    }
+}
+
+/// A provider, as the one that a call is for.
+fn target(provider: &str) -> Target {
+    Target {
+        provider: provider.to_owned(),
     }
 }
 

@@ -1,14 +1,14 @@
 //! Shipping quotes, and reports of parcels, from the carriers the application is configured with.
 
-use sdk::{Currency, Money, Timestamp};
+use sdk::{Currency, Money};
 
 use super::{
-    failed, id,
-    webhook::{NoEvent, Received, check_texts},
+    failed, id, target,
+    webhook::{self, NoEvent, Received},
 };
 use crate::{
     bindings::{
-        nexus::link::{providers, types::Target},
+        nexus::link::providers,
         shop::transport::{
             carrier::{self, Error as Refusal, Parcel, QuoteRequest},
             tracking::{self, Notification, Progress, Rejection},
@@ -96,10 +96,7 @@ impl Carriers {
 
 /// The component that answers for a carrier of this name, if it is granted.
 pub(crate) fn tracker(name: &str) -> Option<String> {
-    let component = format!("transport-{name}");
-    providers::granted(TRACKING)
-        .into_iter()
-        .find(|granted| *granted == component)
+    webhook::sender(TRACKING, "transport", name)
 }
 
 /// Has the carrier's component check and read what was received.
@@ -116,7 +113,7 @@ pub(crate) fn read(provider: &str, received: Received) -> Result<Report, NoEvent
         Rejection::Malformed(reason) => NoEvent::Malformed(reason),
     })?;
     let reason = event.reason.as_deref().unwrap_or_default();
-    check_texts(
+    webhook::check_texts(
         &event.id,
         &[("the carrier's status", &event.carrier_status), ("the reason", reason)],
     )?;
@@ -127,14 +124,8 @@ pub(crate) fn read(provider: &str, received: Received) -> Result<Report, NoEvent
         status: event.progress.into(),
         carrier_status: event.carrier_status,
         reason: event.reason,
-        occurred: Timestamp::from_ms(i64::try_from(event.occurred_ms).unwrap_or(i64::MAX / 1000)),
+        occurred: webhook::occurred(event.occurred_ms),
     })
-}
-
-fn target(provider: &str) -> Target {
-    Target {
-        provider: provider.to_owned(),
-    }
 }
 
 impl From<Progress> for Status {

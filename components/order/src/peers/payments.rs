@@ -3,12 +3,12 @@
 use sdk::{Money, Timestamp, log};
 
 use super::{
-    failed,
-    webhook::{NoEvent, Received, check_texts},
+    failed, target,
+    webhook::{self, NoEvent, Received},
 };
 use crate::{
     bindings::{
-        nexus::link::{providers, types::Target},
+        nexus::link::providers,
         shop::{
             common::types::Money as WireMoney,
             payment::{
@@ -125,10 +125,7 @@ impl PaymentOption {
 
 /// The component that answers for a gateway of this name, if it is granted.
 pub(crate) fn gateway(name: &str) -> Option<String> {
-    let component = format!("payment-{name}");
-    providers::granted(GATEWAY)
-        .into_iter()
-        .find(|granted| *granted == component)
+    webhook::sender(GATEWAY, "payment", name)
 }
 
 /// Has the gateway's component check and read what was received.
@@ -144,7 +141,7 @@ pub(crate) fn read(provider: &str, received: Received) -> Result<Event, NoEvent>
         Rejection::Forged(reason) => NoEvent::Forged(reason),
         Rejection::Malformed(reason) => NoEvent::Malformed(reason),
     })?;
-    check_texts(&event.id, &[("the reference", &event.reference)])?;
+    webhook::check_texts(&event.id, &[("the reference", &event.reference)])?;
     // Signed, and about nothing of ours: no leg has such an id.
     let leg_id = event.leg_id.parse().map_err(|_| NoEvent::NotFound)?;
     let amount = money(&event.amount).ok_or_else(|| NoEvent::Malformed("the currency is none".to_owned()))?;
@@ -154,7 +151,7 @@ pub(crate) fn read(provider: &str, received: Received) -> Result<Event, NoEvent>
         outcome: event.outcome.into(),
         amount,
         reference: event.reference,
-        occurred: Timestamp::from_ms(i64::try_from(event.occurred_ms).unwrap_or(i64::MAX / 1000)),
+        occurred: webhook::occurred(event.occurred_ms),
     })
 }
 
@@ -175,12 +172,6 @@ pub(crate) fn arrived(provider: &str, leg: LegId, amount: Money) -> Result<Optio
         Err(gateway::Error::NotFound) => Ok(None),
         Err(gateway::Error::Unavailable(reason)) => Err(Error::PaymentUnavailable(reason)),
         Err(gateway::Error::Other(reason)) => Err(failed(PEER, reason)),
-    }
-}
-
-fn target(provider: &str) -> Target {
-    Target {
-        provider: provider.to_owned(),
     }
 }
 

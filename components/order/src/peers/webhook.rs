@@ -2,6 +2,8 @@
 
 use sdk::Timestamp;
 
+use crate::bindings::nexus::link::providers;
+
 /// Such a request, as it was received.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
@@ -16,6 +18,19 @@ pub(crate) struct Received {
 const MAX_ID: usize = 255;
 /// The longest of the other texts of an event.
 const MAX_TEXT: usize = 1_000;
+
+/// The component that answers for a sender of this name, if it is granted: those of a kind are named after it.
+pub(super) fn sender(interface: &str, kind: &str, name: &str) -> Option<String> {
+    let component = format!("{kind}-{name}");
+    providers::granted(interface)
+        .into_iter()
+        .find(|granted| *granted == component)
+}
+
+/// When an event says that it happened, milliseconds since 1970-01-01 UTC; what no date reaches is long after.
+pub(super) fn occurred(ms: u64) -> Timestamp {
+    Timestamp::from_ms(i64::try_from(ms).unwrap_or(i64::MAX / 1000))
+}
 
 /// Refuses an event whose id or other texts cannot be kept. Whoever sent it is told which.
 pub(super) fn check_texts(id: &str, texts: &[(&'static str, &str)]) -> Result<(), NoEvent> {
