@@ -36,6 +36,13 @@ pub struct Notice {
 }
 
 impl Notice {
+    /// The same, saying something else under a key.
+    pub fn saying(&self, key: &str, value: Value) -> Self {
+        let mut notice = self.clone();
+        notice.body[key] = value;
+        notice
+    }
+
     /// Sends it once to a marketplace that listens there; returns the answer's status.
     pub async fn send(&self, url: &str) -> Result<u16> {
         let body = self.body.to_string();

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::{Answer, Audit, Client, Edited, Gateway, Nexus, Shop, courier};
+use crate::{Answer, Audit, Client, Edited, Gateway, Listing, Nexus, Shop, courier};
 
 /// Where a buyer checks out.
 pub const CHECKOUT: &str = "/api/v1/order/buyer/checkout";
@@ -142,6 +142,45 @@ impl<H> PaidShop<H> {
     pub async fn settles(&self, opened: &Opened) -> Result<()> {
         self.gateway.is_paid(&self.gateway.leg_at(&opened.url)?).await?;
         self.is(&opened.session, "Success").await
+    }
+
+    /// The seller confirms lines, and the fee is paid under this option. Returns their order.
+    pub async fn orders(&self, lines: &[i64], option: &str) -> Result<String> {
+        let body = json!({ "item_ids": lines, "payment_option": option });
+        let fee = Opened::read(&self.seller().post(CONFIRM, body).await?, "confirm_session_id");
+        if !fee.url.is_empty() {
+            self.settles(&fee).await?;
+        }
+        let order = format!(
+            "SELECT id::text FROM \"order\".\"order\" WHERE confirm_session_id = '{}'",
+            fee.session
+        );
+        self.audit.texts(&order).await?.pop().context("an order")
+    }
+
+    /// A checkout of a unit of the shop's goods and one of others, paid at the door. Returns its session and both lines.
+    pub async fn two_at_the_door(&self, other: &Listing) -> Result<(String, Vec<i64>)> {
+        let line = |sku: &str| json!({ "sku_id": sku, "quantity": 1, "transport_option": "standard" });
+        let mut both = self.shop.checkout(1);
+        both["buy_now"] = json!(false);
+        both["items"] = json!([line(&self.shop.sku), line(&other.sku)]);
+        let session = self
+            .buyer()
+            .post(CHECKOUT, both)
+            .await?
+            .text(200, "checkout_session_id");
+        let lines = format!("SELECT id::text FROM \"order\".item WHERE payment_session_id = '{session}' ORDER BY id");
+        let lines = self.audit.texts(&lines).await?;
+        Ok((session, lines.iter().map(|id| id.parse()).collect::<Result<_, _>>()?))
+    }
+
+    /// As if everything were due that the money of orders waits for.
+    pub async fn payouts_are_due(&self) -> Result<()> {
+        let due = "UPDATE \"order\".payment_session SET date_expired = now() WHERE kind = 'seller-payout' AND status = 'Pending'";
+        ensure!(self.audit.change(due).await? > 0, "no payout is open");
+        let timers = "UPDATE host.invocation SET due_at = now() WHERE component = 'order' AND ended_at IS NULL AND due_at > now()";
+        ensure!(self.audit.change(timers).await? > 0, "no timer is set");
+        Ok(())
     }
 
     /// The drivers report this of the parcel of an order, until that is acknowledged.

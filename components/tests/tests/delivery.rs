@@ -1,21 +1,14 @@
 //! How it is learnt that goods are with their buyer: their carrier reports it, or a person says so where it is silent.
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{CHECKOUT, CONFIRM, Listing, Notice, Opened, PaidShop, STOCK, UNIT, courier};
+use component_tests::{CHECKOUT, CONFIRM, Notice, PaidShop, STOCK, UNIT, courier};
 use futures_util::future::try_join;
 use serde_json::{Value, json};
 
 /// An order that is paid at the gateway, with its fee.
 async fn ordered(world: &PaidShop) -> Result<String> {
-    let (_, item) = world.pays().await?;
-    let body = json!({ "item_ids": [item], "payment_option": "sandbox-redirect" });
-    let fee = Opened::read(&world.seller().post(CONFIRM, body).await?, "confirm_session_id");
-    world.settles(&fee).await?;
-    let order = format!(
-        "SELECT id::text FROM \"order\".\"order\" WHERE confirm_session_id = '{}'",
-        fee.session
-    );
-    world.audit.texts(&order).await?.pop().context("an order")
+    let (_, line) = world.pays().await?;
+    world.orders(&[line], "sandbox-redirect").await
 }
 
 async fn transport(world: &PaidShop, order: &str) -> Result<Value> {
@@ -30,23 +23,6 @@ async fn is(world: &PaidShop, order: &str, status: &str) -> Result<()> {
     let transport = transport(world, order).await?;
     ensure!(transport["status"] == status, "{transport} instead of {status}");
     Ok(())
-}
-
-/// As if everything that orders wait for were due.
-async fn time_passes(world: &PaidShop) -> Result<()> {
-    let due =
-        "UPDATE \"order\".payment_session SET date_expired = now() WHERE kind = 'seller-payout' AND status = 'Pending'";
-    ensure!(world.audit.change(due).await? > 0);
-    let timers =
-        "UPDATE host.invocation SET due_at = now() WHERE component = 'order' AND ended_at IS NULL AND due_at > now()";
-    ensure!(world.audit.change(timers).await? > 0);
-    Ok(())
-}
-
-fn saying(notice: &Notice, key: &str, value: Value) -> Notice {
-    let mut notice = notice.clone();
-    notice.body[key] = value;
-    notice
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,11 +41,11 @@ async fn a_report_is_believed_only_if_it_is_signed_fresh_and_about_a_parcel_of_i
         (401, with(&|notice| notice.signed_s += 360)),
         (
             404,
-            saying(&good, "order_id", json!("0190a5b2-7c11-7d3e-8f00-0123456789ab")),
+            good.saying("order_id", json!("0190a5b2-7c11-7d3e-8f00-0123456789ab")),
         ),
-        (404, saying(&good, "order_id", json!("no id"))),
-        (400, saying(&good, "status", json!("eaten"))),
-        (400, saying(&good, "occurred_ms", json!("yesterday"))),
+        (404, good.saying("order_id", json!("no id"))),
+        (400, good.saying("status", json!("eaten"))),
+        (400, good.saying("occurred_ms", json!("yesterday"))),
         (404, with(&|notice| notice.path = "/api/v1/transport/webhook/unknown")),
         (404, with(&|notice| notice.path = "/api/v1/transport/webhook/")),
     ];
@@ -80,7 +56,7 @@ async fn a_report_is_believed_only_if_it_is_signed_fresh_and_about_a_parcel_of_i
     // A session that is no payout has no parcel.
     let checkout = "SELECT id::text FROM \"order\".payment_session WHERE kind = 'buyer-checkout'";
     let checkout = world.audit.texts(checkout).await?.pop().context("a checkout")?;
-    let other = saying(&good, "order_id", json!(checkout));
+    let other = good.saying("order_id", json!(checkout));
     ensure!(other.send(world.nexus.url()).await? == 404);
     let elsewhere = "UPDATE \"order\".transport SET provider = 'transport-other'";
     ensure!(world.audit.change(elsewhere).await? == 1);
@@ -165,7 +141,7 @@ async fn a_person_says_what_became_of_a_parcel_whose_carrier_is_silent() -> Resu
     let world = PaidShop::start_with(&[], "").await?;
     let (arrived, lost, late) = (ordered(&world).await?, ordered(&world).await?, ordered(&world).await?);
     world.audit.settled().await?;
-    time_passes(&world).await?;
+    world.payouts_are_due().await?;
     world.audit.suspended(3).await?;
     ensure!(world.wallet(world.seller()).await? == 0 && world.wallet(world.buyer()).await? == 0);
     // The queue, as an operator reads it.
@@ -213,7 +189,7 @@ async fn a_person_says_what_became_of_a_parcel_whose_carrier_is_silent() -> Resu
     ensure!(world.wallet(world.buyer()).await? == UNIT && world.wallet(world.seller()).await? == 0);
     assert_eq!(world.shop.stock().await?, (STOCK - 2, 2));
     // Not at once: the buyer has had it for no time yet, as far as anybody knows.
-    time_passes(&world).await?;
+    world.payouts_are_due().await?;
     for order in [&arrived, &late] {
         world.is(order, "Success").await?;
     }
@@ -241,36 +217,16 @@ async fn what_is_paid_at_the_door_is_in_the_books_when_all_of_its_checkout_is_de
     world.books_hold().await
 }
 
-/// A checkout of two lines that are paid at the door, the lines still to be confirmed.
-async fn checked_out(world: &PaidShop, other: &Listing) -> Result<(String, Vec<i64>)> {
-    let mut both = world.shop.checkout(1);
-    both["buy_now"] = json!(false);
-    both["items"] = json!([
-        { "sku_id": world.shop.sku, "quantity": 1, "transport_option": "standard" },
-        { "sku_id": other.sku, "quantity": 1, "transport_option": "standard" },
-    ]);
-    let session = world.buyer().post(CHECKOUT, both).await?;
-    let session = session.text(200, "checkout_session_id");
-    let lines = format!("SELECT id::text FROM \"order\".item WHERE payment_session_id = '{session}' ORDER BY id");
-    let lines = world.audit.texts(&lines).await?;
-    Ok((session, lines.iter().map(|id| id.parse()).collect::<Result<_, _>>()?))
-}
-
-/// The order of a line that is paid at the door.
-async fn confirmed(world: &PaidShop, line: i64) -> Result<String> {
-    let confirm = json!({ "item_ids": [line], "payment_option": "system-cod" });
-    world.seller().post(CONFIRM, confirm).await?.data(200);
-    let order = format!("SELECT order_id::text FROM \"order\".item WHERE id = {line}");
-    world.audit.texts(&order).await?.pop().context("an order")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_is_paid_when_its_last_two_parcels_arrive_at_once() -> Result<()> {
     let world = PaidShop::start_with(&[], "").await?;
     let other = world.shop.seller.lists("Coffee mill", "VND", STOCK).await?;
     for _ in 0..12 {
-        let (session, lines) = checked_out(&world, &other).await?;
-        let (one, two) = (confirmed(&world, lines[0]).await?, confirmed(&world, lines[1]).await?);
+        let (session, lines) = world.two_at_the_door(&other).await?;
+        let (one, two) = (
+            world.orders(&[lines[0]], "system-cod").await?,
+            world.orders(&[lines[1]], "system-cod").await?,
+        );
         try_join(world.parcel(&one, "delivered"), world.parcel(&two, "delivered")).await?;
         world.is(&session, "Success").await?;
     }
@@ -282,8 +238,8 @@ async fn a_checkout_is_paid_when_what_is_left_of_it_was_delivered() -> Result<()
     let world = PaidShop::start_with(&[], "").await?;
     let other = world.shop.seller.lists("Coffee mill", "VND", STOCK).await?;
     for by_buyer in [true, false] {
-        let (session, lines) = checked_out(&world, &other).await?;
-        let order = confirmed(&world, lines[0]).await?;
+        let (session, lines) = world.two_at_the_door(&other).await?;
+        let order = world.orders(&[lines[0]], "system-cod").await?;
         world.parcel(&order, "delivered").await?;
         world.is(&session, "Pending").await?;
         if by_buyer {
@@ -312,9 +268,9 @@ async fn a_report_whose_texts_cannot_be_kept_is_refused() -> Result<()> {
     long.id = "x".repeat(256);
     for (notice, expected) in [
         (long, 400),
-        (saying(&good, "reason", json!("a\0b")), 400),
-        (saying(&good, "reason", json!("x".repeat(1_001))), 400),
-        (saying(&good, "reason", json!("\u{1f4a1}".repeat(1_000))), 200),
+        (good.saying("reason", json!("a\0b")), 400),
+        (good.saying("reason", json!("x".repeat(1_001))), 400),
+        (good.saying("reason", json!("\u{1f4a1}".repeat(1_000))), 200),
     ] {
         let status = notice.send(world.nexus.url()).await?;
         ensure!(status == expected, "{status} instead of {expected}: {notice:?}");

@@ -1,8 +1,8 @@
 //! What sellers are paid, and when: after their goods have been with the buyer for a while, once. That they are there is reported, or said by a
 //! person; how it is learnt is in `delivery.rs`.
 
-use anyhow::{Context, Result, ensure};
-use component_tests::{CHECKOUT, CONFIRM, Opened, PaidShop, STOCK, UNIT};
+use anyhow::{Result, ensure};
+use component_tests::{CHECKOUT, PaidShop, STOCK, UNIT};
 use serde_json::{Value, json};
 
 /// The flat rate of 800 g, which the buyer pays with the goods and the seller pays again.
@@ -14,37 +14,10 @@ async fn buys_at_the_door(world: &PaidShop) -> Result<i64> {
     world.item_of(&answer.text(200, "checkout_session_id")).await
 }
 
-/// The order of lines that are confirmed, their fee paid under this option.
-async fn orders(world: &PaidShop, items: &[i64], option: &str) -> Result<String> {
-    let body = json!({ "item_ids": items, "payment_option": option });
-    let fee = Opened::read(&world.seller().post(CONFIRM, body).await?, "confirm_session_id");
-    if !fee.url.is_empty() {
-        world.settles(&fee).await?;
-    }
-    let order = format!(
-        "SELECT id::text FROM \"order\".\"order\" WHERE confirm_session_id = '{}'",
-        fee.session
-    );
-    world.audit.texts(&order).await?.pop().context("an order")
-}
-
 async fn order(world: &PaidShop, id: &str) -> Result<Value> {
     let order = world.buyer().get(&format!("/api/v1/order/buyer/orders/{id}")).await?;
     Ok(order.data(200).clone())
 }
-
-/// As if the escrow of every order were over.
-async fn time_passes(world: &PaidShop) -> Result<()> {
-    let due =
-        "UPDATE \"order\".payment_session SET date_expired = now() WHERE kind = 'seller-payout' AND status = 'Pending'";
-    ensure!(world.audit.change(due).await? > 0);
-    ensure!(world.audit.change(TIMERS).await? > 0);
-    Ok(())
-}
-
-/// Every timer of the order module comes at once.
-const TIMERS: &str =
-    "UPDATE host.invocation SET due_at = now() WHERE component = 'order' AND ended_at IS NULL AND due_at > now()";
 
 /// The timers of lines that wait for their sellers come at once. Which timer one is, is sealed; these come a week after the payment, and payouts
 /// later.
@@ -60,7 +33,7 @@ async fn a_seller_is_paid_after_the_escrow_and_what_the_carrier_collected_less_t
     let world = PaidShop::start_with(&[("SPIN_VARIABLE_ESCROW_SECONDS", "1")], "").await?;
     // Paid at the gateway, and the fee as well: all of it is the seller's.
     let (_, prepaid) = world.pays().await?;
-    let prepaid = orders(&world, &[prepaid], "sandbox-redirect").await?;
+    let prepaid = world.orders(&[prepaid], "sandbox-redirect").await?;
     world.parcel(&prepaid, "delivered").await?;
     world.is(&prepaid, "Success").await?;
     assert_eq!(world.wallet(world.seller()).await?, UNIT);
@@ -85,7 +58,7 @@ async fn a_seller_is_paid_after_the_escrow_and_what_the_carrier_collected_less_t
 
     // Paid at the door: the fee is kept back, and the checkout is paid when its last line is.
     let at_the_door = buys_at_the_door(&world).await?;
-    let at_the_door = orders(&world, &[at_the_door], "system-cod").await?;
+    let at_the_door = world.orders(&[at_the_door], "system-cod").await?;
     assert_eq!(
         order(&world, &at_the_door).await?["transport"]["data"]["pick_money"],
         UNIT
@@ -101,7 +74,7 @@ async fn a_seller_is_paid_after_the_escrow_and_what_the_carrier_collected_less_t
 
     // Some of both: the carrier collects what is not paid, and the fee is paid apart.
     let ((_, one), other) = (world.pays().await?, buys_at_the_door(&world).await?);
-    let both = orders(&world, &[one, other], "sandbox-redirect").await?;
+    let both = world.orders(&[one, other], "sandbox-redirect").await?;
     assert_eq!(order(&world, &both).await?["transport"]["data"]["pick_money"], UNIT);
     world.parcel(&both, "travelling").await?;
     world.parcel(&both, "delivered").await?;
@@ -115,7 +88,7 @@ async fn nobody_is_paid_before_the_time() -> Result<()> {
     const DAY: i64 = 24 * 3600;
     let world = PaidShop::start_with(&[], "").await?;
     let (_, item) = world.pays().await?;
-    let early = orders(&world, &[item], "sandbox-redirect").await?;
+    let early = world.orders(&[item], "sandbox-redirect").await?;
     assert_eq!(order(&world, &early).await?["payout_session"]["status"], "Pending");
     // As long as nothing is known of the delivery, and when it is, a week from then.
     let kept = format!(
@@ -138,7 +111,7 @@ async fn nobody_is_paid_before_the_time() -> Result<()> {
     let again = format!("SELECT count(*) FROM host.invocation WHERE {soon}");
     world.audit.becomes(&again, 1).await?;
     assert_eq!(world.wallet(world.seller()).await?, 0);
-    time_passes(&world).await?;
+    world.payouts_are_due().await?;
     world.is(&early, "Success").await?;
     assert_eq!(world.wallet(world.seller()).await?, UNIT);
     world.books_hold().await
@@ -148,13 +121,13 @@ async fn nobody_is_paid_before_the_time() -> Result<()> {
 async fn what_was_not_delivered_is_not_paid_for() -> Result<()> {
     let world = PaidShop::start_with(&[], "").await?;
     let (_, item) = world.pays().await?;
-    let lost = orders(&world, &[item], "sandbox-redirect").await?;
+    let lost = world.orders(&[item], "sandbox-redirect").await?;
     world.parcel(&lost, "failed").await?;
     // As long as it may be brought once more, the buyer has nothing back.
     world.audit.settled().await?;
     assert_eq!(world.wallet(world.buyer()).await?, 0);
     assert_eq!(order(&world, &lost).await?["transport"]["status"], "Failed");
-    time_passes(&world).await?;
+    world.payouts_are_due().await?;
     world.is(&lost, "Cancelled").await?;
     world.audit.settled().await?;
     assert_eq!(world.wallet(world.seller()).await?, 0);
@@ -174,32 +147,17 @@ async fn what_was_not_delivered_is_not_paid_for() -> Result<()> {
 async fn a_parcel_lost_on_its_way_to_the_door_owes_nobody_and_leaves_the_rest_of_its_checkout() -> Result<()> {
     let world = PaidShop::start_with(&[], "").await?;
     let other = world.shop.seller.lists("Coffee mill", "VND", 10).await?;
-    let mut both = world.shop.checkout(1);
-    both["buy_now"] = json!(false);
-    both["items"] = json!([
-        { "sku_id": world.shop.sku, "quantity": 1, "transport_option": "standard" },
-        { "sku_id": other.sku, "quantity": 1, "transport_option": "standard" },
-    ]);
-    let session = world.buyer().post(CHECKOUT, both).await?;
-    let session = session.text(200, "checkout_session_id");
-    let items = format!("SELECT id::text FROM \"order\".item WHERE payment_session_id = '{session}' ORDER BY id");
-    let items: Vec<i64> = world
-        .audit
-        .texts(&items)
-        .await?
-        .iter()
-        .map(|id| id.parse())
-        .collect::<Result<_, _>>()?;
+    let (session, items) = world.two_at_the_door(&other).await?;
     let total = "SELECT total_amount FROM \"order\".item WHERE id = ";
     let kept = world.audit.count(&format!("{total}{}", items[0])).await?;
-    let arrives = orders(&world, &items[..1], "system-cod").await?;
-    let lost = orders(&world, &items[1..], "system-cod").await?;
+    let arrives = world.orders(&items[..1], "system-cod").await?;
+    let lost = world.orders(&items[1..], "system-cod").await?;
     world.parcel(&arrives, "delivered").await?;
     world.is(&session, "Pending").await?;
     world.parcel(&lost, "cancelled").await?;
     world.is(&lost, "Cancelled").await?;
     world.is(&session, "Success").await?;
-    time_passes(&world).await?;
+    world.payouts_are_due().await?;
     world.is(&arrives, "Success").await?;
     world.audit.settled().await?;
     assert_eq!(world.legs(&session).await?, [format!("Success {kept}")]);
@@ -213,7 +171,7 @@ async fn a_parcel_lost_on_its_way_to_the_door_owes_nobody_and_leaves_the_rest_of
 async fn paid_lines_that_no_seller_answers_for_go_back_to_their_buyer() -> Result<()> {
     let world = PaidShop::start_with(&[], "").await?;
     let ((session, answered), (_, silent)) = (world.pays().await?, world.pays().await?);
-    orders(&world, &[answered], "sandbox-redirect").await?;
+    world.orders(&[answered], "sandbox-redirect").await?;
     assert_eq!(world.waiting().await?.len(), 1);
 
     // A timer that comes before its time sets itself anew.

@@ -10,12 +10,6 @@ const WEBHOOK: &str = "/api/v1/payment/webhook/sandbox";
 /// A leg that there is not.
 const NOBODYS: &str = "0190a5b2-7c11-7d3e-8f00-0123456789ab";
 
-fn saying(notice: &Notice, key: &str, value: Value) -> Notice {
-    let mut notice = notice.clone();
-    notice.body[key] = value;
-    notice
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_is_believed_only_if_it_is_signed_fresh_and_about_a_leg_of_that_amount() -> Result<()> {
     let world = PaidShop::start(&[]).await?;
@@ -45,11 +39,11 @@ async fn a_report_is_believed_only_if_it_is_signed_fresh_and_about_a_leg_of_that
                 ..good.clone()
             },
         ),
-        (404, saying(&good, "leg_id", json!(NOBODYS))),
-        (404, saying(&good, "leg_id", json!("no id"))),
-        (400, saying(&good, "amount", json!(1))),
-        (400, saying(&good, "currency", json!("USD"))),
-        (400, saying(&good, "status", json!("paid"))),
+        (404, good.saying("leg_id", json!(NOBODYS))),
+        (404, good.saying("leg_id", json!("no id"))),
+        (400, good.saying("amount", json!(1))),
+        (400, good.saying("currency", json!("USD"))),
+        (400, good.saying("status", json!("paid"))),
     ];
     for (expected, notice) in spoiled {
         let status = world.gateway.sends(&notice).await?;
