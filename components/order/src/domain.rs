@@ -1,5 +1,6 @@
 //! Types and rules of buying. No host calls: everything here runs in a plain `cargo test`.
 
+pub(crate) mod booking;
 pub(crate) mod cancellation;
 pub(crate) mod cart;
 pub(crate) mod checkout;

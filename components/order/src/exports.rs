@@ -9,7 +9,7 @@ use crate::{
     peers::flows,
     store::{dealing, item},
     workflow::{
-        checkout, confirm, expire,
+        booking, checkout, confirm, expire,
         owed::{self, Owed},
         parcel, payout,
     },
@@ -82,8 +82,21 @@ pub(crate) fn run_confirm(request: ConfirmRequest) -> Result<(), String> {
     run().map_err(|error: Error| error.to_string())
 }
 
+/// A parcel that is to be fetched. A failure traps, whatever it is: what its carrier or its seller has to put right may come right, and until it does a
+/// person reads of it among the paused invocations.
+pub(crate) fn run_book(order_id: &str) -> Result<(), String> {
+    let order = order(order_id)?;
+    if let Err(error) = booking::book(order) {
+        trap(&format!("book the parcel of order {order}: {error}"));
+    }
+    Ok(())
+}
+
 /// A parcel that nobody knows the whereabouts of.
 pub(crate) fn run_missing(order_id: &str) -> Result<(), String> {
-    let order: OrderId = order_id.parse().map_err(|_| format!("`{order_id}` is no order's id"))?;
-    parcel::ask(order).map_err(|error| error.to_string())
+    parcel::ask(order(order_id)?).map_err(|error| error.to_string())
+}
+
+fn order(id: &str) -> Result<OrderId, String> {
+    id.parse().map_err(|_| format!("`{id}` is no order's id"))
 }

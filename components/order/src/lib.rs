@@ -49,6 +49,10 @@ impl workflows::Guest for Order {
         exports::run_confirm(request)
     }
 
+    fn book(order_id: String) -> Result<(), String> {
+        exports::run_book(&order_id)
+    }
+
     fn missing(order_id: String) -> Result<(), String> {
         exports::run_missing(&order_id)
     }

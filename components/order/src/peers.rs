@@ -10,7 +10,12 @@ pub(crate) mod ledger;
 pub(crate) mod payments;
 pub(crate) mod webhook;
 
-use crate::{bindings::nexus::link::types::Target, error::Error};
+use sdk::Money;
+
+use crate::{
+    bindings::{nexus::link::types::Target, shop::common::types::Money as WireMoney},
+    error::Error,
+};
 
 /// A failure of another module that nobody here can act on.
 fn failed(module: &'static str, reason: impl Into<String>) -> Error {
@@ -24,6 +29,14 @@ fn failed(module: &'static str, reason: impl Into<String>) -> Error {
 fn target(provider: &str) -> Target {
     Target {
         provider: provider.to_owned(),
+    }
+}
+
+/// An amount, as others are told it.
+fn wire_money(amount: Money) -> WireMoney {
+    WireMoney {
+        amount_minor: amount.amount_minor,
+        currency: amount.currency.to_string(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! flow is run again, and what fails is undone backwards.
 
 pub(crate) mod begin;
+pub(crate) mod booking;
 pub(crate) mod cancel;
 pub(crate) mod cart;
 pub(crate) mod checkout;

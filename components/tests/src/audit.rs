@@ -160,6 +160,11 @@ impl Audit {
                 "SELECT i.id::text FROM \"order\".item i WHERE i.confirm_session_id IS NOT NULL AND i.order_id IS NULL",
             ),
             (
+                "the parcel of an order is booked, unless it came to its end before",
+                "SELECT o.id::text FROM \"order\".\"order\" o JOIN \"order\".transport t ON t.id = o.transport_id
+                 WHERE t.tracking_code IS NULL AND t.status NOT IN ('Success', 'Cancelled')",
+            ),
+            (
                 "no invocation is paused or failed",
                 "SELECT id::text || ' ' || coalesce(cause, '') FROM host.invocation WHERE status IN ('paused', 'failed')",
             ),

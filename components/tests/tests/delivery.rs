@@ -1,4 +1,4 @@
-//! How it is learnt that goods are with their buyer: their carrier reports it, or a person says so where it is silent.
+//! How goods come to their buyer, and how that is learnt: their carrier books them and reports where they are, or a person says so where it is silent.
 
 use anyhow::{Context, Result, ensure};
 use component_tests::{CHECKOUT, CONFIRM, Notice, PaidShop, STOCK, UNIT, courier};
@@ -23,6 +23,46 @@ async fn is(world: &PaidShop, order: &str, status: &str) -> Result<()> {
     let transport = transport(world, order).await?;
     ensure!(transport["status"] == status, "{transport} instead of {status}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parcel_is_booked_under_its_order_and_a_booking_that_fails_takes_nothing_back() -> Result<()> {
+    let world = PaidShop::start_with(&[], "").await?;
+    let tracking_code = |order: &str| format!("FLAT{}", order.replace('-', "").to_uppercase());
+    let booked = |order: &str| {
+        format!(
+            "SELECT count(*) FROM \"order\".transport WHERE tracking_code = '{}'",
+            tracking_code(order)
+        )
+    };
+    let order = ordered(&world).await?;
+    world.audit.becomes(&booked(&order), 1).await?;
+    let data = transport(&world, &order).await?["data"].clone();
+    ensure!(
+        data["tracking_id"] == tracking_code(&order).as_str() && data["eta"].is_string() && data["quote"] == 15_000,
+        "{data}"
+    );
+
+    for refused in [
+        "CREATE FUNCTION \"order\".refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$",
+        "CREATE TRIGGER refuse BEFORE UPDATE OF tracking_code ON \"order\".transport FOR EACH ROW EXECUTE FUNCTION \"order\".refuse()",
+    ] {
+        world.audit.change(refused).await?;
+    }
+    let (waits, lost) = (ordered(&world).await?, ordered(&world).await?);
+    let tried = "SELECT count(*) FROM host.invocation WHERE function LIKE 'shop:order/workflows%.book' AND failures >= 2 AND cause LIKE '%not today%'";
+    world.audit.becomes(tried, 2).await?;
+    is(&world, &waits, "Pending").await?;
+    world.parcel(&lost, "cancelled").await?;
+    world.audit.change("DROP TRIGGER refuse ON \"order\".transport").await?;
+    world.audit.becomes(&booked(&waits), 1).await?;
+    let open =
+        "SELECT count(*) FROM host.invocation WHERE function LIKE 'shop:order/workflows%.book' AND ended_at IS NULL";
+    world.audit.becomes(open, 0).await?;
+    ensure!(world.audit.count(&booked(&lost)).await? == 0);
+    world.audit.settled().await?;
+    world.is(&lost, "Cancelled").await?;
+    world.books_hold().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

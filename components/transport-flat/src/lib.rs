@@ -7,7 +7,9 @@ mod bindings {
     wit_bindgen::generate!({ path: "../../wit", world: "transport-tracker", generate_all });
 }
 
-use bindings::exports::shop::transport::carrier::{self, Error, OptionInfo, Quotation, QuoteRequest, Target};
+use bindings::exports::shop::transport::carrier::{
+    self, Booked, Booking, Error, OptionInfo, Quotation, QuoteRequest, Target,
+};
 use bindings::exports::shop::transport::tracking::{self, Event, Notification, Progress, Rejection};
 use bindings::shop::common::types::Money;
 use bindings::wasi::config::store;
@@ -38,8 +40,7 @@ impl carrier::Guest for Component {
     }
 
     fn quote(_target: Target, request: QuoteRequest) -> Result<Quotation, Error> {
-        let service =
-            Service::by_id(&request.option_id).ok_or_else(|| Error::UnknownOption(request.option_id.clone()))?;
+        let service = service(&request.option_id)?;
         let loads = request.parcels.iter().map(|p| Load {
             quantity: p.quantity,
             weight_grams: p.weight_grams,
@@ -54,6 +55,14 @@ impl carrier::Guest for Component {
                 currency: tariff.currency,
             },
             eta_hours: service.eta_hours(),
+        })
+    }
+
+    fn book(_target: Target, booking: Booking) -> Result<Booked, Error> {
+        service(&booking.option_id)?;
+        Ok(Booked {
+            tracking_code: tracking_code(&booking.order_id),
+            label_url: None,
         })
     }
 }
@@ -95,6 +104,16 @@ impl From<Status> for Progress {
             Status::Cancelled => Self::Cancelled,
         }
     }
+}
+
+/// What the drivers know a parcel by: read off its order, so that it is the same whenever it is booked.
+fn tracking_code(order_id: &str) -> String {
+    let digits = order_id.chars().filter(char::is_ascii_alphanumeric);
+    format!("FLAT{}", digits.collect::<String>().to_ascii_uppercase())
+}
+
+fn service(option: &str) -> Result<Service, Error> {
+    Service::by_id(option).ok_or_else(|| Error::UnknownOption(option.to_owned()))
 }
 
 fn tariff() -> Result<Tariff, String> {

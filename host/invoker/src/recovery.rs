@@ -1,6 +1,7 @@
 //! What became of an append nobody saw acknowledged. The answer is never read off the database: a fence is appended, and what
 //! stands before it is what happened.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +36,25 @@ pub(crate) enum Outcome {
 
 /// A wait for another attempt that keeps the invocation on this node, with its turn. Until a longer one is over it is nobody's.
 pub(crate) const HELD_RETRY_MS: u64 = 1_000;
-/// Between two tries to reach the database.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long one waits between tries of something that the database does not do: longer each time.
+struct Pauses {
+    next: Duration,
+}
+
+impl Pauses {
+    const SHORTEST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    fn new() -> Self {
+        Self { next: Self::SHORTEST }
+    }
+
+    async fn after(&mut self, invocation: InvocationId, error: &(dyn Display + Sync)) {
+        tracing::warn!(invocation.id = %invocation, %error, "the database does not do what it has to; trying again");
+        tokio::time::sleep(self.next).await;
+        self.next = (self.next * 2).min(Self::LONGEST);
+    }
+}
 
 impl Inner {
     /// Finds out, by fencing, what an invocation of this node has done. Tries until the database answers. `machine` is what
@@ -48,20 +66,19 @@ impl Inner {
         salt: Option<[u8; 32]>,
         claim: Option<Claim>,
     ) -> Outcome {
+        let mut pauses = Pauses::new();
         loop {
             let loaded = match self.store.load(invocation).await {
                 Ok(loaded) => loaded,
                 Err(error) if error.is_erased() => match self.recover_erased(invocation, machine).await {
                     Ok(outcome) => return outcome,
                     Err(error) => {
-                        tracing::warn!(invocation.id = %invocation, %error, "the database does not answer; trying again");
-                        tokio::time::sleep(PAUSE).await;
+                        pauses.after(invocation, &error).await;
                         continue;
                     }
                 },
                 Err(error) => {
-                    tracing::warn!(invocation.id = %invocation, %error, "the database does not answer; trying again");
-                    tokio::time::sleep(PAUSE).await;
+                    pauses.after(invocation, &error).await;
                     continue;
                 }
             };
@@ -73,8 +90,8 @@ impl Inner {
                 {
                     Ok(()) | Err(AppendError::Fenced) => continue,
                     Err(AppendError::KeyTaken) => return Outcome::KeyTaken,
-                    Err(AppendError::Refused(_) | AppendError::Unknown(_)) => {
-                        tokio::time::sleep(PAUSE).await;
+                    Err(error @ (AppendError::Refused(_) | AppendError::Unknown(_))) => {
+                        pauses.after(invocation, &error).await;
                         continue;
                     }
                 }
@@ -94,8 +111,8 @@ impl Inner {
             {
                 Ok(recovered) => return Outcome::Ours(Box::new(recovered)),
                 Err(AppendError::Fenced) => continue,
-                Err(AppendError::KeyTaken | AppendError::Refused(_) | AppendError::Unknown(_)) => {
-                    tokio::time::sleep(PAUSE).await
+                Err(error @ (AppendError::KeyTaken | AppendError::Refused(_) | AppendError::Unknown(_))) => {
+                    pauses.after(invocation, &error).await;
                 }
             }
         }
@@ -131,21 +148,19 @@ impl Inner {
         status: InvocationStatus,
         delay_ms: u64,
     ) -> Option<Recovered> {
+        let mut pauses = Pauses::new();
         loop {
             match self.store.load(invocation).await {
                 Ok(Some(loaded)) if !loaded.row.status.is_final() && loaded.row.node == Some(self.store.node()) => {
                     match self.append_fence(loaded, reason.clone(), status, delay_ms).await {
                         Ok(recovered) => return Some(recovered),
                         Err(AppendError::Fenced) => continue,
-                        Err(AppendError::KeyTaken | AppendError::Refused(_) | AppendError::Unknown(_)) => {}
+                        Err(error) => pauses.after(invocation, &error).await,
                     }
                 }
                 Ok(_) => return None,
-                Err(error) => {
-                    tracing::warn!(invocation.id = %invocation, %error, "the database does not answer; trying again")
-                }
+                Err(error) => pauses.after(invocation, &error).await,
             }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 

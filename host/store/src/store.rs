@@ -239,15 +239,21 @@ impl Store {
     }
 
     /// A connection of its own that holds the lock under which this database's roles and schemas change: one node at a time.
-    /// The lock ends with the connection.
+    /// The lock ends with the connection, and that with a node that asks nothing of it any more: every start waits for this lock.
     pub(crate) async fn exclusive_session(&self) -> Result<PgConnection> {
         /// "nexus", for whoever looks at pg_locks.
         const LOCK: i64 = 0x6e_6578_7573;
+        /// Between two questions there is next to nothing to do.
+        const IDLE: &str = "10s";
         let mut session = self.session_of_its_own().await?;
-        sqlx::query("SELECT pg_advisory_lock($1)")
-            .bind(LOCK)
-            .execute(&mut session)
-            .await?;
+        sqlx::query(
+            "SELECT set_config('idle_session_timeout', $2, false), set_config('idle_in_transaction_session_timeout', $2, false),
+                    pg_advisory_lock($1)",
+        )
+        .bind(LOCK)
+        .bind(IDLE)
+        .execute(&mut session)
+        .await?;
         Ok(session)
     }
 }

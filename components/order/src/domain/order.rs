@@ -27,6 +27,8 @@ pub(crate) struct Order {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Transport {
     pub(crate) id: TransportId,
+    /// The component that speaks for the carrier.
+    pub(crate) provider: String,
     pub(crate) option: String,
     pub(crate) status: Status,
     pub(crate) data: serde_json::Value,

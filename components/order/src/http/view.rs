@@ -362,6 +362,7 @@ mod tests {
         };
         let transport = Transport {
             id: TransportId(5),
+            provider: "transport-flat".to_owned(),
             option: "standard".to_owned(),
             status: Status::Pending,
             data: json!({ "quote": 15_000 }),

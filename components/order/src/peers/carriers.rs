@@ -5,16 +5,22 @@ use sdk::{Currency, Money};
 use super::{
     failed, id, target,
     webhook::{self, NoEvent, Received},
+    wire_money,
 };
 use crate::{
     bindings::{
         nexus::link::providers,
         shop::transport::{
-            carrier::{self, Error as Refusal, Parcel, QuoteRequest},
+            carrier::{self, Content as WireContent, Error as Refusal, Parcel, Party as WireParty, QuoteRequest},
             tracking::{self, Notification, Progress, Rejection},
         },
     },
-    domain::{parcel::Report, shipping::Load, status::Status},
+    domain::{
+        booking::{Booked, Booking, Party},
+        parcel::Report,
+        shipping::Load,
+        status::Status,
+    },
     error::Error,
 };
 
@@ -71,12 +77,7 @@ impl Carriers {
                 })
                 .collect(),
         };
-        let quote = carrier::quote(&target(provider), &request).map_err(|error| match error {
-            Refusal::UnknownOption(_) => unknown(),
-            Refusal::NotServed(reason) => Error::TransportNotServed(reason),
-            Refusal::Unavailable(reason) => Error::TransportUnavailable(reason),
-            Refusal::Other(reason) => failed("the carrier", reason),
-        })?;
+        let quote = carrier::quote(&target(provider), &request).map_err(refused)?;
         if quote.cost.currency != currency.as_str() {
             return Err(Error::FxRateUnavailable {
                 from: quote.cost.currency,
@@ -91,6 +92,40 @@ impl Carriers {
             cost: Money::new(quote.cost.amount_minor, id("the carrier", &quote.cost.currency)?),
             eta_hours: quote.eta_hours,
         })
+    }
+}
+
+/// What a carrier's code and the address of its label may have, in characters.
+const MAX_CODE: usize = 100;
+const MAX_LABEL_URL: usize = 2_000;
+
+/// Has a parcel fetched by the carrier that this component speaks for.
+pub(crate) fn book(provider: &str, booking: &Booking) -> Result<Booked, Error> {
+    let booked = carrier::book(&target(provider), &booking.into()).map_err(refused)?;
+    let label = booked.label_url.as_deref().unwrap_or_default();
+    for (name, text, max) in [
+        ("tracking code", &*booked.tracking_code, MAX_CODE),
+        ("label's address", label, MAX_LABEL_URL),
+    ] {
+        if text.contains('\0') || text.chars().count() > max {
+            return Err(failed("the carrier", format!("the {name} cannot be kept: {text:?}")));
+        }
+    }
+    if booked.tracking_code.is_empty() {
+        return Err(failed("the carrier", "no tracking code"));
+    }
+    Ok(Booked {
+        tracking_code: booked.tracking_code,
+        label_url: booked.label_url,
+    })
+}
+
+fn refused(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::UnknownOption(option) => Error::UnknownTransportOption(option),
+        Refusal::NotServed(reason) => Error::TransportNotServed(reason),
+        Refusal::Unavailable(reason) => Error::TransportUnavailable(reason),
+        Refusal::Other(reason) => failed("the carrier", reason),
     }
 }
 
@@ -136,6 +171,39 @@ impl From<Progress> for Status {
             Progress::Delivered => Self::Success,
             Progress::Failed => Self::Failed,
             Progress::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl From<&Booking> for carrier::Booking {
+    fn from(booking: &Booking) -> Self {
+        Self {
+            order_id: booking.order.to_string(),
+            option_id: booking.option.clone(),
+            sender: (&booking.sender).into(),
+            recipient: (&booking.recipient).into(),
+            contents: booking
+                .contents
+                .iter()
+                .map(|content| WireContent {
+                    name: content.name.clone(),
+                    quantity: content.quantity,
+                    weight_grams: content.weight_grams,
+                })
+                .collect(),
+            value: wire_money(booking.value),
+            collect: wire_money(booking.collect),
+            note: booking.note.clone(),
+        }
+    }
+}
+
+impl From<&Party> for WireParty {
+    fn from(party: &Party) -> Self {
+        Self {
+            name: party.name.clone(),
+            phone: party.phone.clone(),
+            address: party.address.clone(),
         }
     }
 }

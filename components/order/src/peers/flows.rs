@@ -89,6 +89,12 @@ pub(crate) fn start_confirm(flow: &Flow<&Confirm>) {
     );
 }
 
+/// Has the parcel of an order booked, once this commits.
+pub(crate) fn start_booking(order: OrderId) {
+    let id = order.to_string();
+    workflows_workflow::book(&id, &id);
+}
+
 /// Has a person asked what became of the parcel of an order, once this commits, unless somebody is asked already.
 pub(crate) fn start_missing(order: OrderId) {
     let id = order.to_string();

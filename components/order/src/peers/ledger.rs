@@ -2,12 +2,9 @@
 
 use sdk::{AccountId, Money, trap};
 
-use super::{failed, id};
+use super::{failed, id, wire_money};
 use crate::{
-    bindings::shop::{
-        account::ledger::{self, Book, Transfer},
-        common::types::Money as WireMoney,
-    },
+    bindings::shop::account::ledger::{self, Book, Transfer},
     domain::{
         id::{ItemId, LegId, OrderId, SessionId},
         session::Kind,
@@ -78,10 +75,7 @@ impl Movement {
             id,
             source,
             destination,
-            amount: WireMoney {
-                amount_minor: amount.amount_minor,
-                currency: amount.currency.to_string(),
-            },
+            amount: wire_money(amount),
             note: note.to_owned(),
         }
     }

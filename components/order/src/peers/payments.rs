@@ -5,6 +5,7 @@ use sdk::{Money, Timestamp, log};
 use super::{
     failed, target,
     webhook::{self, NoEvent, Received},
+    wire_money,
 };
 use crate::{
     bindings::{
@@ -98,10 +99,7 @@ impl PaymentOption {
         let request = ChargeRequest {
             option_id: self.id.clone(),
             leg_id: charge.leg_id.to_string(),
-            amount: WireMoney {
-                amount_minor: charge.amount.amount_minor,
-                currency: charge.amount.currency.to_string(),
-            },
+            amount: wire_money(charge.amount),
             description: charge.description.to_owned(),
             expires_ms: charge.expires.as_ms() as u64,
         };

@@ -36,6 +36,14 @@ pub(crate) fn insert(tx: &Transaction, order: &Order) -> Result<(), Error> {
     .map(drop)
 }
 
+/// An order, whoever's it is.
+pub(crate) fn get(id: OrderId) -> Result<Option<Order>, Error> {
+    sql::query_opt(sql!(r#"SELECT * FROM "order"."order" WHERE id = $1"#), params![id])?
+        .as_ref()
+        .map(read)
+        .transpose()
+}
+
 /// An order, if it is this buyer's.
 pub(crate) fn of_buyer(id: OrderId, buyer: AccountId) -> Result<Option<Order>, Error> {
     sql::query_opt(

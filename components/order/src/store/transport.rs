@@ -49,7 +49,7 @@ pub(crate) fn by_ids(ids: &[TransportId]) -> Result<BTreeMap<TransportId, Transp
         return Ok(BTreeMap::new());
     }
     sql::query(
-        sql!(r#"SELECT id, option, status, data, date_created FROM "order".transport WHERE id = ANY($1)"#),
+        sql!(r#"SELECT id, provider, option, status, data, date_created FROM "order".transport WHERE id = ANY($1)"#),
         params![ids],
     )?
     .iter()
@@ -73,6 +73,22 @@ pub(crate) fn of_order(tx: &Transaction, order: OrderId) -> Result<Parcel, Error
         date_created: row.get("date_created")?,
         date_status: row.get("date_status")?,
     })
+}
+
+/// Notes what its carrier calls a parcel, and what clients read of that; what is noted stays.
+pub(crate) fn set_booked(
+    tx: &Transaction,
+    id: TransportId,
+    tracking_code: &str,
+    data: &serde_json::Value,
+) -> Result<(), Error> {
+    tx.execute(
+        sql!(
+            r#"UPDATE "order".transport SET tracking_code = $2, data = data || $3 WHERE id = $1 AND tracking_code IS NULL"#
+        ),
+        params![id, tracking_code, data],
+    )
+    .map(drop)
 }
 
 /// Notes where a parcel is now, since when, and what clients read of it besides.
@@ -121,6 +137,7 @@ pub(crate) fn insert_event(
 fn read(row: &Row) -> Result<Transport, Error> {
     Ok(Transport {
         id: row.get("id")?,
+        provider: row.get("provider")?,
         option: row.get("option")?,
         status: row.get("status")?,
         data: row.get("data")?,

@@ -336,7 +336,7 @@ fn claim_lines(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
     }
 }
 
-/// Turns the claim into an order, whose seller is paid in time.
+/// Turns the claim into an order, whose parcel is booked next and whose seller is paid in time.
 fn place(tx: &Transaction, plan: &Plan, now: Timestamp) -> Result<(), Error> {
     let transport_id = transport::insert(
         tx,
@@ -363,6 +363,7 @@ fn place(tx: &Transaction, plan: &Plan, now: Timestamp) -> Result<(), Error> {
         },
     )?;
     check_count(plan, item::place(tx, plan.session_id, plan.order_id)?)?;
+    flows::start_booking(plan.order_id);
     let netted = match plan.payment {
         FeePayment::Netted(_) => plan.rest.amount_minor,
         FeePayment::None | FeePayment::Charged(_) => 0,

@@ -222,11 +222,13 @@ fn give_back(tx: &Transaction, order_id: OrderId, now: Timestamp) -> Result<Owed
 
 /// What a carrier has collected for an order that it delivered.
 pub(super) fn collected(order_id: OrderId, payout: &Session) -> Result<(Movement, Money), Error> {
+    Ok((Movement::Collect(order_id), to_collect(order_id, payout)?))
+}
+
+/// What a carrier has to collect for an order.
+pub(super) fn to_collect(order_id: OrderId, payout: &Session) -> Result<Money, Error> {
     let terms = terms(order_id, payout)?;
-    Ok((
-        Movement::Collect(order_id),
-        Money::new(terms.collect_amount, payout.currency),
-    ))
+    Ok(Money::new(terms.collect_amount, payout.currency))
 }
 
 /// What moves: the fee that is netted from what the carrier collected goes to the platform, the rest to the seller. What was collected comes in first,

@@ -124,6 +124,8 @@ impl Market {
              UNION ALL SELECT 'line, cancelled: ' || (date_cancelled IS NOT NULL) FROM line
              UNION ALL SELECT 'stock ' || state FROM inventory.reservation WHERE id IN (SELECT reservation_id FROM line)
              UNION ALL SELECT 'paid ' || status || ' ' || amount FROM \"order\".transaction WHERE session_id::text = '{session}'
+             UNION ALL SELECT 'parcel ' || status || CASE WHEN tracking_code IS NULL THEN '' ELSE ', booked' END FROM \"order\".transport
+                 WHERE id IN (SELECT o.transport_id FROM \"order\".\"order\" o JOIN line ON line.order_id = o.id)
              UNION ALL SELECT 'flow ' || function FROM host.workflow
                  WHERE id = '{session}' OR id IN (SELECT confirm_session_id::text FROM line) OR id IN (SELECT order_id::text FROM line)
              ORDER BY 1"

@@ -113,26 +113,41 @@ pub(crate) async fn frozen_after_each_question(
     others_do: impl AsyncFn(usize),
 ) {
     for questions in 0_usize.. {
-        let way = Freezing::new(database).await;
-        // A lease that is over at once: to others, these nodes take up no room.
-        let options = StoreOptions {
-            lease_ms: 1,
-            ..options()
+        let does = async |node: &Store| node_does(node, questions).await;
+        let others = async || {
+            let done = tokio::time::timeout(NOT_WAITING, others_do(questions)).await;
+            assert!(
+                done.is_ok(),
+                "others wait for a node that is frozen after {questions} questions"
+            );
         };
-        let node = Store::connect(&way.url, options).await.unwrap();
-        way.questions.store(questions, Ordering::Relaxed);
-        let mut doing = std::pin::pin!(node_does(&node, questions));
-        tokio::select! {
-            () = &mut doing => {
-                assert!(questions > 0, "it asked nothing");
-                return;
-            }
-            () = way.frozen.notified() => {}
+        if !frozen_after(database, questions, does, others).await {
+            assert!(questions > 0, "it asked nothing");
+            return;
         }
-        let done = tokio::time::timeout(NOT_WAITING, others_do(questions)).await;
-        assert!(
-            done.is_ok(),
-            "others wait for a node that is frozen after {questions} questions"
-        );
     }
+}
+
+/// Lets a node do this that freezes after so many questions, and then others do theirs. False when it came to its end before.
+pub(crate) async fn frozen_after(
+    database: &TestDatabase,
+    questions: usize,
+    node_does: impl AsyncFn(&Store),
+    others_do: impl AsyncFn(),
+) -> bool {
+    let way = Freezing::new(database).await;
+    // A lease that is over at once: to others, these nodes take up no room.
+    let options = StoreOptions {
+        lease_ms: 1,
+        ..options()
+    };
+    let node = Store::connect(&way.url, options).await.unwrap();
+    way.questions.store(questions, Ordering::Relaxed);
+    let mut doing = std::pin::pin!(node_does(&node));
+    tokio::select! {
+        () = &mut doing => return false,
+        () = way.frozen.notified() => {}
+    }
+    others_do().await;
+    true
 }

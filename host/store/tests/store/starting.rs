@@ -1,6 +1,6 @@
 //! A start where there is little to start on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host_postgres::test_support::{TestDatabase, fresh_database};
 use host_store::{Error, GoneBecause, Store, Subscription};
@@ -12,6 +12,9 @@ use crate::support::{MODULE_SESSIONS, execute, fixture, node, options};
 
 /// Longer than a request waits for a connection.
 const SLOW: Duration = Duration::from_millis(1_500);
+
+/// Longer than a node that is frozen is waited for, wherever it is.
+const SOON: Duration = Duration::from_secs(30);
 
 /// The database's URL through a proxy that takes its time with every new connection, as a starved machine does.
 async fn slowly(database: &TestDatabase) -> String {
@@ -149,4 +152,19 @@ async fn a_node_that_freezes_while_it_starts_keeps_no_other_from_starting() {
         other.close().await;
     };
     proxy::frozen_after_each_question(&fixture.database, starts, others_do).await;
+}
+
+#[tokio::test]
+async fn a_node_that_freezes_while_it_migrates_is_not_waited_for_longer_than_a_few_seconds() {
+    let fixture = fixture().await;
+    // It has the lock by then.
+    let questions = 8;
+    let migrates = async |node: &Store| node.migrate_host().await.unwrap();
+    let others_do = async || {
+        let other = Store::connect(fixture.database.url(), options()).await.unwrap();
+        let begun = Instant::now();
+        tokio::time::timeout(SOON, other.migrate_host()).await.unwrap().unwrap();
+        assert!(begun.elapsed() > SLOW, "it had no lock");
+    };
+    assert!(proxy::frozen_after(&fixture.database, questions, migrates, others_do).await);
 }
