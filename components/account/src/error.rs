@@ -85,7 +85,7 @@ impl From<geocoding::Error> for Error {
             geocoding::Error::EmptyAddress => Self::EmptyAddress,
             geocoding::Error::NotFound => Self::AddressNotFound,
             geocoding::Error::CountryUnresolved => Self::CountryUnresolved,
-            geocoding::Error::Other(reason) => Self::Geocoding(reason),
+            geocoding::Error::Unavailable(reason) | geocoding::Error::Other(reason) => Self::Geocoding(reason),
         }
     }
 }

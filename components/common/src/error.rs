@@ -42,9 +42,8 @@ impl From<Error> for geocoding::Error {
             Error::EmptyAddress => Self::EmptyAddress,
             Error::AddressNotFound => Self::NotFound,
             Error::AddressCountryUnresolved => Self::CountryUnresolved,
-            Error::GeocoderUnavailable(_) | Error::Geocoder(_) | Error::NoGeocoder | Error::Account(_) => {
-                Self::Other(error.to_string())
-            }
+            Error::GeocoderUnavailable(reason) => Self::Unavailable(reason),
+            Error::Geocoder(_) | Error::NoGeocoder | Error::Account(_) => Self::Other(error.to_string()),
         }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) enum Error {
     // A client reads both countries out of this sentence.
     #[error("address resolves to {address}, buyer country is {buyer}")]
     AddressCountryMismatch { address: String, buyer: String },
+    #[error("addresses cannot be looked up at the moment: {0}")]
+    GeocoderUnavailable(String),
     #[error("item not found")]
     ItemNotFound,
     #[error("order not found")]
@@ -127,6 +129,7 @@ impl Error {
             Self::AddressNotFound => (400, "address_not_found"),
             Self::AddressCountryUnresolved => (400, "address_country_unresolved"),
             Self::AddressCountryMismatch { .. } => (400, "address_country_mismatch"),
+            Self::GeocoderUnavailable(_) => (503, "unavailable"),
             Self::ItemNotFound => (404, "order_item_not_found"),
             Self::OrderNotFound => (404, "order_not_found"),
             Self::EntityNotFound(_) => (404, "entity_not_found"),

@@ -1,6 +1,6 @@
 //! What other modules may call, and what the host calls later.
 
-use sdk::{AccountId, trap};
+use sdk::{AccountId, now, trap};
 
 use crate::{
     bindings::shop::order::types::{CheckoutRequest, ConfirmRequest},
@@ -9,13 +9,16 @@ use crate::{
     peers::flows,
     store::{dealing, item},
     workflow::{
-        booking, checkout, confirm, expire,
+        booking, checkout, collect, confirm, expire,
         owed::{self, Owed},
         parcel, payout,
     },
 };
 
-/// True when the order is this buyer's and holds an uncancelled line of one of these SKUs. Ids that are none are nobody's.
+/// How long after an attempt to pay its money may still come.
+const LATE_SECONDS: i64 = 24 * 3600;
+
+/// True when the order is this buyer's, was delivered, and holds an uncancelled line of one of these SKUs. Ids that are none are nobody's.
 pub(crate) fn has_purchased(buyer_id: &str, order_id: &str, sku_ids: &[String]) -> bool {
     let (Ok(buyer), Ok(order)) = (buyer_id.parse::<AccountId>(), order_id.parse::<OrderId>()) else {
         return false;
@@ -32,7 +35,8 @@ pub(crate) fn has_open(account_id: &str) -> bool {
     let Ok(account) = account_id.parse::<AccountId>() else {
         return false;
     };
-    dealing::is_open(account).unwrap_or_else(|error| trap(&format!("read dealings: {error}")))
+    let since = now().plus_seconds(-LATE_SECONDS);
+    dealing::is_open(account, since).unwrap_or_else(|error| trap(&format!("read dealings: {error}")))
 }
 
 /// Runs a timer of this module. A failure that may pass traps, so that it is tried again; a timer nobody knows is final.
@@ -58,6 +62,13 @@ pub(crate) fn run_scheduled(name: &str, argument: &[u8]) -> Result<(), String> {
             let order: OrderId = serde_json::from_slice(argument).map_err(|error| format!("argument: {error}"))?;
             if let Err(error) = payout::pay(order) {
                 trap(&format!("pay out order {order}: {error}"));
+            }
+            Ok(())
+        }
+        collect::TIMER => {
+            let session: SessionId = serde_json::from_slice(argument).map_err(|error| format!("argument: {error}"))?;
+            if let Err(error) = collect::reconcile(session) {
+                trap(&format!("ask about the payments of session {session}: {error}"));
             }
             Ok(())
         }

@@ -8,7 +8,7 @@ mod view;
 mod webhook;
 
 use sdk::{
-    Page, PageRequest,
+    AccountId, Page, PageRequest,
     http::{Error, Response, Router},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -63,11 +63,14 @@ fn private_page<T: Serialize>(request: &PageRequest, page: &Page<T>) -> Result<R
     Ok(Response::page(request, page)?.no_store())
 }
 
-/// A page of orders with their lines, parcels and sessions.
-fn orders_page(request: &PageRequest, rows: Vec<Order>, total: i64) -> Result<Response, Error> {
+/// A page of orders with their lines, parcels and sessions, for one of the two whose they are.
+fn orders_page(reader: AccountId, request: &PageRequest, rows: Vec<Order>, total: i64) -> Result<Response, Error> {
     let orders = Page::from_rows(request, rows, total, |order| (order.date_created, order.id));
     let details = order::detail(orders.items).map_err(error::Error::from)?;
-    let items = details.iter().map(OrderView::from).collect();
+    let items = details
+        .iter()
+        .map(|detail| OrderView::shown_to(reader, detail))
+        .collect();
     private_page(
         request,
         &Page {

@@ -10,6 +10,9 @@ use crate::{notification::Charge, settings::Settings, signature};
 /// whoever wants the charge to decide.
 const SENDS: u32 = 5;
 
+/// Too many requests: as good as no answer.
+const BUSY: u16 = 429;
+
 /// What is to be charged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
@@ -65,7 +68,7 @@ pub(crate) fn charge(settings: &Settings, wanted: &Wanted<'_>) -> Result<Charge,
     });
     for _ in 0..SENDS {
         match send(settings, "POST", "/charges", body.to_string().as_bytes()) {
-            Ok(reply) if reply.status < 500 => return wanted.check(read(&reply)?),
+            Ok(reply) if reply.status < 500 && reply.status != BUSY => return wanted.check(read(&reply)?),
             Ok(_) | Err(_) => match query(settings, wanted.leg_id) {
                 // Certainly not charged: the gateway knows a leg once it has taken its request.
                 Err(Failure::NotFound) => {}
@@ -73,7 +76,7 @@ pub(crate) fn charge(settings: &Settings, wanted: &Wanted<'_>) -> Result<Charge,
             },
         }
     }
-    Err(Failure::Other(format!(
+    Err(Failure::Unavailable(format!(
         "the gateway did not take a charge in {SENDS} requests"
     )))
 }
@@ -82,7 +85,7 @@ pub(crate) fn charge(settings: &Settings, wanted: &Wanted<'_>) -> Result<Charge,
 pub(crate) fn query(settings: &Settings, leg_id: &str) -> Result<Charge, Failure> {
     let reply = send(settings, "GET", &format!("/charges/{leg_id}"), b"");
     let reply = reply.map_err(|error| Failure::Unavailable(format!("the gateway does not answer: {error:?}")))?;
-    if reply.status >= 500 {
+    if reply.status >= 500 || reply.status == BUSY {
         return Err(Failure::Unavailable(format!("the gateway answers {}", reply.status)));
     }
     read(&reply)

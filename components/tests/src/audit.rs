@@ -205,7 +205,7 @@ impl Audit {
                      (SELECT CASE WHEN r.item_id IS NULL THEN 'return:' || r.reverses_id ELSE 'refund-item:' || r.item_id END AS id,
                              sum(r.amount) AS amount
                       FROM \"order\".transaction r JOIN \"order\".transaction o ON o.id = r.reverses_id
-                      WHERE r.item_id IS NOT NULL OR o.payment_option IS NOT NULL GROUP BY 1) l
+                      WHERE (r.item_id IS NOT NULL OR o.payment_option IS NOT NULL) AND NOT o.data ? 'netted' GROUP BY 1) l
                  FULL JOIN (SELECT id, amount FROM account.ledger_transfer WHERE id LIKE 'return:%' OR id LIKE 'refund-item:%') t
                      ON t.id = l.id
                  WHERE l.amount IS DISTINCT FROM -t.amount",
@@ -251,6 +251,16 @@ impl Audit {
                       WHERE s.kind = 'seller-confirmation-fee' AND s.status = 'Success' GROUP BY s.id) s
                  FULL JOIN (SELECT id, amount FROM account.ledger_transfer WHERE id LIKE 'fee:%') t ON t.id = s.id
                  WHERE s.amount IS DISTINCT FROM t.amount",
+            ),
+            (
+                "a fee that is netted is what was kept back of an order that is paid out, and nothing of one that is not delivered",
+                "SELECT coalesce(n.id, t.id) FROM
+                     (SELECT 'netted-fee:' || o.id AS id, sum(l.amount) AS amount FROM \"order\".\"order\" o
+                      JOIN \"order\".transaction l ON l.session_id = o.confirm_session_id AND l.data ? 'netted' AND l.status = 'Success'
+                      JOIN \"order\".payment_session payout ON payout.id = o.id AND payout.status IN ('Success', 'Cancelled')
+                      GROUP BY o.id HAVING sum(l.amount) <> 0) n
+                 FULL JOIN (SELECT id, amount FROM account.ledger_transfer WHERE id LIKE 'netted-fee:%') t ON t.id = n.id
+                 WHERE n.amount IS DISTINCT FROM t.amount",
             ),
             (
                 "a seller has what was paid out, once, and nothing else",

@@ -50,7 +50,7 @@ async fn a_parcel_is_booked_under_its_order_and_a_booking_that_fails_takes_nothi
         world.audit.change(refused).await?;
     }
     let (waits, lost) = (ordered(&world).await?, ordered(&world).await?);
-    let tried = "SELECT count(*) FROM host.invocation WHERE function LIKE 'shop:order/workflows%.book' AND failures >= 2 AND cause LIKE '%not today%'";
+    let tried = "SELECT count(*) FROM host.invocation WHERE function LIKE 'shop:order/workflows%.book' AND failures >= 2 AND cause LIKE '%book the parcel%'";
     world.audit.becomes(tried, 2).await?;
     is(&world, &waits, "Pending").await?;
     world.parcel(&lost, "cancelled").await?;

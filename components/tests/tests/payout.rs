@@ -200,3 +200,38 @@ async fn paid_lines_that_no_seller_answers_for_go_back_to_their_buyer() -> Resul
     assert_eq!(world.shop.stock().await?, (STOCK - 1, 1));
     world.books_hold().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fee_is_kept_back_as_far_as_an_order_goes_and_not_of_one_that_does_not_arrive() -> Result<()> {
+    let world = PaidShop::start_with(&[("SPIN_VARIABLE_ESCROW_SECONDS", "1")], "").await?;
+    let other = world.shop.seller.lists("Coffee mill", "VND", STOCK).await?;
+    for sku in [&world.shop.sku, &other.sku] {
+        let cheap = json!({ "id": sku, "price": 1_000 });
+        world
+            .seller()
+            .patch("/api/v1/catalog/product-sku", cheap)
+            .await?
+            .data(200);
+    }
+    // The two share the carriage of one parcel, and travel in two.
+    let each = 1_000 + FEE / 2;
+    let (_, lines) = world.two_at_the_door(&other).await?;
+    let mut orders = Vec::new();
+    for line in lines {
+        let order = world.orders(&[line], "system-cod").await?;
+        let fee = format!(
+            "SELECT s.total_amount FROM \"order\".payment_session s JOIN \"order\".\"order\" o ON o.confirm_session_id = s.id WHERE o.id = '{order}'"
+        );
+        ensure!(world.audit.count(&fee).await? == each);
+        orders.push(order);
+    }
+    world.parcel(&orders[0], "delivered").await?;
+    world.parcel(&orders[1], "cancelled").await?;
+    world.is(&orders[0], "Success").await?;
+    world.is(&orders[1], "Cancelled").await?;
+    world.audit.settled().await?;
+    ensure!(world.wallet(world.seller()).await? == 0);
+    let kept = "SELECT sum(amount)::bigint FROM account.ledger_transfer WHERE id LIKE 'netted-fee:%'";
+    ensure!(world.audit.count(kept).await? == each);
+    world.books_hold().await
+}

@@ -138,7 +138,7 @@ impl Line {
 }
 
 /// The most that one checkout may cost, in minor units: whoever adds up a thousand of them still has a number that every client reads exactly.
-const MAX_AMOUNT: i64 = 10_000_000_000_000;
+const MAX_AMOUNT: i64 = 9_000_000_000_000;
 
 /// What all lines cost together; fails when it is more than a checkout may cost.
 pub(crate) fn total(lines: &[Line]) -> Result<i64, Error> {

@@ -55,6 +55,12 @@ impl Parcel {
         };
         is_newer && follows
     }
+
+    /// Whether something newer is said of it that does not go with the end it has come to.
+    pub(crate) fn contradicts(&self, to: Status, at: Timestamp) -> bool {
+        let is_over = matches!(self.status, Status::Success | Status::Cancelled);
+        is_over && to != self.status && self.date_status.is_some_and(|known| at > known)
+    }
 }
 
 /// How long the money of an order is kept, in seconds.
@@ -130,6 +136,15 @@ mod tests {
         let travelling = parcel(Status::Processing, Some(200));
         assert!(!travelling.advances(Status::Failed, at(199)));
         assert!(travelling.advances(Status::Failed, at(200)));
+    }
+
+    #[test]
+    fn an_end_is_contradicted_by_what_is_newer_and_another_word() {
+        let delivered = parcel(Status::Success, Some(200));
+        assert!(delivered.contradicts(Status::Failed, at(201)));
+        assert!(!delivered.contradicts(Status::Success, at(201)));
+        assert!(!delivered.contradicts(Status::Processing, at(200)), "it came late");
+        assert!(!parcel(Status::Failed, Some(200)).contradicts(Status::Cancelled, at(201)));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the flow of a payment that is made elsewhere does next.
 
+use std::collections::BTreeSet;
+
 use sdk::{Currency, Money, Timestamp};
 
 use super::{id::LegId, status::Status};
@@ -38,6 +40,12 @@ impl Leg {
         self.url.as_deref().filter(|_| self.is_usable(now))
     }
 
+    /// Its money may have come without our knowing: the payer was sent to where it is paid, or may have been.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        let is_payable = self.is_open() || self.url.is_some();
+        is_payable && self.status != Status::Success && self.paid.is_none() && !self.failed
+    }
+
     /// The money arrived, and nothing was done about it yet.
     pub(crate) fn new_money(&self) -> Option<&str> {
         self.paid.as_deref().filter(|_| self.status != Status::Success)
@@ -51,6 +59,8 @@ pub(crate) enum Outcome {
     Succeeded,
     Failed,
     Expired,
+    /// Of another amount than was asked for: nothing follows from it but that a person looks.
+    Mismatch,
 }
 
 impl Outcome {
@@ -60,6 +70,7 @@ impl Outcome {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Expired => "expired",
+            Self::Mismatch => "mismatch",
         }
     }
 }
@@ -104,25 +115,28 @@ pub(crate) enum Step {
     Wait(Timestamp),
 }
 
-/// Money that arrived decides, whatever else was wished for, and for whichever attempt it came. An attempt or a session ends without
-/// money only after the provider was `asked` and said that there is none.
-pub(crate) fn next(legs: &[Leg], wishes: Wishes, now: Timestamp, expires: Timestamp, asked: bool) -> Step {
+/// Money that arrived decides, whatever else was wished for, and for whichever attempt it came. An attempt ends without money only after the
+/// provider was `asked` about it and said that there is none, and a session after it was asked about all of them again: one that was over for us may
+/// have been paid since.
+pub(crate) fn next(legs: &[Leg], wishes: Wishes, now: Timestamp, expires: Timestamp, asked: &BTreeSet<LegId>) -> Step {
     let arrived = legs.iter().find_map(|leg| Some((leg.id, leg.new_money()?.to_owned())));
     if let Some((leg, reference)) = arrived {
         return Step::Paid(leg, reference);
     }
-    let open = legs.iter().find(|leg| leg.is_open());
     if wishes.cancel || now >= expires {
-        return match open {
-            Some(open) if !asked => Step::Ask(open.id),
-            _ if wishes.cancel => Step::Cancel,
-            _ => Step::Expire,
+        let doubtful = legs.iter().find(|leg| leg.is_doubtful() && !asked.contains(&leg.id));
+        return match doubtful {
+            Some(leg) => Step::Ask(leg.id),
+            None if wishes.cancel => Step::Cancel,
+            None => Step::Expire,
         };
     }
-    match open {
+    match legs.iter().find(|leg| leg.is_open()) {
         Some(open) if open.failed => Step::Fail(open.id, "the payment was not made"),
         Some(open) => match open.date_expired {
-            Some(expired) if now >= expired && asked => Step::Fail(open.id, "gateway attempt expired"),
+            Some(expired) if now >= expired && asked.contains(&open.id) => {
+                Step::Fail(open.id, "gateway attempt expired")
+            }
             Some(expired) if now >= expired => Step::Ask(open.id),
             Some(expired) => Step::Wait(expired.min(expires)),
             None => Step::Wait(expires),
@@ -176,9 +190,14 @@ mod tests {
         }
     }
 
-    /// At 50 ms of a session of 100 ms.
+    /// At 50 ms of a session of 100 ms, after the provider was asked about all attempts, or about none.
     fn step(legs: &[Leg], wishes: Wishes, asked: bool) -> Step {
-        next(legs, wishes, at(50), at(100), asked)
+        step_at(50, legs, wishes, asked)
+    }
+
+    fn step_at(ms: i64, legs: &[Leg], wishes: Wishes, asked: bool) -> Step {
+        let asked = legs.iter().filter(|_| asked).map(|leg| leg.id).collect();
+        next(legs, wishes, at(ms), at(100), &asked)
     }
 
     #[test]
@@ -187,7 +206,7 @@ mod tests {
         for wishes in [NO_WISH, CANCEL, RETRY] {
             assert_eq!(step(&late, wishes, true), Step::Paid(late[0].id, "ref".to_owned()));
         }
-        let expired = next(&late, NO_WISH, at(200), at(100), true);
+        let expired = step_at(200, &late, NO_WISH, true);
         assert_eq!(expired, Step::Paid(late[0].id, "ref".to_owned()));
         let done = [paid(leg(1, Status::Success, 10))];
         assert_eq!(step(&done, NO_WISH, false), Step::Wait(at(100)), "that was seen to");
@@ -198,19 +217,35 @@ mod tests {
         let open = [leg(1, Status::Pending, 90)];
         assert_eq!(step(&open, CANCEL, false), Step::Ask(open[0].id));
         assert_eq!(step(&open, CANCEL, true), Step::Cancel);
-        assert_eq!(next(&open, NO_WISH, at(100), at(100), false), Step::Ask(open[0].id));
-        assert_eq!(next(&open, NO_WISH, at(100), at(100), true), Step::Expire);
+        assert_eq!(step_at(100, &open, NO_WISH, false), Step::Ask(open[0].id));
+        assert_eq!(step_at(100, &open, NO_WISH, true), Step::Expire);
         let over = [leg(1, Status::Pending, 50)];
         assert_eq!(step(&over, NO_WISH, false), Step::Ask(over[0].id));
         assert_eq!(
             step(&over, NO_WISH, true),
             Step::Fail(over[0].id, "gateway attempt expired")
         );
-        assert_eq!(
-            step(&[leg(1, Status::Failed, 10)], CANCEL, false),
-            Step::Cancel,
-            "nobody to ask about"
-        );
+        let nowhere = Leg {
+            url: None,
+            ..leg(1, Status::Failed, 10)
+        };
+        assert_eq!(step(&[nowhere], CANCEL, false), Step::Cancel, "nothing to ask about");
+        let refused = Leg {
+            failed: true,
+            ..leg(1, Status::Failed, 10)
+        };
+        assert_eq!(step(&[refused], CANCEL, false), Step::Cancel, "it has said so");
+    }
+
+    #[test]
+    fn a_session_ends_after_the_provider_was_asked_about_each_of_its_attempts() {
+        let legs = [leg(1, Status::Failed, 10), leg(2, Status::Pending, 90)];
+        for wishes in [CANCEL, NO_WISH] {
+            let ask = |asked: &[LegId]| next(&legs, wishes, at(100), at(100), &asked.iter().copied().collect());
+            assert_eq!(ask(&[]), Step::Ask(legs[0].id));
+            assert_eq!(ask(&[legs[0].id]), Step::Ask(legs[1].id));
+            assert!(matches!(ask(&[legs[0].id, legs[1].id]), Step::Cancel | Step::Expire));
+        }
     }
 
     #[test]

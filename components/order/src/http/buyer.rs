@@ -74,13 +74,15 @@ pub(super) fn cancelled_orders(request: &Request) -> Result<Response, Error> {
 
 fn orders(request: &Request, bucket: Bucket) -> Result<Response, Error> {
     let page = request.page()?;
-    let (rows, total) = order_list::of_buyer(request.account()?, bucket, window(&page)?)?;
-    super::orders_page(&page, rows, total)
+    let buyer = request.account()?;
+    let (rows, total) = order_list::of_buyer(buyer, bucket, window(&page)?)?;
+    super::orders_page(buyer, &page, rows, total)
 }
 
 pub(super) fn order(request: &Request) -> Result<Response, Error> {
     let id: OrderId = request.param("id")?;
-    let order = order::of_buyer(id, request.account()?)?.ok_or(error::Error::OrderNotFound)?;
+    let buyer = request.account()?;
+    let order = order::of_buyer(id, buyer)?.ok_or(error::Error::OrderNotFound)?;
     let details = order::detail(vec![order])?;
-    Ok(Response::data(&details.first().map(OrderView::from))?.no_store())
+    Ok(Response::data(&details.first().map(|detail| OrderView::shown_to(buyer, detail)))?.no_store())
 }

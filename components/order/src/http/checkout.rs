@@ -179,7 +179,7 @@ pub(super) fn summary(request: &Request) -> Result<Response, Error> {
     let session = session::by_leg(buyer, leg)?.ok_or(error::Error::EntityNotFound("checkout"))?;
     let items = item::of_session(session.id)?;
     let items: Vec<_> = items.iter().map(SummaryItem::from).collect();
-    Ok(Response::data(&json!({ "session": PaymentSession::from(&session), "items": items }))?.no_store())
+    Ok(Response::data(&json!({ "session": PaymentSession::shown_to(buyer, &session), "items": items }))?.no_store())
 }
 
 #[cfg(test)]

@@ -122,13 +122,15 @@ pub(super) fn reject(request: &Request) -> Result<Response, Error> {
 pub(super) fn confirmed(request: &Request) -> Result<Response, Error> {
     let page = request.page()?;
     let search: Option<String> = request.query().get("search")?;
-    let (rows, total) = order_list::of_seller(request.account()?, search.as_deref(), window(&page)?)?;
-    super::orders_page(&page, rows, total)
+    let seller = request.account()?;
+    let (rows, total) = order_list::of_seller(seller, search.as_deref(), window(&page)?)?;
+    super::orders_page(seller, &page, rows, total)
 }
 
 pub(super) fn order(request: &Request) -> Result<Response, Error> {
     let id: OrderId = request.param("id")?;
-    let order = order::of_seller(id, request.account()?)?.ok_or(error::Error::OrderNotFound)?;
+    let seller = request.account()?;
+    let order = order::of_seller(id, seller)?.ok_or(error::Error::OrderNotFound)?;
     let details = order::detail(vec![order])?;
-    Ok(Response::data(&details.first().map(OrderView::from))?.no_store())
+    Ok(Response::data(&details.first().map(|detail| OrderView::shown_to(seller, detail)))?.no_store())
 }

@@ -1,10 +1,10 @@
 //! Rows as clients read them. Keys are always present unless they say otherwise.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use sdk::{AccountId, Currency, Timestamp};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     domain::{
@@ -27,14 +27,20 @@ pub(super) struct PaymentSession<'a> {
     note: &'a str,
     currency: Currency,
     total_amount: i64,
-    data: &'a Value,
+    data: Cow<'a, Value>,
     date_created: Timestamp,
     date_paid: Option<Timestamp>,
     date_expired: Timestamp,
 }
 
-impl<'a> From<&'a Session> for PaymentSession<'a> {
-    fn from(session: &'a Session) -> Self {
+impl<'a> PaymentSession<'a> {
+    /// How it is paid is for who pays it, or is paid: a share that is less than all tells what the payer's wallet held.
+    pub(super) fn shown_to(reader: AccountId, session: &'a Session) -> Self {
+        let data = if [session.from_id, session.to_id].contains(&Some(reader)) {
+            Cow::Borrowed(&session.data)
+        } else {
+            Cow::Owned(json!({}))
+        };
         Self {
             id: session.id,
             kind: &session.kind,
@@ -44,7 +50,7 @@ impl<'a> From<&'a Session> for PaymentSession<'a> {
             note: &session.note,
             currency: session.currency,
             total_amount: session.total_amount,
-            data: &session.data,
+            data,
             date_created: session.date_created,
             date_paid: session.date_paid,
             date_expired: session.date_expired,
@@ -112,7 +118,9 @@ impl<'a> OrderItem<'a> {
     /// With its checkout, when that is among the sessions. Which units are the buyer's is said once they are: whoever reads the number of one that
     /// may still go to somebody else could claim its guarantee.
     pub(super) fn for_buyer(item: &'a Item, sessions: &'a BTreeMap<SessionId, Session>) -> Self {
-        let payment_session = sessions.get(&item.payment_session_id).map(PaymentSession::from);
+        let payment_session = sessions
+            .get(&item.payment_session_id)
+            .map(|session| PaymentSession::shown_to(item.account_id, session));
         let shown = Self::from(item);
         Self {
             payment_session,
@@ -167,9 +175,10 @@ pub(super) struct OrderView<'a> {
     payout_session: Option<PaymentSession<'a>>,
 }
 
-impl<'a> From<&'a OrderDetail> for OrderView<'a> {
-    fn from(detail: &'a OrderDetail) -> Self {
+impl<'a> OrderView<'a> {
+    pub(super) fn shown_to(reader: AccountId, detail: &'a OrderDetail) -> Self {
         let order = &detail.order;
+        let session = |session: &'a Session| PaymentSession::shown_to(reader, session);
         Self {
             id: order.id,
             buyer_id: order.buyer_id,
@@ -183,8 +192,8 @@ impl<'a> From<&'a OrderDetail> for OrderView<'a> {
             total_amount: detail.total_amount(),
             items: detail.items.iter().map(OrderItem::from).collect(),
             transport: detail.transport.as_ref().map(TransportView::from),
-            confirm_session: detail.confirm_session.as_ref().map(PaymentSession::from),
-            payout_session: detail.payout_session.as_ref().map(PaymentSession::from),
+            confirm_session: detail.confirm_session.as_ref().map(session),
+            payout_session: detail.payout_session.as_ref().map(session),
         }
     }
 }
@@ -276,7 +285,6 @@ impl<'a> From<&'a Item> for SummaryItem<'a> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
 
     use super::*;
     use crate::domain::{order::Order, sample};
@@ -375,7 +383,7 @@ mod tests {
             confirm_session: Some(sample::session()),
             payout_session: None,
         };
-        let view = serde_json::to_value(OrderView::from(&detail)).unwrap();
+        let view = serde_json::to_value(OrderView::shown_to(sample::BUYER, &detail)).unwrap();
         assert_eq!(
             keys(&view),
             [

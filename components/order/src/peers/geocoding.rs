@@ -12,6 +12,7 @@ pub(crate) fn country(address: &str) -> Result<String, Error> {
         Refusal::EmptyAddress => Error::EmptyAddress,
         Refusal::NotFound => Error::AddressNotFound,
         Refusal::CountryUnresolved => Error::AddressCountryUnresolved,
+        Refusal::Unavailable(reason) => Error::GeocoderUnavailable(reason),
         Refusal::Other(reason) => failed("common", reason),
     })?;
     Ok(place.country)

@@ -284,12 +284,13 @@ pub(crate) fn place(tx: &Transaction, claim: SessionId, order: OrderId) -> Resul
     )
 }
 
-/// Whether an order of this buyer holds an uncancelled line of one of these SKUs.
+/// Whether an order of this buyer that was delivered holds an uncancelled line of one of these SKUs.
 pub(crate) fn bought(buyer: AccountId, order: OrderId, skus: &[SkuId]) -> Result<bool, Error> {
     sql::query_one(
         sql!(
             r#"SELECT EXISTS (
                SELECT FROM "order".item i JOIN "order"."order" o ON o.id = i.order_id
+               JOIN "order".transport t ON t.id = o.transport_id AND t.status = 'Success'
                WHERE o.id = $2 AND o.buyer_id = $1 AND i.sku_id = ANY($3) AND i.date_cancelled IS NULL
            ) AS bought"#
         ),

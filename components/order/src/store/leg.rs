@@ -6,11 +6,10 @@ use sdk::{
 };
 
 use crate::domain::{
-    id::{ItemId, LegId, SessionId},
+    id::{ItemId, LegId, OrderId, SessionId},
     item::Item,
     payment::Leg,
     session::Kind,
-    status::Status,
 };
 
 /// A leg to insert.
@@ -40,6 +39,9 @@ pub(crate) enum Rail {
     /// Those that are paid elsewhere.
     Elsewhere,
 }
+
+/// Why a leg ends whose lines have come to nothing.
+pub(crate) const NOTHING_LEFT: &str = "nothing is left to be paid";
 
 /// Inserts a leg.
 pub(crate) fn insert(tx: &Transaction, new: &NewLeg) -> Result<(), Error> {
@@ -121,6 +123,19 @@ pub(crate) fn reverse_wallet(tx: &Transaction, id: LegId, session: SessionId, no
            FROM "order".transaction t
            WHERE t.session_id = $2 AND t.status = 'Success' AND t.reverses_id IS NULL AND t.payment_option IS NULL"#),
         params![id, session, now],
+    )
+    .map(drop)
+}
+
+/// The fee of an order's confirmation is not kept back after all: nothing was collected. Nothing happens when it was paid otherwise.
+pub(crate) fn reverse_netted(tx: &Transaction, id: LegId, order: OrderId, now: Timestamp) -> Result<(), Error> {
+    tx.execute(
+        sql!(r#"INSERT INTO "order".transaction
+               (id, session_id, status, note, payment_option, data, amount, from_currency, to_currency, reverses_id, date_created, date_settled)
+           SELECT $1, t.session_id, 'Success', 'Refund', t.payment_option, t.data, -t.amount, t.to_currency, t.from_currency, t.id, $3, $3
+           FROM "order".transaction t JOIN "order"."order" o ON o.confirm_session_id = t.session_id
+           WHERE o.id = $2 AND t.status = 'Success' AND t.reverses_id IS NULL AND t.data ? 'netted'"#),
+        params![id, order, now],
     )
     .map(drop)
 }
@@ -233,6 +248,15 @@ pub(crate) fn settle_one(tx: &Transaction, id: LegId, reference: &str, now: Time
     .map(drop)
 }
 
+/// Notes what is wrong with a leg that is pending still.
+pub(crate) fn set_error(tx: &Transaction, id: LegId, error: &str) -> Result<(), Error> {
+    tx.execute(
+        sql!(r#"UPDATE "order".transaction SET error = $2 WHERE id = $1 AND status = 'Pending'"#),
+        params![id, error],
+    )
+    .map(drop)
+}
+
 /// One attempt came to nothing.
 pub(crate) fn fail(tx: &Transaction, id: LegId, reason: &str) -> Result<(), Error> {
     tx.execute(
@@ -242,11 +266,11 @@ pub(crate) fn fail(tx: &Transaction, id: LegId, reason: &str) -> Result<(), Erro
     .map(drop)
 }
 
-/// Ends the pending legs of a session without money, with a reason when it is a failure.
-pub(crate) fn close(tx: &Transaction, session: SessionId, status: Status, reason: Option<&str>) -> Result<(), Error> {
+/// Ends the pending legs of a session without money, for this reason.
+pub(crate) fn close(tx: &Transaction, session: SessionId, reason: &str) -> Result<(), Error> {
     tx.execute(
-        sql!(r#"UPDATE "order".transaction SET status = $2, error = $3 WHERE session_id = $1 AND status = 'Pending'"#),
-        params![session, status, reason],
+        sql!(r#"UPDATE "order".transaction SET status = 'Failed', error = $2 WHERE session_id = $1 AND status = 'Pending'"#),
+        params![session, reason],
     )
     .map(drop)
 }
@@ -257,10 +281,11 @@ pub(crate) fn set_pending_amount(tx: &Transaction, session: SessionId, amount: i
         sql!(
             r#"UPDATE "order".transaction
            SET amount = CASE WHEN $2::bigint > 0 THEN $2::bigint ELSE amount END,
-               status = CASE WHEN $2::bigint > 0 THEN status ELSE 'Cancelled' END
+               status = CASE WHEN $2::bigint > 0 THEN status ELSE 'Failed' END,
+               error = CASE WHEN $2::bigint > 0 THEN error ELSE $3 END
            WHERE session_id = $1 AND status = 'Pending'"#
         ),
-        params![session, amount],
+        params![session, amount, NOTHING_LEFT],
     )
     .map(drop)
 }

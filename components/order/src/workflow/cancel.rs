@@ -61,11 +61,11 @@ pub(crate) fn cancel_item(buyer: AccountId, id: ItemId) -> Result<(), Error> {
         let owed = match extent {
             Extent::Item => {
                 let sessions = BTreeMap::from([(session_id, session)]);
-                end_lines(tx, &sessions, [item], Some(buyer), Status::Cancelled, now)?
+                end_lines(tx, &sessions, [item], Some(buyer), Status::Failed, now)?
             }
             Extent::Checkout => {
                 let open = cancellation::of_checkout(&items)?;
-                end_checkout(tx, session, &open, Some(buyer), Status::Cancelled, now)?
+                end_checkout(tx, session, &open, Some(buyer), Status::Failed, now)?
             }
         };
         Ok::<_, Error>(Cancelled::Now(owed))
@@ -88,7 +88,7 @@ pub(crate) fn cancel_checkout(buyer: AccountId, id: SessionId) -> Result<(), Err
         }
         let items = item::lock_of_session(tx, id)?;
         let open = cancellation::of_checkout(&items)?;
-        let owed = end_checkout(tx, session, &open, Some(buyer), Status::Cancelled, now)?;
+        let owed = end_checkout(tx, session, &open, Some(buyer), Status::Failed, now)?;
         Ok(Cancelled::Now(owed))
     })?;
     finish(cancelled, Error::SessionClosed)
@@ -237,7 +237,7 @@ pub(super) fn shrink(tx: &Transaction, id: SessionId, when_empty: Status, now: T
     let left = item::remaining(tx, id)?;
     if left.lines == 0 {
         session::close(tx, id, when_empty)?;
-        leg::close(tx, id, when_empty, None)?;
+        leg::close(tx, id, leg::NOTHING_LEFT)?;
     } else {
         session::set_total(tx, id, left.total_amount)?;
         leg::set_pending_amount(tx, id, left.due_amount)?;

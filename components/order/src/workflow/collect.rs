@@ -3,19 +3,20 @@
 //! What happens outside is noted in rows by whoever learns of it, in a transaction that locks the session and rings the flow's bell; the flow
 //! wakes up, looks at the rows and decides. So no notification is missed and none counts twice, whatever order they come in.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use sdk::{
     Money, Promise, Timestamp, config, log, new_id, now,
     sql::{self, Transaction},
-    try_again,
+    timer, try_again,
 };
 use serde_json::json;
 
+use super::owed::{Late, Owed};
 use crate::{
     domain::{
         id::{LegId, SessionId},
-        payment::{self, Leg, Step, Wishes},
+        payment::{self, Event, Leg, Outcome, Step, Wishes},
         refusal::{Continuation, Refusal},
         session::Kind,
         status::Status,
@@ -27,6 +28,7 @@ use crate::{
         payments::{self, Charge, Charged, PaymentOption},
     },
     store::{
+        event,
         leg::{self, NewLeg},
         session,
         wait::{self, Ended},
@@ -35,6 +37,12 @@ use crate::{
 
 /// How long one attempt to pay may take, unless `attempt_seconds` says otherwise.
 const ATTEMPT_SECONDS: i64 = 30 * 60;
+
+/// The timer of a session that ended while one of its payments may still have been made; its argument is the session's id.
+pub(crate) const TIMER: &str = "reconcile-payments";
+
+/// When it comes, after the session's end: what a payer had begun by then is long over.
+const RECONCILE_MS: u64 = 6 * 3600 * 1000;
 
 /// A payment to collect.
 pub(super) struct Due<'a> {
@@ -124,18 +132,28 @@ impl Due<'_> {
 
     fn attempts(&self, (mut attempt, mut bell): Opened) -> Result<Paid, Error> {
         loop {
-            match self.charge(&attempt) {
-                Ok(Charged::Settled(reference)) => {
-                    return Ok(Paid {
-                        leg_id: attempt.leg_id,
-                        reference,
-                    });
+            // A flow that was paused past its time takes no more money; what it may have taken is asked for below.
+            if now() < attempt.expires {
+                match self.charge(&attempt) {
+                    Ok(Charged::Settled(reference)) => {
+                        note_money(
+                            self.session_id,
+                            &self.payment.provider,
+                            attempt.leg_id,
+                            self.amount,
+                            &reference,
+                        )?;
+                        return Ok(Paid {
+                            leg_id: attempt.leg_id,
+                            reference,
+                        });
+                    }
+                    Ok(Charged::Redirect(url)) => self.hand_out(&attempt, &url)?,
+                    Ok(Charged::OnDelivery) => return Err(Error::FeeNotSettled),
+                    // The payer may try again, as after a payment that failed over there.
+                    Err(Error::PaymentFailed(reason)) if attempt.number > 1 => self.fail(&attempt, reason)?,
+                    Err(error) => return Err(error),
                 }
-                Ok(Charged::Redirect(url)) => self.hand_out(&attempt, &url)?,
-                Ok(Charged::OnDelivery) => return Err(Error::FeeNotSettled),
-                // The payer may try again, as after a payment that failed over there.
-                Err(Error::PaymentFailed(reason)) if attempt.number > 1 => self.fail(&attempt, reason)?,
-                Err(error) => return Err(error),
             }
             match self.watch(&attempt, bell)? {
                 Seen::Paid(paid) => return Ok(paid),
@@ -207,18 +225,18 @@ impl Due<'_> {
             let left_ms = (until.as_ms() - now().as_ms()).max(0);
             // Rung or not: what there is to see is in the rows.
             let _ = bell.wait(Some(Duration::from_millis(left_ms as u64)));
-            let mut is_asked = false;
+            let mut asked = BTreeSet::new();
             (bell, until) = loop {
                 let now = now();
-                match self.look(attempt.number, now, is_asked)? {
+                match self.look(attempt.number, now, &asked)? {
                     Look::Seen(seen) => return Ok(seen),
                     Look::Over(error) => return Err(error),
                     Look::Wait(bell, until) => break (bell, until),
                     Look::Ask(leg) => {
                         if let Some(reference) = self.arrived(leg)? {
-                            return Ok(Seen::Paid(Paid { leg_id: leg, reference }));
+                            note_money(self.session_id, &self.payment.provider, leg, self.amount, &reference)?;
                         }
-                        is_asked = true;
+                        asked.insert(leg);
                     }
                 }
             };
@@ -237,13 +255,13 @@ impl Due<'_> {
     }
 
     /// Looks at the rows, and takes the steps that need no one else.
-    fn look(&self, attempts: u32, now: Timestamp, is_asked: bool) -> Result<Look, Error> {
+    fn look(&self, attempts: u32, now: Timestamp, asked: &BTreeSet<LegId>) -> Result<Look, Error> {
         sql::transaction(|tx| {
             session::lock(tx, self.session_id)?;
             let wait = self.wait(tx)?;
             let mut legs = leg::of_session(tx, self.session_id)?;
             loop {
-                match payment::next(&legs, wait.wishes, now, self.expires, is_asked) {
+                match payment::next(&legs, wait.wishes, now, self.expires, asked) {
                     Step::Paid(leg_id, reference) => return Ok(Look::Seen(Seen::Paid(Paid { leg_id, reference }))),
                     Step::Ask(leg) => return Ok(Look::Ask(leg)),
                     Step::Cancel => return Ok(Look::Over(self.kind.cancelled())),
@@ -287,7 +305,7 @@ impl Due<'_> {
     pub(super) fn settle(&self, tx: &Transaction, paid: &Paid, now: Timestamp) -> Result<(), Error> {
         session::succeed(tx, self.session_id, now)?;
         leg::settle_one(tx, paid.leg_id, &paid.reference, now)?;
-        leg::close(tx, self.session_id, Status::Cancelled, Some("another attempt was paid"))?;
+        leg::close(tx, self.session_id, "another attempt was paid")?;
         end(tx, self.session_id, self.kind, Ended::Paid)
     }
 
@@ -303,7 +321,41 @@ pub(super) fn end(tx: &Transaction, id: SessionId, kind: Kind, ended: Ended) -> 
     if let Some(told) = wait::end(tx, id, ended, Refusal::from(&kind.cancelled()))? {
         flows::payment_url(kind, id).complete(&told);
     }
+    if leg::of_session(tx, id)?.iter().any(Leg::is_doubtful) {
+        timer::schedule(TIMER, &id, RECONCILE_MS);
+    }
     Ok(())
+}
+
+/// Notes money that a provider tells of when it is asked. Before anything is done with it: what is in a row is not lost, whatever becomes of who asked.
+fn note_money(session: SessionId, provider: &str, leg: LegId, amount: Money, reference: &str) -> Result<(), Error> {
+    let now = now();
+    let event = Event {
+        id: format!("asked:{leg}"),
+        leg_id: leg,
+        outcome: Outcome::Succeeded,
+        amount,
+        reference: reference.to_owned(),
+        occurred: now,
+    };
+    sql::transaction(|tx| {
+        session::lock(tx, session)?;
+        event::insert(tx, provider, &event, now)?;
+        Ok(())
+    })
+}
+
+/// Asks once more about the payments of a session that is over, some hours later: those that nobody reported go back to whoever paid them.
+pub(crate) fn reconcile(id: SessionId) -> Result<(), Error> {
+    let legs = sql::transaction(|tx| leg::of_session(tx, id))?;
+    for leg in legs.iter().filter(|leg| leg.is_doubtful()) {
+        let Some(provider) = &leg.provider else { continue };
+        let amount = Money::new(leg.amount, leg.currency);
+        if let Some(reference) = payments::arrived(provider, leg.id, amount)? {
+            note_money(id, provider, leg.id, amount, &reference)?;
+        }
+    }
+    give_back(id)
 }
 
 /// What was waited for.
@@ -343,30 +395,34 @@ pub(super) fn post_paid(id: SessionId, kind: Kind) -> Result<(), Error> {
 /// it first does it; a second time there is nothing to do. A session whose flow still waits is left to that.
 pub(super) fn give_back(id: SessionId) -> Result<(), Error> {
     let now = now();
-    let returned = sql::transaction(|tx| {
+    let owed = sql::transaction(|tx| {
         let Some(session) = session::lock(tx, id)? else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let Some(payer) = session.from_id else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         if wait::get(tx, id)?.is_some() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let legs = leg::of_session(tx, id)?;
-        let mut returned = Vec::new();
+        let mut late = Vec::new();
         for leg in &legs {
             if let Some(reference) = leg.new_money() {
                 leg::settle_one(tx, leg.id, reference, now)?;
                 leg::insert_reversal(tx, LegId(new_id()), leg.id, leg.amount, now)?;
-                returned.push((leg.id, payer, Money::new(leg.amount, leg.currency)));
+                late.push(Late {
+                    leg: leg.id,
+                    payer,
+                    amount: Money::new(leg.amount, leg.currency),
+                });
             }
         }
-        Ok::<_, Error>(returned)
+        Ok::<_, Error>((!late.is_empty()).then(|| Owed::late(tx, late)))
     })?;
-    for (leg, payer, amount) in returned {
-        log::warn("money came too late, and goes back", &[("session", &id), ("leg", &leg)]);
-        ledger::post(&[(Movement::Capture(leg), amount), (Movement::Return(leg, payer), amount)]);
+    if let Some(owed) = owed {
+        log::warn("money came too late, and goes back", &[("session", &id)]);
+        owed.settle();
     }
     Ok(())
 }

@@ -208,8 +208,16 @@ fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> 
         .ok_or(Error::AmountTooLarge)?;
     let fee = Money::new(fee, quote.cost.currency);
     let wallet = wallet::share(confirm.use_wallet, confirm.seller, fee)?;
-    let rest = wallet::rest(fee, wallet.as_ref());
-    let payment = fee_payment(rest, &batch, &confirm.payment_option)?;
+    let mut rest = wallet::rest(fee, wallet.as_ref());
+    let mut payment = fee_payment(rest, &batch, &confirm.payment_option)?;
+    if matches!(payment, FeePayment::Netted(_)) {
+        // Kept back from what the order brings: no more than that, and nobody is paid less than nothing.
+        rest.amount_minor = rest.amount_minor.min(batch.total_amount);
+        if rest.amount_minor == 0 {
+            payment = FeePayment::None;
+        }
+    }
+    let fee = wallet::with(rest, wallet.as_ref());
     let periods = payout::periods()?;
     Ok(Plan {
         confirm,

@@ -1,10 +1,16 @@
 //! What a gateway reports: noted and handed to whom it concerns before it is acknowledged, and once, however often it is reported.
 
-use sdk::sql;
+use sdk::{
+    Timestamp, log,
+    sql::{self, Transaction},
+};
 
 use super::collect;
 use crate::{
-    domain::id::SessionId,
+    domain::{
+        id::SessionId,
+        payment::{Event, Outcome},
+    },
     error::Error,
     peers::{
         payments,
@@ -24,7 +30,7 @@ pub(crate) enum Failure {
 
 /// What became of an event.
 enum Noted {
-    /// It was known.
+    /// It was known, or nothing follows from it.
     Before,
     /// The flow of its session sees to it.
     HandedOver,
@@ -54,8 +60,7 @@ pub(crate) fn receive(gateway: &str, received: Received) -> Result<(), Failure> 
             .find(|leg| leg.id == event.leg_id && leg.provider.as_deref() == Some(&provider))
             .ok_or_else(unknown)?;
         if (leg.amount, leg.currency) != (event.amount.amount_minor, event.amount.currency) {
-            let reason = format!("the amount is not that of leg {}", leg.id);
-            return Err(Failure::Rejected(NoEvent::Malformed(reason)));
+            return note_mismatch(tx, &provider, event, at).map_err(Failure::from);
         }
         if !event::insert(tx, &provider, &event, at)? {
             return Ok(Noted::Before);
@@ -72,4 +77,20 @@ pub(crate) fn receive(gateway: &str, received: Received) -> Result<(), Failure> 
         Noted::Before | Noted::HandedOver => Ok(()),
         Noted::Late(session) => collect::give_back(session).map_err(Failure::Failed),
     }
+}
+
+/// Money was taken, and not as much as was asked for, or more. It settles nothing; that it came is kept, where a person finds it.
+fn note_mismatch(tx: &Transaction, provider: &str, event: Event, received: Timestamp) -> Result<Noted, sql::Error> {
+    let (leg, amount, currency) = (event.leg_id, event.amount.amount_minor, event.amount.currency);
+    log::error(
+        "a payment of another amount: a person has to look",
+        &[("leg", &leg), ("amount", &amount), ("currency", &currency)],
+    );
+    let event = Event {
+        outcome: Outcome::Mismatch,
+        ..event
+    };
+    event::insert(tx, provider, &event, received)?;
+    leg::set_error(tx, leg, "the gateway reports another amount")?;
+    Ok(Noted::Before)
 }

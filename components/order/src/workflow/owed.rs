@@ -8,7 +8,7 @@ use sdk::{AccountId, Money, sql::Transaction, timer};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::id::{ItemId, ReservationId},
+    domain::id::{ItemId, LegId, ReservationId},
     peers::{
         inventory,
         ledger::{self, Movement},
@@ -29,17 +29,49 @@ pub(crate) struct Refund {
     pub(super) amount: Money,
 }
 
-/// What lines that came to nothing leave to be done.
+/// Money that came from elsewhere when nothing was to be paid with it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Late {
+    pub(super) leg: LegId,
+    pub(super) payer: AccountId,
+    pub(super) amount: Money,
+}
+
+/// What lines that came to nothing leave to be done, or money that came too late.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Owed {
     refunds: Vec<Refund>,
     released: Vec<ReservationId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    late: Vec<Late>,
 }
 
 impl Owed {
     /// Owes this from the commit of the transaction on. [`Owed::settle`] follows it.
-    pub(super) fn from_commit(_: &Transaction, refunds: Vec<Refund>, released: Vec<ReservationId>) -> Self {
-        let owed = Self { refunds, released };
+    pub(super) fn from_commit(tx: &Transaction, refunds: Vec<Refund>, released: Vec<ReservationId>) -> Self {
+        Self::schedule(
+            tx,
+            Self {
+                refunds,
+                released,
+                late: Vec::new(),
+            },
+        )
+    }
+
+    /// The same of money that came too late.
+    pub(super) fn late(tx: &Transaction, late: Vec<Late>) -> Self {
+        Self::schedule(
+            tx,
+            Self {
+                refunds: Vec::new(),
+                released: Vec::new(),
+                late,
+            },
+        )
+    }
+
+    fn schedule(_: &Transaction, owed: Self) -> Self {
         timer::schedule(TIMER, &owed, DELAY_MS);
         owed
     }
@@ -52,6 +84,14 @@ impl Owed {
             .collect();
         ledger::post(&movements);
         inventory::release_all(&self.released);
+        // First that it came: a payer who lives elsewhere by now has no wallet that could take it, and a person has to look.
+        let came = self.late.iter().map(|late| (Movement::Capture(late.leg), late.amount));
+        ledger::post(&came.collect::<Vec<_>>());
+        let returned = self
+            .late
+            .iter()
+            .map(|late| (Movement::Return(late.leg, late.payer), late.amount));
+        ledger::post(&returned.collect::<Vec<_>>());
     }
 }
 
@@ -69,11 +109,27 @@ mod tests {
                 amount: Money::new(500, "VND".parse().unwrap()),
             }],
             released: vec![ReservationId(id.parse().unwrap())],
+            late: Vec::new(),
         };
         let text = format!(
             r#"{{"refunds":[{{"item":7,"buyer":"{id}","amount":{{"amount_minor":500,"currency":"VND"}}}}],"released":["{id}"]}}"#
         );
         assert_eq!(serde_json::to_string(&owed).unwrap(), text);
         assert_eq!(serde_json::from_str::<Owed>(&text).unwrap(), owed);
+
+        let late = Owed {
+            refunds: Vec::new(),
+            released: Vec::new(),
+            late: vec![Late {
+                leg: LegId(id.parse().unwrap()),
+                payer: id.parse().unwrap(),
+                amount: Money::new(500, "VND".parse().unwrap()),
+            }],
+        };
+        let text = format!(
+            r#"{{"refunds":[],"released":[],"late":[{{"leg":"{id}","payer":"{id}","amount":{{"amount_minor":500,"currency":"VND"}}}}]}}"#
+        );
+        assert_eq!(serde_json::to_string(&late).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Owed>(&text).unwrap(), late);
     }
 }

@@ -46,6 +46,12 @@ pub(crate) fn receive(carrier: &str, received: Received) -> Result<(), Failure> 
         }
         let happened = parcel.happened(report.occurred, at);
         if !parcel.advances(report.status, happened) {
+            if parcel.contradicts(report.status, happened) {
+                log::warn(
+                    "a carrier says something else of a parcel that has come to its end: a person has to look",
+                    &[("order", &order), ("status", &report.status.as_str())],
+                );
+            }
             return Ok(None);
         }
         if payout.status != Status::Pending {

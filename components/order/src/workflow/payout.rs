@@ -50,7 +50,7 @@ pub(super) struct NewPayout {
     pub(super) total_amount: i64,
     /// As much of it as the carrier collects.
     pub(super) collect_amount: i64,
-    /// What is kept back of it.
+    /// What is kept back of it; not more than there is.
     pub(super) netted_fee_amount: i64,
     pub(super) date_created: Timestamp,
     pub(super) date_due: Timestamp,
@@ -78,9 +78,7 @@ pub(super) fn periods() -> Result<Periods, Error> {
 
 /// Opens the payout of an order under the order's id, in the transaction that makes the order, and starts its clock.
 pub(super) fn open(tx: &Transaction, new: &NewPayout) -> Result<(), Error> {
-    // A fee above all there is takes that: nobody is paid less than nothing.
-    let fee = new.netted_fee_amount.min(new.total_amount);
-    let amount = new.total_amount - fee;
+    let amount = new.total_amount - new.netted_fee_amount;
     let id = SessionId(new.order_id.0);
     session::insert(
         tx,
@@ -94,7 +92,7 @@ pub(super) fn open(tx: &Transaction, new: &NewPayout) -> Result<(), Error> {
             collect_on_delivery: false,
             data: json!(Terms {
                 collect_amount: new.collect_amount,
-                netted_fee_amount: fee,
+                netted_fee_amount: new.netted_fee_amount,
             }),
             date_created: new.date_created,
             date_expired: new.date_due,
@@ -212,7 +210,8 @@ fn give_back(tx: &Transaction, order_id: OrderId, now: Timestamp) -> Result<Owed
     // Should a person have been asked where the parcel is.
     flows::word(order_id).complete(&Word::Reported);
     session::close(tx, payout, Status::Cancelled)?;
-    leg::close(tx, payout, Status::Cancelled, Some("the parcel was not delivered"))?;
+    leg::close(tx, payout, "the parcel was not delivered")?;
+    leg::reverse_netted(tx, LegId(new_id()), order_id, now)?;
     let ids = item::ids_of_order(tx, order_id)?;
     let checkouts = session::lock_of_items(tx, &ids)?;
     let lines = item::lock(tx, &ids)?;

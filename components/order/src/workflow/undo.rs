@@ -113,7 +113,7 @@ fn close_checkout(id: SessionId) -> Result<(), Error> {
             return cancel::shrink(tx, id, Status::Failed, now);
         }
         session::close(tx, id, Status::Failed)?;
-        leg::close(tx, id, Status::Failed, Some("the checkout failed"))?;
+        leg::close(tx, id, "the checkout failed")?;
         collect::end(tx, id, Kind::BuyerCheckout, Ended::Unpaid)
     })?;
     // Of a flow that an operator ends nobody else does what it still owes, nor looks at what was reported and not yet seen.
@@ -131,7 +131,7 @@ fn release_claim(claim: SessionId) -> Result<(), Error> {
         }
         item::unclaim(tx, claim)?;
         if session::close(tx, claim, Status::Failed)? {
-            leg::close(tx, claim, Status::Failed, Some("the confirmation failed"))?;
+            leg::close(tx, claim, "the confirmation failed")?;
             leg::reverse_wallet(tx, LegId(new_id()), claim, now)?;
             collect::end(tx, claim, Kind::SellerConfirmationFee, Ended::Unpaid)?;
         }

@@ -46,6 +46,12 @@ pub(super) fn rest(due: Money, share: Option<&Share>) -> Money {
     Money::new(due.amount_minor - paid, due.currency)
 }
 
+/// What is paid in all, with the wallet's share.
+pub(super) fn with(rest: Money, share: Option<&Share>) -> Money {
+    let paid = share.map_or(0, |share| share.amount.amount_minor);
+    Money::new(rest.amount_minor + paid, rest.currency)
+}
+
 impl Share {
     /// Takes it out of the wallet, which may hold less by now: then nothing is taken.
     pub(super) fn take(

@@ -110,6 +110,59 @@ async fn a_gateway_that_reports_nothing_is_asked_before_a_checkout_expires() -> 
     world.books_hold().await
 }
 
+/// What waits for its time in this module has it now.
+async fn is_due(world: &PaidShop, module: &str) -> Result<()> {
+    let due = format!(
+        "UPDATE host.invocation SET due_at = now() WHERE component = '{module}' AND ended_at IS NULL AND due_at > now()"
+    );
+    ensure!(world.audit.change(&due).await? > 0, "nothing of {module} waits");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_paid_when_its_attempt_is_over_and_not_reported_is_found_at_the_end_or_some_hours_later() -> Result<()>
+{
+    let world = PaidShop::start(&[
+        ("SPIN_VARIABLE_ATTEMPT_SECONDS", "1"),
+        ("SPIN_VARIABLE_SESSION_SECONDS", "4"),
+    ])
+    .await?;
+    let (found, late) = (world.opens().await?, world.opens().await?);
+    let over = "SELECT count(*) FROM \"order\".transaction WHERE status = 'Failed'";
+    world.audit.becomes(over, 2).await?;
+    world.gateway.is_paid_silently(&world.gateway.leg_at(&found.url)?);
+    world.is(&found.session, "Success").await?;
+    ensure!(world.waiting().await?.len() == 1);
+
+    // It is paid when all is over, and nobody is told.
+    world.is(&late.session, "Failed").await?;
+    world.audit.settled().await?;
+    world.gateway.is_paid_silently(&world.gateway.leg_at(&late.url)?);
+    is_due(&world, "order").await?;
+    let back = format!("SELECT count(*) FROM account.ledger_transfer WHERE id LIKE 'return:%' AND amount = {UNIT}");
+    world.audit.becomes(&back, 1).await?;
+    world.audit.settled().await?;
+    ensure!(world.wallet(world.buyer()).await? == UNIT);
+    ensure!(world.legs(&late.session).await? == [format!("Success {UNIT}"), format!("Success -{UNIT}")]);
+    ensure!(world.shop.stock().await? == (STOCK - 1, 1));
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_that_is_found_when_the_goods_are_gone_goes_back() -> Result<()> {
+    let world = PaidShop::start(&[("SPIN_VARIABLE_SESSION_SECONDS", "3")]).await?;
+    let checkout = world.opens().await?;
+    world.gateway.is_paid_silently(&world.gateway.leg_at(&checkout.url)?);
+    // As after hours for which the flow waited for a person: the goods are not held any more.
+    is_due(&world, "inventory").await?;
+    world.is(&checkout.session, "Failed").await?;
+    world.audit.settled().await?;
+    ensure!(world.legs(&checkout.session).await? == [format!("Success {UNIT}"), format!("Success -{UNIT}")]);
+    ensure!(world.wallet(world.buyer()).await? == UNIT);
+    ensure!(world.shop.stock().await? == (STOCK, 0));
+    world.books_hold().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_that_fails_or_is_over_leaves_the_checkout_open_for_another() -> Result<()> {
     let world = PaidShop::start(&[("SPIN_VARIABLE_ATTEMPT_SECONDS", "3600")]).await?;

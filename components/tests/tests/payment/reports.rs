@@ -41,8 +41,6 @@ async fn a_report_is_believed_only_if_it_is_signed_fresh_and_about_a_leg_of_that
         ),
         (404, good.saying("leg_id", json!(NOBODYS))),
         (404, good.saying("leg_id", json!("no id"))),
-        (400, good.saying("amount", json!(1))),
-        (400, good.saying("currency", json!("USD"))),
         (400, good.saying("status", json!("paid"))),
     ];
     for (expected, notice) in spoiled {
@@ -67,6 +65,20 @@ async fn a_report_is_believed_only_if_it_is_signed_fresh_and_about_a_leg_of_that
 
     let events = "SELECT count(*) FROM \"order\".payment_event";
     ensure!(world.audit.count(events).await? == 0);
+    // Money of another amount settles nothing. That it came is kept for a person, and need not be told again.
+    for (id, (name, value)) in [
+        ("event-a", ("amount", json!(1))),
+        ("event-c", ("currency", json!("USD"))),
+    ] {
+        let mut other = good.saying(name, value);
+        other.id = id.to_owned();
+        ensure!(world.gateway.sends(&other).await? == 200);
+        ensure!(world.gateway.sends(&other).await? == 200);
+    }
+    let kept = "SELECT outcome || ' ' || amount || ' ' || currency FROM \"order\".payment_event ORDER BY event_id";
+    ensure!(world.audit.texts(kept).await? == ["mismatch 1 VND".to_owned(), format!("mismatch {UNIT} USD")]);
+    let noted = "SELECT count(*) FROM \"order\".transaction WHERE status = 'Pending' AND error LIKE '%another amount%'";
+    ensure!(world.audit.count(noted).await? == 1);
     world.is(&checkout.session, "Pending").await?;
     ensure!(world.gateway.sends(&good).await? == 200);
     world.is(&checkout.session, "Success").await?;

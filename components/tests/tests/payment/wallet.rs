@@ -39,7 +39,10 @@ async fn holds(world: &PaidShop, client: &Client, balance: i64) -> Result<()> {
 async fn order_of(world: &PaidShop, confirmation: &str) -> Result<Value> {
     let id = format!("SELECT id::text FROM \"order\".\"order\" WHERE confirm_session_id = '{confirmation}'");
     let id = world.audit.texts(&id).await?.pop().context("an order")?;
-    let order = world.buyer().get(&format!("/api/v1/order/buyer/orders/{id}")).await?;
+    let order = world
+        .seller()
+        .get(&format!("/api/v1/order/seller/confirmed/{id}"))
+        .await?;
     Ok(order.data(200).clone())
 }
 
@@ -224,7 +227,7 @@ async fn a_carrier_collects_what_the_wallet_does_not_cover() -> Result<()> {
     holds(&world, world.buyer(), UNIT - first).await?;
     cancels(&world, items[0]).await?.data(200);
     holds(&world, world.buyer(), UNIT).await?;
-    world.is(&session, "Cancelled").await?;
+    world.is(&session, "Failed").await?;
     world.books_hold().await?;
     // All at once.
     let (session, _) = two_lines(&world, &other).await?;
@@ -290,6 +293,12 @@ async fn a_seller_pays_a_fee_from_the_wallet_and_the_rest_elsewhere() -> Result<
     ensure!(world.legs(&fee.session).await? == [format!("Success {FEE}")]);
     let order = order_of(&world, &fee.session).await?;
     ensure!(order["confirm_session"]["data"]["wallet_amount"] == FEE, "{order}");
+    // What was in a wallet is its owner's to know.
+    let path = format!("/api/v1/order/buyer/orders/{}", order["id"].as_str().context("an id")?);
+    let bought = world.buyer().get(&path).await?;
+    for session in ["confirm_session", "payout_session"] {
+        ensure!(bought.data(200)[session]["data"] == json!({}), "{}", bought.json);
+    }
     holds(&world, seller, 10_000).await?;
     world.books_hold().await?;
 

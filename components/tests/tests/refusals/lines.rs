@@ -140,7 +140,7 @@ async fn cancelled_lines_give_their_stock_back(shop: &Shop) -> Result<()> {
         (&line["id"], &line["cancelled_by_id"]),
         (&json!(item), &json!(shop.buyer.id))
     );
-    assert_eq!(line["payment_session"]["status"], "Cancelled");
+    assert_eq!(line["payment_session"]["status"], "Failed");
     Ok(())
 }
 
