@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use component_tests::{CHECKOUT, Notice, PaidShop};
+use component_tests::{CHECKOUT, Notice, PaidShop, UNIT};
 use http::Method;
 use serde_json::{Value, json};
 
