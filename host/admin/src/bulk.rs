@@ -36,6 +36,7 @@ pub(crate) async fn say(
             Some(cursor) if view.matched < limit => filter.cursor = Some(cursor),
             next => {
                 view.more = next.is_some();
+                view.next_cursor = next;
                 return Ok(view);
             }
         }

@@ -95,6 +95,9 @@ pub struct DeadLetterBulk {
     /// How many at most, the newest first; 100 when none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
+    /// Only those after this one: where the answer to the word before ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<InvocationId>,
     /// Only count them.
     pub dry_run: bool,
     /// Why, for the audit log.
@@ -185,6 +188,7 @@ pub(crate) async fn say(
     let mut filter = DeadLetterFilter {
         component: bulk.component.clone(),
         subscription: bulk.subscription.clone(),
+        cursor: bulk.cursor,
         ..DeadLetterFilter::default()
     };
     let mut view = BulkView::default();
@@ -209,6 +213,7 @@ pub(crate) async fn say(
             Some(cursor) if view.matched < limit => filter.cursor = Some(cursor),
             next => {
                 view.more = next.is_some();
+                view.next_cursor = next;
                 return Ok(view);
             }
         }

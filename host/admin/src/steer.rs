@@ -89,6 +89,12 @@ impl Asked {
         if reason.chars().count() > MAX_REASON {
             return Err(refused("reason", format!("is longer than {MAX_REASON} characters")));
         }
+        if reason.contains('\0') {
+            return Err(refused(
+                "reason",
+                "holds U+0000, which the database does not take".to_owned(),
+            ));
+        }
         Ok(Self {
             by: by.to_owned(),
             reason,
@@ -208,6 +214,9 @@ pub struct Bulk {
     /// How many at most, the newest first; 100 when none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
+    /// Only those after this one: where the answer to the word before ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<InvocationId>,
     /// Only count them.
     pub dry_run: bool,
     /// Of a restart: also when something it did stands and would be done twice.
@@ -253,7 +262,7 @@ impl Bulk {
             idempotency_key: self.idempotency_key.clone(),
             subject: self.subject.clone(),
             limit: None,
-            cursor: None,
+            cursor: self.cursor,
         };
         query::check(&filter)?;
         Ok((filter, limit))
@@ -278,8 +287,11 @@ pub struct BulkView {
     pub done: u32,
     /// The others, with why not.
     pub failed: Vec<BulkFailure>,
-    /// There are more than the limit: say it again.
+    /// There are more than the limit: say it again, to those after the cursor.
     pub more: bool,
+    /// The last of these, when there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<InvocationId>,
 }
 
 /// An invocation a word had no effect on.

@@ -271,9 +271,9 @@ pub(crate) struct SteerArgs {
     pub(crate) id: Option<String>,
     #[command(flatten)]
     pub(crate) choice: ChoiceArgs,
-    /// At most this many, 1 to 10000, the newest first.
-    #[arg(long, default_value_t = 100)]
-    pub(crate) limit: u32,
+    /// At most this many, the newest first; all of them without.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
     /// Do it to all that a filter chooses; without it, `cancel` and `restart` only count them.
     #[arg(long)]
     pub(crate) yes: bool,
@@ -299,9 +299,9 @@ pub(crate) struct MoveArgs {
     /// The revision to go on with, as `nexus components --json` and `nexus deploy` show it.
     #[arg(long, value_name = "DIGEST")]
     pub(crate) to: String,
-    /// At most this many of those that a filter chooses, 1 to 10000, the newest first.
-    #[arg(long, default_value_t = 100)]
-    pub(crate) limit: u32,
+    /// At most this many of those that a filter chooses, the newest first; all of them without.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
     /// Why, for the audit log.
     #[arg(long, default_value = "")]
     pub(crate) reason: String,
@@ -451,9 +451,9 @@ pub(crate) struct SettleArgs {
     /// Those of subscriptions of this name.
     #[arg(long)]
     pub(crate) subscription: Option<String>,
-    /// At most this many, 1 to 10000, the newest first.
-    #[arg(long, default_value_t = 100)]
-    pub(crate) limit: u32,
+    /// At most this many, the newest first; all of them without.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
     /// Do it to all that a filter chooses; without it, `drop` only counts them.
     #[arg(long)]
     pub(crate) yes: bool,

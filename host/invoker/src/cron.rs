@@ -114,7 +114,9 @@ impl Cron {
                 memory_limit_bytes: deployment.memory_limit_bytes(component),
                 started_ms: now_ms,
                 workflow: None,
-                deadline_ms: None,
+                deadline_ms: deployment
+                    .deadline_of_function(component, SCHEDULED_FUNCTION)
+                    .map(|within_ms| now_ms.saturating_add(within_ms)),
             },
         });
         let met = met.await?;

@@ -4,9 +4,9 @@
 use host_journal::{AppendError, AppendJournal, KeyId, Message, WorkflowKey};
 use host_recorder::Answer;
 use host_store::{
-    Asked, Begun, CronLine, DeadFilter, DeadLetter, Deployment, Fence, GoneBecause, Head, Heartbeat, HeldKey,
-    InvocationRow, KeyPlace, Loaded, Met, Result, Store, StoredPromise, Subscription, SubscriptionId, Tick, Wake,
-    Wakeups, Word,
+    Asked, AuditFilter, Begun, CronLine, DeadFilter, DeadLetter, Deployment, Fence, GoneBecause, Head, Heartbeat,
+    HeldKey, InvocationRow, KeyPlace, Loaded, Met, Result, Said, Store, StoredPromise, Subscription, SubscriptionId,
+    Tick, Wake, Wakeups, Word,
 };
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
 
@@ -40,6 +40,8 @@ pub trait ReadInvocations: Send + Sync + 'static {
     fn workflow<'a>(&'a self, key: &'a WorkflowKey) -> Answer<'a, Result<Option<InvocationId>>>;
     /// Where an invocation stands in the queue of an exclusive key.
     fn key_place(&self, key: KeyId, invocation: InvocationId) -> Answer<'_, Result<KeyPlace>>;
+    /// The exclusive keys that an invocation has a place for.
+    fn places(&self, invocation: InvocationId) -> Answer<'_, Result<Vec<KeyId>>>;
     /// A promise of a workflow, by its name.
     fn workflow_promise<'a>(&'a self, key: &'a WorkflowKey, name: &'a str) -> Answer<'a, Result<Option<PromiseId>>>;
     /// Who holds an idempotency key.
@@ -130,6 +132,8 @@ pub trait DeliverEvents: Send + Sync + 'static {
     fn dead_letters<'a>(&'a self, filter: &'a DeadFilter) -> Answer<'a, Result<Vec<DeadLetter>>>;
     /// An operator's word by which one is delivered anew.
     fn renew_delivery<'a>(&'a self, fence: &'a Fence, word: &'a Word) -> Answer<'a, Result<(), AppendError>>;
+    /// What operators said.
+    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Answer<'a, Result<Vec<Said>>>;
 }
 
 impl ReadInvocations for Store {
@@ -163,6 +167,10 @@ impl ReadInvocations for Store {
 
     fn key_place(&self, key: KeyId, invocation: InvocationId) -> Answer<'_, Result<KeyPlace>> {
         Box::pin(self.key_place(key, invocation))
+    }
+
+    fn places(&self, invocation: InvocationId) -> Answer<'_, Result<Vec<KeyId>>> {
+        Box::pin(self.places(invocation))
     }
 
     fn find_key<'a>(&'a self, key: &'a [u8; 32]) -> Answer<'a, Result<Option<HeldKey>>> {
@@ -282,5 +290,9 @@ impl DeliverEvents for Store {
 
     fn renew_delivery<'a>(&'a self, fence: &'a Fence, word: &'a Word) -> Answer<'a, Result<(), AppendError>> {
         Box::pin(self.renew_delivery(fence, word))
+    }
+
+    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Answer<'a, Result<Vec<Said>>> {
+        Box::pin(self.audit(filter))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use host_journal::{Body, FenceReason, InvocationStatus, Payload, Undone, compensations, standing_effects};
-use host_store::{DeadFilter, DeadLetter, Loaded};
+use host_store::{AuditFilter, DeadFilter, DeadLetter, Loaded};
 use host_types::InvocationId;
 
 use crate::database::DeliverEvents;
@@ -19,6 +19,16 @@ pub enum Replayed {
     Anew,
     /// It goes on where it stopped, on the revisions it began with: what it did is not done again.
     Resumed,
+}
+
+/// What the audit log says of one that is delivered anew.
+const ANEW: &str = "delivered anew";
+
+/// What a word is said to.
+enum Found {
+    Dead(Box<Loaded>),
+    /// It is none any more, and this word was said of it last; what it came to.
+    Said(String),
 }
 
 /// The dead letters of all nodes.
@@ -38,11 +48,15 @@ impl DeadLetters {
         self.store.dead_letters(filter).await.map_err(unavailable)
     }
 
-    /// Delivers one once more.
+    /// Delivers one once more. Saying it again changes nothing, unless that has become a dead letter, too.
     pub async fn replay(&self, invocation: InvocationId, asked: &Asked) -> Result<Replayed, OperateError> {
         let inner = &self.invoker.inner;
         loop {
-            let loaded = self.find(invocation).await?;
+            let loaded = match self.find("replay", invocation).await? {
+                Found::Dead(loaded) => *loaded,
+                Found::Said(outcome) if outcome == ANEW => return Ok(Replayed::Anew),
+                Found::Said(_) => return Ok(Replayed::Resumed),
+            };
             let replayed = match self.is_untouched(&loaded)? {
                 true => Replayed::Anew,
                 false => Replayed::Resumed,
@@ -51,7 +65,7 @@ impl DeadLetters {
                 Replayed::Anew => {
                     let spoken = Spoken {
                         verb: "replay",
-                        outcome: "delivered anew".into(),
+                        outcome: ANEW.into(),
                         reason: FenceReason::Cancel("its event is delivered anew".into()),
                         more: vec![Body::Output(encode(&Output::Cancelled))],
                         status: InvocationStatus::Cancelled,
@@ -86,26 +100,39 @@ impl DeadLetters {
         }
     }
 
-    /// Gives one up: what its delivery did is undone as far as that was foreseen, and the events that wait for it go on.
+    /// Gives one up: what its delivery did is undone as far as that was foreseen, and the events that wait for it go on. Saying it again
+    /// changes nothing.
     pub async fn give_up(&self, invocation: InvocationId, asked: &Asked) -> Result<(), OperateError> {
-        self.find(invocation).await?;
+        if matches!(self.find("drop", invocation).await?, Found::Said(_)) {
+            return Ok(());
+        }
         self.invoker.cancel_as("drop", invocation, asked).await?;
         self.invoker.inner.deliver();
         Ok(())
     }
 
-    async fn find(&self, invocation: InvocationId) -> Result<Loaded, OperateError> {
+    async fn find(&self, verb: &str, invocation: InvocationId) -> Result<Found, OperateError> {
         let filter = DeadFilter {
             invocation: Some(invocation),
             limit: 1,
             ..DeadFilter::default()
         };
         if self.list(&filter).await?.is_empty() {
+            let filter = AuditFilter {
+                invocation: Some(invocation),
+                limit: 1,
+                ..AuditFilter::default()
+            };
+            let said = self.store.audit(&filter).await.map_err(unavailable)?.pop();
+            if let Some(said) = said.filter(|said| said.verb == verb) {
+                return Ok(Found::Said(said.outcome));
+            }
             let text = format!("{invocation} is no dead letter: `nexus events dead-letters` lists those there are");
             return Err(OperateError::Refused(text));
         }
         let loaded = self.invoker.inner.store.load(invocation).await.map_err(unavailable)?;
-        loaded.ok_or(OperateError::NotFound(invocation))
+        let loaded = loaded.ok_or(OperateError::NotFound(invocation))?;
+        Ok(Found::Dead(Box::new(loaded)))
     }
 
     /// Nothing that it did stands, and nothing is to be undone.

@@ -153,6 +153,8 @@ impl Deliveries {
             published_ms: event.published_ms.max(0).unsigned_abs(),
             source: event.component.to_string(),
         };
+        let now_ms = inner.clock.unix_ms();
+        let within_ms = deployment.deadline_of_function(&served.component, SUBSCRIBER_FUNCTION);
         let header = Header {
             component: served.component.clone(),
             function: SUBSCRIBER_FUNCTION.into(),
@@ -162,9 +164,9 @@ impl Deliveries {
             subject: String::new(),
             trace_parent: String::new(),
             memory_limit_bytes: deployment.memory_limit_bytes(&served.component),
-            started_ms: inner.clock.unix_ms(),
+            started_ms: now_ms,
             workflow: None,
-            deadline_ms: None,
+            deadline_ms: within_ms.map(|within_ms| now_ms.saturating_add(within_ms)),
         };
         let start = Start {
             component: header.component.clone(),

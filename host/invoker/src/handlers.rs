@@ -35,6 +35,11 @@ pub trait Handlers: Send + Sync + 'static {
         let _ = (component, method, path);
         None
     }
+    /// The same of an invocation of this function.
+    fn deadline_of_function(&self, component: &ComponentId, function: &str) -> Option<u64> {
+        let _ = (component, function);
+        None
+    }
     /// What follows when an attempt that began with this request fails.
     fn retry_of_request(&self, component: &ComponentId, method: &str, path: &str) -> RetryPolicy;
     /// What follows when an attempt that began with this function fails.
@@ -141,6 +146,10 @@ impl Handlers for Deployment {
 
     fn deadline_of_request(&self, component: &ComponentId, method: &str, path: &str) -> Option<u64> {
         self.deadline_of_request(component, method, path)
+    }
+
+    fn deadline_of_function(&self, component: &ComponentId, function: &str) -> Option<u64> {
+        self.deadline_of_function(component, function)
     }
 
     fn retry_of_request(&self, component: &ComponentId, method: &str, path: &str) -> RetryPolicy {

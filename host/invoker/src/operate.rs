@@ -132,11 +132,7 @@ impl Invoker {
             if loaded.row.status == InvocationStatus::Paused {
                 return Ok(());
             }
-            let cause = Cause {
-                position: None,
-                text: word::text("paused by an operator", &asked.reason),
-                trap: false,
-            };
+            let cause = Cause::new(None, &word::text("paused by an operator", &asked.reason), false);
             let spoken = Spoken {
                 verb: "pause",
                 outcome: "paused".into(),

@@ -233,7 +233,7 @@ impl Run {
                 },
                 fault if !self.machine.is_durable() => {
                     tracing::warn!(
-                        invocation.id = %self.invocation, component.id = %self.machine.header().component, %fault,
+                        invocation.id = %self.invocation, component.id = %self.machine.header().component, fault = %cause.text,
                         "an invocation failed before its first effect",
                     );
                     return Ended::Failed(fault.clone());
@@ -330,14 +330,14 @@ impl Run {
         self.inner
             .metrics
             .attempted(&header.component, result.as_ref().err(), wrote);
-        let cause = Cause {
-            position: attempt.last_position(),
-            text: match &result {
+        let cause = Cause::new(
+            attempt.last_position(),
+            &match &result {
                 Err(fault) => fault.to_string(),
                 Ok(_) => String::new(),
             },
-            trap: matches!(&result, Err(Fault::Trap(_))),
-        };
+            matches!(&result, Err(Fault::Trap(_))),
+        );
         self.progress.set(match attempt.may_be_durable() {
             true => Seen::Durable,
             false => Seen::Nothing,
@@ -389,6 +389,7 @@ impl Run {
     async fn after_failure(&mut self, fault: &Fault, mut cause: Cause) -> Option<Ended> {
         let mut failures = failures_in_a_row(&self.machine);
         failures.push(cause.clone());
+        let failed = cause.text.clone();
         let header = self.machine.header();
         let mut policy = self.inner.retry_policy(header);
         if matches!(fault, Fault::AppendRefused(_)) {
@@ -412,7 +413,7 @@ impl Run {
             _ => self.inner.metrics.retried(component),
         }
         tracing::warn!(
-            invocation.id = %self.invocation, component.id = %component, %fault, %status, delay_ms,
+            invocation.id = %self.invocation, component.id = %component, fault = %failed, %status, delay_ms,
             failures = failures.len(), "an attempt failed",
         );
         match self.inner.refence(self.invocation, reason, status, delay_ms).await {

@@ -107,8 +107,9 @@ pub fn compensations(entries: &[Entry]) -> Result<Vec<Compensation>, String> {
 
 /// The effects of an invocation that nothing has undone, in order. `is_committed` says of a transaction's record how it ended.
 ///
-/// An effect counts as undone when a compensation that was open at that time, in its scope or in one above it, was run: by the guest,
-/// or by the host after a cancellation. What the compensations themselves do is no effect.
+/// A compensation is pushed before what it undoes, and stands for it up to the next push of its scope: an effect counts as undone when the
+/// newest compensation that was open at that time, in its scope or in one above it, was run, by the guest or by the host after a
+/// cancellation. An older one was pushed for something else. What the compensations themselves do is no effect.
 pub fn standing_effects(
     entries: &[Entry],
     is_committed: impl Fn(&Payload) -> bool,
@@ -269,7 +270,7 @@ impl History {
     fn covering(&self, scope: &Scope) -> Vec<usize> {
         let above = self.open.iter().filter(|(open, _)| scope.is_within(open));
         above
-            .flat_map(|(_, open)| open.iter().map(|(number, _)| *number))
+            .filter_map(|(_, open)| open.last().map(|(number, _)| *number))
             .collect()
     }
 }

@@ -158,7 +158,10 @@ pub enum FenceReason {
     Wake,
 }
 
-/// How an attempt ended.
+/// The longest text of a [`Cause`], bytes.
+const MAX_CAUSE_BYTES: usize = 1024;
+
+/// How an attempt ended. Made by [`Cause::new`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// The last command it had issued, when it had issued one.
@@ -167,6 +170,20 @@ pub struct Cause {
     pub text: String,
     /// A panic or an exhausted limit of the guest, as against something around it.
     pub trap: bool,
+}
+
+impl Cause {
+    /// Guests and peers word it, and every attempt that fails keeps one, in an entry and in a column: so it is cut after 1 KiB, and has
+    /// spaces in the place of control characters, of which the database does not take U+0000.
+    pub fn new(position: Option<Position>, text: &str, trap: bool) -> Self {
+        let kept = &text[..text.floor_char_boundary(MAX_CAUSE_BYTES)];
+        let plain = |character: char| if character.is_control() { ' ' } else { character };
+        Self {
+            position,
+            text: kept.chars().map(plain).collect(),
+            trap,
+        }
+    }
 }
 
 /// Where an invocation stands.
@@ -221,5 +238,20 @@ impl fmt::Display for CommandKind {
 impl fmt::Display for InvocationStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_short_and_has_no_control_characters() {
+        let cause = Cause::new(None, "not\0now,\n\u{1b}[31mor ever", false);
+        assert_eq!(cause.text, "not now,  [31mor ever");
+        // Nine bytes and then three for each: the last that fits ends before the bound.
+        let long = Cause::new(None, &format!("no, never{}", "\u{20ac}".repeat(1 << 20)), true);
+        assert_eq!(long.text.len(), 9 + 338 * 3);
+        assert!(long.text.ends_with('\u{20ac}') && long.trap);
     }
 }

@@ -89,7 +89,8 @@ pub fn recorded_place<'e>(entries: &'e [Entry], scope: &Scope) -> Option<&'e Pay
 }
 
 /// The scopes of calls that have asked for a key and have not returned, as far as it is recorded, each with the hash under which the key
-/// is. A replay enters them once more, one after the other, and all of them are to find what they had.
+/// is. A replay enters them once more, one after the other, and all of them are to find what they had. A call that a person has answered is
+/// not entered, and neither is what it called.
 pub fn open_places(entries: &[Entry]) -> Vec<(Scope, ArgumentHash)> {
     let mut open: Vec<(Scope, ArgumentHash)> = Vec::new();
     for entry in entries {
@@ -103,11 +104,29 @@ pub fn open_places(entries: &[Entry]) -> Vec<(Scope, ArgumentHash)> {
                 let beside = position.scope.opened_by().and_then(|command| command.scope.opened_by());
                 open.extend(beside.map(|command| (command.scope, *arguments)));
             }
-            Body::Completion { position, .. } => open.retain(|(scope, _)| scope.opened_by().as_ref() != Some(position)),
+            Body::Completion { position, .. } => {
+                let called = opened_by(position);
+                open.retain(|(scope, _)| !scope.is_within(&called));
+            }
             _ => {}
         }
     }
     open
+}
+
+/// The hashes of the keys for which there are places only on behalf of this call and what it has called: given up with its answer.
+pub fn places_within(entries: &[Entry], call: &Position) -> Vec<ArgumentHash> {
+    let called = opened_by(call);
+    let (within, beside): (Vec<_>, Vec<_>) = open_places(entries)
+        .into_iter()
+        .partition(|(scope, _)| scope.is_within(&called));
+    let mut hashes: Vec<_> = within.into_iter().map(|(_, hash)| hash).collect();
+    hashes.retain(|hash| !beside.iter().any(|(_, held)| held == hash));
+    hashes
+}
+
+fn opened_by(call: &Position) -> Scope {
+    call.scope.child(call.number)
 }
 
 /// The invocation has taken places: none may be left when it ends.
@@ -138,6 +157,45 @@ mod tests {
         ] {
             assert_ne!(key, other);
         }
+    }
+
+    #[test]
+    fn an_answered_call_leaves_the_places_of_its_tree_but_for_those_that_others_have() {
+        let hash = |number| ArgumentHash([number; 16]);
+        let asks = |scope: &Scope, number| Body::Command {
+            position: Position {
+                scope: exclusive_scope(scope),
+                number: 0,
+            },
+            kind: crate::CommandKind::Wait,
+            target: ACQUIRE.into(),
+            arguments: hash(number),
+            answer: None,
+        };
+        let call = Position {
+            scope: Scope::root(),
+            number: 4,
+        };
+        let (called, beside) = (Scope::root().child(4), Scope::root().child(5));
+        let mut entries: Vec<Entry> = [
+            asks(&called, 1),
+            asks(&called.child(0), 2),
+            asks(&called.child(1), 3),
+            asks(&beside, 2),
+        ]
+        .into_iter()
+        .zip(0..)
+        .map(|(body, index)| Entry { index, body })
+        .collect();
+        assert_eq!(places_within(&entries, &call), [hash(1), hash(3)]);
+        entries.push(Entry {
+            index: 4,
+            body: Body::Completion {
+                position: call,
+                answer: Payload::new(),
+            },
+        });
+        assert_eq!(open_places(&entries), [(beside, hash(2))]);
     }
 
     #[test]

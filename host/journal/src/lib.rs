@@ -29,7 +29,7 @@ pub use entry::{
     MAX_INVOCATION_BYTES, Payload, UNDOING_BYTES, UNDOING_ENTRIES,
 };
 pub use exclusive::{
-    ACQUIRE, Acquired, ExclusiveKey, KeyId, exclusive_scope, has_acquired, open_places, recorded_place,
+    ACQUIRE, Acquired, ExclusiveKey, KeyId, exclusive_scope, has_acquired, open_places, places_within, recorded_place,
 };
 pub use machine::{Beyond, Finish, Machine, Returned, Step};
 pub use retry::{Decision, Exhausted, RetryPolicy, decide};

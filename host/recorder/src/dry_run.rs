@@ -147,7 +147,13 @@ mod tests {
                 effect.happened(Payload::from_static(b"done")).await?;
             }
         }
-        recorder.schedule(&ComponentId::from("cart"), "later".into(), Vec::new(), 5)?;
+        recorder.schedule(
+            &ComponentId::from("cart"),
+            crate::Bounds::default(),
+            "later".into(),
+            Vec::new(),
+            5,
+        )?;
         recorder.now_ms()?;
         if let CallStep::Enter(entered) = recorder.call("stock:reserve", b"")? {
             entered.callee().now_ms()?;

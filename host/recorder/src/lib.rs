@@ -27,7 +27,7 @@ pub use attempt::{Attempt, AttemptOptions, MAX_SESSIONS, Turn};
 pub use branch::{Beside, MAX_BRANCHES, Work};
 pub use events::{Delivered, MAX_EVENT_BYTES, Publishing, SUBSCRIBER_FUNCTION, event_seal};
 pub use exclusive::Place;
-pub use messages::{Outgoing, SCHEDULED_FUNCTION, ScheduledInput};
+pub use messages::{Bounds, Outgoing, SCHEDULED_FUNCTION, ScheduledInput};
 pub use promises::{Answer, Completed, Hold, MAX_PROMISE_BYTES, PromiseState, Promises, Waited, Watched};
 pub use recorder::{CallStep, Entered, ExternalEffect, ExternalStep, ObserveStep, Observing, Recorder};
 pub use tally::Tallied;

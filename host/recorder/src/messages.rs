@@ -42,28 +42,34 @@ pub struct Outgoing {
     pub within_ms: Option<u64>,
 }
 
+/// What bounds an invocation of a function, whoever begins it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// What its guest's memory may grow to, bytes.
+    pub memory_limit_bytes: u64,
+    /// How long after its begin what it awaits may come, milliseconds.
+    pub within_ms: Option<u64>,
+}
+
 impl Recorder {
     /// A new invocation of `scheduled.run` of this component, that of the instance that asks and not of the one the invocation began
     /// in, begun `delay_ms` after now, once this one's effects are durable.
     pub fn schedule(
         &self,
         component: &ComponentId,
+        bounds: Bounds,
         name: String,
         argument: Vec<u8>,
         delay_ms: u64,
     ) -> Result<InvocationId, Fault> {
         let size = name.len() + argument.len();
         self.check_size(size)?;
-        let outgoing = {
-            let state = self.attempt.state.lock();
-            let sender = state.machine.header();
-            Outgoing {
-                component: component.clone(),
-                function: SCHEDULED_FUNCTION.into(),
-                input: encode_scheduled(ScheduledInput { name, argument }),
-                memory_limit_bytes: sender.memory_limit_bytes,
-                within_ms: None,
-            }
+        let outgoing = Outgoing {
+            component: component.clone(),
+            function: SCHEDULED_FUNCTION.into(),
+            input: encode_scheduled(ScheduledInput { name, argument }),
+            memory_limit_bytes: bounds.memory_limit_bytes,
+            within_ms: bounds.within_ms,
         };
         self.send("nexus:durable/timer.schedule", outgoing, delay_ms)
     }

@@ -133,7 +133,13 @@ mod tests {
         let component = ComponentId::from("cart");
         attempt
             .recorder()
-            .schedule(&component, "expire".into(), Vec::new(), 60_000)
+            .schedule(
+                &component,
+                crate::Bounds::default(),
+                "expire".into(),
+                Vec::new(),
+                60_000,
+            )
             .unwrap();
         let spans = kept.0.lock().unwrap();
         let sent = spans[0].span_context.span_id();

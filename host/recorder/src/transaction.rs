@@ -213,7 +213,10 @@ mod tests {
 
     fn schedule(attempt: &Arc<Attempt>, name: &str) {
         let component = ComponentId::from("cart");
-        let scheduled = attempt.recorder().schedule(&component, name.into(), Vec::new(), 60_000);
+        let bounds = crate::Bounds::default();
+        let scheduled = attempt
+            .recorder()
+            .schedule(&component, bounds, name.into(), Vec::new(), 60_000);
         scheduled.unwrap();
     }
 
@@ -244,7 +247,7 @@ mod tests {
         let stock = ComponentId::from("stock");
         entered
             .callee()
-            .schedule(&stock, "expire".into(), Vec::new(), 1)
+            .schedule(&stock, crate::Bounds::default(), "expire".into(), Vec::new(), 1)
             .unwrap();
         let state = attempt.state.lock();
         assert_eq!(state.unwritten.messages[0].start.component, stock);

@@ -181,6 +181,10 @@ impl Runtime {
             providers: providers.collect(),
             token_keys: granted.keys.iter().map(ToString::to_string).collect(),
             workflows: workflows(granted, exported),
+            scheduled: host_recorder::Bounds {
+                memory_limit_bytes: granted.limits.memory_limit_bytes,
+                within_ms: granted.deadline_of_function(host_recorder::SCHEDULED_FUNCTION),
+            },
         };
         let outside = &self.options.outside;
         Grants {

@@ -1,6 +1,6 @@
 //! What operators said: each word in the commit of the fence that is its effect.
 
-use host_journal::AppendError;
+use host_journal::{AppendError, KeyId};
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -27,6 +27,8 @@ pub struct Word {
     pub promise_key: Option<[u8; 32]>,
     /// Of a move: the deployment that the invocation is pinned to from then on.
     pub deployment: Option<DeploymentNumber>,
+    /// The exclusive keys that the invocation gives up by it.
+    pub gives_up: Vec<KeyId>,
     /// Why; may be empty.
     pub reason: String,
     /// What it came to.
@@ -138,6 +140,13 @@ impl Store {
                     .execute(&mut *transaction)
                     .await?;
             }
+            if let Some(successor) = word.successor {
+                succeed_keys(&mut transaction, word.invocation, successor).await?;
+            }
+            if !word.gives_up.is_empty() {
+                self.give_up_places(&mut transaction, word.invocation, Some(&word.gives_up))
+                    .await?;
+            }
             match (word.successor, &word.promise_key) {
                 (Some(successor), Some(promise_key)) => {
                     let succeeds = self.succeed_workflow(&mut transaction, word.invocation, successor, promise_key);
@@ -150,7 +159,7 @@ impl Store {
                 }
                 _ if fence.status.is_final() => {
                     self.cancel_workflow(&mut transaction, fence.invocation).await?;
-                    self.give_up_places(&mut transaction, fence.invocation).await?;
+                    self.give_up_places(&mut transaction, fence.invocation, None).await?;
                 }
                 _ => {}
             }
@@ -220,6 +229,23 @@ impl Store {
                 .await?;
         Ok(expired.rows_affected())
     }
+}
+
+/// A client that repeats its request is answered by the run that takes the place of the first, unless that has answered it.
+async fn succeed_keys(
+    session: &mut PgConnection,
+    invocation: InvocationId,
+    successor: InvocationId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE host.idempotency_key SET invocation_id = $2 WHERE invocation_id = $1
+             AND NOT EXISTS (SELECT FROM host.invocation WHERE id = $1 AND status = 'completed')",
+    )
+    .bind(invocation.0)
+    .bind(successor.0)
+    .execute(session)
+    .await
+    .map(drop)
 }
 
 /// The delivery waits again. False: it is none, or not dead.

@@ -71,17 +71,30 @@ impl Store {
         Ok(rows.into_iter().map(awaited).collect())
     }
 
-    /// Gives up everything the invocation holds or waits for; whether there was anything.
+    /// The keys that an invocation has a place for, whether it holds them, waits for them or was refused.
+    pub async fn places(&self, invocation: InvocationId) -> Result<Vec<KeyId>> {
+        let keys: Vec<Uuid> = sqlx::query_scalar("SELECT key FROM host.exclusive_place WHERE invocation_id = $1")
+            .bind(invocation.0)
+            .fetch_all(self.pool())
+            .await?;
+        Ok(keys.into_iter().map(KeyId).collect())
+    }
+
+    /// Gives up what the invocation holds or waits for: some keys, or without them everything.
     pub(crate) async fn give_up_places(
         &self,
         connection: &mut PgConnection,
         invocation: InvocationId,
+        keys: Option<&[KeyId]>,
     ) -> Result<(), sqlx::Error> {
         let node = &self.inner.node;
-        sqlx::query("SELECT host.give_up_places($1, $2, $3, '{}', true)")
+        let named: Vec<Uuid> = keys.unwrap_or_default().iter().map(|key| key.0).collect();
+        sqlx::query("SELECT host.give_up_places($1, $2, $3, $4, $5)")
             .bind(node.id.0)
             .bind(&node.token[..])
             .bind(invocation.0)
+            .bind(named)
+            .bind(keys.is_none())
             .execute(connection)
             .await
             .map(drop)
@@ -99,7 +112,8 @@ impl Store {
         .await?;
         for invocation in &ended {
             let mut connection = self.pool().acquire().await?;
-            self.give_up_places(&mut connection, InvocationId(*invocation)).await?;
+            self.give_up_places(&mut connection, InvocationId(*invocation), None)
+                .await?;
         }
         Ok(ended.len() as u64)
     }

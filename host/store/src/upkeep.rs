@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 
 use host_types::ComponentId;
-use sqlx::PgConnection;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres};
 use uuid::Uuid;
 
 use crate::error::is_lock_timeout;
@@ -15,8 +17,10 @@ use crate::{Result, Store};
 pub(crate) const MONTHS_AHEAD: i32 = 3;
 /// Rows looked at in one transaction.
 const AT_ONCE: i32 = 1_000;
-/// A month is dropped when no more entries than this have to be moved first; appends wait while they are.
+/// No more entries than this are moved out of a month at once, since appends wait while they are. More are copied before.
 const MAX_STRAGGLERS: i32 = 5_000;
+/// Invocations whose entries are copied in one transaction; some have thousands.
+const COPIED_AT_ONCE: i32 = 100;
 /// Tries to take a month out of the table between appends.
 const DETACH_TRIES: u32 = 20;
 /// "upkeep", for whoever looks at pg_locks.
@@ -43,8 +47,8 @@ pub struct Upkeep {
     pub forgotten: u64,
     /// Months dropped.
     pub dropped: Vec<String>,
-    /// A month past its time that is kept, because too much of it is still open or keyed.
-    pub kept: Option<String>,
+    /// Months past their time that are kept for now, because appends left no moment to take them out.
+    pub kept: Vec<String>,
 }
 
 /// Which invocations a walk is about.
@@ -144,19 +148,16 @@ impl Store {
         Ok(())
     }
 
-    /// Whole months: the rows first, in small parts, then the entries, which go with their partition.
+    /// Whole months: the rows first, in small parts, then the entries, which go with their partition. What is left of a month is moved before.
     async fn forget_months(&self, session: &mut PgConnection, longest_ms: u64, done: &mut Upkeep) -> Result<()> {
         // What one who died had taken out already.
         drop_detached(session).await?;
-        loop {
-            let oldest: Option<(String, Uuid, Uuid)> =
-                sqlx::query_as("SELECT * FROM host.oldest_month(now() - $1::bigint * interval '1 millisecond')")
-                    .bind(bigint(longest_ms))
-                    .fetch_optional(&mut *session)
-                    .await?;
-            let Some((name, from, below)) = oldest else {
-                return Ok(());
-            };
+        let months: Vec<(String, Uuid, Uuid)> =
+            sqlx::query_as("SELECT * FROM host.past_months(now() - $1::bigint * interval '1 millisecond')")
+                .bind(bigint(longest_ms))
+                .fetch_all(&mut *session)
+                .await?;
+        for (name, from, below) in months {
             let walk = Walk {
                 component: None,
                 from,
@@ -173,33 +174,45 @@ impl Store {
                 .bind(MAX_STRAGGLERS)
                 .fetch_one(&mut *session)
                 .await?;
-            let too_many = stragglers > i64::from(MAX_STRAGGLERS) || ids.len() > MAX_STRAGGLERS as usize;
-            if too_many || !detach(session, &name, &ids).await? {
+            let are_few = stragglers <= i64::from(MAX_STRAGGLERS) && ids.len() <= MAX_STRAGGLERS as usize;
+            let is_out = match are_few {
+                true => detach(session, &name, &ids).await?,
+                false => replace(session, &name, from, below).await?,
+            };
+            if !is_out {
                 tracing::warn!(
                     partition = name,
-                    stragglers,
-                    "a month is past its retention and kept: too many of its invocations are open, or appends left no moment to take it out"
+                    "a month is past its retention and kept for now: appends left no moment to take it out"
                 );
-                done.kept = Some(name);
-                return Ok(());
+                done.kept.push(name);
+                continue;
             }
             drop_detached(session).await?;
+            // More than were counted are in a table of their own.
             tracing::info!(
                 partition = name,
                 forgotten,
                 stragglers,
+                has_rest = !are_few,
                 "a month is past its retention and dropped"
             );
             done.dropped.push(name);
         }
+        Ok(())
     }
 
     /// What was left of dropped months, once it has ended, too.
     async fn forget_stragglers(&self, session: &mut PgConnection, longest_ms: u64, done: &mut Upkeep) -> Result<()> {
-        let oldest: Option<Uuid> = sqlx::query_scalar("SELECT from_id FROM host.oldest_month('infinity')")
-            .fetch_optional(&mut *session)
-            .await?;
-        let Some(below) = oldest else { return Ok(()) };
+        // Where the months end that are past their time: those that are kept are none of its business, but what lies around them.
+        let end: Option<Uuid> = sqlx::query_scalar(
+            "SELECT coalesce(
+                 (SELECT to_id FROM host.past_months(now() - $1::bigint * interval '1 millisecond') ORDER BY to_id DESC LIMIT 1),
+                 (SELECT from_id FROM host.oldest_month('infinity')))",
+        )
+        .bind(bigint(longest_ms))
+        .fetch_one(&mut *session)
+        .await?;
+        let Some(below) = end else { return Ok(()) };
         let walk = Walk {
             component: None,
             from: Uuid::nil(),
@@ -208,6 +221,7 @@ impl Store {
             with_entries: true,
         };
         done.forgotten += forget(session, &walk).await?;
+        between_appends(session, || sqlx::query("SELECT host.drop_empty_rests()")).await?;
         Ok(())
     }
 
@@ -292,14 +306,45 @@ async fn boundary(session: &mut PgConnection, ago_ms: u64) -> Result<Uuid> {
     Ok(boundary)
 }
 
-/// Takes a month out of the table, in a moment between two appends. `false`: there was none.
+/// Takes a month out of the table, and moves the entries of its few stragglers. `false`: there was no moment for it.
 async fn detach(session: &mut PgConnection, name: &str, stragglers: &[Uuid]) -> Result<bool> {
-    for _ in 0..DETACH_TRIES {
-        let detached = sqlx::query("SELECT host.detach_month($1, $2)")
+    between_appends(session, || {
+        sqlx::query("SELECT host.detach_month($1, $2)")
             .bind(name)
-            .bind(stragglers);
-        let detached = detached.execute(&mut *session).await;
-        match detached {
+            .bind(stragglers)
+    })
+    .await
+}
+
+/// Puts a table with what is left of a month in its place: copied a part at a time, while appends go on. `false`: there was no moment for it.
+async fn replace(session: &mut PgConnection, name: &str, from: Uuid, below: Uuid) -> Result<bool> {
+    let mut after = Some(Uuid::nil());
+    while let Some(last) = after {
+        after = sqlx::query_scalar("SELECT host.copy_stragglers($1, $2, $3, $4, $5)")
+            .bind(name)
+            .bind(from)
+            .bind(below)
+            .bind(last)
+            .bind(COPIED_AT_ONCE)
+            .fetch_one(&mut *session)
+            .await?;
+    }
+    between_appends(session, || {
+        sqlx::query("SELECT host.replace_month($1, $2, $3)")
+            .bind(name)
+            .bind(from)
+            .bind(below)
+    })
+    .await
+}
+
+/// Does what needs the whole table, in a moment between two appends. `false`: there was none.
+async fn between_appends<'q>(
+    session: &mut PgConnection,
+    query: impl Fn() -> Query<'q, Postgres, PgArguments>,
+) -> Result<bool> {
+    for _ in 0..DETACH_TRIES {
+        match query().execute(&mut *session).await {
             Ok(_) => return Ok(true),
             Err(error) if is_lock_timeout(&error) => {}
             Err(error) => return Err(error.into()),

@@ -9,7 +9,7 @@ use component_tests::{Audit, Nexus, NexusOptions};
 const MANIFEST: &str = "components/tests/cron/spin.toml";
 const OPEN: &str = "SELECT count(*) FROM host.invocation WHERE status <> 'completed'";
 /// Lines of that manifest.
-const LINES: i64 = 3;
+const LINES: i64 = 4;
 
 async fn start() -> Result<(Nexus, Audit)> {
     let nexus = Nexus::start_application(Path::new(MANIFEST), NexusOptions::default()).await?;
@@ -110,4 +110,12 @@ async fn whatever_the_moment_of_death_a_tick_runs_once() -> Result<()> {
         ensure!(audit.count(&runs("yearly")).await? == point, "point {point}");
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_waits_no_longer_than_the_manifest_lets_it() -> Result<()> {
+    let (_nexus, audit) = start().await?;
+    pass_years(&audit, "hurried", 1).await?;
+    let ran = "SELECT count(*) FROM hurried.note WHERE ticket = 'hurried' AND what = 'ran 600000'";
+    audit.becomes(ran, 1).await
 }

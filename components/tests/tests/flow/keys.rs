@@ -133,3 +133,58 @@ async fn a_paused_holder_holds_and_a_cancelled_one_does_not() -> Result<()> {
     world.places(0).await?;
     world.nothing_is_left().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_answers_holds_no_key_any_more_and_saying_it_again_changes_nothing() -> Result<()> {
+    let world = World::start().await?;
+    let admin = world.nexus.admin();
+    let body = at("a", "holder", "600000");
+    let holding = world.begin("flow/serve", "holder", body.clone());
+    world.places(1).await?;
+    world.audit.suspended(1).await?;
+    let holder = "SELECT invocation_id::text FROM host.exclusive_place";
+    let holder = world.audit.texts(holder).await?.pop().context("somebody holds it")?;
+    let waiting = world.begin("flow/serve", "waiting", at("a", "waiting", "quick"));
+    world.places(2).await?;
+    world.nexus.run(&["invocations", "pause", &holder])?;
+
+    let shown = admin.get(&format!("/v1/invocations/{holder}")).await?.json;
+    let journal = shown["journal"].as_array().context("a journal")?;
+    let is_called = |entry: &&Value| {
+        let target = entry["target"].as_str();
+        target.is_some_and(|target| target.contains("test:flow/desks") && target.ends_with(".serve"))
+    };
+    let position = &journal.iter().find(is_called).context("it was called")?["position"];
+    let answer = async |text: &str| {
+        let answer = json!({ "position": position, "answer": { "json": { "ok": text } }, "reason": "by hand" });
+        admin
+            .post(&format!("/v1/invocations/{holder}/complete-entry"), answer)
+            .await
+    };
+    for _ in 0..2 {
+        let answered = answer("by hand").await?;
+        ensure!(
+            answered.status == 200 && answered.json["status"] == "paused",
+            "{}",
+            answered.json
+        );
+    }
+    ensure!(answer("otherwise").await?.status == 422);
+    // It waits for a person still, and nobody waits for it.
+    ensure!(told(&waiting.await??)? == "served");
+    world.places(0).await?;
+
+    world.nexus.run(&["invocations", "resume", &holder])?;
+    ensure!(world.answered("flow/serve", "holder", &body).await? == "by hand");
+    let answered = answer("by hand").await?;
+    ensure!(
+        answered.status == 200 && answered.json["status"] == "completed",
+        "{}",
+        answered.json
+    );
+    ensure!(answer("otherwise").await?.status == 422);
+    let said = "SELECT count(*) FROM host.audit WHERE verb = 'complete-entry'";
+    ensure!(world.audit.count(said).await? == 1);
+    drop(holding);
+    world.nothing_is_left().await
+}

@@ -219,3 +219,77 @@ async fn what_a_filter_chooses_is_paused_at_once_and_misses_nothing_meanwhile() 
     let open = "SELECT count(*) FROM host.invocation WHERE status <> 'completed'";
     world.audit.becomes(open, 0).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_word_is_said_to_all_however_many_they_are() -> Result<()> {
+    const MANY: i64 = 230;
+    let world = World::start().await?;
+    for id in 0..MANY {
+        let start = json!({ "id": id.to_string(), "ticket": id.to_string(), "what": "await" });
+        ensure!(world.ask("flow/start", start).await? == "started");
+    }
+    world.audit.suspended(MANY).await?;
+    let pause = ["invocations", "pause", "--status", "suspended", "--component", "flow"];
+    let said = world.nexus.run(&[&pause[..], &["--limit", "150"]].concat())?;
+    ensure!(
+        said.contains("pause: 150 of 150") && said.contains("there are more than the limit"),
+        "{said}"
+    );
+    let said = world.nexus.run(&pause)?;
+    ensure!(
+        said.contains("pause: 80 of 80") && !said.contains("more than"),
+        "{said}"
+    );
+
+    let counted = ["invocations", "cancel", "--status", "paused", "--component", "flow"];
+    let counted = world.nexus.run(&counted)?;
+    ensure!(counted.contains("230 would be chosen"), "{counted}");
+    let resume = ["invocations", "resume", "--status", "paused", "--component", "flow"];
+    let said = world.nexus.run(&resume)?;
+    ensure!(
+        said.contains("resume: 230 of 230") && !said.contains("more than"),
+        "{said}"
+    );
+    let paused = "SELECT count(*) FROM host.invocation WHERE status = 'paused'";
+    ensure!(world.audit.count(paused).await? == 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_repeats_a_request_is_answered_by_the_run_that_takes_its_place() -> Result<()> {
+    let world = World::start().await?;
+    let start = json!({ "id": "7", "ticket": "7", "what": "await" });
+    ensure!(world.ask("flow/start", start).await? == "started");
+    let attach = json!({ "id": "7", "ticket": "attached" });
+    let waiting = world.begin("flow/attach", "attached", attach.clone());
+    world.audit.suspended(2).await?;
+    let attached = "SELECT id::text FROM host.invocation WHERE function LIKE 'nexus:http%' AND status = 'suspended'";
+    let id = world.audit.texts(attached).await?.pop().context("it waits")?;
+    world.nexus.run(&["invocations", "cancel", &id])?;
+    ensure!(waiting.await??.status >= 400, "it is over");
+    let client = world.nexus.client().keyed("attached");
+    let spent = client.post("/flow/attach", attach.clone()).await?;
+    ensure!(spent.status == 409, "{}", spent.json);
+
+    let force = ["invocations", "restart", &id, "--force"];
+    world.nexus.run(&force)?;
+    world.audit.suspended(2).await?;
+    let successor = world.audit.texts(attached).await?.pop().context("it waits")?;
+    let paid =
+        json!({ "function": FUNCTION, "workflow": "7", "name": "paid", "value": { "json": "yes" }, "reason": "" });
+    let completed = world.nexus.admin().post("/v1/promises", paid).await?;
+    ensure!(completed.json["outcome"] == "completed", "{}", completed.json);
+    ensure!(world.answered("flow/attach", "attached", &attach).await? == "returned 7 yes");
+    let key = "SELECT invocation_id::text FROM host.idempotency_key";
+    ensure!(world.audit.texts(key).await?.contains(&successor));
+
+    // What has answered goes on answering, whatever is begun after it.
+    world.nexus.run(&["invocations", "restart", &successor, "--force"])?;
+    let answered = "SELECT count(*) FROM host.invocation WHERE function LIKE 'nexus:http%' AND status = 'completed'";
+    world
+        .audit
+        .becomes(&format!("{answered} AND parent = '{successor}'"), 1)
+        .await?;
+    ensure!(world.audit.texts(key).await?.contains(&successor));
+    Ok(())
+}

@@ -228,9 +228,21 @@ async fn a_word_to_many_is_said_to_each_and_counted() {
         .await;
     assert_eq!(
         first.json(),
-        json!({ "matched": 1, "done": 1, "failed": [], "more": true })
+        json!({ "matched": 1, "done": 1, "failed": [], "more": true, "next_cursor": cursor() })
     );
-    assert_eq!(host.said(), ["cancel false by ann because \"x\""]);
+    let next = format!(
+        r#"{{"component": "order", "limit": 1, "reason": "y", "cursor": "{}"}}"#,
+        cursor()
+    );
+    let next = host.say("/v1/invocations/cancel", Some("ann"), &next).await;
+    assert_eq!(
+        next.json(),
+        json!({ "matched": 1, "done": 1, "failed": [], "more": false })
+    );
+    assert_eq!(
+        host.said(),
+        ["cancel false by ann because \"x\"", "cancel false by ann because \"y\""]
+    );
     let broken = host
         .say(
             "/v1/invocations/resume",

@@ -19,9 +19,6 @@ use crate::{BasicContext, BasicView, TokenError};
 /// The most `random-bytes` gives.
 const MAX_DERIVED_BYTES: u32 = 1024;
 
-/// What is kept of why an attempt was given up.
-const MAX_REASON_BYTES: usize = 1024;
-
 impl invocation::Host for BasicView<'_> {
     fn id(&mut self) -> wasmtime::Result<String> {
         Ok(self.0.recorder.invocation().to_string())
@@ -35,8 +32,7 @@ impl invocation::Host for BasicView<'_> {
         Ok(self.0.recorder.sleep(duration_ms).await?)
     }
 
-    fn try_again(&mut self, mut reason: String) -> wasmtime::Result<()> {
-        reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+    fn try_again(&mut self, reason: String) -> wasmtime::Result<()> {
         Err(self.0.fault(Fault::Transient(reason)))
     }
 }
@@ -74,7 +70,13 @@ impl deadlines::Host for BasicView<'_> {
 
 impl timer::Host for BasicView<'_> {
     fn schedule(&mut self, name: String, argument: Vec<u8>, delay_ms: u64) -> wasmtime::Result<String> {
-        let scheduled = self.0.recorder.schedule(&self.0.component, name, argument, delay_ms)?;
+        let BasicContext {
+            component,
+            recorder,
+            grants,
+            ..
+        } = &*self.0;
+        let scheduled = recorder.schedule(component, grants.scheduled, name, argument, delay_ms)?;
         Ok(scheduled.to_string())
     }
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use host_bindings::{nexus, wasi as wasi_bindings};
-use host_recorder::Recorder;
+use host_recorder::{Bounds, Recorder};
 use host_types::{ComponentId, Fault};
 use wasmtime::component::{HasData, Linker};
 
@@ -48,6 +48,8 @@ pub struct Grants {
     pub token_keys: BTreeSet<String>,
     /// Whose workflows it may name.
     pub workflows: Workflows,
+    /// What bounds an invocation of its `scheduled.run`.
+    pub scheduled: Bounds,
 }
 
 /// What one instance needs.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use host_manifest::Unknown;
 use host_recorder::{Beside, ExternalEffect, ExternalStep, ObserveStep, Recorder};
 use host_types::Fault;
+use tokio::sync::SemaphorePermit;
 
 use crate::record::{self, Outcome};
 use crate::request::{Added, OutgoingRequest};
@@ -118,21 +119,19 @@ struct Effect<'a> {
 
 impl Effect<'_> {
     async fn perform(&self) -> Result<Outcome, Fault> {
-        // Both before the intent: what stops here has begun nothing, and the next attempt is not in doubt.
-        let slot = self
-            .client
-            .slot()
-            .await
-            .map_err(|fault| self.recorder.attempt().fail(fault))?;
-        if !self.is_leased() {
-            let text = format!("{TARGET}: too little of the lease is left to begin a request");
-            return Err(self.recorder.attempt().fail(Fault::Transient(text)));
-        }
+        // Before the intent: what stops here has begun nothing, and the next attempt is not in doubt. What is on record asks for neither.
+        let slot = match self.recorder.is_replaying() {
+            true => None,
+            false => Some(self.leave().await?),
+        };
         let outcome = match self.recorder.external(TARGET, &self.request.arguments()).await? {
             ExternalStep::Recorded(recorded) => decode(self.recorder, &recorded),
             ExternalStep::Perform(effect) => self.exchange(effect, Turn::First).await,
             ExternalStep::InDoubt(effect) => match self.grant.unknown {
-                Unknown::Repeat => self.exchange(effect, Turn::Again).await,
+                Unknown::Repeat => {
+                    let _slot = self.leave().await?;
+                    self.exchange(effect, Turn::Again).await
+                }
                 Unknown::Report => {
                     let text = "the request was begun before, and its outcome was not recorded";
                     happened(effect, Err(Failure::OutcomeUnknown(text.into()))).await
@@ -141,6 +140,17 @@ impl Effect<'_> {
         };
         drop(slot);
         outcome
+    }
+
+    /// A place among the requests under way, and a lease for as long as one may take.
+    async fn leave(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        let failed = |fault| self.recorder.attempt().fail(fault);
+        let slot = self.client.slot().await.map_err(failed)?;
+        if !self.is_leased() {
+            let text = format!("{TARGET}: too little of the lease is left to begin a request");
+            return Err(failed(Fault::Transient(text)));
+        }
+        Ok(slot)
     }
 
     async fn exchange(&self, effect: ExternalEffect<'_>, turn: Turn) -> Result<Outcome, Fault> {

@@ -1,11 +1,11 @@
 //! `nexus events dead-letters|replay|drop`: what could not be delivered.
 
 use anyhow::{Context, Result, bail};
-use host_admin::{AdminClient, BulkView, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb, DeadLetterView};
+use host_admin::{AdminClient, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb, DeadLetterView};
 use host_types::ComponentId;
 
 use super::invocations::parse;
-use super::steer::named;
+use super::steer::{named, tell, to_all};
 use crate::args::{EventsArgs, EventsVerb, SettleArgs};
 use crate::up::Ready;
 
@@ -62,11 +62,19 @@ async fn settle(client: AdminClient, verb: DeadLetterVerb, args: SettleArgs, jso
     let bulk = DeadLetterBulk {
         component: args.component.map(ComponentId::from),
         subscription: args.subscription,
-        limit: Some(args.limit),
         dry_run: counts,
         reason: args.reason,
+        ..DeadLetterBulk::default()
     };
-    let view = client.settle_all(verb, &bulk).await?;
+    let view = to_all(args.limit, async |limit, cursor| {
+        let page = DeadLetterBulk {
+            limit: Some(limit),
+            cursor,
+            ..bulk.clone()
+        };
+        client.settle_all(verb, &page).await
+    });
+    let view = view.await?;
     if json {
         crate::print_line(&serde_json::to_string(&view)?);
     } else {
@@ -76,25 +84,6 @@ async fn settle(client: AdminClient, verb: DeadLetterVerb, args: SettleArgs, jso
         bail!("{} of {} were refused", view.failed.len(), view.matched);
     }
     Ok(())
-}
-
-fn tell(verb: DeadLetterVerb, view: &BulkView, counts: bool) {
-    let BulkView {
-        matched,
-        done,
-        failed,
-        more,
-    } = view;
-    crate::print_line(&match counts {
-        true => format!("{matched} would be chosen; add --yes to {verb} them"),
-        false => format!("{verb}: {done} of {matched}"),
-    });
-    for failure in failed {
-        crate::print_line(&format!("{}  {}", failure.id, failure.error));
-    }
-    if *more {
-        crate::print_line("there are more than the limit: say it again, or raise --limit");
-    }
 }
 
 fn line(letter: &DeadLetterView) -> String {

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::args::{KeysArgs, KeysVerb};
 use crate::host::{TOKENS, connect};
-use crate::keys::InstallationKey;
+use crate::keys::{InstallationKey, NEXT, OLD, OWN, put_in_place};
 use crate::print_line;
 use crate::up::start_postgres;
 
@@ -74,13 +74,14 @@ async fn list(store: &Store, json: bool) -> Result<String> {
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// The new key lies in a file before the database knows of it, and in the place of the old one after: whenever this dies, it can be repeated.
+/// The new key lies in a file before the database knows of it, and takes the place of the old one, which is never empty, after: whenever this
+/// dies, it can be repeated.
 async fn rotate_master(store: &Store, data_dir: &Path, new: Option<PathBuf>, rng: &dyn Rng) -> Result<String> {
-    let of_data_dir = data_dir.join("master.key");
+    let of_data_dir = data_dir.join(OWN);
     let in_environment = ["NEXUS_MASTER_KEY", "NEXUS_MASTER_KEY_FILE"]
         .iter()
         .find(|name| std::env::var_os(name).is_some());
-    let path = new.unwrap_or_else(|| data_dir.join("master.key.next"));
+    let path = new.unwrap_or_else(|| data_dir.join(NEXT));
     let next = InstallationKey::load_or_make(&path, rng)?;
     store.rotate_master_key(&next.derive("store")).await?;
     if let Some(name) = in_environment {
@@ -97,13 +98,11 @@ async fn rotate_master(store: &Store, data_dir: &Path, new: Option<PathBuf>, rng
             of_data_dir.display()
         ));
     }
-    let old = data_dir.join("master.key.old");
-    std::fs::rename(&of_data_dir, &old).with_context(|| of_data_dir.display().to_string())?;
-    std::fs::rename(&path, &of_data_dir).with_context(|| path.display().to_string())?;
+    put_in_place(data_dir, &path)?;
     Ok(format!(
         "{} is the new master key, {} the old one: copy the new one to the other nodes and start all of them again, one after the other; the old \
          one is good until the last has started",
         of_data_dir.display(),
-        old.display()
+        data_dir.join(OLD).display()
     ))
 }

@@ -2,12 +2,15 @@
 
 use anyhow::{Context, Result, bail};
 use host_admin::{
-    AdminClient, Answer, Bulk, BulkView, Completing, PositionView, RevisionDigest, Status, Steering, Verb,
+    AdminClient, Answer, Bulk, BulkView, ClientError, Completing, PositionView, RevisionDigest, Status, Steering, Verb,
 };
-use host_types::ComponentId;
+use host_types::{ComponentId, InvocationId};
 
 use super::invocations::{line, parse};
 use crate::args::{ChoiceArgs, MoveArgs, SteerArgs};
+
+/// To how many a word is said in one request: a restart may take seconds.
+const PAGE: u32 = 100;
 
 /// Says the word to one, or to many.
 pub(crate) async fn steer(client: AdminClient, verb: Verb, args: SteerArgs, json: bool) -> Result<()> {
@@ -24,13 +27,12 @@ pub(crate) async fn steer(client: AdminClient, verb: Verb, args: SteerArgs, json
     // What cannot be taken back is counted first.
     let counts = matches!(verb, Verb::Cancel | Verb::Restart) && !args.yes;
     let bulk = Bulk {
-        limit: Some(args.limit),
         dry_run: counts,
         force: args.force,
         reason: args.reason,
         ..chosen(args.choice)?
     };
-    steer_all(client, verb, &bulk, json).await
+    steer_all(client, verb, bulk, args.limit, json).await
 }
 
 /// Lets some go on with another revision, or many.
@@ -39,12 +41,11 @@ pub(crate) async fn move_to(client: AdminClient, args: MoveArgs, json: bool) -> 
     let to = Some(RevisionDigest(args.to.parse().context("--to")?));
     if args.ids.is_empty() {
         let bulk = Bulk {
-            limit: Some(args.limit),
             to,
             reason: args.reason,
             ..chosen(args.choice)?
         };
-        return steer_all(client, Verb::Move, &bulk, json).await;
+        return steer_all(client, Verb::Move, bulk, args.limit, json).await;
     }
     let steering = Steering {
         to,
@@ -89,12 +90,21 @@ fn chosen(choice: ChoiceArgs) -> Result<Bulk> {
     Ok(bulk)
 }
 
-async fn steer_all(client: AdminClient, verb: Verb, bulk: &Bulk, json: bool) -> Result<()> {
-    let view = client.steer_all(verb, bulk).await?;
+async fn steer_all(client: AdminClient, verb: Verb, bulk: Bulk, limit: Option<u32>, json: bool) -> Result<()> {
+    let counts = bulk.dry_run;
+    let view = to_all(limit, async |limit, cursor| {
+        let page = Bulk {
+            limit: Some(limit),
+            cursor,
+            ..bulk.clone()
+        };
+        client.steer_all(verb, &page).await
+    });
+    let view = view.await?;
     if json {
         crate::print_line(&serde_json::to_string(&view)?);
     } else {
-        tell(verb, &view, bulk.dry_run);
+        tell(verb, &view, counts);
     }
     if !view.failed.is_empty() {
         bail!("{} of {} were refused", view.failed.len(), view.matched);
@@ -102,12 +112,32 @@ async fn steer_all(client: AdminClient, verb: Verb, bulk: &Bulk, json: bool) -> 
     Ok(())
 }
 
-fn tell(verb: Verb, view: &BulkView, counts: bool) {
+/// Page after page, from the newest to the oldest, until there are none left or `limit` is reached. What fails again while this goes on is
+/// behind the cursor by then: it is not chosen twice, and keeps nobody from their turn.
+pub(crate) async fn to_all(
+    limit: Option<u32>,
+    mut say: impl AsyncFnMut(u32, Option<InvocationId>) -> Result<BulkView, ClientError>,
+) -> Result<BulkView> {
+    let mut all = BulkView::default();
+    loop {
+        let left = limit.map_or(PAGE, |limit| limit - all.matched);
+        let page = say(left.min(PAGE), all.next_cursor)
+            .await
+            .with_context(|| format!("after {} of {}", all.done, all.matched))?;
+        all.matched += page.matched;
+        all.done += page.done;
+        all.failed.extend(page.failed);
+        (all.more, all.next_cursor) = (page.more, page.next_cursor);
+        if all.next_cursor.is_none() || limit.is_some_and(|limit| all.matched >= limit) {
+            return Ok(all);
+        }
+    }
+}
+
+/// What came of a word to many.
+pub(crate) fn tell(verb: impl std::fmt::Display, view: &BulkView, counts: bool) {
     let BulkView {
-        matched,
-        done,
-        failed,
-        more,
+        matched, done, failed, ..
     } = view;
     let said = match counts {
         true => format!("{matched} would be chosen; add --yes to {verb} them"),
@@ -117,7 +147,7 @@ fn tell(verb: Verb, view: &BulkView, counts: bool) {
     for failure in failed {
         crate::print_line(&format!("{}  {}", failure.id, failure.error));
     }
-    if *more {
+    if view.more {
         crate::print_line("there are more than the limit: say it again, or raise --limit");
     }
 }

@@ -3,6 +3,8 @@
 
 sdk::component!("test:herald/herald@0.1.0" in ["../../../wit", "wit"], events);
 
+use std::time::Duration;
+
 use bindings::exports::nexus::events::subscriber;
 use bindings::exports::nexus::http::handler;
 use sdk::http::{Error, Request, Response, Router};
@@ -46,7 +48,7 @@ impl subscriber::Guest for Herald {
     }
 }
 
-/// How events of this key are taken: `retry before`, `reject after`, `trap before`; or well.
+/// How events of this key are taken: `retry before`, `reject after`, `trap before`, `blurt before`, `nap before`; or well.
 fn mood(key: &str) -> String {
     let mood = sql::query_opt(sql!("SELECT mood FROM mood WHERE key = $1"), params![key]);
     let mood = mood.and_then(|row| row.map_or_else(|| Ok(String::new()), |row| row.get("mood")));
@@ -56,8 +58,16 @@ fn mood(key: &str) -> String {
 fn refuse(mood: &str, when: &str) -> Result<(), subscriber::Refusal> {
     match mood.split_once(' ') {
         Some(("retry", moment)) if moment == when => Err(subscriber::Refusal::Retry("not now".into())),
+        // More than a cause keeps, and what no text of the database holds.
+        Some(("blurt", moment)) if moment == when => {
+            Err(subscriber::Refusal::Retry(format!("not\0now{}", "!".repeat(3 << 20))))
+        }
         Some(("reject", moment)) if moment == when => Err(subscriber::Refusal::Reject("never".into())),
         Some(("trap", moment)) if moment == when => sdk::trap("in a bad mood"),
+        Some(("nap", moment)) if moment == when => {
+            sdk::sleep(Duration::from_secs(600));
+            Ok(())
+        }
         _ => Ok(()),
     }
 }

@@ -19,7 +19,8 @@ const LOOK: Duration = Duration::from_millis(50);
 
 impl Invoker {
     /// Begins an ended or a paused invocation again: the same input under a new id, with a new seed (so that all its keys are new),
-    /// on the current deployment. A paused one is cancelled first. Refused when something it did stands and would be done again, unless
+    /// on the current deployment. A client that repeats its request under its key gets the answer of the new run, unless the old one has
+    /// answered. A paused one is cancelled first. Refused when something it did stands and would be done again, unless
     /// forced. Whoever asks a second time gets the invocation that was begun the first time.
     pub async fn restart(
         &self,
@@ -161,6 +162,7 @@ impl Invoker {
             successor: Some(successor),
             promise_key,
             deployment: None,
+            gives_up: Vec::new(),
             reason: asked.reason.clone(),
             outcome,
         };

@@ -124,6 +124,7 @@ impl Inner {
             successor: None,
             promise_key: None,
             deployment,
+            gives_up: Vec::new(),
             reason: asked.reason.clone(),
             outcome,
         };
@@ -147,13 +148,16 @@ impl Inner {
             Err(error) => return Err(OperateError::Store(error.to_string())),
         }
         let Prepared {
-            fence, entries, salt, ..
+            fence,
+            word,
+            entries,
+            salt,
         } = prepared;
         let invocation = fence.invocation;
         self.halts.ask(invocation);
         self.store.notify(Wake::Halt(invocation));
-        if fence.status.is_final() {
-            // Those who wait for its output, if it is a workflow.
+        if fence.status.is_final() || !word.gives_up.is_empty() {
+            // Those who wait for its output, if it is a workflow, or for what it held.
             self.waits.due.notify_one();
             self.store.notify(Wake::Progress);
             self.store.notify(Wake::Due);

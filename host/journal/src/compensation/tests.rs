@@ -197,6 +197,29 @@ fn an_effect_stands_unless_a_compensation_that_was_open_has_run() {
 }
 
 #[test]
+fn a_compensation_undoes_what_came_before_the_next_one_and_no_more() {
+    let begun = || {
+        Told::new()
+            .push((&root(), 0), "close")
+            .transaction((&root(), 1))
+            .push((&root(), 2), "release")
+            .transaction((&root(), 3))
+    };
+    assert_eq!(begun().undone((&root(), 4)).standing(), ["/#1"]);
+    assert_eq!(begun().undone((&root(), 4)).undone((&root(), 5)).standing(), [""; 0]);
+    // What was settled is to stay, and what was pushed before it does not undo it.
+    let settled = begun().settle((&root(), 4), 1).undone((&root(), 5));
+    assert_eq!(settled.standing(), ["/#3"]);
+    // What the guest does to undo something is no effect that stands.
+    let undoing = begun()
+        .transaction((&root(), 4))
+        .undone((&root(), 5))
+        .transaction((&root(), 6))
+        .undone((&root(), 7));
+    assert_eq!(undoing.standing(), [""; 0]);
+}
+
+#[test]
 fn what_was_rolled_back_or_only_read_is_no_effect() {
     let told = Told::new()
         .command(

@@ -284,6 +284,7 @@ fn move_word(invocation: InvocationId) -> Word {
         successor: None,
         promise_key: None,
         deployment: Some(DeploymentNumber(7)),
+        gives_up: Vec::new(),
         reason: String::new(),
         outcome: "pinned".into(),
     }

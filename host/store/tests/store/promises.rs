@@ -216,6 +216,7 @@ async fn restart(store: &Store, old: InvocationId, promise_key: u8) -> Result<In
         successor: Some(successor),
         promise_key: Some([promise_key; 32]),
         deployment: None,
+        gives_up: Vec::new(),
         reason: String::new(),
         outcome: "running".into(),
     };

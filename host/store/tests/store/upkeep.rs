@@ -1,6 +1,6 @@
 //! Partitions, retention, expiry.
 
-use host_journal::{Append, AppendJournal, InvocationStatus, Suspension};
+use host_journal::{Append, AppendError, AppendJournal, InvocationStatus, Suspension};
 use host_store::{Retentions, Upkeep};
 use host_types::{Clock, InvocationId, PromiseId, SystemClock};
 use sqlx::Connection;
@@ -263,10 +263,28 @@ async fn whatever_the_number_they_are_forgotten_a_part_at_a_time() {
     assert_eq!(fixture.store.load(open).await.unwrap().unwrap().entries.len(), 1);
 }
 
+/// The month after that of long ago.
+const LATER: &str = "journal_entry_202002";
+const LATER_MS: u64 = LONG_AGO_MS + 31 * DAY_MS;
+
+impl Fixture {
+    async fn with_a_later_month(self) -> Self {
+        let host_role = format!("{}_host", self.database.name());
+        self.superuser_executes(&format!(
+            "SET ROLE \"{host_role}\"; CREATE TABLE host.{LATER} PARTITION OF host.journal_entry
+                 FOR VALUES FROM (host.month_boundary('2020-02-01')) TO (host.month_boundary('2020-03-01'))"
+        ))
+        .await;
+        let first = first_append(&self.store, id_at(LATER_MS, 7));
+        self.store.append(first).await.unwrap();
+        self
+    }
+}
+
 #[tokio::test]
-async fn a_month_is_kept_while_too_much_of_it_is_open_or_appends_leave_no_moment() {
-    let fixture = fixture_of_long_ago().await;
-    let open = fixture.of_long_ago(1, "order", false).await;
+async fn months_are_kept_while_appends_leave_no_moment() {
+    let fixture = fixture_of_long_ago().await.with_a_later_month().await;
+    fixture.of_long_ago(1, "order", false).await;
     let mut session = fixture.superuser().await;
     execute(
         &mut session,
@@ -275,22 +293,73 @@ async fn a_month_is_kept_while_too_much_of_it_is_open_or_appends_leave_no_moment
     .await
     .unwrap();
     let kept = Upkeep {
-        kept: Some(LONG_AGO.to_owned()),
+        kept: vec![LONG_AGO.to_owned(), LATER.to_owned()],
         ..Upkeep::default()
     };
     assert_eq!(fixture.upkeep(&kept_for(1)).await, kept);
     execute(&mut session, "COMMIT").await.unwrap();
+    assert_eq!(fixture.upkeep(&kept_for(1)).await.dropped, [LONG_AGO, LATER]);
+}
+
+#[tokio::test]
+async fn a_month_of_which_much_is_open_goes_too_and_what_is_left_takes_its_place() {
+    let fixture = fixture_of_long_ago().await.with_a_later_month().await;
+    let store = &fixture.store;
+    let (open, late) = (
+        fixture.of_long_ago(1, "order", false).await,
+        fixture.of_long_ago(2, "order", false).await,
+    );
+    let (copied, done) = (
+        fixture.of_long_ago(3, "order", true).await,
+        fixture.of_long_ago(4, "order", true).await,
+    );
+    fixture
+        .superuser_executes(&format!(
+            "INSERT INTO host.journal_entry SELECT '{open}', number, '' FROM generate_series(1, 6000) AS number"
+        ))
+        .await;
+    // Somebody began to copy and died. What was copied is forgotten meanwhile, and what goes on has gone on.
+    let copies = format!(
+        "SELECT host.copy_stragglers('{LONG_AGO}', host.month_boundary('2020-01-01'), host.month_boundary('2020-02-01'), \
+         '00000000-0000-0000-0000-000000000000', 10)"
+    );
+    fixture.superuser_executes(&copies).await;
+    store.append(next_append(store, late, 1)).await.unwrap();
+    fixture.ended_long_ago().await;
+
+    let there = fixture.upkeep(&kept_for(1)).await;
+    assert_eq!(
+        (there.dropped, there.kept, there.forgotten),
+        (vec![LONG_AGO.to_owned(), LATER.to_owned()], vec![], 2)
+    );
+    assert_eq!(
+        fixture
+            .value(&format!("SELECT count(*) FROM host.{LONG_AGO}_rest"))
+            .await,
+        6_001 + 2
+    );
+    for gone in [copied, done] {
+        assert_eq!(store.bodies(gone).await.unwrap(), []);
+    }
+    assert_eq!(store.bodies(open).await.unwrap().len(), 6_001);
+    // It is a part of the table like every other.
+    store.append(next_append(store, late, 2)).await.unwrap();
+    assert_eq!(
+        store.append(next_append(store, late, 2)).await,
+        Err(AppendError::Fenced)
+    );
+    assert_eq!(store.load(late).await.unwrap().unwrap().entries.len(), 3);
+    assert_eq!(fixture.upkeep(&kept_for(1)).await, Upkeep::default());
 
     fixture
         .superuser_executes(&format!(
-            "INSERT INTO host.journal_entry SELECT '{open}', number, '' FROM generate_series(1, 5000) AS number"
+            "UPDATE host.invocation SET status = 'cancelled', node_id = NULL, ended_at = '2020-03-16'
+             WHERE id IN ('{open}', '{late}')"
         ))
         .await;
-    assert_eq!(fixture.upkeep(&kept_for(1)).await, kept);
-    fixture
-        .superuser_executes("DELETE FROM host.journal_entry WHERE entry_index > 0")
-        .await;
-    assert_eq!(fixture.upkeep(&kept_for(1)).await.dropped, [LONG_AGO]);
+    assert_eq!(fixture.upkeep(&kept_for(1)).await.forgotten, 2);
+    let rests = "SELECT count(*) FROM pg_tables WHERE tablename LIKE 'journal_entry%rest'";
+    assert_eq!(fixture.value(rests).await, 0);
 }
 
 #[tokio::test]

@@ -112,6 +112,10 @@ impl ReadInvocations for Watched {
         Box::pin(self.passed(self.store.key_place(key, invocation)))
     }
 
+    fn places(&self, invocation: InvocationId) -> Answer<'_, Result<Vec<KeyId>>> {
+        Box::pin(self.passed(self.store.places(invocation)))
+    }
+
     fn workflow_promise<'a>(&'a self, key: &'a WorkflowKey, name: &'a str) -> Answer<'a, Result<Option<PromiseId>>> {
         Box::pin(self.passed(self.store.workflow_promise(key, name)))
     }

@@ -371,6 +371,10 @@ impl ReadInvocations for Session {
         Box::pin(async move { Ok(self.look(|tables, _| tables.key_place(key, invocation)).await?) })
     }
 
+    fn places(&self, invocation: InvocationId) -> Answer<'_, Result<Vec<KeyId>>> {
+        Box::pin(async move { Ok(self.look(|tables, _| tables.places(invocation)).await?) })
+    }
+
     fn find_key<'a>(&'a self, key: &'a [u8; 32]) -> Answer<'a, Result<Option<HeldKey>>> {
         Box::pin(async move {
             let held = |tables: &Tables, _| {

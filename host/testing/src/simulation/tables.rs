@@ -361,6 +361,10 @@ impl Tables {
         self.fence(node, fence, now_ms)?;
         if let Some(successor) = word.successor {
             self.successors.insert(word.invocation, successor);
+            self.succeed_keys(word.invocation, successor);
+        }
+        if !word.gives_up.is_empty() {
+            self.give_up_places(word.invocation, &word.gives_up, false);
         }
         match (word.successor, word.promise_key) {
             (Some(successor), Some(promise_key)) => self.succeed_workflow(word.invocation, successor, promise_key),
@@ -371,6 +375,15 @@ impl Tables {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Who repeats its request is answered by the new run, unless the old one has answered.
+    fn succeed_keys(&mut self, invocation: InvocationId, successor: InvocationId) {
+        let status = self.invocations.get(&invocation).map(|stored| stored.row.status);
+        if status != Some(InvocationStatus::Completed) {
+            let owners = self.key_owners.values_mut().filter(|owner| **owner == invocation);
+            owners.for_each(|owner| *owner = successor);
+        }
     }
 
     /// Gives the node what nobody owns and what is due, but for what began with some components.

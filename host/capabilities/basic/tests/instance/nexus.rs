@@ -3,16 +3,17 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use host_basic::BasicContext;
+use host_basic::{BasicContext, Grants};
 use host_bindings::nexus::crypto::{passwords, tokens};
 use host_bindings::nexus::durable::{derived, invocation, timer};
 use host_bindings::nexus::link::providers;
 use host_bindings::nexus::log::log;
 use host_bindings::wasi::config::store;
+use host_recorder::Bounds;
 use host_types::{Fault, InvocationId};
 use parking_lot::Mutex;
 
-use crate::support::{Node, fault, view};
+use crate::support::{Node, Plain, fault, view};
 
 /// What a first attempt sees, a second one must see after everything around it changed.
 async fn twice(node: &Node, change: impl FnOnce(&Node), look: impl AsyncFn(&mut BasicContext) -> String) -> String {
@@ -77,6 +78,28 @@ async fn a_scheduled_call_is_sent_with_the_append_and_once() {
     let messages = node.messages();
     assert_eq!(messages.len(), 1);
     assert_eq!((messages[0].invocation.to_string(), messages[0].due_ms), (id, 65_000));
+}
+
+#[tokio::test]
+async fn a_scheduled_call_has_the_bounds_of_the_component_it_calls() {
+    let node = Node::new();
+    let grants = Grants {
+        scheduled: Bounds {
+            memory_limit_bytes: 7 << 20,
+            within_ms: Some(1_000),
+        },
+        ..Grants::default()
+    };
+    *node.grants.lock() = Arc::new(grants);
+    let mut context = node.attempt();
+    timer::Host::schedule(&mut view(&mut context), "expire".into(), Vec::new(), 60_000).unwrap();
+    node.flush(&context).await;
+    let started = host_journal::decode(0, &node.messages()[0].started, &Plain).unwrap();
+    let host_journal::Body::Started(header) = started.body else {
+        panic!("it begins with its start")
+    };
+    // It begins a minute after five seconds.
+    assert_eq!((header.memory_limit_bytes, header.deadline_ms), (7 << 20, Some(66_000)));
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ pub(crate) const STARTED_MS: u64 = 1_000;
 
 pub(crate) struct Node {
     services: Arc<Services>,
-    grants: Mutex<Arc<Grants>>,
+    pub(crate) grants: Mutex<Arc<Grants>>,
     journal: Arc<Memory>,
     pub(crate) clock: Arc<Hand>,
 }
@@ -191,7 +191,7 @@ pub(crate) fn fault(error: &wasmtime::Error) -> &Fault {
     error.downcast_ref::<Fault>().expect("host functions fail with faults")
 }
 
-struct Plain;
+pub(crate) struct Plain;
 
 impl Seal for Plain {
     fn seal(&self, _: u32, payload: &[u8]) -> Vec<u8> {

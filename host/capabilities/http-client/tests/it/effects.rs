@@ -177,6 +177,17 @@ async fn no_effect_begins_when_the_lease_is_about_to_end() {
 }
 
 #[tokio::test]
+async fn what_is_recorded_needs_neither_a_lease_nor_a_place() {
+    let (mut world, server) = granted(Limits::default()).await;
+    assert_eq!(sent(&world, post(&server, "/hello")).await, (200, "hello".into()));
+    world.lease_left = Arc::new(|| Duration::ZERO);
+    world.limits.concurrent = 0;
+    world.limits.wait = Duration::from_millis(10);
+    assert_eq!(sent(&world, post(&server, "/hello")).await, (200, "hello".into()));
+    assert_eq!(server.lines(), ["POST /hello"]);
+}
+
+#[tokio::test]
 async fn an_effect_whose_lease_ran_out_while_the_intent_was_written_is_not_sent() {
     let (mut world, server) = granted(Limits::default()).await;
     let journal = world.journal.clone();

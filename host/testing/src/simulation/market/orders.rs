@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 use host_journal::WorkflowKey;
-use host_recorder::{Completed, Outgoing, Publishing, Waited};
+use host_recorder::{Bounds, Completed, Outgoing, Publishing, Waited};
 use host_types::{Fault, PromiseId};
 use uuid::Uuid;
 
@@ -122,7 +122,13 @@ pub(crate) async fn checkout(
         payload: encode(order).to_vec(),
         retention_ms: 3_600_000,
     })?;
-    recorder.schedule(&"orders".into(), PAY_OUT.into(), encode(order).to_vec(), ESCROW_MS)?;
+    recorder.schedule(
+        &"orders".into(),
+        Bounds::default(),
+        PAY_OUT.into(),
+        encode(order).to_vec(),
+        ESCROW_MS,
+    )?;
     placing.commit().await?;
     Ok((200, format!("order {order}")))
 }

@@ -1,5 +1,6 @@
 //! What is there, what is held for whom, and what is sold.
 
+use host_recorder::Bounds;
 use host_types::Fault;
 
 use super::{DONE, REFUSED};
@@ -33,9 +34,13 @@ pub(crate) async fn reserve(instance: Instance, order: i64, item: i64, quantity:
     stock[1] += quantity;
     reserving.write("stock", item.unsigned_abs(), stock);
     reserving.write("reservation", order.unsigned_abs(), vec![HELD, item, quantity]);
-    instance
-        .recorder
-        .schedule(&"stock".into(), EXPIRE.into(), encode(order).to_vec(), HOLD_MS)?;
+    instance.recorder.schedule(
+        &"stock".into(),
+        Bounds::default(),
+        EXPIRE.into(),
+        encode(order).to_vec(),
+        HOLD_MS,
+    )?;
     reserving.commit().await?;
     Ok(DONE)
 }

@@ -32,6 +32,12 @@ impl Tables {
         self.queues.len()
     }
 
+    /// The keys that it has a place for.
+    pub(crate) fn places(&self, invocation: InvocationId) -> Vec<KeyId> {
+        let queues = self.queues.iter().filter(|(_, queue)| queue.contains(&invocation));
+        queues.map(|(key, _)| *key).collect()
+    }
+
     pub(crate) fn key_place(&self, key: KeyId, invocation: InvocationId) -> KeyPlace {
         let queue = self.queues.get(&key).map_or(&[][..], Vec::as_slice);
         match queue.iter().position(|waiting| *waiting == invocation) {
