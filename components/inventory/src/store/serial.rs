@@ -112,11 +112,12 @@ pub(crate) fn insert(
 }
 
 /// Adds free units for those that left before their stock began to require serials and come back without one: else the quantity
-/// would say that they are free and no serial could be picked for them. `origin` is what brings them back.
+/// would say that they are free and no serial could be picked for them. Their texts begin with `batch`, an id drawn for them: one that
+/// their seller can know before could be taken, and they would never come back.
 pub(crate) fn insert_returned(
     tx: &Transaction,
     stock: StockId,
-    origin: Uuid,
+    batch: Uuid,
     quantity: i64,
     now: Timestamp,
 ) -> Result<(), sql::Error> {
@@ -125,7 +126,7 @@ pub(crate) fn insert_returned(
             "INSERT INTO serial (stock_id, id, status, date_created)
          SELECT $1, $2::uuid::text || '-' || number, 'Active', $4 FROM generate_series(1, $3::bigint) AS number"
         ),
-        params![stock.0, origin, quantity, now],
+        params![stock.0, batch, quantity, now],
     )?;
     Ok(())
 }
