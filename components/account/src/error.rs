@@ -36,8 +36,12 @@ pub(crate) enum Error {
     PhoneTaken,
     #[error("the avatar is used by another profile")]
     AvatarTaken,
+    #[error("there is no such resource")]
+    ResourceNotFound,
     #[error("there is no such contact")]
     ContactNotFound,
+    #[error("there are {most} contacts, as many as an account may have")]
+    ContactsFull { most: i64 },
     #[error("the last contact cannot be deleted")]
     LastContact,
     #[error("address resolves to {resolved}, profile country is {profile}")]
@@ -126,7 +130,9 @@ impl From<Error> for http::Error {
             Error::EmailTaken => Self::conflict("conflict_email", text),
             Error::PhoneTaken => Self::conflict("conflict_phone", text),
             Error::AvatarTaken => Self::conflict("conflict_avatar", text),
+            Error::ResourceNotFound => Self::not_found("resource_not_found", text),
             Error::ContactNotFound => Self::not_found("contact_not_found", text),
+            Error::ContactsFull { .. } => Self::conflict("contacts_full", text),
             Error::LastContact => Self::conflict("cannot_delete_last_contact", text),
             Error::CountryMismatch { .. } => Self::bad_request("address_country_mismatch", text),
             Error::EmptyAddress => Self::bad_request("empty_address", text),

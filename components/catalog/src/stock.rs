@@ -68,6 +68,14 @@ pub(crate) fn create(sku: SkuId) -> Result<Stock, Error> {
     Err(Error::Stock(reason))
 }
 
+/// Closes the records of variants that were deleted, after the commit that did it. Asks inventory, unless there are none.
+pub(crate) fn archive(skus: &[SkuId]) {
+    let ids: Vec<String> = skus.iter().map(SkuId::to_string).collect();
+    if !ids.is_empty() {
+        stocks::archive(&ids);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use sdk::{http, sql};
 
 use crate::{
     bindings::exports::shop::inventory::reservations,
-    domain::{owner::SkuId, reservation::Shortage, serial::Status},
+    domain::{owner::SkuId, reservation::Shortage, serial::Status, stock::Stock},
 };
 
 /// What a request or a call of another module can fail with.
@@ -26,8 +26,6 @@ pub(crate) enum Error {
     SerialNotFound(Vec<String>),
     #[error("several of your products have the serial number {0}: say which by stock_id")]
     SerialAmbiguous(String),
-    #[error("more serial numbers of these texts than can be told apart: say which by stock_id")]
-    TooManyCandidates,
     #[error("serial number {serial} cannot go from {} to {}", .from.name(), .to.name())]
     SerialTransition { serial: String, from: Status, to: Status },
     #[error("{available} units are free but {active} serial numbers are active")]
@@ -62,6 +60,17 @@ impl Error {
     }
 }
 
+impl Stock {
+    /// The stock, unless it is archived: then there is none as far as anybody is told.
+    pub(crate) fn open(self) -> Result<Self, Error> {
+        if self.is_archived {
+            Err(Error::StockNotFound(self.ref_id.to_string()))
+        } else {
+            Ok(self)
+        }
+    }
+}
+
 impl From<Error> for http::Error {
     fn from(error: Error) -> Self {
         let text = error.to_string();
@@ -72,7 +81,7 @@ impl From<Error> for http::Error {
             Error::TooManySerials | Error::QuantityTooLarge => Self::invalid("change", text),
             Error::DuplicateSerial(_) => Self::conflict("duplicate_serial", text),
             Error::SerialNotFound(_) => Self::not_found("serial_not_found", text),
-            Error::SerialAmbiguous(_) | Error::TooManyCandidates => Self::invalid("stock_id", text),
+            Error::SerialAmbiguous(_) => Self::invalid("stock_id", text),
             Error::SerialTransition { .. } => Self::conflict("serial_transition_not_allowed", text),
             Error::SerialsIncomplete { .. } => Self::conflict("serials_incomplete", text),
             // Reservations are made by other modules, never over HTTP.
@@ -107,7 +116,6 @@ impl From<Error> for reservations::Error {
             | Error::DuplicateSerial(_)
             | Error::SerialNotFound(_)
             | Error::SerialAmbiguous(_)
-            | Error::TooManyCandidates
             | Error::SerialTransition { .. }
             | Error::SerialsIncomplete { .. }
             | Error::NotAnId(_)

@@ -14,12 +14,20 @@ use crate::{
     workflow::{commit, release, release_part, reserve},
 };
 
+/// A database that does not answer ends the attempt, and the host tries again: no variant is left without a record.
 pub(crate) fn create_stock(sku: &str) -> Result<stocks::Stock, stocks::Error> {
     let sku = sku
         .parse()
         .map_err(|_| stocks::Error::Other(format!("not a SKU id: {sku}")))?;
-    let stock = store::stock::create_or_get(sku, now()).map_err(|error| stocks::Error::Other(error.to_string()))?;
+    let stock =
+        store::stock::create_or_get(sku, now()).unwrap_or_else(|error| trap(&format!("create a stock: {error}")));
     Ok(stock.into())
+}
+
+/// Ids that are none are left out.
+pub(crate) fn archive_stocks(skus: &[String]) {
+    let skus: Vec<SkuId> = skus.iter().filter_map(|sku| sku.parse().ok()).collect();
+    store::stock::archive(&skus, now()).unwrap_or_else(|error| trap(&format!("archive stocks: {error}")));
 }
 
 /// Ids that are none, or unknown, are left out. A database that does not answer ends the attempt, and the host tries again.

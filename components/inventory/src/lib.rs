@@ -31,6 +31,10 @@ impl stocks::Guest for Inventory {
         exports::create_stock(&sku_id)
     }
 
+    fn archive(sku_ids: Vec<String>) {
+        exports::archive_stocks(&sku_ids);
+    }
+
     fn get_many(sku_ids: Vec<String>) -> Vec<stocks::Stock> {
         exports::get_stocks(&sku_ids)
     }

@@ -106,14 +106,14 @@ impl<T> Page<T> {
         }
     }
 
-    /// The `pagination` object of the envelope.
+    /// The `pagination` object of the envelope. Behind a cursor no page has a number, and so the next one has none.
     pub(crate) fn pagination(&self, request: &PageRequest) -> Value {
         let seen = request.page.saturating_mul(request.limit);
         json!({
             "limit": request.limit,
             "total": self.total,
             "page": request.page,
-            "next_page": (seen < self.total).then(|| request.page + 1),
+            "next_page": (request.cursor.is_none() && seen < self.total).then(|| request.page + 1),
             "cursor": request.cursor,
             "next_cursor": self.next_cursor,
         })
@@ -172,6 +172,21 @@ mod tests {
         };
         assert_eq!(next.cursor::<(i32, String)>(), Ok(Some((7, "x".to_owned()))));
         assert_eq!(next.offset(), 0);
+    }
+
+    #[test]
+    fn a_part_behind_a_cursor_has_no_next_page_by_number() {
+        let first = request("limit=2").unwrap();
+        let page = Page::from_rows(&first, vec![5, 7, 9], 5, |id| *id);
+        assert_eq!(page.pagination(&first)["next_page"], 2);
+        let next = PageRequest {
+            cursor: page.next_cursor,
+            ..first
+        };
+        let more = Page::from_rows(&next, vec![9, 11, 13], 5, |id| *id).pagination(&next);
+        let last = Page::from_rows(&next, vec![9], 5, |id| *id).pagination(&next);
+        assert_eq!((&more["next_page"], &last["next_page"]), (&Value::Null, &Value::Null));
+        assert!(more["next_cursor"].is_string() && last["next_cursor"].is_null());
     }
 
     #[test]

@@ -140,6 +140,25 @@ impl Audit {
                  WHERE s.stock <> (SELECT coalesce(sum(h.change), 0) FROM inventory.stock_history h WHERE h.stock_id = s.id)",
             ),
             (
+                "while serial numbers are required, as many units are active as are free",
+                "SELECT s.id::text FROM inventory.stock s
+                 WHERE s.serial_required
+                   AND s.stock <> (SELECT count(*) FROM inventory.serial u WHERE u.stock_id = s.id AND u.status = 'Active')",
+            ),
+            (
+                "of units with serial numbers as many are out for a reservation as it has not given back",
+                "SELECT i.reservation_id || ' ' || i.stock_id FROM inventory.reservation_item i
+                 WHERE CASE WHEN cardinality(i.serial_ids) > 0 THEN i.quantity - i.returned ELSE 0 END
+                    <> (SELECT count(*) FROM inventory.serial u WHERE u.reservation_id = i.reservation_id AND u.stock_id = i.stock_id)",
+            ),
+            (
+                "the units of a live item are out for it, so for no other",
+                "SELECT i.id::text FROM \"order\".item i
+                 WHERE i.date_cancelled IS NULL
+                   AND ARRAY(SELECT unit COLLATE \"C\" FROM jsonb_array_elements_text(coalesce(i.serial_ids, '[]')) AS unit ORDER BY 1)
+                    <> ARRAY(SELECT u.id FROM inventory.serial u WHERE u.reservation_id = i.reservation_id ORDER BY 1)",
+            ),
+            (
                 "every live reservation belongs to a live item",
                 "SELECT r.id::text FROM inventory.reservation r
                  WHERE r.state <> 'released'

@@ -222,6 +222,8 @@ async fn a_profile_is_its_owners_and_shows_others_what_is_public() -> Result<()>
     ] {
         other.client.patch(ME, taken).await?.failed(409, code);
     }
+    let avatar = json!({ "avatar_rs_id": NOBODYS, "name": "With a face" });
+    mine.patch(ME, avatar).await?.failed(404, "resource_not_found");
     let foreign = json!({ "default_contact_id": after["default_contact_id"] });
     other.client.patch(ME, foreign).await?.failed(404, "contact_not_found");
 
@@ -244,11 +246,10 @@ async fn a_profile_is_its_owners_and_shows_others_what_is_public() -> Result<()>
     let unknown = format!("/api/v1/account?account_id={NOBODYS}");
     other.client.get(&unknown).await?.failed(404, "account_not_found");
     other.client.get("/api/v1/account").await?.names("account_id");
-    other
-        .client
-        .get("/api/v1/account?account_id=linh")
-        .await?
-        .names("account_id");
+    for id in ["linh", "00000000-0000-0000-0000-000000000000"] {
+        let nobody = format!("/api/v1/account?account_id={id}");
+        other.client.get(&nobody).await?.names("account_id");
+    }
     Ok(())
 }
 

@@ -22,8 +22,15 @@ struct Scenario {
     by_seller: bool,
 }
 
-/// The body of a checkout of what the buyer's cart holds, but for one line that stays in it.
+/// The body of a checkout of what the buyer's cart holds, but for one line that stays in it. Its units have serial numbers.
 async fn from_the_cart(shop: &Shop) -> Result<Value> {
+    let tracked =
+        json!({ "ref_id": shop.sku, "ref_type": "ProductSku", "serial_required": true, "generate_serials": true });
+    shop.seller
+        .client
+        .patch("/api/v1/inventory/stock", tracked)
+        .await?
+        .data(200);
     let lid = shop.seller.lists("Lid", "VND", 10).await?.sku;
     for (sku, quantity) in [(&shop.sku, 2), (&lid, 5)] {
         let line = json!({ "sku_id": sku, "quantity": quantity });

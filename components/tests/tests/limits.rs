@@ -191,18 +191,31 @@ async fn passwords_are_not_guessed_from_one_address_whatever_the_account() -> Re
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_password_of_one_account_is_not_guessed_from_many_addresses() -> Result<()> {
-    let application = limited("login-account", "quota = 3\nwindow_seconds = 60\nmember = \"id\"")?;
+    let lines = "quota = 3\nwindow_seconds = 60\nmember = \"id\"\nspelling = \"folded\"";
+    let application = limited("login-account", lines)?;
     let options = NexusOptions::with(&[("NEXUS_TRUSTED_PROXIES", "127.0.0.1,::1")]);
     let nexus = Nexus::start_application(&application.manifest(), options).await?;
     Shop::open(&nexus.client(), 1).await?;
     let from = |address: &str| nexus.client().with_header("x-forwarded-for", address);
     let body = |id: &str, password: &str| json!({ "id": id, "password": password });
-    for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
-        let answer = from(address).post(LOGIN, body("buyer", "guessed")).await?;
-        answer.failed(401, "invalid_credentials");
+    let mail = json!({ "username": "an", "email": "An@example.com", "password": "correct-horse", "country": "VN" });
+    let register = "/api/v1/account/auth/register/basic";
+    nexus.client().post(register, mail).await?.data(201);
+    // One account, however it is spelt: blanks are nothing, and neither is the case of an address.
+    for spelt in [
+        ["buyer", " buyer", "buyer\u{a0}", "\tbuyer\u{3000}"],
+        ["an@example.com", "AN@EXAMPLE.COM", " An@example.com ", "aN@eXample.com"],
+    ] {
+        for (address, id) in ["192.0.2.1", "192.0.2.2", "192.0.2.3"].into_iter().zip(spelt) {
+            let answer = from(address).post(LOGIN, body(id, "guessed")).await?;
+            answer.failed(401, "invalid_credentials");
+        }
+        for id in spelt {
+            let refused = from("192.0.2.4").post(LOGIN, body(id, "correct-horse")).await?;
+            refused.failed(429, "too_many_requests");
+        }
     }
     let answer = from("192.0.2.4").post(LOGIN, body("buyer", "correct-horse")).await?;
-    answer.failed(429, "too_many_requests");
     let said: Vec<_> = answer.headers.get_all("ratelimit-policy").iter().collect();
     assert_eq!(said.last().context("a policy")?, &"\"login-account\";q=3;w=60");
     // Everybody else gets in.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use component_tests::{Answer, Audit, Client, Nexus, Person, Shop};
+use component_tests::{ADDRESS, Answer, Audit, Client, Nexus, Person, Shop};
 use serde_json::{Value, json};
 
 const SPU: &str = "/api/v1/catalog/product-spu";
@@ -12,6 +12,7 @@ const CARD: &str = "/api/v1/catalog/product-card";
 const DETAIL: &str = "/api/v1/catalog/product-detail";
 const IMPORT: &str = "/api/v1/inventory/stock/import";
 const SERIAL: &str = "/api/v1/inventory/serial";
+const CONTACT: &str = "/api/v1/account/contact";
 const CHECKOUT: &str = "/api/v1/order/buyer/checkout";
 /// How long a thousand lines may take that are confirmed at once.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -272,6 +273,40 @@ async fn a_reservation_holds_a_thousand_units_with_serials_and_not_one_more() ->
     assert_eq!(shop.stock().await?, (1_001, 0));
     shop.buyer.client.post(CHECKOUT, shop.checkout(1_000)).await?.data(200);
     assert_eq!(shop.stock().await?, (1, 1_000));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_has_a_hundred_contacts_and_its_list_shows_them_all() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let audit = Audit::open(nexus.database_url()).await?;
+    let person = Person::register(&nexus.client(), "person").await?;
+    let me = &person.client;
+    // The widest there are: 100 characters of four bytes for the name, 255 for the address.
+    let rest = 254 - ADDRESS.len();
+    let widest = json!({
+        "full_name": WIDE.repeat(100), "phone": "+84912345678901", "address": format!("{} {ADDRESS}", WIDE.repeat(rest)),
+        "address_type": "Home",
+    });
+    me.post(CONTACT, widest.clone()).await?.data(200);
+    let copies = format!(
+        "INSERT INTO account.contact
+             (id, account_id, full_name, phone, phone_verified, address_type, date_created, address, latitude, longitude)
+         SELECT gen_random_uuid(), account_id, full_name, phone, phone_verified, address_type, date_created, address, latitude, longitude
+         FROM account.contact, generate_series(1, 97) WHERE account_id = '{}' AND phone = '+84912345678901'",
+        person.id
+    );
+    assert_eq!(audit.change(&copies).await?, 97);
+    let last = me.post(CONTACT, widest.clone()).await?.text(200, "id");
+    me.post(CONTACT, widest.clone()).await?.failed(409, "contacts_full");
+    let listed = me.get(CONTACT).await?;
+    assert_eq!(listed.data(200).as_array().map(Vec::len), Some(100));
+    // One that is there may still be changed, and one that goes makes room for one.
+    me.patch(CONTACT, json!({ "contact_id": last, "full_name": "An" }))
+        .await?
+        .data(200);
+    me.delete(CONTACT, Some(json!({ "contact_id": last }))).await?.data(200);
+    me.post(CONTACT, widest).await?.data(200);
     Ok(())
 }
 

@@ -36,7 +36,7 @@ pub use interface::{InterfaceName, InvalidInterfaceName};
 pub use links::{Interfaces, Offered};
 pub use names::{KeyName, SchemaName, StoreName};
 pub use outbound::{EffectRule, HostPattern, OutboundHost, Scheme, Unknown};
-pub use rate_limit::{LimitedBy, LimitedRoute, RateLimit, Uncounted};
+pub use rate_limit::{LimitedBy, LimitedRoute, Member, RateLimit, Spelling, Uncounted};
 pub use retention::{KeyRetention, Retention};
 pub use retry::{Retried, RetryPolicy, RetryRule};
 pub use route::{RoutePattern, Segment};

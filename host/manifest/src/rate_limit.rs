@@ -41,7 +41,37 @@ pub enum LimitedBy {
     /// Those that come from one address, whoever sends them.
     Address,
     /// Those whose body, an object of JSON, has the same text in this member: whom they are about, whoever sends them.
-    Member(String),
+    Member(Member),
+}
+
+/// A member of a body that says whom a request is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Member {
+    /// Its name, as JSON has it.
+    pub name: String,
+    /// Which texts are the same.
+    pub spelling: Spelling,
+}
+
+/// Which texts of a member mean the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Spelling {
+    /// Those that are the same.
+    #[default]
+    Exact,
+    /// Those too that differ in case, and in the white space around them.
+    Folded,
+}
+
+impl Member {
+    /// The text that stands for all that mean the same as this one.
+    pub fn counted_as(&self, text: String) -> String {
+        match self.spelling {
+            Spelling::Exact => text,
+            Spelling::Folded => text.trim().to_lowercase(),
+        }
+    }
 }
 
 impl LimitedBy {
@@ -68,7 +98,7 @@ impl Component {
     }
 
     /// What limits it by a member of its body, in the same way; and the member.
-    pub fn rate_limit_by_member(&self, method: &str, path: &str) -> Option<(&RateLimit, &str)> {
+    pub fn rate_limit_by_member(&self, method: &str, path: &str) -> Option<(&RateLimit, &Member)> {
         let limit = self.best_rate_limit(method, path, |by| !by.is_by_head())?;
         match &limit.by {
             LimitedBy::Member(member) => Some((limit, member)),

@@ -197,9 +197,9 @@ fn its_limits_are_these() {
     for component in app.components.values() {
         for limit in &component.rate_limits {
             let by = match &limit.by {
-                LimitedBy::Account => "account",
-                LimitedBy::Address => "address",
-                LimitedBy::Member(member) => member,
+                LimitedBy::Account => "account".to_owned(),
+                LimitedBy::Address => "address".to_owned(),
+                LimitedBy::Member(member) => format!("{} ({:?})", member.name, member.spelling),
             };
             let of = format!("{} {}", component.id, limit.name);
             limits.push(format!("{of}: {} in {} s by {by}", limit.quota, limit.window_seconds));
@@ -215,7 +215,7 @@ fn its_limits_are_these() {
             "  PATCH /api/v1/account/contact",
             "account login: 20 in 60 s by address",
             "  POST /api/v1/account/auth/login/basic",
-            "account login-account: 10 in 60 s by id",
+            "account login-account: 10 in 60 s by id (Folded)",
             "  POST /api/v1/account/auth/login/basic",
             "account refresh: 120 in 60 s by address",
             "  POST /api/v1/account/auth/refresh",

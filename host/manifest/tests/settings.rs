@@ -195,7 +195,15 @@ routes = ["POST /cart/:item/pay"]
     assert_eq!(of("POST", "/cart/7/pay"), pay);
     // A request counts once more by what its body says.
     let (payer, member) = cart.rate_limit_by_member("POST", "/cart/7/pay").expect("it is limited");
-    assert_eq!((payer.name.as_str(), payer.quota, member), ("payer", 2, "payer"));
+    assert_eq!(
+        (payer.name.as_str(), payer.quota, member.name.as_str()),
+        ("payer", 2, "payer")
+    );
+    let same = |text: &str| member.counted_as(text.to_owned());
+    assert_eq!(
+        (same("Ann"), same("ann "), same(" ann")),
+        ("Ann".into(), "ann ".into(), " ann".into())
+    );
     assert_eq!(cart.rate_limit_by_member("POST", "/cart/7"), None);
 }
 

@@ -72,6 +72,18 @@ impl Location {
     }
 }
 
+/// Contacts of one account: the list of them is read at once, and is one message.
+const MAX_CONTACTS: i64 = 100;
+
+/// Whether there may be a further contact.
+pub(crate) fn may_add(owned: i64) -> Result<(), Error> {
+    if owned < MAX_CONTACTS {
+        Ok(())
+    } else {
+        Err(Error::ContactsFull { most: MAX_CONTACTS })
+    }
+}
+
 /// Whether a contact may go: an account that has any keeps at least one.
 pub(crate) fn may_delete(owned: i64) -> Result<(), Error> {
     if owned > 1 { Ok(()) } else { Err(Error::LastContact) }
@@ -94,6 +106,12 @@ mod tests {
             location.must_lie_in("VN"),
             Err(Error::CountryMismatch { resolved, profile }) if resolved == "US" && profile == "VN"
         ));
+    }
+
+    #[test]
+    fn a_hundred_contacts_are_the_limit() {
+        assert!(may_add(99).is_ok());
+        assert!(matches!(may_add(100), Err(Error::ContactsFull { most: 100 })));
     }
 
     #[test]

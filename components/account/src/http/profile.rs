@@ -21,6 +21,9 @@ use crate::{
 
 pub(super) fn get(request: &Request) -> Result<Response, Error> {
     let id: AccountId = request.query().require("account_id")?;
+    let mut checks = Checks::new();
+    checks.required_id("account_id", Some(id.0));
+    checks.finish()?;
     let me = request.account()?;
     let profile = store::profile::get(id)?.ok_or(Failure::AccountNotFound)?;
     Ok(Response::data(&profile.for_viewer(me))?.no_store())

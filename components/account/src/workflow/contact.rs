@@ -4,7 +4,7 @@ use sdk::{AccountId, new_id, now, sql};
 
 use crate::{
     bindings::shop::common::geocoding,
-    domain::contact::{AddressType, Contact, ContactChange, ContactId, Location, may_delete},
+    domain::contact::{AddressType, Contact, ContactChange, ContactId, Location, may_add, may_delete},
     error::Error,
     store,
 };
@@ -46,6 +46,7 @@ pub(crate) fn add(me: AccountId, new: NewContact) -> Result<Contact, Error> {
     sql::transaction(|tx| {
         let profile = store::profile::lock(tx, me)?.ok_or(Error::CallerGone)?;
         location.must_lie_in(&profile.country)?;
+        may_add(store::contact::count(tx, me)?)?;
         store::contact::insert(tx, &contact)?;
         if profile.default_contact_id.is_none() {
             store::profile::set_default_contact(tx, me, contact.id, now)?;

@@ -13,6 +13,10 @@ pub(crate) fn change(me: AccountId, change: &ProfileChange) -> Result<Profile, E
     if change.is_empty() {
         return store::profile::get(me)?.ok_or(Error::CallerGone);
     }
+    // No resource can be attached before there are any: an id that is given is unknown, and would be kept from its owner.
+    if change.avatar_rs_id.is_some() {
+        return Err(Error::ResourceNotFound);
+    }
     let now = now();
     sql::transaction(|tx| store::profile::update(tx, me, change, now)?.ok_or(Error::CallerGone))
 }

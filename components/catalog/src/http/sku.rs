@@ -243,6 +243,7 @@ pub(super) fn delete(request: &Request) -> Result<Response, HttpError> {
         store::spu::refresh_prices(tx, locked.id)?;
         Ok(mark(tx, locked.id, Stale::Text, now)?)
     })?;
+    stock::archive(&[id]);
     Response::message("SKU deleted")
 }
 

@@ -22,7 +22,7 @@ use crate::{
         tag,
     },
     error::Error,
-    seller,
+    seller, stock,
     store::{
         self,
         search_sync::{Stale, mark},
@@ -293,11 +293,13 @@ pub(super) fn delete(request: &Request) -> Result<Response, HttpError> {
     let id: SpuId = request.param("id")?;
     let me = request.account()?;
     let now = now();
-    sql::transaction(|tx| {
+    let skus = sql::transaction(|tx| {
         check_seller(store::spu::lock(tx, id)?.ok_or(Error::EntityNotFound("product"))?, me)?;
-        store::spu::delete(tx, id, now)?;
-        Ok::<_, Error>(mark(tx, id, Stale::Deleted, now)?)
+        let skus = store::spu::delete(tx, id, now)?;
+        mark(tx, id, Stale::Deleted, now)?;
+        Ok::<_, Error>(skus)
     })?;
+    stock::archive(&skus);
     Response::message("Product deleted")
 }
 

@@ -211,12 +211,13 @@ pub(crate) fn refresh_prices(tx: &Transaction, id: SpuId) -> Result<(), sql::Err
     Ok(())
 }
 
-/// Marks a listing and its variants as deleted.
-pub(crate) fn delete(tx: &Transaction, id: SpuId, now: Timestamp) -> Result<(), sql::Error> {
-    tx.execute(
+/// Marks a listing and its variants as deleted; returns those that were live.
+pub(crate) fn delete(tx: &Transaction, id: SpuId, now: Timestamp) -> Result<Vec<SkuId>, sql::Error> {
+    let skus = tx.query(
         sql!(
             "UPDATE product_sku SET date_deleted = $2, date_updated = $2, version = version + 1
-         WHERE spu_id = $1 AND date_deleted IS NULL"
+         WHERE spu_id = $1 AND date_deleted IS NULL
+         RETURNING id"
         ),
         params![id, now],
     )?;
@@ -224,7 +225,7 @@ pub(crate) fn delete(tx: &Transaction, id: SpuId, now: Timestamp) -> Result<(), 
         sql!("UPDATE product_spu SET date_deleted = $2, date_updated = $2, version = version + 1 WHERE id = $1"),
         params![id, now],
     )?;
-    Ok(())
+    skus.iter().map(|row| row.get(0)).collect()
 }
 
 fn locked(row: &Row) -> Result<Locked, sql::Error> {

@@ -29,4 +29,6 @@ pub(crate) struct Stock {
     /// While true, `available` is the number of Active serials.
     pub(crate) serial_required: bool,
     pub(crate) created: Timestamp,
+    /// Its SKU was deleted: nothing comes in, and nothing is reserved.
+    pub(crate) is_archived: bool,
 }

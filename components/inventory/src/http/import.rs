@@ -56,11 +56,11 @@ pub(super) fn import(request: &Request) -> Result<Response, HttpError> {
         id: input.ref_id,
     };
     let change = input.change.unwrap_or_default();
-    owner::check(target, me)?;
+    owner::check_live(target, me)?;
     let now = now();
     let invocation = invocation::id();
     sql::transaction(|tx| {
-        let stock = store::stock::lock(tx, target)?.ok_or_else(|| Error::StockNotFound(target.id.to_string()))?;
+        let stock = store::stock::lock_or_create(tx, target, now)?.open()?;
         if stock.serial_required {
             let serials = serials(input.serial_ids.unwrap_or_default(), change, || new_id().to_string())?;
             let inserted: BTreeSet<String> = store::serial::insert(tx, stock.id, &serials, now)?

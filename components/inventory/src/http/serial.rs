@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sdk::{
-    AccountId, Checks, Input, Timestamp, Uuid,
+    AccountId, Checks, Input, Timestamp,
     http::{Error as HttpError, Request, Response},
     now, sql,
     sql::Transaction,
@@ -19,7 +19,10 @@ use crate::{
     },
     error::Error,
     owner,
-    store::{self, serial::Candidate, serial::Serial},
+    store::{
+        self,
+        serial::{Holder, Serial, Unit},
+    },
 };
 
 #[derive(Serialize)]
@@ -84,7 +87,7 @@ pub(super) fn patch(request: &Request) -> Result<Response, HttpError> {
     let (input, me) = request.json_for_account::<PatchSerials>()?;
     let ids: BTreeSet<String> = input.serial_ids.unwrap_or_default().into_iter().collect();
     let status = input.status.unwrap_or(Status::Active);
-    let by_stock = owned(ids.into_iter().collect(), input.stock_id, me)?;
+    let by_stock = owned(&ids.into_iter().collect::<Vec<_>>(), input.stock_id, me)?;
     let now = now();
     sql::transaction(|tx| {
         let stocks: Vec<i64> = by_stock.keys().map(|stock| stock.0).collect();
@@ -99,44 +102,52 @@ pub(super) fn patch(request: &Request) -> Result<Response, HttpError> {
 }
 
 /// The serials the texts mean, by stock: all of them known, all of them the caller's. Asks catalog.
-fn owned(ids: Vec<String>, stock: Option<i64>, me: AccountId) -> Result<BTreeMap<StockId, Vec<String>>, Error> {
+fn owned(ids: &[String], stock: Option<i64>, me: AccountId) -> Result<BTreeMap<StockId, Vec<String>>, Error> {
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let candidates = store::serial::candidates(&ids, stock)?.ok_or(Error::TooManyCandidates)?;
-    let of_skus = candidates
-        .iter()
-        .filter(|candidate| candidate.ref_type == OwnerKind::ProductSku.name());
-    let skus: BTreeSet<Uuid> = of_skus.map(|candidate| candidate.ref_id).collect();
-    let mine = owner::sold_by(me, &skus);
-    resolve(ids, candidates, &mine)
+    let holders = store::serial::holders(ids, stock)?;
+    let mine = owner::sold_by(me, &holders.iter().map(|holder| holder.sku).collect());
+    let (mine, others): (Vec<_>, Vec<_>) = holders.into_iter().partition(|holder| mine.contains(&holder.sku));
+    let (by_stock, missing) = resolve(ids, store::serial::in_stocks(ids, &numbers(&mine))?)?;
+    if missing.is_empty() {
+        return Ok(by_stock);
+    }
+    let theirs = store::serial::known(&missing, &numbers(&others))?;
+    Err(refusal(missing, &theirs.into_iter().collect()))
 }
 
-fn resolve(
-    ids: Vec<String>,
-    candidates: Vec<Candidate>,
-    mine: &BTreeSet<Uuid>,
-) -> Result<BTreeMap<StockId, Vec<String>>, Error> {
-    let known: BTreeSet<&str> = candidates.iter().map(|candidate| candidate.id.as_str()).collect();
-    let unknown: Vec<String> = ids.iter().filter(|id| !known.contains(id.as_str())).cloned().collect();
-    if !unknown.is_empty() {
-        return Err(Error::SerialNotFound(unknown));
-    }
+fn numbers(holders: &[Holder]) -> Vec<i64> {
+    holders.iter().map(|holder| holder.stock.0).collect()
+}
+
+/// Each text to the one stock of the caller's that has it, and those that none has.
+fn resolve(ids: &[String], mine: Vec<Unit>) -> Result<(BTreeMap<StockId, Vec<String>>, Vec<String>), Error> {
     let mut meant: BTreeMap<String, StockId> = BTreeMap::new();
-    for candidate in candidates
-        .into_iter()
-        .filter(|candidate| mine.contains(&candidate.ref_id))
-    {
-        if meant.insert(candidate.id.clone(), candidate.stock).is_some() {
-            return Err(Error::SerialAmbiguous(candidate.id));
+    for unit in mine {
+        if meant.insert(unit.id.clone(), unit.stock).is_some() {
+            return Err(Error::SerialAmbiguous(unit.id));
         }
     }
     let mut by_stock: BTreeMap<StockId, Vec<String>> = BTreeMap::new();
+    let mut missing = Vec::new();
     for id in ids {
-        let stock = meant.get(&id).ok_or(Error::NotTheSeller)?;
-        by_stock.entry(*stock).or_default().push(id);
+        match meant.get(id) {
+            Some(stock) => by_stock.entry(*stock).or_default().push(id.clone()),
+            None => missing.push(id.clone()),
+        }
     }
-    Ok(by_stock)
+    Ok((by_stock, missing))
+}
+
+/// Why texts that the caller has none of are refused: nobody has them, or somebody else.
+fn refusal(missing: Vec<String>, theirs: &BTreeSet<String>) -> Error {
+    let unknown: Vec<String> = missing.into_iter().filter(|id| !theirs.contains(id)).collect();
+    if unknown.is_empty() {
+        Error::NotTheSeller
+    } else {
+        Error::SerialNotFound(unknown)
+    }
 }
 
 /// Moves units of one locked stock; the free quantity follows while the stock counts by serial.
@@ -166,49 +177,40 @@ fn change(tx: &Transaction, stock: &Stock, serials: &[String], next: Status, now
 mod tests {
     use super::*;
 
-    fn candidate(id: &str, stock: i64, sku: u128) -> Candidate {
-        Candidate {
-            id: id.into(),
-            stock: StockId(stock),
-            ref_type: "ProductSku".into(),
-            ref_id: Uuid::from_u128(sku),
-        }
+    fn texts(ids: &[&str]) -> Vec<String> {
+        ids.iter().map(|id| (*id).to_owned()).collect()
     }
 
-    fn resolved(ids: &[&str], candidates: Vec<Candidate>) -> Result<BTreeMap<StockId, Vec<String>>, Error> {
-        let mine = BTreeSet::from([Uuid::from_u128(1), Uuid::from_u128(2)]);
-        resolve(ids.iter().map(|id| (*id).to_owned()).collect(), candidates, &mine)
+    fn resolved(ids: &[&str], mine: &[(&str, i64)]) -> Result<(BTreeMap<StockId, Vec<String>>, Vec<String>), Error> {
+        let unit = |(id, stock): &(&str, i64)| Unit {
+            id: (*id).to_owned(),
+            stock: StockId(*stock),
+        };
+        resolve(&texts(ids), mine.iter().map(unit).collect())
     }
 
     #[test]
-    fn a_strangers_unit_of_the_same_number_is_not_meant() {
-        let by_stock = resolved(
-            &["a", "b"],
-            vec![candidate("a", 10, 1), candidate("a", 90, 9), candidate("b", 20, 2)],
-        );
-        assert_eq!(
-            by_stock.unwrap(),
-            BTreeMap::from([(StockId(10), vec!["a".to_owned()]), (StockId(20), vec!["b".to_owned()])])
-        );
+    fn each_text_means_the_unit_that_its_seller_has() {
+        let (by_stock, missing) = resolved(&["a", "b", "c"], &[("a", 10), ("b", 20)]).unwrap();
+        let expected = BTreeMap::from([(StockId(10), texts(&["a"])), (StockId(20), texts(&["b"]))]);
+        assert_eq!((by_stock, missing), (expected, texts(&["c"])));
     }
 
     #[test]
     fn unknown_numbers_are_all_listed() {
-        let failed = resolved(&["a", "b", "c"], vec![candidate("b", 10, 1)]);
-        assert!(matches!(failed, Err(Error::SerialNotFound(ids)) if ids == ["a", "c"]));
+        let failed = refusal(texts(&["a", "b", "c"]), &BTreeSet::from(["b".to_owned()]));
+        assert!(matches!(failed, Error::SerialNotFound(ids) if ids == ["a", "c"]));
     }
 
     #[test]
     fn only_a_strangers_unit_is_forbidden() {
-        assert!(matches!(
-            resolved(&["a"], vec![candidate("a", 90, 9)]),
-            Err(Error::NotTheSeller)
-        ));
+        let failed = refusal(texts(&["a"]), &BTreeSet::from(["a".to_owned()]));
+        assert!(matches!(failed, Error::NotTheSeller));
     }
 
     #[test]
     fn two_own_units_of_one_number_need_a_stock() {
-        let failed = resolved(&["a"], vec![candidate("a", 10, 1), candidate("a", 20, 2)]);
+        let failed = resolved(&["a"], &[("a", 10), ("a", 20)]);
         assert!(matches!(failed, Err(Error::SerialAmbiguous(id)) if id == "a"));
     }
 }

@@ -51,11 +51,11 @@ pub(super) fn queried_owner(request: &Request) -> Result<Owner, HttpError> {
     Ok(Owner { kind, id })
 }
 
-/// Public: a product page shows it to everybody.
+/// Public: a product page shows it to everybody. What was deleted has no page, and no stock as far as anybody is told.
 pub(super) fn get(request: &Request) -> Result<Response, HttpError> {
     let owner = queried_owner(request)?;
     let stock = store::stock::find(owner)?.ok_or_else(|| Error::StockNotFound(owner.id.to_string()))?;
-    Response::data(&StockView::from(stock))
+    Response::data(&StockView::from(stock.open()?))
 }
 
 #[derive(Deserialize)]
@@ -82,10 +82,10 @@ pub(super) fn patch(request: &Request) -> Result<Response, HttpError> {
         kind: input.ref_type.unwrap_or(OwnerKind::ProductSku),
         id: input.ref_id,
     };
-    owner::check(target, me)?;
+    owner::check_live(target, me)?;
     let now = now();
     let stock = sql::transaction(|tx| {
-        let mut stock = store::stock::lock(tx, target)?.ok_or_else(|| Error::StockNotFound(target.id.to_string()))?;
+        let mut stock = store::stock::lock_or_create(tx, target, now)?.open()?;
         let Some(required) = input
             .serial_required
             .filter(|required| *required != stock.serial_required)

@@ -19,12 +19,16 @@ pub(crate) struct Serial {
     pub(crate) created: Timestamp,
 }
 
-/// A serial that a text may mean.
-pub(crate) struct Candidate {
+/// A serial and where it is.
+pub(crate) struct Unit {
     pub(crate) id: String,
     pub(crate) stock: StockId,
-    pub(crate) ref_type: String,
-    pub(crate) ref_id: Uuid,
+}
+
+/// A stock and whose it is.
+pub(crate) struct Holder {
+    pub(crate) stock: StockId,
+    pub(crate) sku: Uuid,
 }
 
 /// In the order of their texts.
@@ -51,37 +55,70 @@ pub(crate) fn list(stock: &Stock, page: &PageRequest) -> Result<Page<Serial>, Ht
     }))
 }
 
-/// What is read of the serials that some texts may mean: with the longest numbers one answer of the database (1 MiB).
-const MAX_CANDIDATES: i64 = 1_500;
+/// Stocks read at once: much less than one answer of the database (1 MiB).
+const PORTION: usize = 5_000;
 
-/// Every serial of these texts, in one stock or in all; none when there are too many to be told apart, other sellers' among them.
-pub(crate) fn candidates(ids: &[String], stock: Option<i64>) -> Result<Option<Vec<Candidate>>, sql::Error> {
+/// Every stock that has units of these texts, and whose it is; other sellers' among them, and archived ones left out. With `stock` that one
+/// alone. In portions: how many there are is up to others.
+pub(crate) fn holders(ids: &[String], stock: Option<i64>) -> Result<Vec<Holder>, sql::Error> {
+    let mut holders: Vec<Holder> = Vec::new();
+    loop {
+        let after = holders.last().map_or(0, |holder| holder.stock.0);
+        let rows = sql::query(
+            sql!(
+                "SELECT s.id, s.ref_id
+         FROM stock s
+         WHERE s.id IN (SELECT u.stock_id FROM serial u WHERE u.id = ANY($1::text[]))
+           AND s.ref_type = 'ProductSku' AND s.date_archived IS NULL
+           AND s.id > $2 AND ($3::bigint IS NULL OR s.id = $3)
+         ORDER BY s.id
+         LIMIT $4"
+            ),
+            params![ids, after, stock, PORTION as i64],
+        )?;
+        for row in &rows {
+            holders.push(Holder {
+                stock: StockId(row.get("id")?),
+                sku: row.get("ref_id")?,
+            });
+        }
+        if rows.len() < PORTION {
+            return Ok(holders);
+        }
+    }
+}
+
+/// The units of these texts in some stocks, by text; when one of the texts is in several of the stocks, not all of them.
+pub(crate) fn in_stocks(ids: &[String], stocks: &[i64]) -> Result<Vec<Unit>, sql::Error> {
     let rows = sql::query(
         sql!(
-            "SELECT u.id, u.stock_id, s.ref_type, s.ref_id
-         FROM serial u
-         JOIN stock s ON s.id = u.stock_id
-         WHERE u.id = ANY($1::text[]) AND ($2::bigint IS NULL OR u.stock_id = $2)
-         ORDER BY u.id, u.stock_id
+            "SELECT id, stock_id FROM serial
+         WHERE stock_id = ANY($2::bigint[]) AND id = ANY($1::text[])
+         ORDER BY id, stock_id
          LIMIT $3"
         ),
-        params![ids, stock, MAX_CANDIDATES + 1],
+        params![ids, stocks, ids.len() as i64 + 1],
     )?;
-    if rows.len() as i64 > MAX_CANDIDATES {
-        return Ok(None);
-    }
-    let candidates = rows
-        .iter()
+    rows.iter()
         .map(|row| {
-            Ok(Candidate {
+            Ok(Unit {
                 id: row.get("id")?,
                 stock: StockId(row.get("stock_id")?),
-                ref_type: row.get("ref_type")?,
-                ref_id: row.get("ref_id")?,
             })
         })
-        .collect::<Result<_, sql::Error>>()?;
-    Ok(Some(candidates))
+        .collect()
+}
+
+/// Those of the texts that are the serial of something in one of these stocks.
+pub(crate) fn known(ids: &[String], stocks: &[i64]) -> Result<Vec<String>, sql::Error> {
+    let rows = sql::query(
+        sql!(
+            "SELECT id FROM unnest($1::text[]) AS id
+         WHERE EXISTS (SELECT FROM serial u WHERE u.id = id.id AND u.stock_id = ANY($2::bigint[]))"
+        ),
+        params![ids, stocks],
+    )?;
+    rows.iter().map(|row| row.get(0)).collect()
 }
 
 pub(crate) fn count_active(tx: &Transaction, stock: StockId) -> Result<i64, sql::Error> {
@@ -112,11 +149,12 @@ pub(crate) fn insert(
 }
 
 /// Adds free units for those that left before their stock began to require serials and come back without one: else the quantity
-/// would say that they are free and no serial could be picked for them. `origin` is what brings them back.
+/// would say that they are free and no serial could be picked for them. Their texts begin with `batch`, an id drawn for them: one that
+/// their seller can know before could be taken, and they would never come back.
 pub(crate) fn insert_returned(
     tx: &Transaction,
     stock: StockId,
-    origin: Uuid,
+    batch: Uuid,
     quantity: i64,
     now: Timestamp,
 ) -> Result<(), sql::Error> {
@@ -125,7 +163,7 @@ pub(crate) fn insert_returned(
             "INSERT INTO serial (stock_id, id, status, date_created)
          SELECT $1, $2::uuid::text || '-' || number, 'Active', $4 FROM generate_series(1, $3::bigint) AS number"
         ),
-        params![stock.0, origin, quantity, now],
+        params![stock.0, batch, quantity, now],
     )?;
     Ok(())
 }

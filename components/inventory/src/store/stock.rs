@@ -14,30 +14,28 @@ use crate::domain::{
 /// The constraint that more than `MAX_QUANTITY` units violate.
 pub(crate) const TOTAL_CHECK: &str = "stock_total_exact_in_json";
 
+const COLUMNS: &str =
+    "id, ref_type, ref_id, stock, taken, serial_required, date_created, date_archived IS NOT NULL AS is_archived";
+
 pub(crate) fn find(owner: Owner) -> Result<Option<Stock>, sql::Error> {
     let row = sql::query_opt(
-        sql!(
-            "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
-         FROM stock WHERE ref_type = $1 AND ref_id = $2"
-        ),
+        sql!("SELECT ", COLUMNS, " FROM stock WHERE ref_type = $1 AND ref_id = $2"),
         params![owner.kind, owner.id],
     )?;
     row.as_ref().map(stock).transpose()
 }
 
 pub(crate) fn find_by_id(id: i64) -> Result<Option<Stock>, sql::Error> {
-    let row = sql::query_opt(
-        sql!("SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created FROM stock WHERE id = $1"),
-        params![id],
-    )?;
+    let row = sql::query_opt(sql!("SELECT ", COLUMNS, " FROM stock WHERE id = $1"), params![id])?;
     row.as_ref().map(stock).transpose()
 }
 
 pub(crate) fn list_of_skus(skus: &[SkuId]) -> Result<Vec<Stock>, sql::Error> {
     let rows = sql::query(
         sql!(
-            "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
-         FROM stock WHERE ref_type = 'ProductSku' AND ref_id = ANY($1::uuid[])"
+            "SELECT ",
+            COLUMNS,
+            " FROM stock WHERE ref_type = 'ProductSku' AND ref_id = ANY($1::uuid[])"
         ),
         params![skus],
     )?;
@@ -51,7 +49,8 @@ pub(crate) fn create_or_get(sku: SkuId, now: Timestamp) -> Result<Stock, sql::Er
             "INSERT INTO stock (ref_type, ref_id, stock, taken, serial_required, date_created)
          VALUES ('ProductSku', $1, 0, 0, false, $2)
          ON CONFLICT (ref_type, ref_id) DO UPDATE SET serial_required = stock.serial_required
-         RETURNING id, ref_type, ref_id, stock, taken, serial_required, date_created"
+         RETURNING ",
+            COLUMNS
         ),
         params![sku, now],
     )?;
@@ -61,20 +60,51 @@ pub(crate) fn create_or_get(sku: SkuId, now: Timestamp) -> Result<Stock, sql::Er
 pub(crate) fn lock(tx: &Transaction, owner: Owner) -> Result<Option<Stock>, sql::Error> {
     let row = tx.query_opt(
         sql!(
-            "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
-         FROM stock WHERE ref_type = $1 AND ref_id = $2 FOR UPDATE"
+            "SELECT ",
+            COLUMNS,
+            " FROM stock WHERE ref_type = $1 AND ref_id = $2 FOR UPDATE"
         ),
         params![owner.kind, owner.id],
     )?;
     row.as_ref().map(stock).transpose()
 }
 
+/// The record of a SKU, created empty when there is none: catalog may have come no further than the variant.
+pub(crate) fn lock_or_create(tx: &Transaction, owner: Owner, now: Timestamp) -> Result<Stock, sql::Error> {
+    if let Some(stock) = lock(tx, owner)? {
+        return Ok(stock);
+    }
+    tx.execute(
+        sql!(
+            "INSERT INTO stock (ref_type, ref_id, stock, taken, serial_required, date_created)
+         VALUES ($1, $2, 0, 0, false, $3)
+         ON CONFLICT (ref_type, ref_id) DO NOTHING"
+        ),
+        params![owner.kind, owner.id, now],
+    )?;
+    lock(tx, owner)?.ok_or(sql::Error::NoRow)
+}
+
+/// Closes the records of SKUs that were deleted, those too that were not created so far: they would come later.
+pub(crate) fn archive(skus: &[SkuId], now: Timestamp) -> Result<(), sql::Error> {
+    sql::execute(
+        sql!(
+            "INSERT INTO stock (ref_type, ref_id, stock, taken, serial_required, date_created, date_archived)
+         SELECT DISTINCT 'ProductSku', sku_id, 0, 0, false, $2::timestamptz, $2 FROM unnest($1::uuid[]) AS sku_id ORDER BY sku_id
+         ON CONFLICT (ref_type, ref_id) DO UPDATE SET date_archived = COALESCE(stock.date_archived, $2)"
+        ),
+        params![skus, now],
+    )?;
+    Ok(())
+}
+
 /// In the order all transactions lock stocks in.
 pub(crate) fn lock_skus(tx: &Transaction, skus: &[SkuId]) -> Result<Vec<Stock>, sql::Error> {
     let rows = tx.query(
         sql!(
-            "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
-         FROM stock WHERE ref_type = 'ProductSku' AND ref_id = ANY($1::uuid[])
+            "SELECT ",
+            COLUMNS,
+            " FROM stock WHERE ref_type = 'ProductSku' AND ref_id = ANY($1::uuid[])
          ORDER BY ref_type, ref_id FOR UPDATE"
         ),
         params![skus],
@@ -86,8 +116,9 @@ pub(crate) fn lock_skus(tx: &Transaction, skus: &[SkuId]) -> Result<Vec<Stock>, 
 pub(crate) fn lock_ids(tx: &Transaction, ids: &[i64]) -> Result<Vec<Stock>, sql::Error> {
     let rows = tx.query(
         sql!(
-            "SELECT id, ref_type, ref_id, stock, taken, serial_required, date_created
-         FROM stock WHERE id = ANY($1::bigint[])
+            "SELECT ",
+            COLUMNS,
+            " FROM stock WHERE id = ANY($1::bigint[])
          ORDER BY ref_type, ref_id FOR UPDATE"
         ),
         params![ids],
@@ -231,5 +262,6 @@ fn stock(row: &Row) -> Result<Stock, sql::Error> {
         taken: row.get("taken")?,
         serial_required: row.get("serial_required")?,
         created: row.get("date_created")?,
+        is_archived: row.get("is_archived")?,
     })
 }

@@ -1,6 +1,6 @@
 //! Held becomes free, by time.
 
-use sdk::{now, sql, timer};
+use sdk::{now, sql, timer, trap};
 
 use super::put_back::{Cause, put_all_back};
 use crate::{
@@ -12,14 +12,16 @@ use crate::{
 /// What `reserve` schedules.
 pub(crate) const TIMER: &str = "expire-reservation";
 
-/// The scheduled function: its error is final, so only what no repetition would mend is one.
+/// The scheduled function: its error is final, so only what no repetition would mend is one. What the database refuses is tried again,
+/// and shown to an operator in the end: nothing else ends the hold.
 pub(crate) fn run(name: &str, argument: &[u8]) -> Result<(), String> {
     if name != TIMER {
         return Err(format!("no timer is called {name}"));
     }
     let id: ReservationId =
         serde_json::from_slice(argument).map_err(|error| format!("not a reservation id: {error}"))?;
-    expire(id).map_err(|error| error.to_string())
+    expire(id).unwrap_or_else(|error| trap(&format!("end reservation {id}: {error}")));
+    Ok(())
 }
 
 fn expire(id: ReservationId) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sdk::{Timestamp, sql::Transaction};
+use sdk::{Timestamp, new_id, sql::Transaction};
 
 use super::commit::columns;
 use crate::{
@@ -39,7 +39,7 @@ pub(super) fn put_all_back(
         .iter()
         .filter(|item| !item.tracked && by_serial.contains(&item.stock))
     {
-        store::serial::insert_returned(tx, item.stock, id.0, item.remaining, now)?;
+        store::serial::insert_returned(tx, item.stock, new_id(), item.remaining, now)?;
     }
     store::stock::put_back(tx, id, &stocks, &quantities, were_sold, now)?;
     Ok(store::reservation::set_released(tx, id, cause == Cause::Expiry, now)?)

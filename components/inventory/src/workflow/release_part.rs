@@ -1,7 +1,7 @@
 //! Some units of one SKU become free, by their owner's will.
 
 use sdk::{
-    now,
+    new_id, now,
     sql::{self, Transaction},
 };
 
@@ -53,7 +53,7 @@ pub(crate) fn release_part(part: &Part) -> Result<(), Error> {
                 return Err(invalid("not all of these serial numbers are out for this reservation"));
             }
         } else if stock.serial_required {
-            store::serial::insert_returned(tx, item.stock, part.operation.0, part.quantity, now)?;
+            store::serial::insert_returned(tx, item.stock, new_id(), part.quantity, now)?;
         }
         store::stock::put_back(tx, id, &[item.stock.0], &[part.quantity], were_sold, now)?;
         store::reservation::insert_operation(tx, part.operation, id, item.stock, part.quantity, &part.serials, now)?;

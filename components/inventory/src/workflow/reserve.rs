@@ -67,7 +67,8 @@ fn match_stocks(wanted: &[Wanted], locked: Vec<Stock>) -> Result<Vec<Stock>, Err
     wanted
         .iter()
         .map(|item| {
-            let stock = locked.remove(&item.sku.0).ok_or_else(|| Error::no_stock(item.sku))?;
+            let stock = locked.remove(&item.sku.0).filter(|stock| !stock.is_archived);
+            let stock = stock.ok_or_else(|| Error::no_stock(item.sku))?;
             if stock.available < item.quantity {
                 return Err(Error::OutOfStock(shortage(item, stock.available)));
             }
@@ -107,6 +108,7 @@ mod tests {
             taken: 0,
             serial_required: false,
             created: Timestamp::from_ms(0),
+            is_archived: false,
         }
     }
 
@@ -128,9 +130,13 @@ mod tests {
             })
         ));
         assert_eq!(short.to_string(), "shirt: 3 requested, 2 available");
-        assert!(matches!(
-            match_stocks(&[wanted(1, 1)], vec![]).unwrap_err(),
-            Error::StockNotFound(_)
-        ));
+        let archived = Stock {
+            is_archived: true,
+            ..stock(1, 2)
+        };
+        for none in [vec![], vec![archived]] {
+            let failed = match_stocks(&[wanted(1, 1)], none).unwrap_err();
+            assert!(matches!(failed, Error::StockNotFound(_)));
+        }
     }
 }

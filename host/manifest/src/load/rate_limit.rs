@@ -3,7 +3,7 @@
 use crate::document::{Item, Report, Section};
 use crate::load::nexus::parse_request;
 use crate::names::is_words;
-use crate::{LimitedBy, LimitedRoute, RateLimit, Uncounted};
+use crate::{LimitedBy, LimitedRoute, Member, RateLimit, Spelling, Uncounted};
 
 /// More is no limit.
 const MAX_QUOTA: u64 = 1_000_000;
@@ -60,27 +60,39 @@ fn read_limit(item: &Item<'_, '_>, place: &str, earlier: &[RateLimit], report: &
     })
 }
 
-/// `by` or `member`: whose requests are counted together.
+/// `by`, or `member` with its `spelling`: whose requests are counted together.
 fn read_by(limit: &mut Section<'_, '_>, report: &mut Report<'_>) -> LimitedBy {
     let by = limit.get("by");
+    let spelling = limit.get("spelling");
     let Some(member) = limit.get("member") else {
         let by = by.and_then(|item| {
             let words = [("account", LimitedBy::Account), ("address", LimitedBy::Address)];
             item.either(words, "write one of them", report)
         });
+        if let Some(spelling) = spelling {
+            let way_out = "name a member of the request's JSON too, as in member = \"id\", or remove it";
+            spelling.invalid("is there without `member`", way_out, report);
+        }
         return by.unwrap_or_default();
     };
     if let Some(by) = by {
         let way_out = "keep one of the two; for both make it two limits";
         by.invalid("is there beside `member`", way_out, report);
     }
+    let spelling = spelling.and_then(|item| {
+        let words = [("exact", Spelling::Exact), ("folded", Spelling::Folded)];
+        item.either(words, "write one of them", report)
+    });
     match member.string(report) {
         Some("") => {
             let way_out = "name a member of the request's JSON, as in member = \"id\"";
             member.invalid("is empty", way_out, report);
             LimitedBy::default()
         }
-        Some(name) => LimitedBy::Member(name.to_owned()),
+        Some(name) => LimitedBy::Member(Member {
+            name: name.to_owned(),
+            spelling: spelling.unwrap_or_default(),
+        }),
         None => LimitedBy::default(),
     }
 }

@@ -83,6 +83,17 @@ quota = 5
 window_seconds = 60
 member = "id"
 routes = ["POST /cart"]
+[component.cart.tool.nexus.rate_limits.spelt]
+quota = 5
+window_seconds = 60
+spelling = "folded"
+routes = ["GET /cart"]
+[component.cart.tool.nexus.rate_limits.spelt-else]
+quota = 5
+window_seconds = 60
+member = "id"
+spelling = "lowercase"
+routes = ["DELETE /cart"]
 "#,
         r#"
 spin.toml:10:1: `Fill` (name in [component.cart.tool.nexus.rate_limits]) is not kebab-case of at most 63 characters
@@ -126,6 +137,10 @@ spin.toml:47:12: `POST /cart/stock` is limited in [component.cart.tool.nexus.rat
 spin.toml:51:7: `address` (by in [component.cart.tool.nexus.rate_limits.whom]) is there beside `member`
     keep one of the two; for both make it two limits
 spin.toml:52:10: `` (member in [component.cart.tool.nexus.rate_limits.whom]) is empty
-    name a member of the request's JSON, as in member = "id""#,
+    name a member of the request's JSON, as in member = "id"
+spin.toml:62:12: `folded` (spelling in [component.cart.tool.nexus.rate_limits.spelt]) is there without `member`
+    name a member of the request's JSON too, as in member = "id", or remove it
+spin.toml:68:12: `lowercase` (spelling in [component.cart.tool.nexus.rate_limits.spelt-else]) is neither `exact` nor `folded`
+    write one of them"#,
     );
 }

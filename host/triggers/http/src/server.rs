@@ -383,7 +383,7 @@ impl Shared {
         told: &mut Told<'a>,
     ) -> Result<(), Error> {
         let limit = component.rate_limit_by_member(parts.method.as_str(), parts.uri.path());
-        let named = limit.and_then(|(limit, member)| Some((limit, named(body, member)?)));
+        let named = limit.and_then(|(limit, member)| Some((limit, member.counted_as(named(body, &member.name)?))));
         match named {
             Some((limit, name)) => self.count(component, limit, Whose::Named(&name), told).await,
             None => Ok(()),

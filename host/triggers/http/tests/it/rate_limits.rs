@@ -166,6 +166,17 @@ async fn whom_a_request_names_is_counted_whoever_asks() {
 }
 
 #[tokio::test]
+async fn whom_a_request_names_is_the_same_however_it_is_spelt() {
+    let host = Host::plain().await;
+    for (id, status) in [("lamp", 200), (" LAMP\u{a0}", 429)] {
+        let body = serde_json::json!({ "id": id }).to_string();
+        assert_eq!(host.post(BUY, &body).await.status, status, "{id:?}");
+    }
+    let counted: Vec<_> = host.counter.counts().into_keys().collect();
+    assert_eq!(counted, ["cart/buy/60 address 127.0.0.1", "cart/thing/60 named lamp"]);
+}
+
+#[tokio::test]
 async fn whoever_names_nobody_is_counted_as_a_caller_alone() {
     let host = Host::plain().await;
     for body in [r#"{"id": 7}"#, "no JSON"] {

@@ -60,6 +60,7 @@ routes = ["POST /api/cart/door/sign-in"]
 quota = 1
 window_seconds = 60
 member = "id"
+spelling = "folded"
 routes = ["POST /api/cart/all/buy"]
 
 [component.item]
