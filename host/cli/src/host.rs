@@ -26,7 +26,8 @@ use tokio::task::JoinHandle;
 
 use crate::application::{Application, Checked};
 use crate::background::{
-    keep_last_seen, last_seen, look_after, look_for_keys, remember, retentions, tidy_compiled, token_keys, upkeep,
+    Needs, keep_last_seen, last_seen, look_after, look_for_keys, remember, retentions, tidy_compiled, token_keys,
+    upkeep,
 };
 use crate::event_log::DatabaseLog;
 use crate::key_values::DatabaseBackend;
@@ -175,7 +176,7 @@ pub(crate) async fn open_store(
     let node_name = node_name(data_dir, &**rng)?;
     let store = connect(database_url, key, clock, rng).await?;
     store.migrate_host().await?;
-    if let Some(Restored { why, paused }) = store.check_origin(last_seen(data_dir), is_restored).await? {
+    if let Some(Restored { why, paused }) = store.check_origin(last_seen(data_dir).as_ref(), is_restored).await? {
         tracing::warn!(
             why,
             paused,
@@ -262,6 +263,8 @@ impl Host {
                 module_pools.insert(component.id.clone(), pools.module(connection));
             }
         }
+        let sessions_of = module_pools.iter().map(|(id, pool)| (id.clone(), Arc::clone(pool)));
+        let sessions_of: Vec<_> = sessions_of.collect();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let services = Arc::new(Services {
             passwords: Passwords::new(&PasswordOptions::new(cores), Arc::clone(&rng))?,
@@ -335,7 +338,12 @@ impl Host {
         ];
         let (ready, readiness) = watch::channel(Readiness::default());
         let ready = Arc::new(ready);
-        let looks_after = tokio::spawn(look_after(Arc::clone(&store), Arc::clone(&ready)));
+        let needs = Needs {
+            store: Arc::clone(&store),
+            invoker: invoker.clone(),
+            pools: sessions_of,
+        };
+        let looks_after = tokio::spawn(look_after(needs, Arc::clone(&ready)));
 
         let (stop, stopped) = watch::channel(false);
         let listener = TcpListener::bind(listen)
@@ -455,7 +463,7 @@ impl Host {
         self.store
             .mark_gone(self.store.node(), GoneBecause::ProcessEnded)
             .await?;
-        keep_last_seen(&self.data_dir, self.store.last_heartbeat_ms());
+        keep_last_seen(&self.data_dir, &self.store);
         self.store.close().await;
         Ok(())
     }
