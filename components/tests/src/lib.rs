@@ -16,7 +16,8 @@ pub use audit::Audit;
 pub use client::{Answer, Client};
 pub use gateway::{Charge, Gateway, Manner};
 pub use nexus::{
-    AddedMigration, Edited, Nexus, NexusOptions, binary, check_application, guest, target_dir, until_ready, workspace,
+    AddedMigration, Edited, Nexus, NexusOptions, binary, check_application, data_dir, guest, target_dir, until_ready,
+    workspace,
 };
 pub use notice::Notice;
 pub use paid::{CHECKOUT, CONFIRM, Opened, PaidShop, STOCK, UNIT};

@@ -523,7 +523,7 @@ pub async fn until_ready(child: &mut Child, ready_file: &Path, log: &Path) -> Re
 }
 
 /// A data directory whose compile cache is that of all tests: what one host compiled no other need compile again.
-fn data_dir() -> Result<TempDir> {
+pub fn data_dir() -> Result<TempDir> {
     let cache = target_dir().join("compiled-in-tests");
     // Closed to others, as the host demands.
     DirBuilder::new().recursive(true).mode(0o700).create(&cache)?;

@@ -105,6 +105,32 @@ fn examined(data_dir: &Path, further: &[&str]) -> Result<Vec<Value>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_only_looks() -> Result<()> {
+    let folder = TempDir::new()?;
+    let data_dir = folder.path().join("none");
+    let database = host_postgres::test_support::fresh_database("doctor").await?;
+    let (client, connection) = tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await?;
+    let driven = tokio::spawn(connection);
+    let may_make = "SELECT has_database_privilege('public', current_database(), 'TEMPORARY')";
+    let before: bool = client.query_one(may_make, &[]).await?.get(0);
+    ensure!(before, "of a fresh database PUBLIC may make temporary tables");
+
+    let found = examined(&data_dir, &["--database-url", database.url()])?;
+    let schema = found.iter().find(|finding| finding["subject"] == "schema");
+    let schema = schema.context("the schema is looked at")?;
+    ensure!(
+        schema["ok"] == true && schema["detail"].to_string().contains("not migrated yet"),
+        "{schema}"
+    );
+    let after: bool = client.query_one(may_make, &[]).await?.get(0);
+    ensure!(after, "and so they may afterwards");
+    ensure!(!data_dir.exists(), "no key and no folder was made");
+    drop(client);
+    driven.await??;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_first_start_sells_a_demo_and_whatever_ends_it_the_next_one_does_too() -> Result<()> {
     let folder = TempDir::new()?;
     // Root's database server runs as somebody else, who has to reach it.

@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use host_engine::{CompileCache, Engine, EngineOptions};
+use host_engine::{CompileCache, Engine, EngineOptions, MAX_MEMORY_BYTES};
 use host_manifest::{App, Offered};
 use host_runtime::{PLATFORM, Revision, STOCK_PLATFORM};
 use host_types::{Digest, SystemClock};
+
+// What a manifest may ask for, the engine has.
+const _: () = assert!(host_manifest::Limits::MAX_MEMORY_BYTES == MAX_MEMORY_BYTES as u64);
 
 /// A checked manifest, and the folder its paths are relative to.
 pub(crate) struct Application {

@@ -1,6 +1,7 @@
 //! What a host does besides answering: looking whether it is ready, following keys that are replaced, remembering how late it was in the
 //! database, and the upkeep.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,37 +10,104 @@ use anyhow::Result;
 use host_basic::{MasterKey, Services};
 use host_engine::CompileCache;
 use host_http::{Check, Readiness};
-use host_invoker::Invoker;
+use host_invoker::{Invoker, MayWork};
 use host_manifest::App;
-use host_store::{Retentions, Store, Upkeep};
+use host_sql::ModulePool;
+use host_store::{LastSeen, Retentions, Store, Upkeep};
+use host_types::ComponentId;
 use tokio::sync::watch;
 
 use crate::host::TOKENS;
 
+/// How often readiness is looked at, and how long a look may take.
+const READY_LOOK: Duration = Duration::from_secs(2);
 /// How often keys are looked for that others made.
 const KEY_LOOK: Duration = Duration::from_secs(10);
 /// How long compiled code is kept that is not loaded.
 const COMPILED_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-/// The file of the data directory that holds when the last heartbeat was.
+/// The file of the data directory that holds when the last heartbeat was, and in which database.
 const LAST_SEEN: &str = "database-seen";
 
+/// What readiness depends on.
+pub(crate) struct Needs {
+    pub(crate) store: Arc<Store>,
+    pub(crate) invoker: Invoker,
+    /// Of every module with a schema.
+    pub(crate) pools: Vec<(ComponentId, Arc<ModulePool>)>,
+}
+
 /// Publishes what `/ready` answers.
-pub(crate) async fn look_after(store: Arc<Store>, ready: Arc<watch::Sender<Readiness>>) {
-    let mut look = tokio::time::interval(Duration::from_secs(2));
+pub(crate) async fn look_after(needs: Needs, ready: Arc<watch::Sender<Readiness>>) {
+    let mut look = tokio::time::interval(READY_LOOK);
+    // One module's sessions a look: to ask for those of all would keep more of them open than are needed.
+    let mut modules = (0..needs.pools.len()).cycle();
     loop {
         look.tick().await;
-        let (ok, detail) = match store.next_due().await {
-            Ok(_) => (true, "answers".to_owned()),
-            Err(error) => (false, error.to_string()),
-        };
+        let module = modules.next().map(|next| &needs.pools[next]);
+        let (database, sessions) = tokio::join!(database(&needs.store), sessions(module));
+        let standing = standing(needs.invoker.may_work());
+        let checks = std::iter::once(database).chain(standing).chain(sessions);
         ready.send_replace(Readiness {
-            checks: vec![Check {
-                name: "database",
-                ok,
-                detail,
-            }],
+            checks: checks.collect(),
         });
     }
+}
+
+async fn database(store: &Store) -> Check {
+    let (ok, detail) = match tokio::time::timeout(READY_LOOK, store.next_due()).await {
+        Ok(Ok(_)) => (true, "answers".to_owned()),
+        Ok(Err(error)) => (false, error.to_string()),
+        Err(_) => (false, format!("does not answer within {} s", READY_LOOK.as_secs())),
+    };
+    Check {
+        name: "database",
+        ok,
+        detail,
+    }
+}
+
+/// A module's requests run on sessions of its own role, which may be refused while the host's are not.
+async fn sessions(module: Option<&(ComponentId, Arc<ModulePool>)>) -> Option<Check> {
+    let (component, pool) = module?;
+    let (ok, detail) = match tokio::time::timeout(READY_LOOK, pool.probe()).await {
+        Ok(Ok(())) => (true, "can be had".to_owned()),
+        // The server's own words are for the log: everybody reads this.
+        Ok(Err(error)) => {
+            tracing::warn!(component.id = %component, error = &error as &dyn Error, "a module has no session");
+            (false, format!("{component} can have none"))
+        }
+        Err(_) => (false, format!("{component} has none within {} s", READY_LOOK.as_secs())),
+    };
+    Some(Check {
+        name: "sessions",
+        ok,
+        detail,
+    })
+}
+
+/// A heartbeat is a write: where the database takes none, nothing that changes something can be answered.
+fn standing(may_work: MayWork) -> [Check; 2] {
+    let MayWork {
+        lease_left,
+        is_on_time,
+        clock_offset_ms,
+    } = may_work;
+    let holds = !lease_left.is_zero();
+    [
+        Check {
+            name: "lease",
+            ok: holds,
+            detail: match holds {
+                true => format!("holds for {} ms", lease_left.as_millis()),
+                false => "ran out: the database takes no heartbeat".to_owned(),
+            },
+        },
+        Check {
+            name: "clock",
+            ok: is_on_time,
+            detail: format!("{} ms off the database's", clock_offset_ms.unsigned_abs()),
+        },
+    ]
 }
 
 /// Follows when keys are replaced.
@@ -69,21 +137,22 @@ pub(crate) async fn remember(store: Arc<Store>, data_dir: PathBuf) {
     let mut look = tokio::time::interval(Duration::from_secs(10));
     loop {
         look.tick().await;
-        keep_last_seen(&data_dir, store.last_heartbeat_ms());
+        keep_last_seen(&data_dir, &store);
     }
 }
 
-/// The last heartbeat that an earlier process of this data directory saw in the database, milliseconds since 1970-01-01 UTC; 0 without one.
-pub(crate) fn last_seen(data_dir: &Path) -> u64 {
+/// What an earlier process of this data directory saw last.
+pub(crate) fn last_seen(data_dir: &Path) -> Option<LastSeen> {
     let kept = std::fs::read_to_string(data_dir.join(LAST_SEEN));
-    kept.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    kept.ok().and_then(|text| text.parse().ok())
 }
 
-pub(crate) fn keep_last_seen(data_dir: &Path, ms: u64) {
+pub(crate) fn keep_last_seen(data_dir: &Path, store: &Store) {
+    let Some(seen) = store.last_seen() else { return };
     let path = data_dir.join(LAST_SEEN);
     let temporary = path.with_extension("new");
     // Half of it would be another time.
-    let written = std::fs::write(&temporary, ms.to_string()).and_then(|()| std::fs::rename(&temporary, &path));
+    let written = std::fs::write(&temporary, seen.to_string()).and_then(|()| std::fs::rename(&temporary, &path));
     if let Err(error) = written {
         tracing::warn!(%error, path = %path.display(), "a restore of the database to an earlier moment might not be noticed");
     }
@@ -138,5 +207,31 @@ pub(crate) async fn tidy_compiled(cache: CompileCache, store: Arc<Store>, invoke
                 "compiled code that is not needed could not be removed; trying again in a day"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_may_take_no_work_says_why() {
+        let told = |lease_left, is_on_time| {
+            standing(MayWork {
+                lease_left,
+                is_on_time,
+                clock_offset_ms: -4_000,
+            })
+            .map(|check| (check.ok, check.detail))
+        };
+        let off = "4000 ms off the database's".to_owned();
+        let held = Duration::from_millis(4_200);
+        assert_eq!(
+            told(held, true),
+            [(true, "holds for 4200 ms".into()), (true, off.clone())]
+        );
+        assert_eq!(told(held, false)[1], (false, off.clone()));
+        let out = "ran out: the database takes no heartbeat".into();
+        assert_eq!(told(Duration::ZERO, true), [(false, out), (true, off)]);
     }
 }

@@ -1,7 +1,6 @@
 //! Everything wired together: from options to a serving host.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +19,13 @@ use host_sql::{ModuleConnection, Pools};
 use host_store::{GoneBecause, MigrateOptions, ModuleLogin, Purpose, Restored, Store, StoreOptions};
 use host_traces::Traces;
 use host_types::{Clock, CorrectedClock, Rng, SystemClock, SystemRng};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::application::{Application, Checked};
 use crate::background::{
-    keep_last_seen, last_seen, look_after, look_for_keys, remember, retentions, tidy_compiled, token_keys, upkeep,
+    Needs, keep_last_seen, last_seen, look_after, look_for_keys, remember, retentions, tidy_compiled, token_keys,
+    upkeep,
 };
 use crate::event_log::DatabaseLog;
 use crate::key_values::DatabaseBackend;
@@ -34,6 +33,7 @@ use crate::keys::InstallationKey;
 use crate::metrics::{self, Sources};
 use crate::operate::Operator;
 use crate::request_counter::DatabaseCounter;
+use crate::sockets::Sockets;
 use crate::traces;
 
 /// What a host needs.
@@ -42,8 +42,7 @@ pub(crate) struct HostOptions<'a> {
     pub(crate) checked: Checked,
     pub(crate) data_dir: &'a Path,
     pub(crate) database_url: &'a str,
-    pub(crate) listen: SocketAddr,
-    pub(crate) admin: SocketAddr,
+    pub(crate) sockets: Sockets,
     pub(crate) trusted_proxies: TrustedProxies,
     /// How long ended invocations are kept, where a component does not say.
     pub(crate) retention: Duration,
@@ -175,7 +174,7 @@ pub(crate) async fn open_store(
     let node_name = node_name(data_dir, &**rng)?;
     let store = connect(database_url, key, clock, rng).await?;
     store.migrate_host().await?;
-    if let Some(Restored { why, paused }) = store.check_origin(last_seen(data_dir), is_restored).await? {
+    if let Some(Restored { why, paused }) = store.check_origin(last_seen(data_dir).as_ref(), is_restored).await? {
         tracing::warn!(
             why,
             paused,
@@ -227,8 +226,7 @@ impl Host {
             },
             data_dir,
             database_url,
-            listen,
-            admin,
+            sockets,
             trusted_proxies,
             retention,
             is_restored,
@@ -262,6 +260,8 @@ impl Host {
                 module_pools.insert(component.id.clone(), pools.module(connection));
             }
         }
+        let sessions_of = module_pools.iter().map(|(id, pool)| (id.clone(), Arc::clone(pool)));
+        let sessions_of: Vec<_> = sessions_of.collect();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let services = Arc::new(Services {
             passwords: Passwords::new(&PasswordOptions::new(cores), Arc::clone(&rng))?,
@@ -313,6 +313,10 @@ impl Host {
         // Before anything is served: what is published from here on is delivered.
         let deliveries = Deliveries::register(invoker.clone(), Arc::clone(&store)).await?;
         let revisions = Arc::new(Revisions::new(invoker.clone(), Arc::clone(&store), first));
+        let (listener, admin_listener) = sockets.listen()?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let admin_url = format!("http://{}", admin_listener.local_addr()?);
+        // From here on nothing fails, and nothing is waited for: what runs beside this would go on without it.
         let (lost, lease_lost) = watch::channel(false);
         let mut background = vec![
             tokio::spawn(async move {
@@ -335,17 +339,14 @@ impl Host {
         ];
         let (ready, readiness) = watch::channel(Readiness::default());
         let ready = Arc::new(ready);
-        let looks_after = tokio::spawn(look_after(Arc::clone(&store), Arc::clone(&ready)));
+        let needs = Needs {
+            store: Arc::clone(&store),
+            invoker: invoker.clone(),
+            pools: sessions_of,
+        };
+        let looks_after = tokio::spawn(look_after(needs, Arc::clone(&ready)));
 
         let (stop, stopped) = watch::channel(false);
-        let listener = TcpListener::bind(listen)
-            .await
-            .with_context(|| occupied("--listen", listen))?;
-        let admin_listener = TcpListener::bind(admin)
-            .await
-            .with_context(|| occupied("--admin", admin))?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let admin_url = format!("http://{}", admin_listener.local_addr()?);
         let admin_token = hex::encode(rng.bytes::<32>());
         let http_metrics = host_http::HttpMetrics::default();
         let exposition = metrics::exposition(Sources {
@@ -455,7 +456,7 @@ impl Host {
         self.store
             .mark_gone(self.store.node(), GoneBecause::ProcessEnded)
             .await?;
-        keep_last_seen(&self.data_dir, self.store.last_heartbeat_ms());
+        keep_last_seen(&self.data_dir, &self.store);
         self.store.close().await;
         Ok(())
     }
@@ -485,10 +486,4 @@ fn node_name(data_dir: &Path, rng: &dyn Rng) -> Result<String> {
     let name = format!("{host}/{}", hex::encode(rng.bytes::<8>()));
     std::fs::write(&path, &name).with_context(|| path.display().to_string())?;
     Ok(name)
-}
-
-fn occupied(argument: &str, address: SocketAddr) -> String {
-    format!(
-        "cannot listen on {address}: is another host running? choose another address with {argument} (port 0 picks a free one)"
-    )
 }

@@ -4,15 +4,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use host_postgres::{DataDir, Programs, Server};
+use host_postgres::DataDir;
 use serde::{Deserialize, Serialize};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::application::Application;
 use crate::args::UpArgs;
 use crate::build;
+use crate::database::Database;
 use crate::host::{Host, HostOptions};
+use crate::sockets::Sockets;
+use crate::stop::{Asked, StopSignals};
 use crate::verbs::seed;
+
+/// The file of the data directory that says where its host is reached.
+const READY: &str = "ready.json";
 
 /// Where a running host is reached: the ready file's contents.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,7 +31,7 @@ pub(crate) struct Ready {
 impl Ready {
     /// Of the host on this data directory.
     pub(crate) fn of(data_dir: &Path) -> Result<Self> {
-        let path = data_dir.join("ready.json");
+        let path = data_dir.join(READY);
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!(
                 "no host is running on {}: start one with `nexus up`, or name its folder with --data-dir",
@@ -59,7 +64,7 @@ pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
     raise_descriptor_limit();
     let application = Application::load(&args.application.manifest)?;
     let data_dir = DataDir::lock(&args.application.data_dir)?;
-    let ready_path = data_dir.path().join("ready.json");
+    let ready_path = data_dir.path().join(READY);
     // Left behind by a host that was killed: nobody listens there.
     let _ = std::fs::remove_file(&ready_path);
 
@@ -68,61 +73,57 @@ pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
     }
     // Before there is a database: what cannot be served starts and migrates nothing.
     let checked = application.check(data_dir.path()).await?;
-    let private = match &args.database_url {
-        Some(_) => None,
-        None => Some(start_postgres(&data_dir, json).await?),
-    };
-    let database_url = match (&args.database_url, &private) {
-        (Some(url), _) => url.clone(),
-        (None, Some(server)) => server.connection().url(),
-        (None, None) => unreachable!("without a URL there is a private server"),
-    };
-    let host = Host::start(HostOptions {
+    let sockets = Sockets::reserve(args.listen, args.admin)?;
+    let stop = StopSignals::listen()?;
+    let database = Database::open(args.database_url.as_ref(), &data_dir, &stop, json).await?;
+    let database_url = database.url();
+    let options = HostOptions {
         application: &application,
         checked,
         data_dir: data_dir.path(),
         database_url: &database_url,
-        listen: args.listen,
-        admin: args.admin,
+        sockets,
         trusted_proxies: args.trusted_proxies.iter().copied().collect(),
         retention: Duration::from_secs(args.retention_hours * 3_600),
         is_restored: args.restored,
-    })
-    .await?;
+    };
+    let served = serve(options, &args, &stop, json).await;
+    let _ = std::fs::remove_file(&ready_path);
+    database.close(served).await
+}
 
+/// From a database to the host's end.
+async fn serve(options: HostOptions<'_>, args: &UpArgs, stop: &StopSignals, json: bool) -> Result<()> {
+    let ready_path = options.data_dir.join(READY);
+    // Given up in the middle it has begun nothing for anybody: that it runs as a node is seen by others when its lease ends.
+    let host = tokio::select! {
+        host = Host::start(options) => host?,
+        _ = stop.asked() => {
+            tracing::info!("stopping before anything was served");
+            return Ok(());
+        }
+    };
     let ready = Ready {
         url: host.url.clone(),
         admin_url: host.admin_url.clone(),
         admin_token: host.admin_token.clone(),
         pid: std::process::id(),
     };
-    // Before anybody is told that it serves: whoever is told may ask it to stop.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     ready.write(&ready_path)?;
     if let Some(path) = &args.ready_file {
         ready.write(path)?;
     }
     let grace = tokio::select! {
-        _ = terminate.recv() => Duration::from_millis(args.drain_grace_ms),
-        // A person at a terminal: nobody sends requests here who would have to hear of it.
-        _ = interrupt.recv() => Duration::ZERO,
-        failed = serve(&host, &ready, args.seed, json) => return failed,
+        asked = stop.asked() => match asked {
+            Asked::Terminate => Duration::from_millis(args.drain_grace_ms),
+            // Nobody sends requests here who would have to hear of it.
+            Asked::Interrupt => Duration::ZERO,
+        },
+        failed = until_it_fails(&host, &ready, args.seed, json) => return failed,
     };
     tracing::info!("stopping: no new requests, finishing what has begun");
     let _ = std::fs::remove_file(&ready_path);
-    let stopped = async {
-        host.stop(grace).await?;
-        if let Some(server) = private {
-            server.stop().await?;
-        }
-        anyhow::Ok(())
-    };
-    tokio::select! {
-        stopped = stopped => stopped,
-        _ = terminate.recv() => std::process::exit(1),
-        _ = interrupt.recv() => std::process::exit(1),
-    }
+    host.stop(grace).await
 }
 
 /// Connections are bounded by the host; where a shell allows fewer files than that, accepting them would fail instead.
@@ -140,23 +141,13 @@ fn raise_descriptor_limit() {
 }
 
 /// Ends only in failure.
-async fn serve(host: &Host, ready: &Ready, seeds: bool, json: bool) -> Result<()> {
+async fn until_it_fails(host: &Host, ready: &Ready, seeds: bool, json: bool) -> Result<()> {
     if seeds {
         seed::seed(ready, json).await?;
     }
     announce(ready, json);
     host.lease_lost().await;
     anyhow::bail!("another node has taken over from this one, which was silent for too long: start it again")
-}
-
-pub(crate) async fn start_postgres(data_dir: &DataDir, json: bool) -> Result<Server> {
-    let mut say = |text: &str| {
-        if !json {
-            tracing::info!("{text}");
-        }
-    };
-    let programs = Programs::find_or_install(&mut say).await?;
-    Ok(Server::start(&programs, data_dir, &host_postgres::Options::default()).await?)
 }
 
 fn announce(ready: &Ready, json: bool) {

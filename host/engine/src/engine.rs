@@ -10,6 +10,9 @@ use crate::{Error, Kind, Pace};
 /// The epoch's length, milliseconds: how often a running guest yields, and the grain of time limits.
 pub const TICK_MS: u64 = 10;
 
+/// The largest linear memory there can be, bytes: what is reserved for each of a pool. Compiled code depends on it.
+pub const MAX_MEMORY_BYTES: usize = 128 << 20;
+
 /// Pages of a slot that stay with it between instances, bytes: what a request usually writes to.
 const KEPT_MEMORY_BYTES: usize = 256 << 10;
 const KEPT_TABLE_BYTES: usize = 32 << 10;
@@ -21,7 +24,7 @@ pub struct EngineOptions {
     pub kind: Kind,
     /// Component instances alive at once. A component with adapters takes a few core instances and memories of its own.
     pub instances: u32,
-    /// The largest linear memory, bytes. A store's own limit is at most this.
+    /// The largest linear memory of a pool, bytes: at most [`MAX_MEMORY_BYTES`].
     pub memory_bytes: usize,
     /// The stack of one guest call, bytes; deeper recursion traps.
     pub stack_bytes: usize,
@@ -32,7 +35,7 @@ impl Default for EngineOptions {
         Self {
             kind: Kind::Plain,
             instances: 2000,
-            memory_bytes: 64 << 20,
+            memory_bytes: MAX_MEMORY_BYTES,
             stack_bytes: 512 << 10,
         }
     }
@@ -133,7 +136,7 @@ fn config(options: &EngineOptions, allocation: InstanceAllocationStrategy) -> Co
     config
         .allocation_strategy(allocation)
         // A slot of 4 GiB would spare bounds checks but not fit two thousand times.
-        .memory_reservation(128 << 20)
+        .memory_reservation(MAX_MEMORY_BYTES as u64)
         .memory_guard_size(64 << 20)
         .memory_init_cow(true)
         .max_wasm_stack(options.stack_bytes)

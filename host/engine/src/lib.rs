@@ -11,7 +11,7 @@ mod statements;
 
 pub use cache::{CacheOutcome, CompileCache, Loaded};
 pub use component_type::{Interfaces, exported_functions, imported_functions, interfaces};
-pub use engine::{Allocation, Engine, EngineOptions, TICK_MS};
+pub use engine::{Allocation, Engine, EngineOptions, MAX_MEMORY_BYTES, TICK_MS};
 pub use error::{Error, LimitExceeded};
 pub use kind::Kind;
 pub use limits::{Limits, StoreLimits, apply_limits};

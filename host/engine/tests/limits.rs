@@ -1,6 +1,6 @@
 //! Limits against guests that run into them.
 
-use host_engine::{Engine, EngineOptions, LimitExceeded, Limits, StoreLimits, TICK_MS, apply_limits};
+use host_engine::{Engine, EngineOptions, LimitExceeded, Limits, MAX_MEMORY_BYTES, StoreLimits, TICK_MS, apply_limits};
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, Linker};
 
@@ -164,6 +164,20 @@ async fn memory_beyond_the_limit_is_refused_and_remembered() {
 }
 
 #[tokio::test]
+async fn a_memory_may_be_as_large_as_a_slot() {
+    let limits = Limits {
+        memory_bytes: MAX_MEMORY_BYTES,
+        ..Limits::default()
+    };
+    let (mut store, instance) = instantiate(limits, 0).await.unwrap();
+    let grow = instance.get_typed_func::<(u32,), (i32,)>(&mut store, "grow").unwrap();
+    let pages = (MAX_MEMORY_BYTES >> 16) as u32 - 1;
+    assert_eq!(grow.call_async(&mut store, (pages,)).await.unwrap(), (1,));
+    assert_eq!(store.data().exceeded(), None);
+    assert_eq!(grow.call_async(&mut store, (1,)).await.unwrap(), (-1,));
+}
+
+#[tokio::test]
 async fn a_memory_larger_than_its_slot_is_the_memory_limit() {
     let limits = Limits {
         memory_bytes: 1 << 30,
@@ -171,7 +185,7 @@ async fn a_memory_larger_than_its_slot_is_the_memory_limit() {
     };
     let (mut store, instance) = instantiate(limits, 0).await.unwrap();
     let grow = instance.get_typed_func::<(u32,), (i32,)>(&mut store, "grow").unwrap();
-    assert_eq!(grow.call_async(&mut store, (2000,)).await.unwrap(), (-1,));
+    assert_eq!(grow.call_async(&mut store, (3000,)).await.unwrap(), (-1,));
     assert_eq!(
         store.data().exceeded(),
         Some(LimitExceeded::Memory { limit_bytes: 1 << 30 })

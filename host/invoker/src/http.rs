@@ -12,6 +12,7 @@ use host_types::{
     ComponentId, Fault, HttpCall, HttpOutcome, HttpResponse, Identity, InvocationClient, InvocationId, StreamedCall,
     StreamedOutcome,
 };
+use tokio::time::Instant;
 
 use crate::claims::Entered;
 use crate::handlers::Handlers;
@@ -61,7 +62,8 @@ async fn handle(inner: &Arc<Inner>, call: HttpCall) -> HttpOutcome {
         }
         Entered::Mismatch => HttpOutcome::KeyMismatch,
         Entered::Joins(invocation, mut first) => {
-            let told = tokio::time::timeout(JOIN_WAIT, first.wait_for(Option::is_some)).await;
+            let until = Instant::now() + JOIN_WAIT;
+            let told = tokio::time::timeout_at(until, first.wait_for(Option::is_some)).await;
             match told.map(|told| told.ok().and_then(|told| told.clone())) {
                 Ok(Some(HttpOutcome::Response {
                     invocation, response, ..
@@ -70,13 +72,16 @@ async fn handle(inner: &Arc<Inner>, call: HttpCall) -> HttpOutcome {
                     response,
                     replayed: true,
                 },
+                // The first caller left, or has waited long enough; what it began may go on, or be paused.
+                Ok(None | Some(HttpOutcome::Pending { .. })) => {
+                    let joined = join(inner, &claim, None, until).await;
+                    joined.unwrap_or(HttpOutcome::KeyInProgress {
+                        invocation,
+                        paused: false,
+                        retry_after_s: 1,
+                    })
+                }
                 Ok(Some(outcome)) => outcome,
-                // The first caller left; what it began may go on.
-                Ok(None) => join(inner, &claim, None).await.unwrap_or(HttpOutcome::KeyInProgress {
-                    invocation,
-                    paused: false,
-                    retry_after_s: 1,
-                }),
                 Err(_) => HttpOutcome::KeyInProgress {
                     invocation,
                     paused: false,
@@ -89,7 +94,8 @@ async fn handle(inner: &Arc<Inner>, call: HttpCall) -> HttpOutcome {
 
 async fn run(inner: &Arc<Inner>, deployment: Arc<dyn Handlers>, call: HttpCall, claim: Option<Claim>) -> HttpOutcome {
     let invocation = call.invocation;
-    let wait = Duration::from_millis(call.wait_ms);
+    // One bound for all that this caller waits for, here and elsewhere.
+    let until = Instant::now() + Duration::from_millis(call.wait_ms);
     let subject = match &call.request.identity {
         Identity::Verified(claims) => claims.subject.clone(),
         Identity::Anonymous | Identity::Invalid(_) => String::new(),
@@ -112,7 +118,7 @@ async fn run(inner: &Arc<Inner>, deployment: Arc<dyn Handlers>, call: HttpCall, 
     let salt = call.sensitive.then(|| inner.rng.bytes());
     let run = Run::fresh(Arc::clone(inner), invocation, deployment, header, salt, claim.clone());
     let mut caller = Caller::new(inner, run);
-    let ended = tokio::time::timeout(wait, caller.wait()).await;
+    let ended = tokio::time::timeout_at(until, caller.wait()).await;
     let pending = HttpOutcome::Pending {
         invocation,
         retry_after_s: 1,
@@ -123,7 +129,7 @@ async fn run(inner: &Arc<Inner>, deployment: Arc<dyn Handlers>, call: HttpCall, 
             // second look at what the first request did.
             if let Some(claim) = &claim
                 && response.status >= 400
-                && let Some(outcome) = join(inner, claim, Some(invocation)).await
+                && let Some(outcome) = join(inner, claim, Some(invocation), Instant::now() + JOIN_WAIT).await
             {
                 return outcome;
             }
@@ -134,7 +140,7 @@ async fn run(inner: &Arc<Inner>, deployment: Arc<dyn Handlers>, call: HttpCall, 
             }
         }
         Ok(Some(Ended::KeyTaken)) => match &claim {
-            Some(claim) => join(inner, claim, None)
+            Some(claim) => join(inner, claim, None, Instant::now() + JOIN_WAIT)
                 .await
                 .unwrap_or(HttpOutcome::Overloaded { retry_after_s: 1 }),
             None => HttpOutcome::Failed { invocation },
@@ -143,7 +149,7 @@ async fn run(inner: &Arc<Inner>, deployment: Arc<dyn Handlers>, call: HttpCall, 
             HttpOutcome::Overloaded { retry_after_s: 1 }
         }
         Ok(Some(Ended::Failed(_))) => HttpOutcome::Failed { invocation },
-        Ok(Some(Ended::Open)) => elsewhere(inner, invocation, wait).await.unwrap_or(pending),
+        Ok(Some(Ended::Open)) => elsewhere(inner, invocation, until).await.unwrap_or(pending),
         Ok(Some(Ended::Output(Output::Scheduled(_) | Output::Sent(_))) | None) => HttpOutcome::Failed { invocation },
         Ok(Some(Ended::Output(Output::Cancelled))) => HttpOutcome::Cancelled { invocation },
         Err(_) if caller.progress.is_durable() => pending,
@@ -190,8 +196,8 @@ impl Drop for Caller<'_> {
 }
 
 /// The answer of the invocation that owns the key, if one other than `own` does.
-async fn join(inner: &Arc<Inner>, claim: &Claim, own: Option<InvocationId>) -> Option<HttpOutcome> {
-    let patience = tokio::time::sleep(JOIN_WAIT);
+async fn join(inner: &Arc<Inner>, claim: &Claim, own: Option<InvocationId>, until: Instant) -> Option<HttpOutcome> {
+    let patience = tokio::time::sleep_until(until);
     tokio::pin!(patience);
     let looking = inner.lookers.try_acquire();
     let mut pause = JOIN_POLL;
@@ -240,7 +246,7 @@ async fn join(inner: &Arc<Inner>, claim: &Claim, own: Option<InvocationId>) -> O
 }
 
 /// Waits for the answer of an invocation that goes on without this task.
-async fn elsewhere(inner: &Arc<Inner>, invocation: InvocationId, wait: Duration) -> Option<HttpOutcome> {
+async fn elsewhere(inner: &Arc<Inner>, invocation: InvocationId, until: Instant) -> Option<HttpOutcome> {
     let _looking = inner.lookers.try_acquire().ok()?;
     let answer = async {
         let mut pause = JOIN_POLL;
@@ -262,7 +268,7 @@ async fn elsewhere(inner: &Arc<Inner>, invocation: InvocationId, wait: Duration)
             }
         }
     };
-    tokio::time::timeout(wait, answer).await.ok().flatten()
+    tokio::time::timeout_at(until, answer).await.ok().flatten()
 }
 
 /// What takes long is looked at less often.

@@ -103,6 +103,17 @@ const LOOKERS: usize = 512;
 /// Records loaded at once: fewer than the store has connections.
 const LOADS: usize = 4;
 
+/// What a node's heartbeats say of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MayWork {
+    /// How much of the lease is left. A heartbeat is a write: without one that was accepted, this comes to nothing.
+    pub lease_left: Duration,
+    /// The last one found the clocks close enough to take work.
+    pub is_on_time: bool,
+    /// The database's clock minus this machine's, milliseconds.
+    pub clock_offset_ms: i64,
+}
+
 impl Invoker {
     /// Nothing runs yet.
     pub fn new(options: InvokerOptions) -> Self {
@@ -171,6 +182,15 @@ impl Invoker {
     /// Counts what may have been published, here or by another node: whoever reads events looks when it changes.
     pub fn published(&self) -> watch::Receiver<u64> {
         self.inner.waits.events.subscribe()
+    }
+
+    /// Whether this node may take work, as its heartbeats say.
+    pub fn may_work(&self) -> MayWork {
+        MayWork {
+            lease_left: self.inner.lease_term.left(),
+            is_on_time: self.inner.may_work.load(Ordering::Relaxed),
+            clock_offset_ms: self.inner.corrected.offset_ms(),
+        }
     }
 
     /// Takes no new work, gives away at once what nobody here works on, and waits for what runs at most `patience`. What is durable

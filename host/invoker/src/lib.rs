@@ -40,7 +40,7 @@ pub use dry_run::{DryRun, DryRunOptions, Outcome, Replacement};
 pub use handlers::{Deploy, Handlers};
 /// Of a deployment.
 pub use host_runtime::{FetchRevisions, Revision};
-pub use invoker::{Invoker, InvokerOptions};
+pub use invoker::{Invoker, InvokerOptions, MayWork};
 pub use lease::{Lease, LeaseTerm};
 pub use listener::Listener;
 pub use operate::{Asked, OperateError};

@@ -181,6 +181,8 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The largest linear memory: an engine reserves no more for one.
+    pub const MAX_MEMORY_BYTES: u64 = 128 << 20;
     /// What any component may allow. A request is the first entry of its invocation's journal, and an entry holds a mebibyte: the
     /// rest is left to the path, the headers and the caller's claims.
     pub const MAX_BODY_BYTES: u64 = (1 << 20) - (64 << 10);

@@ -223,6 +223,10 @@ pub enum Error {
         Limits::MAX_BODY_BYTES
     )]
     RecordedBody { component: ComponentId, limit_bytes: u64 },
+    #[error(
+        "`{component}` is given `{name}` in [component.{component}.environment], and a component that is journaled has no environment"
+    )]
+    NoEnvironment { component: ComponentId, name: String },
     #[error("`{component}` has an exclusive function `{function}`, whose interface it does not export")]
     ExclusiveNotExported {
         component: ComponentId,
@@ -314,6 +318,10 @@ impl Error {
             Self::RecordedBody { .. } => format!(
                 "set `body_limit_bytes` to {} or less; more is for components that answer `wasi:http`, whose bodies are streamed",
                 Limits::MAX_BODY_BYTES
+            ),
+            Self::NoEnvironment { component, name } => format!(
+                "make it a variable, which is recorded, and read it through `wasi:config`:\n[component.{component}.variables]\n{} = \"...\"",
+                name.to_lowercase()
             ),
             Self::MissingExport { export, .. } => format!("export `{export}` from its world"),
         }

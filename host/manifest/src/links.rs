@@ -247,6 +247,15 @@ impl Links<'_> {
             };
             broken(component.at, error);
         }
+        if !interfaces.is_stock
+            && let Some(name) = component.environment.keys().next()
+        {
+            let error = Error::NoEnvironment {
+                component: component.id.clone(),
+                name: name.clone(),
+            };
+            broken(component.at, error);
+        }
         if is_routed && !is_answered {
             let handler = if interfaces.is_stock { STREAMED[0] } else { HANDLER };
             broken(component.at, missing_export(component, handler, "has a route"));

@@ -439,3 +439,21 @@ spin.toml:10:1: `cart` subscribes to events, but does not export `nexus:events/s
         "[component.cart.tool.nexus]\npublishes = [\"cart.*\"]\nsubscriptions = { own = { topics = [\"cart.*\"] } }\n";
     assert_eq!(check(added, &[STOCK, cart]), Ok(()));
 }
+
+#[test]
+fn a_journaled_component_has_no_environment() {
+    let added = "[component.cart.environment]\nREGION = \"south\"\n";
+    refused(
+        added,
+        &[STOCK, ("cart", &[], &[])],
+        r#"
+spin.toml:7:12: `cart` is given `REGION` in [component.cart.environment], and a component that is journaled has no environment
+    make it a variable, which is recorded, and read it through `wasi:config`:
+    [component.cart.variables]
+    region = "...""#,
+    );
+    assert_eq!(
+        check(added, &[STOCK, ("cart", &[], &["wasi:http/handler@0.3.0"])]),
+        Ok(())
+    );
+}

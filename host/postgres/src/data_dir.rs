@@ -1,7 +1,7 @@
 //! The data directory, held by one process at a time.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -42,27 +42,44 @@ impl DataDir {
             .mode(0o600)
             .open(&file)
             .attempting("open", &file)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                lock.read_to_string(&mut pid).attempting("read", &file)?;
-                return Err(Error::Locked {
-                    path,
-                    pid: pid.trim().parse().ok(),
-                });
-            }
-            Err(TryLockError::Error(source)) => return Err(source).attempting("lock", file),
-        }
+        taken(lock.try_lock(), &lock, &path, &file)?;
         lock.set_len(0)
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .attempting("write", &file)?;
         Ok(Self { path, _lock: lock })
     }
 
+    /// What [`DataDir::lock`] would say, for who only looks: nothing is made, and nothing is written.
+    pub fn examine(path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let file = path.join("lock");
+        match File::open(&file) {
+            // Together with others who look.
+            Ok(lock) => taken(lock.try_lock_shared(), &lock, path, &file),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).attempting("open", file),
+        }
+    }
+
     /// The directory's absolute path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Who has the lock, when it was not to be had.
+fn taken(outcome: std::result::Result<(), TryLockError>, mut lock: &File, path: &Path, file: &Path) -> Result<()> {
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            lock.read_to_string(&mut pid).attempting("read", file)?;
+            Err(Error::Locked {
+                path: path.to_owned(),
+                pid: pid.trim().parse().ok(),
+            })
+        }
+        Err(TryLockError::Error(source)) => Err(source).attempting("lock", file),
     }
 }
 
@@ -86,5 +103,19 @@ mod tests {
         let path = held.path().to_owned();
         drop(held);
         DataDir::lock(path).unwrap();
+    }
+
+    #[test]
+    fn who_looks_makes_nothing_and_takes_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        DataDir::examine(&path).unwrap();
+        assert!(!path.exists());
+        let held = DataDir::lock(&path).unwrap();
+        let found = DataDir::examine(&path).unwrap_err();
+        assert!(matches!(found, Error::Locked { pid: Some(pid), .. } if pid == std::process::id()));
+        drop(held);
+        DataDir::examine(&path).unwrap();
+        DataDir::lock(&path).unwrap();
     }
 }

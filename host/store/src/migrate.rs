@@ -56,7 +56,7 @@ impl Store {
                 "modules may call functions that only a superuser can revoke"
             );
         }
-        self.check_use(&mut session).await?;
+        check_use(&mut session).await?;
         let schema_run = SchemaRun::new(&HOST, HOST_SCHEMA, &role, Path::new("migrations/host"));
         schema_run.begin(&mut session).await?;
         schema_run.end(&mut session).await?;
@@ -178,21 +178,19 @@ impl Store {
     }
 }
 
-impl Store {
-    /// Refuses a schema that is for newer programs. One that is newer and still for this program too is used as it is.
-    async fn check_use(&self, session: &mut PgConnection) -> Result<()> {
-        // Before the table there was nothing newer; the first statement is parsed where it does not exist, too.
-        let exists: bool = sqlx::query_scalar("SELECT to_regclass('host.schema_use') IS NOT NULL")
-            .fetch_one(&mut *session)
-            .await?;
-        if !exists {
-            return Ok(());
-        }
-        let from: i32 = sqlx::query_scalar("SELECT known_from FROM host.schema_use")
-            .fetch_one(session)
-            .await?;
-        check_known(from)
+/// Refuses a schema that is for newer programs. One that is newer and still for this program too is used as it is.
+pub(crate) async fn check_use(session: &mut PgConnection) -> Result<()> {
+    // Before the table there was nothing newer; the first statement is parsed where it does not exist, too.
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass('host.schema_use') IS NOT NULL")
+        .fetch_one(&mut *session)
+        .await?;
+    if !exists {
+        return Ok(());
     }
+    let from: i32 = sqlx::query_scalar("SELECT known_from FROM host.schema_use")
+        .fetch_one(session)
+        .await?;
+    check_known(from)
 }
 
 /// Refuses a schema that is for programs which know migrations from `from` on.

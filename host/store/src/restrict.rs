@@ -94,25 +94,30 @@ impl Store {
             .await?;
         }
 
-        let mut remaining = open_functions(session).await?;
-        let rights: (bool, bool, bool) = sqlx::query_as(
-            "SELECT has_database_privilege('public', current_database(), 'CREATE'),
-                    has_database_privilege('public', current_database(), 'TEMPORARY'),
-                    coalesce((SELECT has_schema_privilege('public', oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public'), false)",
-        )
-        .fetch_one(&mut *session)
-        .await?;
-        for (still, right) in [
-            (rights.0, "CREATE on the database"),
-            (rights.1, "TEMPORARY on the database"),
-            (rights.2, "CREATE on the schema public"),
-        ] {
-            if still {
-                remaining.push(right.to_owned());
-            }
-        }
-        Ok(remaining)
+        open_to_public(session).await
     }
+}
+
+/// What PUBLIC may still do that modules must not.
+pub(crate) async fn open_to_public(session: &mut PgConnection) -> Result<Vec<String>> {
+    let mut open = open_functions(session).await?;
+    let rights: (bool, bool, bool) = sqlx::query_as(
+        "SELECT has_database_privilege('public', current_database(), 'CREATE'),
+                has_database_privilege('public', current_database(), 'TEMPORARY'),
+                coalesce((SELECT has_schema_privilege('public', oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public'), false)",
+    )
+    .fetch_one(session)
+    .await?;
+    for (still, right) in [
+        (rights.0, "CREATE on the database"),
+        (rights.1, "TEMPORARY on the database"),
+        (rights.2, "CREATE on the schema public"),
+    ] {
+        if still {
+            open.push(right.to_owned());
+        }
+    }
+    Ok(open)
 }
 
 async fn open_functions(session: &mut PgConnection) -> Result<Vec<String>> {

@@ -88,6 +88,8 @@ pub(crate) struct Inner {
     pub(crate) keys: Arc<KeyRing>,
     /// By the database's clock; 0 before the node registered.
     pub(crate) last_heartbeat_ms: AtomicU64,
+    /// Which database it is, among all servers' databases; known once [`Store::check_origin`] has looked.
+    pub(crate) identity: OnceLock<String>,
     /// Derives the passwords of modules; known once the host's schema is there.
     pub(crate) login_key: OnceLock<hmac::Key>,
     /// Digests the buckets of limited requests; known once the host's schema is there.
@@ -133,15 +135,11 @@ impl Store {
         let mut first = tokio::time::timeout(START_TIMEOUT, first_session(&session))
             .await
             .map_err(|_| Error::Overloaded { waited_s })??;
-        let (version, found, database): (i32, String, String) = sqlx::query_as(
-            "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), current_database()",
-        )
-        .fetch_one(&mut first)
-        .await?;
+        check_server(&mut first).await?;
+        let database: String = sqlx::query_scalar("SELECT current_database()")
+            .fetch_one(&mut first)
+            .await?;
         first.close().await?;
-        if version < OLDEST_SERVER {
-            return Err(Error::ServerTooOld { found });
-        }
 
         let max_connections = max_connections.max(1);
         let starting = request_pool(&session, max_connections, START_TIMEOUT);
@@ -176,6 +174,7 @@ impl Store {
             counting: counting_pool(&session),
             keys: Arc::new(KeyRing::new(&master_key, rng)),
             last_heartbeat_ms: AtomicU64::new(0),
+            identity: OnceLock::new(),
             login_key: OnceLock::new(),
             bucket_key: OnceLock::new(),
             first_secrets,
@@ -273,6 +272,17 @@ async fn first_session(session: &PgConnectOptions) -> Result<PgConnection> {
             Err(error) if is_busy(&error) => tokio::time::sleep(START_PAUSE).await,
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+pub(crate) async fn check_server(session: &mut PgConnection) -> Result<()> {
+    let (version, found): (i32, String) =
+        sqlx::query_as("SELECT current_setting('server_version_num')::integer, current_setting('server_version')")
+            .fetch_one(session)
+            .await?;
+    match version < OLDEST_SERVER {
+        true => Err(Error::ServerTooOld { found }),
+        false => Ok(()),
     }
 }
 

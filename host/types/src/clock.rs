@@ -48,6 +48,11 @@ impl CorrectedClock {
         Self { clock, offset_ms }
     }
 
+    /// What is added to what the machine's clock says.
+    pub fn offset_ms(&self) -> i64 {
+        self.offset_ms.load(Ordering::Relaxed)
+    }
+
     /// The offset was measured once more.
     pub fn correct(&self, offset_ms: i64) {
         if self.offset_ms.load(Ordering::Relaxed).abs_diff(offset_ms) > JITTER_MS {
@@ -58,8 +63,7 @@ impl CorrectedClock {
 
 impl Clock for CorrectedClock {
     fn unix_ms(&self) -> u64 {
-        let offset_ms = self.offset_ms.load(Ordering::Relaxed);
-        self.clock.unix_ms().saturating_add_signed(offset_ms)
+        self.clock.unix_ms().saturating_add_signed(self.offset_ms())
     }
 
     fn boot_ns(&self) -> u64 {

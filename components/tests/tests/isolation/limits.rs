@@ -24,7 +24,7 @@ const STOPPED: [(&str, &str); 26] = [
     ("recurse", "trap"),
     ("panic", "trap"),
     ("exit", "trap"),
-    ("sleep", "sleeping is not possible in an invocation"),
+    ("sleep", "wait with nexus:durable/invocation.sleep (sdk::sleep)"),
     ("call-deep", "would be call 32 deep"),
     ("status-0", "the status 0, which is none"),
     ("status-101", "the status 101, which is none"),

@@ -28,10 +28,15 @@ impl World {
 
     /// No instance is kept: every wait suspends.
     pub(crate) async fn start_without_patience() -> Result<Self> {
+        Self::start_with("wait_hold_ms = 0\nrequest_timeout_ms = 15_000").await
+    }
+
+    /// With these lines in the place of how long a caller waits.
+    pub(crate) async fn start_with(lines: &str) -> Result<Self> {
         let edited = Edited::application(Path::new(MANIFEST), |manifest| {
-            let patience = "request_timeout_ms";
+            let patience = "request_timeout_ms = 15_000";
             assert!(manifest.contains(patience), "the manifest has another shape");
-            manifest.replace(patience, &format!("wait_hold_ms = 0\n{patience}"))
+            manifest.replace(patience, lines)
         })?;
         Self::start_application(&edited.manifest(), Some(edited)).await
     }

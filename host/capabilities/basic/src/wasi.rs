@@ -57,7 +57,8 @@ fn shadow<T: 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> BasicView<'_>) 
     for function in ["subscribe-instant", "subscribe-duration"] {
         // A wait that is not recorded would hold the instance and whatever it has open, and be waited for again by a replay.
         monotonic.func_new(function, move |mut store, _, _, _| {
-            let fault = "sleeping is not possible in an invocation: schedule later work with nexus:durable/timer";
+            let fault = "sleeping is not possible in an invocation unless it is recorded: wait with nexus:durable/invocation.sleep \
+                         (sdk::sleep), or schedule later work with nexus:durable/timer";
             Err(get(store.data_mut()).0.fault(Fault::Guest(fault.into())))
         })?;
     }

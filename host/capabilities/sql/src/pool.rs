@@ -222,6 +222,22 @@ impl ModulePool {
             .flatten()
             .ok_or_else(overloaded)
             .inspect_err(|_| self.metrics().refused(self.role()))?;
+        let lease = self.with_permits(permits).await?;
+        self.metrics().leased(asked.elapsed());
+        Ok(lease)
+    }
+
+    /// Whether a session can be had, for who asks whether the node is ready. Where all that there may be are in use, they can.
+    pub async fn probe(self: &Arc<Self>) -> Result<(), Error> {
+        let role = Arc::clone(&self.in_use).try_acquire_owned();
+        let node = Arc::clone(&self.pools.in_use).try_acquire_owned();
+        match (role, node) {
+            (Ok(role), Ok(node)) => self.with_permits((role, node)).await.map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    async fn with_permits(self: &Arc<Self>, permits: Permits) -> Result<Lease, Error> {
         let mut lease = Lease {
             connection: None,
             busy: true,
@@ -240,7 +256,6 @@ impl ModulePool {
             }
         }
         lease.busy = false;
-        self.metrics().leased(asked.elapsed());
         Ok(lease)
     }
 
@@ -294,8 +309,11 @@ pub(crate) struct Lease {
     connection: Option<Connection>,
     busy: bool,
     pool: Arc<ModulePool>,
-    _permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    _permits: Permits,
 }
+
+/// The right to a session of a role, and to one of the node.
+type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Lease {
     /// From here on the session is in the middle of something.

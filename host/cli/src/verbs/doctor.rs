@@ -1,16 +1,13 @@
-//! `nexus doctor`: what is wrong with this machine, the data directory or the database, and what to do about it.
-
-use std::sync::Arc;
+//! `nexus doctor`: what is wrong with this machine, the data directory or the database, and what to do about it. It only looks: nothing is
+//! made or changed, wherever it is pointed at.
 
 use anyhow::Result;
 use host_engine::{Allocation, Engine, EngineOptions};
 use host_postgres::{DataDir, Programs};
-use host_store::{Store, StoreOptions};
-use host_types::{Clock, Rng, SystemClock, SystemRng};
+use host_store::Examined;
 
 use crate::application::Application;
 use crate::args::DoctorArgs;
-use crate::keys::InstallationKey;
 
 /// One thing that was looked at.
 struct Finding {
@@ -22,7 +19,7 @@ struct Finding {
 pub(crate) async fn doctor(args: DoctorArgs, json: bool) -> Result<()> {
     let mut findings = vec![manifest(&args), engine(), postgres().await, data_dir(&args)];
     if let Some(url) = &args.database_url {
-        findings.push(database(&args, url).await);
+        findings.extend(database(url).await);
     }
     let sound = findings.iter().all(|finding| finding.ok);
     for Finding { subject, ok, detail } in findings {
@@ -82,8 +79,9 @@ async fn postgres() -> Finding {
 
 fn data_dir(args: &DoctorArgs) -> Finding {
     let path = &args.application.data_dir;
-    match DataDir::lock(path) {
-        Ok(_) => finding("data", Ok(format!("{} is free", path.display()))),
+    match DataDir::examine(path) {
+        Ok(()) if !path.exists() => finding("data", Ok(format!("{} is not there yet", path.display()))),
+        Ok(()) => finding("data", Ok(format!("{} is free", path.display()))),
         Err(host_postgres::Error::Locked { pid, .. }) => {
             let holder = pid.map_or_else(|| "a host".to_owned(), |pid| format!("the host with pid {pid}"));
             finding("data", Ok(format!("{} is in use by {holder}", path.display())))
@@ -92,29 +90,19 @@ fn data_dir(args: &DoctorArgs) -> Finding {
     }
 }
 
-async fn database(args: &DoctorArgs, url: &str) -> Finding {
-    let looked = async {
-        let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let key = InstallationKey::load(&args.application.data_dir, &*rng)?;
-        let options = StoreOptions {
-            master_key: key.derive("store"),
-            secrets: Vec::new(),
-            lease_ms: 5_000,
-            max_connections: 1,
-            clock,
-            rng,
-        };
-        let store = Store::connect(url, options).await?;
-        let open = store.restrict_public().await?;
-        store.close().await;
-        if open.is_empty() {
-            return Ok("reachable, and closed to what modules must not call".to_owned());
-        }
-        anyhow::bail!(
-            "PUBLIC may still call {}: have a superuser run `REVOKE EXECUTE ON FUNCTION … FROM PUBLIC` in this database",
-            open.join(", "),
-        )
+async fn database(url: &str) -> Vec<Finding> {
+    let Examined { is_migrated, open } = match host_store::examine(url).await {
+        Ok(examined) => examined,
+        Err(error) => return vec![finding("database", Err(error.into()))],
     };
-    finding("database", looked.await)
+    let reachable = finding("database", Ok("reachable".to_owned()));
+    let found = match is_migrated {
+        false => Ok("not migrated yet: `nexus up` and `nexus migrate` do it".to_owned()),
+        true if open.is_empty() => Ok("migrated, and closed to what modules must not call".to_owned()),
+        true => Err(anyhow::anyhow!(
+            "PUBLIC may still use {}: start a host, and have a superuser run `REVOKE … FROM PUBLIC` in this database for what is left then",
+            open.join(", "),
+        )),
+    };
+    vec![reachable, finding("schema", found)]
 }

@@ -10,32 +10,41 @@ use host_types::{Clock, Rng, SystemClock, SystemRng};
 use serde_json::json;
 
 use crate::args::{KeysArgs, KeysVerb};
+use crate::database::Database;
 use crate::host::{TOKENS, connect};
 use crate::keys::{InstallationKey, NEXT, OLD, OWN, put_in_place};
 use crate::print_line;
-use crate::up::start_postgres;
+use crate::stop::StopSignals;
 
 pub(crate) async fn keys(args: KeysArgs, json: bool) -> Result<()> {
+    let stop = StopSignals::listen()?;
+    let (_lock, database) = match &args.database_url {
+        Some(url) => (None, Database::Named(url.clone())),
+        None => {
+            let lock = DataDir::lock(&args.data_dir).context(
+                "the private PostgreSQL of this data directory is another process's: stop the host first, or name a database with --database-url",
+            )?;
+            let private = Database::private(&lock, &stop, json).await?;
+            (Some(lock), private)
+        }
+    };
+    let url = database.url();
+    let done = stop.unless_asked(keys_on(&url, args, json)).await;
+    let said = database.close(done).await?;
+    print_line(&if json && !said.starts_with('{') {
+        json!({ "done": said }).to_string()
+    } else {
+        said
+    });
+    Ok(())
+}
+
+async fn keys_on(url: &str, args: KeysArgs, json: bool) -> Result<String> {
     let data_dir = &args.data_dir;
     let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (_lock, private) = match &args.database_url {
-        Some(_) => (None, None),
-        None => {
-            let lock = DataDir::lock(data_dir).context(
-                "the private PostgreSQL of this data directory is another process's: stop the host first, or name a database with --database-url",
-            )?;
-            let private = start_postgres(&lock, json).await?;
-            (Some(lock), Some(private))
-        }
-    };
-    let url = match (&args.database_url, &private) {
-        (Some(url), _) => url.clone(),
-        (None, Some(server)) => server.connection().url(),
-        (None, None) => unreachable!("without a URL there is a private server"),
-    };
     let key = InstallationKey::load(data_dir, &*rng)?;
-    let store = connect(&url, &key, &clock, &rng).await?;
+    let store = connect(url, &key, &clock, &rng).await?;
     store.migrate_host().await?;
     let said = match args.verb {
         KeysVerb::List => list(&store, json).await?,
@@ -49,16 +58,8 @@ pub(crate) async fn keys(args: KeysArgs, json: bool) -> Result<()> {
         }
         KeysVerb::RotateMaster { new } => rotate_master(&store, data_dir, new, &*rng).await?,
     };
-    print_line(&if json && !said.starts_with('{') {
-        json!({ "done": said }).to_string()
-    } else {
-        said
-    });
     store.close().await;
-    if let Some(server) = private {
-        server.stop().await?;
-    }
-    Ok(())
+    Ok(said)
 }
 
 async fn list(store: &Store, json: bool) -> Result<String> {

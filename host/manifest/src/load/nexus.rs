@@ -192,10 +192,10 @@ pub(super) fn parse_request(text: &str) -> Result<(String, RoutePattern), String
 fn read_limits(table: &mut Section<'_, '_>, report: &mut Report<'_>) -> Limits {
     let default = Limits::default();
     Limits {
-        // Below a mebibyte no Rust guest starts; above four gibibytes no 32-bit memory goes.
+        // Below a mebibyte no Rust guest starts.
         memory_limit_bytes: table.integer(
             "memory_limit_bytes",
-            MIB..=4096 * MIB,
+            MIB..=Limits::MAX_MEMORY_BYTES,
             default.memory_limit_bytes,
             report,
         ),

@@ -13,8 +13,8 @@ body_limit_bytes = 100000000000
 retry = { attempts = 0, factor = 0.5, initial_ms = 500, max_ms = 100 }
 "#,
         r#"
-spin.toml:10:1: `memory_limit_bytes` in [component.cart.tool.nexus] is 1024, outside 1048576 to 4294967296
-    choose a value from 1048576 to 4294967296
+spin.toml:10:1: `memory_limit_bytes` in [component.cart.tool.nexus] is 1024, outside 1048576 to 134217728
+    choose a value from 1048576 to 134217728
 spin.toml:11:1: `time_limit_ms` in [component.cart.tool.nexus] is 0, outside 1 to 600000
     choose a value from 1 to 600000
 spin.toml:12:1: `request_timeout_ms` in [component.cart.tool.nexus] is -1, outside 1 to 3600000
@@ -27,6 +27,18 @@ spin.toml:14:25: `factor` in [component.cart.tool.nexus.retry] is 0.5, outside 1
     choose a value from 1 to 100
 spin.toml:14:57: `max_ms` in [component.cart.tool.nexus.retry] is 100, outside 500 to 86400000
     choose a value from 500 to 86400000"#,
+    );
+}
+
+#[test]
+fn a_memory_limit_that_no_engine_has_room_for_is_refused() {
+    refused(
+        r#"[component.cart.tool.nexus]
+memory_limit_bytes = 268435456
+"#,
+        r#"
+spin.toml:10:1: `memory_limit_bytes` in [component.cart.tool.nexus] is 268435456, outside 1048576 to 134217728
+    choose a value from 1048576 to 134217728"#,
     );
 }
 

@@ -6,6 +6,7 @@ mod batch;
 mod deployments;
 mod drops;
 mod events;
+mod examine;
 mod exclusive;
 mod fence;
 mod invocations;

@@ -1,15 +1,23 @@
 //! A database that was restored from a backup is noticed, and nothing of it goes on by itself.
 
 use host_journal::{AppendJournal, InvocationStatus};
-use host_store::{Error, Restored, Store};
+use host_store::{Error, LastSeen, Restored, Store};
 
 use crate::support::{Fixture, MODULE_SESSIONS, begun, fixture, next_append, options};
 
 /// What a start of another process finds.
 async fn starts(fixture: &Fixture, seen_ms: u64, is_restored: bool) -> Option<Restored> {
+    let seen = LastSeen {
+        heartbeat_ms: seen_ms,
+        database: None,
+    };
+    starts_having_seen(fixture, &seen, is_restored).await
+}
+
+async fn starts_having_seen(fixture: &Fixture, seen: &LastSeen, is_restored: bool) -> Option<Restored> {
     let store = Store::connect(fixture.database.url(), options()).await.unwrap();
     store.migrate_host().await.unwrap();
-    store.check_origin(seen_ms, is_restored).await.unwrap()
+    store.check_origin(Some(seen), is_restored).await.unwrap()
 }
 
 #[tokio::test]
@@ -77,6 +85,30 @@ async fn a_database_that_is_earlier_than_it_was_is_noticed_and_so_is_an_operator
     let restored = starts(&fixture, seen_ms, false).await.unwrap();
     assert_eq!((restored.paused, restored.why.contains("earlier")), (1, true));
     assert_eq!(starts(&fixture, 0, true).await.map(|restored| restored.paused), Some(0));
+}
+
+#[tokio::test]
+async fn what_was_seen_in_another_database_says_nothing_of_this_one() {
+    let fixture = fixture().await;
+    begun(&fixture.store).await;
+    assert_eq!(fixture.store.check_origin(None, false).await.unwrap(), None);
+    fixture.store.heartbeat().await.unwrap();
+    let mut seen = fixture.store.last_seen().unwrap();
+    seen.heartbeat_ms += 1_001;
+    let kept: LastSeen = seen.to_string().parse().unwrap();
+    assert_eq!(kept, seen, "what the data directory keeps is what was seen");
+
+    let elsewhere = LastSeen {
+        database: Some("7301/16384".into()),
+        ..seen.clone()
+    };
+    assert_eq!(starts_having_seen(&fixture, &elsewhere, false).await, None);
+    fixture.store.heartbeat().await.unwrap();
+    seen.heartbeat_ms = fixture.store.last_heartbeat_ms() + 1_001;
+    assert!(
+        starts_having_seen(&fixture, &seen, false).await.is_some(),
+        "here it was later"
+    );
 }
 
 #[tokio::test]
