@@ -1,5 +1,6 @@
 //! Sleeping, and waiting for promises: in memory for a while, then as rows, over kills and restarts, and each step once.
 
+mod release;
 mod sending;
 mod world;
 
