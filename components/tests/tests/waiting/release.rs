@@ -32,10 +32,18 @@ providers = {{ "test:waiter/peers@0.1.0" = [] }}
 
 /// The manifest with another peer than itself, and no patience: every wait suspends.
 fn before(manifest: &str) -> String {
+    with_first(&manifest.replace("request_timeout_ms", "wait_hold_ms = 0\nrequest_timeout_ms"))
+}
+
+fn with_first(manifest: &str) -> String {
     assert!(manifest.contains(PEERS), "the manifest has another shape");
-    let listed = manifest.replace(PEERS, r#"["waiter", "first"]"#);
-    let impatient = listed.replace("request_timeout_ms", "wait_hold_ms = 0\nrequest_timeout_ms");
-    impatient + &peer("first")
+    manifest.replace(PEERS, r#"["waiter", "first"]"#) + &peer("first")
+}
+
+fn without_first(manifest: &str) -> String {
+    manifest
+        .replace(r#"["waiter", "first"]"#, PEERS)
+        .replace(&peer("first"), "")
 }
 
 /// The next release: one component and provider more, one provider less, and an eighth of the memory.
@@ -128,6 +136,28 @@ async fn what_waits_ends_on_the_manifest_it_began_with() -> Result<()> {
     world.audit.becomes(noted, 1).await?;
     ensure!(world.notes("open").await? == ["before: waiter and first with 0 MiB", &format!("then: {first}")]);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_calls_a_component_that_is_gone_is_paused_until_it_is_back() -> Result<()> {
+    let mut world = World::before_a_release().await?;
+    let invocation = world.asleep("calls", 3_000).await?;
+    world.change(without_first)?;
+    world.restart(&[]).await?;
+    ensure!(world.ask("review", review("new", 1, 0)).await? == "waiter with 0 MiB");
+    let paused = format!(
+        "SELECT count(*) FROM host.invocation WHERE id = '{invocation}' AND status = 'paused'
+             AND cause LIKE 'the manifest of this node has no component first, %'"
+    );
+    world.audit.becomes(&paused, 1).await?;
+
+    world.nexus.kill()?;
+    world.change(with_first)?;
+    world.restart(&[]).await?;
+    world.nexus.run(&["invocations", "resume", &invocation])?;
+    let answer = world.answered("review", &review("calls", 3_000, 16)).await?;
+    ensure!(answer == "waiter and first with 16 MiB", "{answer}");
+    world.nothing_is_left().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Deployments, and how long they are kept.
 
 use host_journal::{Append, AppendJournal, InvocationStatus};
-use host_store::{ComponentWord, Error, Retentions, Store};
+use host_store::{ComponentWord, Error, Left, Retentions, Store};
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId};
 
 use crate::support::{Fixture, first_append, fixture, new_id, next_append, node};
@@ -41,6 +41,74 @@ async fn the_same_set_has_the_same_number_everywhere() {
         ]
     );
     assert_eq!(fixture.store.revision(Digest::of(b"three")).await.unwrap(), b"three");
+}
+
+#[tokio::test]
+async fn a_set_under_another_manifest_is_another_deployment() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let set = [component("order", b"one")];
+    let bare = store.register_deployment(&set, None).await.unwrap();
+    let first = store.register_deployment(&set, Some("first")).await.unwrap();
+    let second = store.register_deployment(&set, Some("second")).await.unwrap();
+    assert!(bare < first && first < second);
+    let members = [("order".into(), Digest::of(b"one"))];
+    for (manifest, number) in [(None, bare), (Some("first"), first), (Some("second"), second)] {
+        assert_eq!(store.register_set(&members, manifest).await.unwrap(), number);
+        let deployment = store.deployment(number).await.unwrap();
+        assert_eq!(
+            (deployment.manifest.as_deref(), deployment.components.len()),
+            (manifest, 1)
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_live_node_runs_on_is_known_to_the_others() {
+    let fixture = fixture().await;
+    let other = node(&fixture.database, "two").await;
+    let small = other
+        .register_deployment(&[component("order", b"one")], None)
+        .await
+        .unwrap();
+    let large = [component("order", b"one"), component("cart", b"two")];
+    let large = other.register_deployment(&large, None).await.unwrap();
+    let (order, cart, news) = ("order".into(), "cart".into(), "news".into());
+    let (order, cart, news): (ComponentId, ComponentId, ComponentId) = (order, cart, news);
+    let runs =
+        async |number, components: &[ComponentId]| fixture.store.runs_elsewhere(number, components).await.unwrap();
+    assert!(!runs(large, &[]).await, "nobody said so yet");
+    assert!(other.acknowledge_first(0, large).await.unwrap());
+    assert!(runs(large, &[]).await);
+    assert!(runs(small, &[cart.clone(), order]).await, "it has all of these");
+    assert!(!runs(small, &[]).await, "of none nobody has more than others");
+    assert!(!runs(small, &[cart.clone(), news]).await);
+    assert!(!other.runs_elsewhere(large, &[]).await.unwrap(), "it is no other");
+    other.drain(true).await.unwrap();
+    assert!(!runs(large, &[cart]).await, "it takes nothing more");
+}
+
+#[tokio::test]
+async fn what_is_given_back_is_anybodys_but_of_who_leaves_it() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let other = node(&fixture.database, "two").await;
+    let deployment = store
+        .register_deployment(&[component("order", b"one")], None)
+        .await
+        .unwrap();
+    let invocation = pinned_to(store, deployment).await;
+    // It is not the other's to give.
+    other.give_back(invocation).await.unwrap();
+    assert_eq!(other.due(9, &Left::default()).await.unwrap(), []);
+    store.give_back(invocation).await.unwrap();
+    let left = Left {
+        deployments: vec![deployment],
+        ..Left::default()
+    };
+    assert_eq!(store.due(9, &left).await.unwrap(), []);
+    assert_eq!(other.due(9, &left).await.unwrap(), []);
+    assert_eq!(other.due(9, &Left::default()).await.unwrap(), [(invocation, false)]);
 }
 
 #[tokio::test]
