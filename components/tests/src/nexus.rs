@@ -116,6 +116,12 @@ impl Edited {
         Ok(link)
     }
 
+    /// Changes it once more, for hosts that start from here on.
+    pub fn change(&self, change: impl FnOnce(&str) -> String) -> Result<()> {
+        let text = change(&std::fs::read_to_string(self.manifest())?);
+        Ok(std::fs::write(self.manifest(), text)?)
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> PathBuf {
         self.folder.path().join("spin.toml")

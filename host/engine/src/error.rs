@@ -59,6 +59,18 @@ pub enum Error {
     Abandoned,
 }
 
+impl Error {
+    /// Whether the same can end differently in another try, or on another machine: it is not for the component that it did not.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Engine(_) | Self::Ticker(_) | Self::InsecureCache { .. } | Self::Cache { .. } | Self::Abandoned => {
+                true
+            }
+            Self::Compile { .. } | Self::DigestMismatch { .. } | Self::Statements { .. } => false,
+        }
+    }
+}
+
 /// A bound on one store that the guest ran into. Downcast a trap's error to it, or ask [`StoreLimits::exceeded`].
 ///
 /// [`StoreLimits::exceeded`]: crate::StoreLimits::exceeded

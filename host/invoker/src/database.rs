@@ -5,8 +5,8 @@ use host_journal::{AppendError, AppendJournal, KeyId, Message, WorkflowKey};
 use host_recorder::Answer;
 use host_store::{
     Asked, AuditFilter, Begun, CronLine, DeadFilter, DeadLetter, Deployment, Fence, GoneBecause, Head, Heartbeat,
-    HeldKey, InvocationRow, KeyPlace, Loaded, Met, Result, Said, Store, StoredPromise, Subscription, SubscriptionId,
-    Tick, Wake, Wakeups, Word,
+    HeldKey, InvocationRow, KeyPlace, Left, Loaded, Met, Result, Said, Store, StoredPromise, Subscription,
+    SubscriptionId, Tick, Wake, Wakeups, Word,
 };
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
 
@@ -59,13 +59,15 @@ pub trait AppendFences: Send + Sync + 'static {
 /// What there is to do.
 pub trait FindWork: Send + Sync + 'static {
     /// Gives this node invocations that nobody owns and whose time has come.
-    fn due<'a>(&'a self, limit: u32, but: &'a [ComponentId]) -> Answer<'a, Result<Vec<(InvocationId, bool)>>>;
+    fn due<'a>(&'a self, limit: u32, left: &'a Left) -> Answer<'a, Result<Vec<(InvocationId, bool)>>>;
     /// Gives this node suspended ones that a promise woke.
     fn woken(&self, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>>;
     /// What this node owns.
     fn owned(&self) -> Answer<'_, Result<Vec<InvocationId>>>;
     /// Gives up what this node owns, but for some.
     fn release<'a>(&'a self, kept: &'a [InvocationId]) -> Answer<'a, Result<u64>>;
+    /// Gives up one of them that has not begun here.
+    fn give_back(&self, invocation: InvocationId) -> Answer<'_, Result<()>>;
     /// How long until the next one is due.
     fn next_due(&self) -> Answer<'_, Result<Option<u64>>>;
 }
@@ -104,6 +106,12 @@ pub trait ReadDeployments: Send + Sync + 'static {
     fn deployment(&self, number: DeploymentNumber) -> Answer<'_, Result<Deployment>>;
     /// The bytes of a revision.
     fn revision(&self, digest: Digest) -> Answer<'_, Result<Vec<u8>>>;
+    /// Whether another live node runs on this deployment, or on one with all of these components.
+    fn runs_elsewhere<'a>(
+        &'a self,
+        number: DeploymentNumber,
+        components: &'a [ComponentId],
+    ) -> Answer<'a, Result<bool>>;
 }
 
 /// The clock's ticks, of all nodes. Asked by [`Cron`](crate::Cron) alone.
@@ -189,8 +197,8 @@ impl AppendFences for Store {
 }
 
 impl FindWork for Store {
-    fn due<'a>(&'a self, limit: u32, but: &'a [ComponentId]) -> Answer<'a, Result<Vec<(InvocationId, bool)>>> {
-        Box::pin(self.due(limit, but))
+    fn due<'a>(&'a self, limit: u32, left: &'a Left) -> Answer<'a, Result<Vec<(InvocationId, bool)>>> {
+        Box::pin(self.due(limit, left))
     }
 
     fn woken(&self, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>> {
@@ -203,6 +211,10 @@ impl FindWork for Store {
 
     fn release<'a>(&'a self, kept: &'a [InvocationId]) -> Answer<'a, Result<u64>> {
         Box::pin(self.release(kept))
+    }
+
+    fn give_back(&self, invocation: InvocationId) -> Answer<'_, Result<()>> {
+        Box::pin(self.give_back(invocation))
     }
 
     fn next_due(&self) -> Answer<'_, Result<Option<u64>>> {
@@ -255,6 +267,14 @@ impl ReadDeployments for Store {
 
     fn revision(&self, digest: Digest) -> Answer<'_, Result<Vec<u8>>> {
         Box::pin(self.revision(digest))
+    }
+
+    fn runs_elsewhere<'a>(
+        &'a self,
+        number: DeploymentNumber,
+        components: &'a [ComponentId],
+    ) -> Answer<'a, Result<bool>> {
+        Box::pin(self.runs_elsewhere(number, components))
     }
 }
 

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use host_runtime::FetchRevisions;
-use host_types::{ComponentId, DeploymentNumber, Digest, Fault};
+use host_runtime::{FetchRevisions, NotFetched};
+use host_types::{ComponentId, DeploymentNumber, Digest};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::database::Database;
 use crate::handlers::Handlers;
@@ -21,6 +23,8 @@ pub(crate) struct Deployments {
     loaded: Mutex<Loaded>,
     /// Held while a deployment is built: of many that need the same one builds it, and whoever needs another waits for nobody.
     building: Mutex<BTreeMap<DeploymentNumber, Weak<Building>>>,
+    /// Those that this node cannot run and others can, and until when that is taken for true.
+    elsewhere: Mutex<BTreeMap<DeploymentNumber, Instant>>,
     /// Something was activated somewhere, as far as anybody heard.
     pub(crate) activated: Notify,
     /// A node has followed, or came, or went.
@@ -28,6 +32,34 @@ pub(crate) struct Deployments {
 }
 
 type Building = tokio::sync::Mutex<()>;
+
+/// Why a deployment cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotBuilt {
+    /// For a person.
+    pub reason: String,
+    /// Another try can end differently although nobody has changed anything.
+    pub is_transient: bool,
+}
+
+impl From<host_store::Error> for NotBuilt {
+    fn from(error: host_store::Error) -> Self {
+        Self {
+            reason: error.to_string(),
+            is_transient: !error.is_lasting(),
+        }
+    }
+}
+
+impl From<host_runtime::Error> for NotBuilt {
+    fn from(error: host_runtime::Error) -> Self {
+        Self {
+            reason: error.to_string(),
+            is_transient: error.is_transient(),
+        }
+    }
+}
 
 #[derive(Default)]
 struct Loaded {
@@ -40,12 +72,16 @@ struct Loaded {
 /// Deployments that are kept although nothing here runs on them: a suspended invocation wakes on one of these without loading it anew.
 const KEPT: usize = 8;
 
+/// How long what others run is left to them before it is asked again whether they do.
+const LEFT: Duration = Duration::from_secs(10);
+
 impl Deployments {
     pub(crate) fn new(current: Arc<dyn Handlers>) -> Self {
         Self {
             current: ArcSwap::from_pointee(current),
             loaded: Mutex::default(),
             building: Mutex::default(),
+            elsewhere: Mutex::default(),
             activated: Notify::new(),
             followed: Notify::new(),
         }
@@ -63,11 +99,11 @@ impl Deployments {
     }
 
     /// The deployment of this number, built if it is not at hand.
-    pub(crate) async fn get<F: Future<Output = Result<Arc<dyn Handlers>, Fault>>>(
+    pub(crate) async fn get<F: Future<Output = Result<Arc<dyn Handlers>, NotBuilt>>>(
         &self,
         number: DeploymentNumber,
         build: impl FnOnce() -> F,
-    ) -> Result<Arc<dyn Handlers>, Fault> {
+    ) -> Result<Arc<dyn Handlers>, NotBuilt> {
         if let Some(deployment) = self.find(number) {
             return Ok(deployment);
         }
@@ -79,6 +115,18 @@ impl Deployments {
         let deployment = build().await?;
         self.loaded.lock().touch(Arc::clone(&deployment));
         Ok(deployment)
+    }
+
+    /// Others run what is pinned to this one.
+    pub(crate) fn leave(&self, number: DeploymentNumber) {
+        self.elsewhere.lock().insert(number, Instant::now() + LEFT);
+    }
+
+    /// What others run.
+    pub(crate) fn elsewhere(&self) -> Vec<DeploymentNumber> {
+        let mut elsewhere = self.elsewhere.lock();
+        elsewhere.retain(|_, until| Instant::now() < *until);
+        elsewhere.keys().copied().collect()
     }
 
     fn building(&self, number: DeploymentNumber) -> Arc<Building> {
@@ -142,13 +190,20 @@ impl FetchRevisions for Bytes<'_> {
         &'a self,
         _: &'a ComponentId,
         digest: Digest,
-    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, NotFetched>> + Send + 'a>> {
         Box::pin(async move {
             match &self.with {
                 Some((known, wasm)) if *known == digest => Ok(wasm.clone()),
-                _ => self.store.revision(digest).await.map_err(|error| error.to_string()),
+                _ => self.store.revision(digest).await.map_err(not_fetched),
             }
         })
+    }
+}
+
+pub(crate) fn not_fetched(error: host_store::Error) -> NotFetched {
+    NotFetched {
+        reason: error.to_string(),
+        is_transient: !error.is_lasting(),
     }
 }
 
@@ -173,11 +228,9 @@ mod tests {
     mod native {
         //! Handlers that nobody enters.
 
-        use std::time::Duration;
-
         use host_journal::RetryPolicy;
         use host_recorder::{Answer, Recorder, ScheduledInput};
-        use host_types::{HttpRequest, HttpResponse};
+        use host_types::{Fault, HttpRequest, HttpResponse};
 
         use super::super::*;
 
@@ -256,7 +309,7 @@ mod tests {
     async fn get(deployments: &Deployments, number: i64) -> Arc<dyn Handlers> {
         let build = || async { Ok(Arc::new(Native(number)) as Arc<dyn Handlers>) };
         let got = deployments.get(DeploymentNumber(number), build).await;
-        got.unwrap_or_else(|fault| panic!("{fault}"))
+        got.unwrap_or_else(|error| panic!("{error}"))
     }
 
     async fn is_built_anew(deployments: &Deployments, number: i64) -> bool {

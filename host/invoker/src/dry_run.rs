@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use host_journal::{Beyond, Body, Entry, FenceReason, Header, Machine, Payload, Returned};
 use host_recorder::Attempt;
-use host_store::Loaded;
+use host_store::{Deployment as StoredDeployment, Loaded};
 use host_types::{ComponentId, DeploymentNumber, Digest, Fault, InvocationId, Position};
 
 use crate::compensate;
@@ -200,9 +200,13 @@ impl Inner {
             )));
         }
         let digest = Digest::of(&wasm);
-        let revisions = replaced(made_of.revisions(), &component, digest);
+        let stored = StoredDeployment {
+            number: base.number(),
+            components: replaced(made_of.revisions(), &component, digest),
+            manifest: base.manifest(),
+        };
         let bytes = Bytes::of(&*self.store).with(digest, wasm);
-        let deployed = self.runtime.deploy(base.number(), &revisions, &bytes).await;
+        let deployed = self.runtime.deploy(&stored, &bytes).await;
         let deployed = deployed.map_err(|error| {
             OperateError::Malformed(format!("these bytes do not run in the place of {component}: {error}"))
         })?;

@@ -7,8 +7,10 @@ use host_journal::RetryPolicy;
 use host_manifest::{AfterDeadLetter, CronRule, Limits, Retention};
 use host_recorder::{Answer, Delivered, Recorder, ScheduledInput};
 use host_runtime::{Deployment, FetchRevisions, Runtime};
-use host_store::Subscription;
-use host_types::{ComponentId, DeploymentNumber, Digest, Fault, HttpRequest, HttpResponse};
+use host_store::{Deployment as StoredDeployment, Subscription};
+use host_types::{ComponentId, DeploymentNumber, Fault, HttpRequest, HttpResponse};
+
+use crate::deployments::NotBuilt;
 
 /// The handlers that answer together, and what is said of each. An invocation is pinned to one of these for its whole call tree.
 pub trait Handlers: Send + Sync + 'static {
@@ -102,21 +104,30 @@ pub trait Handlers: Send + Sync + 'static {
         Box::pin(async move { Err(Fault::Guest(format!("{component} takes no events"))) })
     }
 
+    /// Components it was registered with that this node has not got.
+    fn absent(&self) -> &[ComponentId] {
+        &[]
+    }
+
+    /// What a deployment of the same manifest keeps of it.
+    fn manifest(&self) -> Option<String> {
+        None
+    }
+
     /// The components themselves, for whoever shows them. `None`: what answers is none.
     fn deployment(self: Arc<Self>) -> Option<Arc<Deployment>> {
         None
     }
 }
 
-/// Makes the handlers of a deployment from its revisions.
+/// Makes the handlers of a deployment from its revisions and what it keeps of the manifest.
 pub trait Deploy: Send + Sync + 'static {
     /// Everything a component imports must be answered in the shape it asks for.
     fn deploy<'a>(
         &'a self,
-        number: DeploymentNumber,
-        revisions: &'a [(ComponentId, Digest)],
+        stored: &'a StoredDeployment,
         bytes: &'a dyn FetchRevisions,
-    ) -> Answer<'a, Result<Arc<dyn Handlers>, Fault>>;
+    ) -> Answer<'a, Result<Arc<dyn Handlers>, NotBuilt>>;
 }
 
 impl Handlers for Deployment {
@@ -231,6 +242,14 @@ impl Handlers for Deployment {
         Box::pin(async move { Deployment::call_subscriber(&self, recorder, component, delivered).await })
     }
 
+    fn absent(&self) -> &[ComponentId] {
+        self.absent()
+    }
+
+    fn manifest(&self) -> Option<String> {
+        Some(self.app().pinned())
+    }
+
     fn deployment(self: Arc<Self>) -> Option<Arc<Deployment>> {
         Some(self)
     }
@@ -239,13 +258,18 @@ impl Handlers for Deployment {
 impl Deploy for Runtime {
     fn deploy<'a>(
         &'a self,
-        number: DeploymentNumber,
-        revisions: &'a [(ComponentId, Digest)],
+        stored: &'a StoredDeployment,
         bytes: &'a dyn FetchRevisions,
-    ) -> Answer<'a, Result<Arc<dyn Handlers>, Fault>> {
+    ) -> Answer<'a, Result<Arc<dyn Handlers>, NotBuilt>> {
+        let StoredDeployment {
+            number,
+            components,
+            manifest,
+        } = stored;
         Box::pin(async move {
-            let deployment = self.deploy_from(number, revisions, bytes).await;
-            let deployment = deployment.map_err(|error| Fault::Transient(error.to_string()))?;
+            let deployment = self
+                .deploy_pinned(*number, manifest.as_deref(), components, bytes)
+                .await?;
             Ok(Arc::new(deployment) as Arc<dyn Handlers>)
         })
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use host_journal::{Header, RetryPolicy};
 use host_runtime::Deployment;
-use host_store::Heartbeat;
+use host_store::{Heartbeat, Left};
 use host_traces::Traces;
 use host_types::{Clock, ComponentId, CorrectedClock, DeploymentNumber, Fault, HttpRequest, InvocationId, Rng};
 use parking_lot::Mutex;
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::backlog::Backlog;
 use crate::claims::Claims;
 use crate::database::Database;
-use crate::deployments::{Bytes, Deployments};
+use crate::deployments::{Bytes, Deployments, NotBuilt};
 use crate::halt::Halts;
 use crate::handlers::{Deploy, Handlers};
 use crate::lease::LeaseTerm;
@@ -259,14 +259,21 @@ impl Inner {
     }
 
     /// The deployment of this number, which an open invocation is pinned to.
-    pub(crate) async fn pinned(&self, number: DeploymentNumber) -> Result<Arc<dyn Handlers>, Fault> {
+    pub(crate) async fn pinned(&self, number: DeploymentNumber) -> Result<Arc<dyn Handlers>, NotBuilt> {
         let build = || async {
-            let stored = self.store.deployment(number).await;
-            let stored = stored.map_err(|error| Fault::Transient(error.to_string()))?;
+            let stored = self.store.deployment(number).await?;
             let bytes = Bytes::of(&*self.store);
-            self.runtime.deploy(number, &stored.components, &bytes).await
+            self.runtime.deploy(&stored, &bytes).await
         };
         self.deployments.get(number, build).await
+    }
+
+    /// What of all that is due this node leaves to others: what enough of waits here, and what others run on.
+    pub(crate) fn leaves(&self) -> Left {
+        Left {
+            components: self.backlog.full(),
+            deployments: self.deployments.elsewhere(),
+        }
     }
 
     /// What of all turns the component may take.

@@ -27,6 +27,7 @@ mod scheduler;
 mod strays;
 mod streamed;
 mod turns;
+mod unrunnable;
 mod waits;
 
 pub use cron::Cron;
@@ -36,6 +37,7 @@ pub use database::{
 };
 pub use dead_letters::{DeadLetters, Replayed};
 pub use deliveries::Deliveries;
+pub use deployments::NotBuilt;
 pub use dry_run::{DryRun, DryRunOptions, Outcome, Replacement};
 pub use handlers::{Deploy, Handlers};
 /// Of a deployment.

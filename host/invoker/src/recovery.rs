@@ -9,12 +9,14 @@ use host_journal::{
     Append, AppendError, Body, Claim, Entry, FenceReason, Header, InvocationStatus, Machine, Start, decode, encode,
 };
 use host_store::{Fence, Loaded};
-use host_types::InvocationId;
+use host_types::{DeploymentNumber, InvocationId};
 
 use crate::backlog::enqueue;
+use crate::handlers::Handlers;
 use crate::invoker::Inner;
 use crate::run::{Output, Run};
 use crate::turns::Turn;
+use crate::unrunnable::{no_history, unreadable};
 
 /// An invocation this node owns, by a fence it has just appended.
 pub(crate) struct Recovered {
@@ -32,6 +34,13 @@ pub(crate) enum Outcome {
     KeyTaken,
     /// Another node owns it, or it waits for a person.
     Elsewhere,
+}
+
+/// Why a fence was not appended.
+enum Unfenced {
+    Append(AppendError),
+    /// What stands before it cannot be replayed. Behind a fence it could not either.
+    NoHistory(String),
 }
 
 /// A wait for another attempt that keeps the invocation on this node, with its turn. Until a longer one is over it is nobody's.
@@ -57,8 +66,8 @@ impl Pauses {
 }
 
 impl Inner {
-    /// Finds out, by fencing, what an invocation of this node has done. Tries until the database answers. `machine` is what
-    /// its attempt knew, with what that had handed over to be appended.
+    /// Finds out, by fencing, what an invocation of this node has done. Tries until the database answers; one whose journal is none is
+    /// paused. `machine` is what its attempt knew, with what that had handed over to be appended.
     pub(crate) async fn recover(
         &self,
         invocation: InvocationId,
@@ -72,6 +81,13 @@ impl Inner {
                 Ok(loaded) => loaded,
                 Err(error) if error.is_erased() => match self.recover_erased(invocation, machine).await {
                     Ok(outcome) => return outcome,
+                    Err(error) => {
+                        pauses.after(invocation, &error).await;
+                        continue;
+                    }
+                },
+                Err(error) if error.is_lasting() => match self.give_up(invocation, &unreadable(&error)).await {
+                    Ok(()) => return Outcome::Elsewhere,
                     Err(error) => {
                         pauses.after(invocation, &error).await;
                         continue;
@@ -110,10 +126,14 @@ impl Inner {
                 .await
             {
                 Ok(recovered) => return Outcome::Ours(Box::new(recovered)),
-                Err(AppendError::Fenced) => continue,
-                Err(error @ (AppendError::KeyTaken | AppendError::Refused(_) | AppendError::Unknown(_))) => {
-                    pauses.after(invocation, &error).await;
-                }
+                Err(Unfenced::Append(AppendError::Fenced)) => continue,
+                Err(Unfenced::Append(
+                    error @ (AppendError::KeyTaken | AppendError::Refused(_) | AppendError::Unknown(_)),
+                )) => pauses.after(invocation, &error).await,
+                Err(Unfenced::NoHistory(error)) => match self.give_up(invocation, &no_history(&error)).await {
+                    Ok(()) => return Outcome::Elsewhere,
+                    Err(error) => pauses.after(invocation, &error).await,
+                },
             }
         }
     }
@@ -140,7 +160,7 @@ impl Inner {
         })
     }
 
-    /// Appends a fence to an invocation this node owns. `None`: it does not own it any more.
+    /// Appends a fence to an invocation this node owns. `None`: it does not own it any more, or it cannot be run and is paused.
     pub(crate) async fn refence(
         &self,
         invocation: InvocationId,
@@ -154,20 +174,32 @@ impl Inner {
                 Ok(Some(loaded)) if !loaded.row.status.is_final() && loaded.row.node == Some(self.store.node()) => {
                     match self.append_fence(loaded, reason.clone(), status, delay_ms).await {
                         Ok(recovered) => return Some(recovered),
-                        Err(AppendError::Fenced) => continue,
-                        Err(error) => pauses.after(invocation, &error).await,
+                        Err(Unfenced::Append(AppendError::Fenced)) => continue,
+                        Err(Unfenced::Append(error)) => pauses.after(invocation, &error).await,
+                        Err(Unfenced::NoHistory(error)) => match self.give_up(invocation, &no_history(&error)).await {
+                            Ok(()) => return None,
+                            Err(error) => pauses.after(invocation, &error).await,
+                        },
                     }
                 }
                 Ok(_) => return None,
+                Err(error) if error.is_lasting() => match self.give_up(invocation, &unreadable(&error)).await {
+                    Ok(()) => return None,
+                    Err(error) => pauses.after(invocation, &error).await,
+                },
                 Err(error) => pauses.after(invocation, &error).await,
             }
         }
     }
 
-    /// Takes an open invocation over, whoever had it. `None`: it has ended, or someone was faster.
+    /// Takes an open invocation over that was given to this node. `None`: it has ended, someone was faster, or it cannot be run here.
     pub(crate) async fn take_over(&self, invocation: InvocationId, reason: FenceReason) -> Option<Recovered> {
         let loaded = match self.store.load(invocation).await {
             Ok(loaded) => loaded?,
+            Err(error) if error.is_lasting() => {
+                self.give_up_once(invocation, &unreadable(&error)).await;
+                return None;
+            }
             Err(error) => {
                 tracing::warn!(invocation.id = %invocation, %error, "an invocation cannot be loaded");
                 return None;
@@ -176,9 +208,63 @@ impl Inner {
         if loaded.row.status.is_final() || output(&loaded.entries).is_some() {
             return None;
         }
-        self.append_fence(loaded, reason, InvocationStatus::Running, 0)
-            .await
-            .ok()
+        // Before the fence: one that cannot be run gathers none.
+        self.runnable(invocation, loaded.row.deployment).await?;
+        match self.append_fence(loaded, reason, InvocationStatus::Running, 0).await {
+            Ok(recovered) => Some(recovered),
+            // It is looked at again, as a stray, if it is still this node's.
+            Err(Unfenced::Append(error)) => {
+                tracing::debug!(invocation.id = %invocation, %error, "an invocation is not taken over");
+                None
+            }
+            Err(Unfenced::NoHistory(error)) => {
+                self.give_up_once(invocation, &no_history(&error)).await;
+                None
+            }
+        }
+    }
+
+    /// What an open invocation of this node runs on. `None`: that is not to be had now; or not here, and then it is given to who has it; or
+    /// nowhere, and then it is paused.
+    async fn runnable(&self, invocation: InvocationId, number: DeploymentNumber) -> Option<Arc<dyn Handlers>> {
+        let built = self.pinned(number).await;
+        let absent = match &built {
+            Ok(deployment) if deployment.absent().is_empty() => return built.ok(),
+            Ok(deployment) => deployment.absent(),
+            Err(error) if error.is_transient => {
+                tracing::warn!(invocation.id = %invocation, %number, %error, "the deployment of an open invocation cannot be built yet");
+                return None;
+            }
+            Err(_) => &[],
+        };
+        // A release is under way: other nodes have been started with another manifest.
+        let is_elsewhere = self.store.runs_elsewhere(number, absent).await;
+        match (is_elsewhere, built) {
+            (Ok(true), _) => self.leave(invocation, number).await,
+            // What it has not got may never be called.
+            (Ok(false), Ok(deployment)) => return Some(deployment),
+            (Ok(false), Err(error)) => {
+                let reason = format!("deployment {number}, which it is pinned to, cannot be built: {error}");
+                self.give_up_once(invocation, &reason).await;
+            }
+            (Err(error), _) => {
+                tracing::warn!(invocation.id = %invocation, %number, %error, "whether another node runs an open invocation's deployment is unknown yet");
+            }
+        }
+        None
+    }
+
+    async fn leave(&self, invocation: InvocationId, number: DeploymentNumber) {
+        self.deployments.leave(number);
+        match self.store.give_back(invocation).await {
+            Ok(()) => {
+                tracing::info!(invocation.id = %invocation, %number, "an open invocation is left to a node whose manifest has all of its deployment");
+            }
+            // It is found again, as a stray.
+            Err(error) => {
+                tracing::warn!(invocation.id = %invocation, %error, "an open invocation cannot be given back")
+            }
+        }
     }
 
     /// Fences, and gives the record up to and with the fence.
@@ -188,7 +274,7 @@ impl Inner {
         reason: FenceReason,
         status: InvocationStatus,
         delay_ms: u64,
-    ) -> Result<Recovered, AppendError> {
+    ) -> Result<Recovered, Unfenced> {
         let Loaded { row, mut entries } = loaded;
         let invocation = row.invocation;
         let attempts = row.attempt + 1;
@@ -198,8 +284,9 @@ impl Inner {
             FenceReason::Resume | FenceReason::Suspend | FenceReason::Wake => (0, None),
             FenceReason::Cancel(text) => (0, Some(format!("cancelled: {text}"))),
         };
+        let next_index = entries.len() as u32;
         let fence = Entry {
-            index: entries.len() as u32,
+            index: next_index,
             body: Body::Fence {
                 attempt: attempts,
                 node: self.store.node(),
@@ -208,10 +295,13 @@ impl Inner {
         };
         let seal = self.store.seal(invocation, row.erasure_salt);
         let body = encode(&fence, &*seal);
+        entries.push(fence);
+        // Before the fence is written, or one would follow the other with every try.
+        let machine = Machine::replay(entries).map_err(Unfenced::NoHistory)?;
         self.store
             .fence(Fence {
                 invocation,
-                next_index: fence.index,
+                next_index,
                 bodies: vec![body],
                 start: None,
                 status,
@@ -221,20 +311,14 @@ impl Inner {
                 due_ms: (delay_ms > 0).then(|| self.clock.unix_ms() + delay_ms),
                 cause,
             })
-            .await?;
-        entries.push(fence);
-        match Machine::replay(entries) {
-            Ok(machine) => Ok(Recovered {
-                invocation,
-                machine,
-                salt: row.erasure_salt,
-                attempts,
-            }),
-            Err(error) => {
-                tracing::error!(invocation.id = %invocation, error, "a stored history is no history");
-                Err(AppendError::Unknown(error))
-            }
-        }
+            .await
+            .map_err(Unfenced::Append)?;
+        Ok(Recovered {
+            invocation,
+            machine,
+            salt: row.erasure_salt,
+            attempts,
+        })
     }
 
     async fn start_as_fence(
@@ -290,6 +374,7 @@ pub(crate) async fn run_fenced(inner: &Arc<Inner>, invocation: InvocationId, tur
     let loaded = match inner.store.load(invocation).await {
         Ok(Some(loaded)) => loaded,
         Ok(None) => return,
+        Err(error) if error.is_lasting() => return inner.give_up_once(invocation, &unreadable(&error)).await,
         Err(error) => {
             // It is found again, as a stray.
             tracing::error!(invocation.id = %invocation, %error, "an invocation of this node cannot be loaded");
@@ -311,9 +396,7 @@ pub(crate) async fn run_fenced(inner: &Arc<Inner>, invocation: InvocationId, tur
             };
             begin_in_turn(inner, recovered, turn).await;
         }
-        Err(error) => {
-            tracing::error!(invocation.id = %invocation, error, "a stored history is no history");
-        }
+        Err(error) => inner.give_up_once(invocation, &no_history(&error)).await,
     }
 }
 
@@ -332,17 +415,12 @@ pub(crate) async fn begin(inner: &Arc<Inner>, recovered: Recovered) -> bool {
 async fn begin_in_turn(inner: &Arc<Inner>, recovered: Recovered, turn: Turn) -> bool {
     let invocation = recovered.invocation;
     let number = recovered.machine.header().deployment;
-    match inner.pinned(number).await {
-        Ok(deployment) => {
-            let run = Run::continued(Arc::clone(inner), deployment, recovered, turn);
-            if let Some(running) = inner.enter(run) {
-                inner.spawn_run(running);
-            }
-            true
-        }
-        Err(error) => {
-            tracing::error!(invocation.id = %invocation, %number, %error, "the deployment of an open invocation cannot be loaded");
-            false
-        }
+    let Some(deployment) = inner.runnable(invocation, number).await else {
+        return false;
+    };
+    let run = Run::continued(Arc::clone(inner), deployment, recovered, turn);
+    if let Some(running) = inner.enter(run) {
+        inner.spawn_run(running);
     }
+    true
 }

@@ -8,13 +8,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host_runtime::{Deployment, FetchRevisions, Revision, Runtime, failing_statements};
-use host_store::{Activation, Active, Behind, ComponentWord, Known, Store, Wake};
+use host_runtime::{Deployment, FetchRevisions, NotFetched, Revision, Runtime, failing_statements};
+use host_store::{Activation, Active, Behind, ComponentWord, Deployment as StoredDeployment, Known, Store, Wake};
 use host_types::{ComponentId, DeploymentNumber, Digest};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::deployments::{Bytes, replaced};
+use crate::deployments::{Bytes, not_fetched, replaced};
 use crate::handlers::Handlers;
 use crate::invoker::Invoker;
 use crate::operate::{Asked, OperateError, unavailable};
@@ -91,13 +91,17 @@ impl First {
             .iter()
             .map(|(id, digest, wasm)| (id.clone(), *digest, wasm.as_slice()))
             .collect();
-        store.register_deployment(&registered).await.map_err(unavailable)?;
+        let manifest = runtime.app().pinned();
+        let registering = store.register_deployment(&registered, Some(&manifest));
+        registering.await.map_err(unavailable)?;
         let set: Vec<_> = files.iter().map(|(id, digest, _)| (id.clone(), *digest)).collect();
         let bytes = AtStart { files, store };
         loop {
             let active = store.active(&set).await.map_err(unavailable)?;
-            let number = store.register_set(&active.components).await.map_err(unavailable)?;
-            let deployed = runtime.deploy_from(number, &active.components, &bytes).await;
+            let registering = store.register_set(&active.components, Some(&manifest));
+            let number = registering.await.map_err(unavailable)?;
+            let deploying = runtime.deploy_from(number, runtime.app(), &active.components, &bytes);
+            let deployed = deploying.await;
             let checked = deployed.and_then(|deployment| deployment.check().map(|()| deployment));
             let deployment = checked.map_err(|error| stands_in(&set, &active, &error.to_string()))?;
             if store
@@ -142,11 +146,11 @@ impl FetchRevisions for AtStart<'_> {
         &'a self,
         component: &'a ComponentId,
         digest: Digest,
-    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, NotFetched>> + Send + 'a>> {
         Box::pin(async move {
             match self.files.fetch(component, digest).await {
                 Ok(wasm) => Ok(wasm),
-                Err(_) => self.store.revision(digest).await.map_err(|error| error.to_string()),
+                Err(_) => self.store.revision(digest).await.map_err(not_fetched),
             }
         })
     }
@@ -211,11 +215,13 @@ impl Revisions {
         Ok(())
     }
 
-    /// The deployment of this set, at hand.
+    /// The deployment of this set under the manifest of this node, at hand.
     async fn made(&self, set: &[(ComponentId, Digest)]) -> Result<Arc<dyn Handlers>, OperateError> {
-        let number = self.store.register_set(set).await.map_err(unavailable)?;
+        let manifest = self.invoker.inner.current().manifest();
+        let registering = self.store.register_set(set, manifest.as_deref());
+        let number = registering.await.map_err(unavailable)?;
         let made = self.invoker.inner.pinned(number).await;
-        made.map_err(|fault| OperateError::Malformed(fault.to_string()))
+        made.map_err(|error| OperateError::Malformed(error.to_string()))
     }
 
     fn file(&self, component: &ComponentId) -> Result<Digest, OperateError> {
@@ -249,8 +255,14 @@ impl Revisions {
         let revision = Digest::of(&wasm);
         let set = with(&active, component, revision);
         let bytes = Bytes::of(&*inner.store).with(revision, wasm.clone());
-        let deployed = inner.runtime.deploy(inner.current().number(), &set, &bytes).await;
-        let deployed = deployed.map_err(|fault| does_not_run(component, &fault.to_string()))?;
+        let current = inner.current();
+        let stored = StoredDeployment {
+            number: current.number(),
+            components: set.clone(),
+            manifest: current.manifest(),
+        };
+        let deployed = inner.runtime.deploy(&stored, &bytes).await;
+        let deployed = deployed.map_err(|error| does_not_run(component, &error.to_string()))?;
         self.check(component, &deployed)?;
         check_statements(component, &deployed, &wasm).await?;
         let known = self.store.known_revision(component, revision).await;

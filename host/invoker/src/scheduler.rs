@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 use host_journal::FenceReason;
+use host_store::Left;
 use host_types::InvocationId;
 
 use crate::invoker::{Inner, Invoker};
@@ -18,8 +19,8 @@ pub struct Scheduler {
 
 /// The slow look, for what no wake-up told of.
 const POLL: Duration = Duration::from_secs(1);
-/// The look for what is due and was left, since enough of its component waits here: there may be room now.
-const FULL_POLL: Duration = Duration::from_millis(20);
+/// The look for what is due and was left, since enough of its component waits here, or others can run it: there may be room now, or nobody else.
+const LEFT_POLL: Duration = Duration::from_millis(20);
 /// Invocations begun per look.
 const BATCH: u32 = 100;
 /// Invocations fenced at the same time: their commits share a flush.
@@ -47,7 +48,7 @@ impl Scheduler {
 
     async fn begin_due(&self) -> u32 {
         let inner = &self.invoker.inner;
-        let due = match inner.store.due(BATCH, &inner.backlog.full()).await {
+        let due = match inner.store.due(BATCH, &inner.leaves()).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, "what is due cannot be listed");
@@ -82,16 +83,16 @@ impl Scheduler {
         let next_due_ms = inner.store.next_due().await.unwrap_or_default();
         tokio::select! {
             biased;
-            () = tokio::time::sleep(pause(next_due_ms, !inner.backlog.full().is_empty())) => {}
+            () = tokio::time::sleep(pause(next_due_ms, inner.leaves() != Left::default())) => {}
             () = inner.waits.due.notified() => {}
         }
     }
 }
 
-/// How long there is nothing to begin, if nobody says otherwise. What is due next may be of a component of which enough wait here.
-fn pause(next_due_ms: Option<u64>, is_full: bool) -> Duration {
-    let shortest = match is_full {
-        true => FULL_POLL,
+/// How long there is nothing to begin, if nobody says otherwise. What is due next may be of what this node leaves to others.
+fn pause(next_due_ms: Option<u64>, leaves_some: bool) -> Duration {
+    let shortest = match leaves_some {
+        true => LEFT_POLL,
         false => Duration::from_millis(1),
     };
     next_due_ms.map_or(POLL, Duration::from_millis).clamp(shortest, POLL)
@@ -121,13 +122,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_that_is_full_looks_soon_again_and_not_all_the_time() {
-        assert_eq!(pause(Some(0), true), FULL_POLL);
+    fn a_node_that_leaves_something_looks_soon_again_and_not_all_the_time() {
+        assert_eq!(pause(Some(0), true), LEFT_POLL);
         assert_eq!(pause(Some(0), false), Duration::from_millis(1));
-        for is_full in [true, false] {
-            assert_eq!(pause(Some(300), is_full), Duration::from_millis(300));
-            assert_eq!(pause(Some(60_000), is_full), POLL);
-            assert_eq!(pause(None, is_full), POLL);
+        for leaves_some in [true, false] {
+            assert_eq!(pause(Some(300), leaves_some), Duration::from_millis(300));
+            assert_eq!(pause(Some(60_000), leaves_some), POLL);
+            assert_eq!(pause(None, leaves_some), POLL);
         }
     }
 }

@@ -54,14 +54,6 @@ impl Strays {
 
     async fn bring_back(&self, invocation: InvocationId) {
         let inner = &self.invoker.inner;
-        let Ok(Some(row)) = inner.store.row(invocation).await else {
-            return;
-        };
-        // Before the fence: one that cannot be run must not gather a fence with every look.
-        if let Err(error) = inner.pinned(row.deployment).await {
-            tracing::error!(invocation.id = %invocation, %error, "the deployment of an open invocation cannot be loaded");
-            return;
-        }
         if run_here(inner, invocation, FenceReason::TakeOver).await {
             tracing::info!(invocation.id = %invocation, "an open invocation nobody worked on is run again");
         }

@@ -58,6 +58,8 @@ pub struct Component {
     pub build: Option<Build>,
     /// Where it may send HTTP requests; empty: nowhere.
     pub allowed_outbound_hosts: Vec<OutboundHost>,
+    /// Those of them that a variable has a part in.
+    pub variable_hosts: Vec<OutboundHost>,
     /// What the manifest says of effects at some of these hosts; at the others the default rule holds.
     pub effect_rules: BTreeMap<OutboundHost, EffectRule>,
     /// The key-value stores it may open.

@@ -29,6 +29,7 @@ use crate::stock::{self, CallModules, StockLoaded};
 pub struct Deployment {
     number: DeploymentNumber,
     app: Arc<App>,
+    absent: Vec<ComponentId>,
     linked: BTreeMap<ComponentId, Arc<Linked>>,
     components: BTreeMap<ComponentId, Arc<Loaded>>,
     /// Those of the stock engine.
@@ -41,6 +42,7 @@ impl Deployment {
         number: DeploymentNumber,
         app: Arc<App>,
         linked: BTreeMap<ComponentId, Arc<Linked>>,
+        absent: Vec<ComponentId>,
         pace: Pace,
     ) -> Self {
         let (mut components, mut stock) = (BTreeMap::new(), BTreeMap::new());
@@ -53,6 +55,7 @@ impl Deployment {
         Self {
             number,
             app,
+            absent,
             linked,
             components,
             stock,
@@ -69,9 +72,14 @@ impl Deployment {
         self.number
     }
 
-    /// The manifest it was made from.
+    /// What it keeps of the manifest, and in all else what the manifest says today.
     pub fn app(&self) -> &App {
         &self.app
+    }
+
+    /// Components it was registered with that the manifest has not got today: nobody here knows their variables, so they cannot be called.
+    pub fn absent(&self) -> &[ComponentId] {
+        &self.absent
     }
 
     /// The sessions of a component's module. None: it has no schema.
@@ -356,9 +364,17 @@ impl Deployment {
     }
 
     fn loaded(&self, component: &ComponentId) -> Result<&Arc<Loaded>, Fault> {
-        self.components
-            .get(component)
-            .ok_or_else(|| Fault::Guest(format!("there is no component {component}")))
+        self.components.get(component).ok_or_else(|| {
+            match self.app.components.contains_key(component) {
+                true => Fault::Guest(format!("there is no component {component} that could be called")),
+                // Another node may have it, or this one when it is started again.
+                false => Fault::Transient(format!(
+                    "the manifest of this node has no component {component}, which deployment {} was registered with: start a node whose \
+                     manifest has it",
+                    self.number
+                )),
+            }
+        })
     }
 
     async fn enter(

@@ -31,14 +31,38 @@ pub enum Error {
         /// Which.
         digest: Digest,
         /// Why.
-        reason: String,
+        reason: NotFetched,
     },
     /// The components do not fit the manifest. The text has a line for each thing that is wrong.
     #[error("{0}")]
     Manifest(String),
+    /// What the deployment keeps of the manifest is nothing that this program can read.
+    #[error(transparent)]
+    Kept(#[from] host_manifest::NotPinned),
     /// The manifest names a component of which there are no bytes.
     #[error("component {0} has no revision: build it first")]
     Missing(ComponentId),
+}
+
+/// Why the bytes of a revision are not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotFetched {
+    /// For a person.
+    pub reason: String,
+    /// Another try can end differently.
+    pub is_transient: bool,
+}
+
+impl Error {
+    /// Whether the same deployment can be made in another try although nobody has changed anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Fetch { reason, .. } => reason.is_transient,
+            Self::Compile { source, .. } => source.is_transient(),
+            Self::Link { .. } | Self::Manifest(_) | Self::Kept(_) | Self::Missing(_) => false,
+        }
+    }
 }
 
 /// A failed call of a guest as a fault.

@@ -16,7 +16,7 @@ mod stock;
 
 pub use capabilities::{PLATFORM, STOCK_PLATFORM};
 pub use deployment::Deployment;
-pub use error::Error;
+pub use error::{Error, NotFetched};
 /// Of the record of a transaction.
 pub use host_sql::is_committed;
 pub use linked::{FetchRevisions, interfaces};

@@ -14,7 +14,7 @@ use wasmtime::component::Component;
 use crate::component::Loaded;
 use crate::runtime::Revision;
 use crate::stock::StockLoaded;
-use crate::{Deployment, Error, PLATFORM, STOCK_PLATFORM};
+use crate::{Deployment, Error, NotFetched, PLATFORM, STOCK_PLATFORM};
 
 /// One of them.
 pub(crate) struct Linked {
@@ -31,12 +31,12 @@ pub(crate) enum Answers {
 
 /// Where the bytes of revisions are.
 pub trait FetchRevisions: Send + Sync {
-    /// Those of this one. An error says why they are not there.
+    /// Those of this one.
     fn fetch<'a>(
         &'a self,
         component: &'a ComponentId,
         digest: Digest,
-    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>>;
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, NotFetched>> + Send + 'a>>;
 }
 
 impl FetchRevisions for Vec<Revision> {
@@ -44,29 +44,42 @@ impl FetchRevisions for Vec<Revision> {
         &'a self,
         component: &'a ComponentId,
         digest: Digest,
-    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, NotFetched>> + Send + 'a>> {
         let found = self
             .iter()
             .find(|(id, revision, _)| id == component && *revision == digest);
         let bytes = found.map(|(_, _, wasm)| wasm.clone());
-        Box::pin(async move { bytes.ok_or_else(|| "its bytes are not at hand".to_owned()) })
+        let bytes = bytes.ok_or_else(|| NotFetched {
+            reason: "its bytes are not at hand".to_owned(),
+            is_transient: false,
+        });
+        Box::pin(async move { bytes })
     }
 }
 
-/// What is linked, for as long as a deployment has it.
+/// What is linked to what.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Link {
+    pub(crate) component: ComponentId,
+    pub(crate) revision: Digest,
+    /// Of what its deployment keeps of the manifest about it.
+    pub(crate) granted: Digest,
+}
+
+/// All of it, for as long as a deployment has it.
 #[derive(Default)]
-pub(crate) struct Links(Mutex<BTreeMap<(ComponentId, Digest), Weak<Linked>>>);
+pub(crate) struct Links(Mutex<BTreeMap<Link, Weak<Linked>>>);
 
 impl Links {
-    pub(crate) fn find(&self, component: &ComponentId, digest: Digest) -> Option<Arc<Linked>> {
-        self.0.lock().get(&(component.clone(), digest))?.upgrade()
+    pub(crate) fn find(&self, link: &Link) -> Option<Arc<Linked>> {
+        self.0.lock().get(link)?.upgrade()
     }
 
     /// Of two that linked the same, both have the one that was first.
-    pub(crate) fn keep(&self, component: &ComponentId, digest: Digest, linked: Linked) -> Arc<Linked> {
+    pub(crate) fn keep(&self, link: Link, linked: Linked) -> Arc<Linked> {
         let mut links = self.0.lock();
         links.retain(|_, linked| linked.strong_count() > 0);
-        let place = links.entry((component.clone(), digest)).or_default();
+        let place = links.entry(link).or_default();
         place.upgrade().unwrap_or_else(|| {
             let linked = Arc::new(linked);
             *place = Arc::downgrade(&linked);

@@ -1,4 +1,4 @@
-//! What all deployments share; makes one from revisions.
+//! What all deployments share; makes one from revisions and what is kept of their manifest.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use wasmtime::component::Linker;
 
 use crate::component::{Grants, Loaded, exports};
 use crate::deployment::Deployment;
-use crate::linked::{Answers, FetchRevisions, Linked, Links};
+use crate::linked::{Answers, FetchRevisions, Link, Linked, Links};
 use crate::metrics::RuntimeMetrics;
 use crate::stock::{self, StockLoaded};
 use crate::{Error, capabilities, dispatch};
@@ -30,7 +30,7 @@ pub struct RuntimeOptions {
     pub engine: Engine,
     /// Keeps what was compiled.
     pub cache: CompileCache,
-    /// Who is granted what.
+    /// What the manifest says today.
     pub app: Arc<App>,
     /// A pool per component that owns a schema.
     pub pools: HashMap<ComponentId, Arc<ModulePool>>,
@@ -73,38 +73,73 @@ impl Runtime {
         }
     }
 
-    /// Compiles and links these revisions. Everything a component imports must be answered in the shape it asks for.
-    pub async fn deploy(&self, number: DeploymentNumber, revisions: Vec<Revision>) -> Result<Deployment, Error> {
-        let set: Vec<_> = revisions.iter().map(|(id, digest, _)| (id.clone(), *digest)).collect();
-        self.deploy_from(number, &set, &revisions).await
+    /// What the manifest says today.
+    pub fn app(&self) -> &Arc<App> {
+        &self.options.app
     }
 
-    /// The same of revisions whose bytes are elsewhere: those that are linked already are not asked for.
-    pub async fn deploy_from(
+    /// Compiles and links these revisions, under what the manifest says today. Everything a component imports must be answered in the shape
+    /// it asks for.
+    pub async fn deploy(&self, number: DeploymentNumber, revisions: Vec<Revision>) -> Result<Deployment, Error> {
+        let set: Vec<_> = revisions.iter().map(|(id, digest, _)| (id.clone(), *digest)).collect();
+        self.deploy_from(number, self.app(), &set, &revisions).await
+    }
+
+    /// The same of a deployment that was registered before, under what it keeps of the manifest.
+    pub async fn deploy_pinned(
         &self,
         number: DeploymentNumber,
+        manifest: Option<&str>,
         revisions: &[(ComponentId, Digest)],
         bytes: &dyn FetchRevisions,
     ) -> Result<Deployment, Error> {
-        let app = &self.options.app;
+        let of = revisions.iter().map(|(id, _)| id).collect();
+        let app = Arc::new(self.app().as_pinned(manifest, &of)?);
+        self.deploy_from(number, &app, revisions, bytes).await
+    }
+
+    /// The same of revisions whose bytes are elsewhere, for each component of `app`: those that are linked already are not asked for.
+    pub async fn deploy_from(
+        &self,
+        number: DeploymentNumber,
+        app: &Arc<App>,
+        revisions: &[(ComponentId, Digest)],
+        bytes: &dyn FetchRevisions,
+    ) -> Result<Deployment, Error> {
         let mut linking = Vec::new();
-        for id in app.components.keys() {
+        for (id, granted) in &app.components {
             let found = revisions.iter().find(|(revised, _)| revised == id);
             let (_, digest) = found.ok_or_else(|| Error::Missing(id.clone()))?;
-            linking.push(self.linked(id, *digest, bytes));
+            linking.push(self.linked(granted, *digest, bytes));
         }
         let linked = futures_util::future::try_join_all(linking).await?;
         let linked: BTreeMap<_, _> = app.components.keys().cloned().zip(linked).collect();
         let pace = self.options.engine.pace().clone();
-        let deployment = Deployment::new(number, Arc::clone(app), linked, pace);
+        let absent = revisions
+            .iter()
+            .map(|(id, _)| id)
+            .filter(|id| !linked.contains_key(*id));
+        let absent = absent.cloned().collect();
+        let deployment = Deployment::new(number, Arc::clone(app), linked, absent, pace);
         for (id, linked) in deployment.linked() {
             dispatch::check(&linked.engine, &app.components[id], &linked.component, &deployment)?;
         }
         Ok(deployment)
     }
 
-    async fn linked(&self, id: &ComponentId, digest: Digest, bytes: &dyn FetchRevisions) -> Result<Arc<Linked>, Error> {
-        if let Some(linked) = self.links.find(id, digest) {
+    async fn linked(
+        &self,
+        granted: &host_manifest::Component,
+        digest: Digest,
+        bytes: &dyn FetchRevisions,
+    ) -> Result<Arc<Linked>, Error> {
+        let id = &granted.id;
+        let link = Link {
+            component: id.clone(),
+            revision: digest,
+            granted: Digest::of(granted.pinned().as_bytes()),
+        };
+        if let Some(linked) = self.links.find(&link) {
             return Ok(linked);
         }
         let wasm = bytes.fetch(id, digest).await.map_err(|reason| Error::Fetch {
@@ -119,18 +154,23 @@ impl Runtime {
         })?;
         self.metrics.loaded(loading.outcome);
         tracing::debug!(component.id = %id, revision = %digest, outcome = ?loading.outcome, "component loaded");
-        let answers = self.link(id, digest, &loading)?;
+        let answers = self.link(granted, digest, &loading)?;
         let host_engine::Loaded { component, engine, .. } = loading;
         let linked = Linked {
             engine,
             component,
             answers,
         };
-        Ok(self.links.keep(id, digest, linked))
+        Ok(self.links.keep(link, linked))
     }
 
-    fn link(&self, id: &ComponentId, digest: Digest, loading: &host_engine::Loaded) -> Result<Answers, Error> {
-        let granted = &self.options.app.components[id];
+    fn link(
+        &self,
+        granted: &host_manifest::Component,
+        digest: Digest,
+        loading: &host_engine::Loaded,
+    ) -> Result<Answers, Error> {
+        let id = &granted.id;
         let exported = host_engine::interfaces(&loading.engine, &loading.component).exports;
         let grants = self.grants(granted, exported);
         let refused = |error: wasmtime::Error| Error::Link {

@@ -1,4 +1,4 @@
-//! Deployments, the bytes they pin, and forgetting those that nobody uses.
+//! Deployments, the bytes and the manifest they pin, and forgetting those that nobody uses.
 
 use host_types::{ComponentId, DeploymentNumber, Digest};
 use ring::digest::{Context, SHA256};
@@ -20,27 +20,38 @@ pub struct Deployment {
     pub number: DeploymentNumber,
     /// Who answers for each component, by name.
     pub components: Vec<(ComponentId, Digest)>,
+    /// What it keeps of the manifest, as whoever registered it wrote it down. None: it was registered before deployments kept anything.
+    pub manifest: Option<String>,
 }
 
 impl Store {
-    /// Registers a set of components with their bytes. The same set has the same number, on every node, for as long as it is not forgotten.
-    pub async fn register_deployment(&self, components: &[(ComponentId, Digest, &[u8])]) -> Result<DeploymentNumber> {
+    /// Registers a set of components with their bytes, and what is to be kept of the manifest. The same of both has the same number, on every
+    /// node, for as long as it is not forgotten.
+    pub async fn register_deployment(
+        &self,
+        components: &[(ComponentId, Digest, &[u8])],
+        manifest: Option<&str>,
+    ) -> Result<DeploymentNumber> {
         let set: Vec<_> = components
             .iter()
             .map(|(component, digest, _)| (component.clone(), *digest))
             .collect();
-        if let Some(number) = self.used_deployment(&whole(&set)).await? {
+        if let Some(number) = self.used_deployment(&whole(&set, manifest)).await? {
             return Ok(number);
         }
         for (_, digest, wasm) in components {
             self.keep_revision(*digest, wasm).await?;
         }
-        self.register_set(&set).await
+        self.register_set(&set, manifest).await
     }
 
-    /// Registers a set of components whose bytes are kept already.
-    pub async fn register_set(&self, components: &[(ComponentId, Digest)]) -> Result<DeploymentNumber> {
-        let whole = whole(components);
+    /// The same of components whose bytes are kept already.
+    pub async fn register_set(
+        &self,
+        components: &[(ComponentId, Digest)],
+        manifest: Option<&str>,
+    ) -> Result<DeploymentNumber> {
+        let whole = whole(components, manifest);
         if let Some(number) = self.used_deployment(&whole).await? {
             return Ok(number);
         }
@@ -48,7 +59,7 @@ impl Store {
         // One statement, whose commit is the server's: a node that is frozen in the middle of it keeps nobody from registering the same.
         let number: Option<i64> = sqlx::query_scalar(
             "WITH registered AS (
-                 INSERT INTO host.deployment (digest) VALUES ($1) ON CONFLICT DO NOTHING RETURNING number
+                 INSERT INTO host.deployment (digest, manifest) VALUES ($1, $4) ON CONFLICT DO NOTHING RETURNING number
              ), member AS (
                  INSERT INTO host.deployment_component (deployment, component, revision)
                  SELECT number, component, revision FROM registered, unnest($2::text[], $3::bytea[]) AS member (component, revision)
@@ -58,6 +69,7 @@ impl Store {
         .bind(&whole[..])
         .bind(ids)
         .bind(digests)
+        .bind(manifest)
         .fetch_optional(self.pool())
         .await?;
         match number {
@@ -84,6 +96,12 @@ impl Store {
 
     /// A deployment by its number.
     pub async fn deployment(&self, number: DeploymentNumber) -> Result<Deployment> {
+        let kept: Option<Option<String>> = sqlx::query_scalar("SELECT manifest FROM host.deployment WHERE number = $1")
+            .bind(number.0)
+            .fetch_optional(self.pool())
+            .await?;
+        let not_registered = || Error::NotRegistered(format!("deployment {number}"));
+        let manifest = kept.ok_or_else(not_registered)?;
         let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
             "SELECT component, revision FROM host.deployment_component WHERE deployment = $1 ORDER BY component",
         )
@@ -91,11 +109,32 @@ impl Store {
         .fetch_all(self.pool())
         .await?;
         if rows.is_empty() {
-            return Err(Error::NotRegistered(format!("deployment {number}")));
+            return Err(not_registered());
         }
         let component = |(component, revision): (String, Vec<u8>)| Ok((component.into(), digest(revision)?));
         let components = rows.into_iter().map(component).collect::<Result<_>>()?;
-        Ok(Deployment { number, components })
+        Ok(Deployment {
+            number,
+            components,
+            manifest,
+        })
+    }
+
+    /// Whether new invocations of another live node run on this deployment, or on one that has all of these components.
+    pub async fn runs_elsewhere(&self, number: DeploymentNumber, components: &[ComponentId]) -> Result<bool> {
+        let components: Vec<&str> = components.iter().map(ComponentId::as_str).collect();
+        let found = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM host.node
+                 WHERE id <> $1 AND gone_at IS NULL AND NOT draining AND host.holds_lease(node) AND (deployment = $2
+                     OR cardinality($3) > 0 AND $3 <@ ARRAY(
+                         SELECT component FROM host.deployment_component AS member WHERE member.deployment = node.deployment)))",
+        )
+        .bind(self.node().0)
+        .bind(number.0)
+        .bind(components)
+        .fetch_one(self.pool())
+        .await?;
+        Ok(found)
     }
 
     /// The bytes of a revision.
@@ -131,8 +170,8 @@ impl Store {
     }
 }
 
-/// The digest of all components with their revisions, whatever their order.
-fn whole(components: &[(ComponentId, Digest)]) -> [u8; 32] {
+/// The digest of all components with their revisions, whatever their order, and of what is kept of the manifest.
+fn whole(components: &[(ComponentId, Digest)], manifest: Option<&str>) -> [u8; 32] {
     let mut sorted: Vec<_> = components.iter().collect();
     sorted.sort_by(|one, other| one.0.cmp(&other.0));
     let mut context = Context::new(&SHA256);
@@ -140,6 +179,11 @@ fn whole(components: &[(ComponentId, Digest)]) -> [u8; 32] {
         context.update(&(component.as_str().len() as u64).to_be_bytes());
         context.update(component.as_str().as_bytes());
         context.update(&digest.0);
+    }
+    if let Some(manifest) = manifest {
+        // No component has a name of that length.
+        context.update(&u64::MAX.to_be_bytes());
+        context.update(manifest.as_bytes());
     }
     let mut whole = [0; 32];
     whole.copy_from_slice(context.finish().as_ref());

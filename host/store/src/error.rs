@@ -203,6 +203,11 @@ impl Error {
         matches!(self, Self::Unreachable(_) | Self::Busy | Self::BackendsRemain { .. })
     }
 
+    /// Whether what is stored is not there or cannot be read: that stays so until somebody changes something.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Self::NotRegistered(_) | Self::Decode(_) | Self::Row(_))
+    }
+
     /// Whether a payload was asked for that was made unreadable for good.
     pub fn is_erased(&self) -> bool {
         matches!(

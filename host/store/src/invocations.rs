@@ -104,6 +104,15 @@ pub struct Filter {
     pub cursor: Option<InvocationId>,
 }
 
+/// What a node leaves to others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Invocations of these components.
+    pub components: Vec<ComponentId>,
+    /// Invocations that are pinned to these.
+    pub deployments: Vec<DeploymentNumber>,
+}
+
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
@@ -229,14 +238,15 @@ impl Store {
     }
 
     /// Up to `limit` invocations that nobody owns and whose time has come, given to this node, the longest due first; whether each
-    /// was suspended. None of the components in `but`. Several nodes that ask at once get different ones. What this node does not get
+    /// was suspended. None of those that it leaves to others. Several nodes that ask at once get different ones. What this node does not get
     /// to, its successor finds among its own.
-    pub async fn due(&self, limit: u32, but: &[ComponentId]) -> Result<Vec<(InvocationId, bool)>> {
-        let but: Vec<&str> = but.iter().map(ComponentId::as_str).collect();
+    pub async fn due(&self, limit: u32, left: &Left) -> Result<Vec<(InvocationId, bool)>> {
+        let components: Vec<&str> = left.components.iter().map(ComponentId::as_str).collect();
+        let deployments: Vec<i64> = left.deployments.iter().map(|number| number.0).collect();
         let rows: Vec<(Uuid, bool)> = sqlx::query_as(
             "WITH due AS (
                  SELECT id, due_at, status = 'suspended' AS suspended FROM host.invocation
-                 WHERE due_at <= clock_timestamp() AND node_id IS NULL AND component <> ALL($3)
+                 WHERE due_at <= clock_timestamp() AND node_id IS NULL AND component <> ALL($3) AND deployment <> ALL($4)
                      AND EXISTS (SELECT FROM host.node WHERE id = $1 AND gone_at IS NULL)
                  ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
              ), taken AS (
@@ -249,7 +259,8 @@ impl Store {
         )
         .bind(self.node().0)
         .bind(i64::from(limit))
-        .bind(but)
+        .bind(components)
+        .bind(deployments)
         .fetch_all(self.pool())
         .await?;
         let due = |(id, suspended)| (InvocationId(id), suspended);
@@ -285,6 +296,20 @@ impl Store {
             self.notify(Wake::Due);
         }
         Ok(released)
+    }
+
+    /// Gives up one invocation that this node was given and has not begun: whoever else is free takes it, at once.
+    pub async fn give_back(&self, invocation: InvocationId) -> Result<()> {
+        sqlx::query(
+            "UPDATE host.invocation SET node_id = NULL, due_at = clock_timestamp(), updated_at = now()
+             WHERE id = $2 AND node_id = $1 AND status = 'running'",
+        )
+        .bind(self.node().0)
+        .bind(invocation.0)
+        .execute(self.pool())
+        .await?;
+        self.notify(Wake::Due);
+        Ok(())
     }
 
     /// How long until the next one is due, milliseconds by the database's clock; 0 when one is.

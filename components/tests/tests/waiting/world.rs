@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 /// Relative to the workspace.
-const MANIFEST: &str = "components/tests/waiting/spin.toml";
+pub(crate) const MANIFEST: &str = "components/tests/waiting/spin.toml";
 
 /// How long a host that was started again may take to finish what the last one left.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -17,7 +17,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct World {
     pub(crate) nexus: Nexus,
     pub(crate) audit: Audit,
-    _edited: Option<Edited>,
+    edited: Option<Edited>,
 }
 
 impl World {
@@ -41,14 +41,20 @@ impl World {
         Self::start_application(&edited.manifest(), Some(edited)).await
     }
 
+    /// The application of a manifest that is changed later.
+    pub(crate) async fn start_edited(edited: Edited) -> Result<Self> {
+        Self::start_application(&edited.manifest(), Some(edited)).await
+    }
+
+    /// Hosts that start from here on have another manifest.
+    pub(crate) fn change(&self, change: impl FnOnce(&str) -> String) -> Result<()> {
+        self.edited.as_ref().context("a manifest of its own")?.change(change)
+    }
+
     async fn start_application(manifest: &Path, edited: Option<Edited>) -> Result<Self> {
         let nexus = Nexus::start_application(manifest, NexusOptions::default()).await?;
         let audit = Audit::open(nexus.database_url()).await?;
-        Ok(Self {
-            nexus,
-            audit,
-            _edited: edited,
-        })
+        Ok(Self { nexus, audit, edited })
     }
 
     /// What one request came to.

@@ -1,4 +1,5 @@
-//! Which components answer an interface for a caller. Part of the deployment the invocation is pinned to, so nothing is recorded.
+//! Which components answer an interface for a caller. Kept with the deployment the invocation is pinned to, so nothing is
+//! recorded.
 
 use std::collections::BTreeMap;
 

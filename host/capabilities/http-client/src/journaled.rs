@@ -28,7 +28,8 @@ pub(crate) async fn send(
     lease_left: &LeaseLeft,
     request: &OutgoingRequest,
 ) -> Result<Outcome, Fault> {
-    // Grants are pinned with the deployment, so a denial needs no record.
+    // Grants are kept with the deployment, so a denial needs no record. Not so a host that a variable has a part in: when that variable is changed,
+    // what was recorded of the host before is not reached.
     let Some(grant) = client.grant(request) else {
         return Ok(Err(Failure::Denied));
     };

@@ -1,13 +1,14 @@
 //! Sleeps, and waits for promises that somebody else completes. Every step of an invocation leaves a row, so that a test can count how
-//! often it happened.
+//! often it happened. Before and after a sleep it may look at what its manifest says of it.
 
 sdk::component!("test:waiter/waiter@0.1.0" in ["../../../wit", "wit"], promises);
 
 use std::time::Duration;
 
 use bindings::exports::nexus::http::handler;
-use bindings::exports::test::waiter::jobs;
-use bindings::test::waiter::{jobs_schedule, jobs_send};
+use bindings::exports::test::waiter::{jobs, peers as exported_peers};
+use bindings::nexus::link::{providers, types::Target};
+use bindings::test::waiter::{jobs_schedule, jobs_send, peers};
 use sdk::http::{Error, Request, Response, Router};
 use sdk::promise::{Completion, WaitError};
 use sdk::sql::{self, Transaction, params, sql};
@@ -22,6 +23,7 @@ const ROUTER: Router = Router::new(&routes![
     POST "/waiter/complete-own" => complete_own,
     POST "/waiter/wait-in-transaction" => wait_in_transaction,
     POST "/waiter/send" => send,
+    POST "/waiter/review" => review,
 ]);
 
 struct Waiter;
@@ -39,15 +41,35 @@ impl jobs::Guest for Waiter {
         if what == "refused" {
             return Err("it is refused".into());
         }
+        let what = match what.as_str() {
+            "review" => seen(HELD_MIB),
+            _ => what,
+        };
         note(&ticket, &what).map_err(|error| error.to_string())?;
         Ok(1)
     }
 }
 
+impl exported_peers::Guest for Waiter {
+    fn hear(provider: Target) -> String {
+        provider.provider
+    }
+}
+
+/// What a scheduled look at the manifest holds.
+const HELD_MIB: usize = 16;
+
 #[derive(Deserialize)]
 struct Nap {
     ticket: String,
     ms: u64,
+}
+
+#[derive(Deserialize)]
+struct Review {
+    ticket: String,
+    ms: u64,
+    mib: usize,
 }
 
 #[derive(Deserialize)]
@@ -76,6 +98,10 @@ struct Ticket {
 }
 
 impl Input for Nap {
+    fn check(&self, _: &mut Checks) {}
+}
+
+impl Input for Review {
     fn check(&self, _: &mut Checks) {}
 }
 
@@ -154,6 +180,24 @@ fn nap(request: &Request) -> Result<Response, Error> {
     let slept_ms = now().as_ms() - before.as_ms();
     note(&ticket, "after")?;
     told(slept_ms.to_string())
+}
+
+/// Notes what it sees of its manifest, sleeps, and looks again.
+fn review(request: &Request) -> Result<Response, Error> {
+    let Review { ticket, ms, mib } = request.json()?;
+    note(&ticket, &format!("before: {}", seen(0)))?;
+    sleep(Duration::from_millis(ms));
+    let seen = seen(mib);
+    note(&ticket, &format!("then: {seen}"))?;
+    told(seen)
+}
+
+/// Who of the peers it may name answers, and how many mebibytes it can hold.
+fn seen(mib: usize) -> String {
+    let heard = providers::granted("test:waiter/peers").into_iter();
+    let heard: Vec<_> = heard.map(|provider| peers::hear(&Target { provider })).collect();
+    let held = std::hint::black_box(vec![1_u8; mib << 20]);
+    format!("{} with {} MiB", heard.join(" and "), held.len() >> 20)
 }
 
 /// Hands a promise out under a name, waits for it, and notes what came.

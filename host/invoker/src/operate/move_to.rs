@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use host_journal::{FenceReason, InvocationStatus};
-use host_store::Store;
-use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId};
+use host_store::{Deployment, Store};
+use host_types::{ComponentId, Digest, InvocationId};
 
 use super::{Asked, OperateError, Spoken, unavailable};
 use crate::deployments::replaced;
@@ -37,9 +37,7 @@ impl Invoker {
                 let text = "these nodes run a program that would not heed the move: replace them first";
                 return Err(OperateError::Refused(format!("{text}: {}", older.join(", "))));
             }
-            let deployment = self
-                .with_revision(store, &pinned.components, &component, revision)
-                .await?;
+            let deployment = self.with_revision(store, &pinned, &component, revision).await?;
             let number = deployment.number();
             let found = {
                 let _turn = inner.dry_runs.lock().await;
@@ -81,7 +79,7 @@ impl Invoker {
     async fn with_revision(
         &self,
         store: &Store,
-        pinned: &[(ComponentId, Digest)],
+        pinned: &Deployment,
         component: &ComponentId,
         revision: Digest,
     ) -> Result<Arc<dyn Handlers>, OperateError> {
@@ -96,8 +94,10 @@ impl Invoker {
         }
         let known = store.known_revision(component, revision).await.map_err(unavailable)?;
         is_known(component, revision, &known)?;
-        let set = replaced(pinned.iter().map(|(id, digest)| (id, *digest)), component, revision);
-        let number: DeploymentNumber = store.register_set(&set).await.map_err(unavailable)?;
+        let members = pinned.components.iter().map(|(id, digest)| (id, *digest));
+        let set = replaced(members, component, revision);
+        let registering = store.register_set(&set, pinned.manifest.as_deref());
+        let number = registering.await.map_err(unavailable)?;
         let deployment = inner.pinned(number).await;
         deployment.map_err(|fault| {
             OperateError::Refused(format!(

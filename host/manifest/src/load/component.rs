@@ -49,7 +49,7 @@ pub(super) fn read(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) 
     let hosts = outbound::read_hosts(&mut table, names, report);
     let stores = table.strings("key_value_stores", report);
     let stores = stores.iter().filter_map(|item| read_store(item, report)).collect();
-    let nexus = nexus::read(&mut table, id, &hosts, names, report);
+    let nexus = nexus::read(&mut table, id, &hosts.all, names, report);
     let component = Component {
         id: ComponentId::from(id),
         at: report.locate(table.at),
@@ -59,7 +59,8 @@ pub(super) fn read(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) 
         build: table
             .section("build", &format!("[component.{id}.build]"), report)
             .map(|table| read_build(table, report)),
-        allowed_outbound_hosts: hosts,
+        allowed_outbound_hosts: hosts.all,
+        variable_hosts: hosts.of_variables,
         effect_rules: nexus.effect_rules,
         key_value_stores: stores,
         variables: read_variables(&mut table, id, names, report),

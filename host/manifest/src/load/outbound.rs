@@ -10,15 +10,36 @@ const PATTERN: &str = "write `https://host`, `https://*.host` or `http://host:po
 const WORDS: &str = "write \"repeat\" if the host recognises a repeated request, else \"report\"";
 
 /// `allowed_outbound_hosts` of `[component.<id>]`.
-pub(super) fn read_hosts(component: &mut Section<'_, '_>, names: &Names, report: &mut Report<'_>) -> Vec<OutboundHost> {
-    let hosts = component.strings("allowed_outbound_hosts", report);
-    hosts.iter().filter_map(|item| read_host(item, names, report)).collect()
+#[derive(Default)]
+pub(super) struct Hosts {
+    /// All of them.
+    pub(super) all: Vec<OutboundHost>,
+    /// Those that are not written out: a variable has a part in them.
+    pub(super) of_variables: Vec<OutboundHost>,
 }
 
-fn read_host(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) -> Option<OutboundHost> {
+pub(super) fn read_hosts(component: &mut Section<'_, '_>, names: &Names, report: &mut Report<'_>) -> Hosts {
+    let mut written = Vec::new();
+    let mut hosts = Hosts::default();
+    for item in &component.strings("allowed_outbound_hosts", report) {
+        let Some((host, is_written)) = read_host(item, names, report) else {
+            continue;
+        };
+        match is_written {
+            true => written.push(host.clone()),
+            false => hosts.of_variables.push(host.clone()),
+        }
+        hosts.all.push(host);
+    }
+    hosts.of_variables.retain(|host| !written.contains(host));
+    hosts
+}
+
+/// The host, and whether it is written out.
+fn read_host(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) -> Option<(OutboundHost, bool)> {
     let value = names.resolve(item, item.text(), report)?;
     match OutboundHost::parse(value.expose()) {
-        Ok(host) => Some(host),
+        Ok(host) => Some((host, value.expose() == item.text())),
         Err(reason) => {
             let way_out = match item.text() {
                 "*" => "write `https://*` to grant every host, or better the hosts it needs",

@@ -212,8 +212,8 @@ async fn a_revision_is_known_of_the_components_it_was_registered_for() {
         ("order".into(), Digest::of(FILE), FILE),
         ("cart".into(), Digest::of(b"cart"), b"cart".as_slice()),
     ];
-    let number = store.register_deployment(&set).await.unwrap();
-    assert_eq!(store.register_set(&files(FILE)).await.unwrap(), number);
+    let number = store.register_deployment(&set, None).await.unwrap();
+    assert_eq!(store.register_set(&files(FILE), None).await.unwrap(), number);
     let known = |component: &str, wasm: &[u8]| {
         let (component, revision) = (ComponentId::from(component), Digest::of(wasm));
         async move { store.known_revision(&component, revision).await.unwrap() }

@@ -1,6 +1,7 @@
 //! Appends that ride a module's transaction.
 
 use host_journal::{Append, AppendError, AppendJournal, InvocationStatus, KeyValueWrite, Message, Suspension, encode};
+use host_store::Left;
 use host_types::{Clock, PromiseId, SystemClock};
 use sqlx::Connection;
 
@@ -231,10 +232,10 @@ async fn a_message_is_a_new_invocation_in_its_senders_commit() {
     for statement in store.append_statements(&append) {
         run(&mut session, &statement).await.unwrap();
     }
-    assert_eq!(store.due(10, &[]).await.unwrap(), []);
+    assert_eq!(store.due(10, &Left::default()).await.unwrap(), []);
     execute(&mut session, "COMMIT").await.unwrap();
 
-    assert_eq!(store.due(10, &[]).await.unwrap(), [(sent, false)]);
+    assert_eq!(store.due(10, &Left::default()).await.unwrap(), [(sent, false)]);
     let loaded = store.load(sent).await.unwrap().unwrap();
     assert_eq!((loaded.row.parent, loaded.row.node), (Some(sender), Some(store.node())));
     assert_eq!(loaded.entries, [started(0)]);
@@ -307,5 +308,5 @@ async fn what_is_due_at_the_end_of_time_is_kept_until_the_end_of_the_calendar() 
         let due_ms = store.row(invocation).await.unwrap().unwrap().due_ms;
         assert_eq!(due_ms, Some(253_402_300_799_999), "the last moment of 9999");
     }
-    assert_eq!(store.due(9, &[]).await.unwrap(), []);
+    assert_eq!(store.due(9, &Left::default()).await.unwrap(), []);
 }

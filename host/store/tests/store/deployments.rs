@@ -1,7 +1,7 @@
 //! Deployments, and how long they are kept.
 
 use host_journal::{Append, AppendJournal, InvocationStatus};
-use host_store::{ComponentWord, Error, Retentions, Store};
+use host_store::{ComponentWord, Error, Left, Retentions, Store};
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId};
 
 use crate::support::{Fixture, first_append, fixture, new_id, next_append, node};
@@ -19,18 +19,18 @@ async fn the_same_set_has_the_same_number_everywhere() {
     let set = [component("order", b"one"), component("cart", b"two")];
     let reversed = [set[1].clone(), set[0].clone()];
     let (here, there) = tokio::join!(
-        fixture.store.register_deployment(&set),
-        other.register_deployment(&reversed)
+        fixture.store.register_deployment(&set, None),
+        other.register_deployment(&reversed, None)
     );
     let number = here.unwrap();
     assert_eq!(there.unwrap(), number);
-    assert_eq!(other.register_deployment(&set).await.unwrap(), number);
+    assert_eq!(other.register_deployment(&set, None).await.unwrap(), number);
 
     let changed = [component("order", b"three"), component("cart", b"two")];
-    let next = other.register_deployment(&changed).await.unwrap();
+    let next = other.register_deployment(&changed, None).await.unwrap();
     assert!(next > number);
     let swapped = [component("order", b"two"), component("cart", b"one")];
-    assert!(other.register_deployment(&swapped).await.unwrap() > next);
+    assert!(other.register_deployment(&swapped, None).await.unwrap() > next);
 
     let deployment = fixture.store.deployment(number).await.unwrap();
     assert_eq!(
@@ -41,6 +41,74 @@ async fn the_same_set_has_the_same_number_everywhere() {
         ]
     );
     assert_eq!(fixture.store.revision(Digest::of(b"three")).await.unwrap(), b"three");
+}
+
+#[tokio::test]
+async fn a_set_under_another_manifest_is_another_deployment() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let set = [component("order", b"one")];
+    let bare = store.register_deployment(&set, None).await.unwrap();
+    let first = store.register_deployment(&set, Some("first")).await.unwrap();
+    let second = store.register_deployment(&set, Some("second")).await.unwrap();
+    assert!(bare < first && first < second);
+    let members = [("order".into(), Digest::of(b"one"))];
+    for (manifest, number) in [(None, bare), (Some("first"), first), (Some("second"), second)] {
+        assert_eq!(store.register_set(&members, manifest).await.unwrap(), number);
+        let deployment = store.deployment(number).await.unwrap();
+        assert_eq!(
+            (deployment.manifest.as_deref(), deployment.components.len()),
+            (manifest, 1)
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_live_node_runs_on_is_known_to_the_others() {
+    let fixture = fixture().await;
+    let other = node(&fixture.database, "two").await;
+    let small = other
+        .register_deployment(&[component("order", b"one")], None)
+        .await
+        .unwrap();
+    let large = [component("order", b"one"), component("cart", b"two")];
+    let large = other.register_deployment(&large, None).await.unwrap();
+    let (order, cart, news) = ("order".into(), "cart".into(), "news".into());
+    let (order, cart, news): (ComponentId, ComponentId, ComponentId) = (order, cart, news);
+    let runs =
+        async |number, components: &[ComponentId]| fixture.store.runs_elsewhere(number, components).await.unwrap();
+    assert!(!runs(large, &[]).await, "nobody said so yet");
+    assert!(other.acknowledge_first(0, large).await.unwrap());
+    assert!(runs(large, &[]).await);
+    assert!(runs(small, &[cart.clone(), order]).await, "it has all of these");
+    assert!(!runs(small, &[]).await, "of none nobody has more than others");
+    assert!(!runs(small, &[cart.clone(), news]).await);
+    assert!(!other.runs_elsewhere(large, &[]).await.unwrap(), "it is no other");
+    other.drain(true).await.unwrap();
+    assert!(!runs(large, &[cart]).await, "it takes nothing more");
+}
+
+#[tokio::test]
+async fn what_is_given_back_is_anybodys_but_of_who_leaves_it() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let other = node(&fixture.database, "two").await;
+    let deployment = store
+        .register_deployment(&[component("order", b"one")], None)
+        .await
+        .unwrap();
+    let invocation = pinned_to(store, deployment).await;
+    // It is not the other's to give.
+    other.give_back(invocation).await.unwrap();
+    assert_eq!(other.due(9, &Left::default()).await.unwrap(), []);
+    store.give_back(invocation).await.unwrap();
+    let left = Left {
+        deployments: vec![deployment],
+        ..Left::default()
+    };
+    assert_eq!(store.due(9, &left).await.unwrap(), []);
+    assert_eq!(other.due(9, &left).await.unwrap(), []);
+    assert_eq!(other.due(9, &Left::default()).await.unwrap(), [(invocation, false)]);
 }
 
 #[tokio::test]
@@ -115,9 +183,9 @@ async fn deployments_that_nobody_uses_are_forgotten_with_bytes_that_nobody_else_
     let fixture = fixture().await;
     let store = &fixture.store;
     let release = |order| [component("order", order), component("cart", b"cart")];
-    let pinned = store.register_deployment(&release(b"one")).await.unwrap();
-    let unused = store.register_deployment(&release(b"two")).await.unwrap();
-    let current = store.register_deployment(&release(b"three")).await.unwrap();
+    let pinned = store.register_deployment(&release(b"one"), None).await.unwrap();
+    let unused = store.register_deployment(&release(b"two"), None).await.unwrap();
+    let current = store.register_deployment(&release(b"three"), None).await.unwrap();
     let invocation = pinned_to(store, pinned).await;
 
     fixture.last_used(32).await;
@@ -128,7 +196,7 @@ async fn deployments_that_nobody_uses_are_forgotten_with_bytes_that_nobody_else_
         .await
         .unwrap();
     fixture.last_used(32).await;
-    let fresh = store.register_deployment(&release(b"four")).await.unwrap();
+    let fresh = store.register_deployment(&release(b"four"), None).await.unwrap();
     assert_eq!(
         fixture.forget().await,
         3,
@@ -159,7 +227,7 @@ async fn deployments_that_nobody_uses_are_forgotten_with_bytes_that_nobody_else_
     assert_eq!(fixture.forget().await, 4, "two deployments and their orders");
     assert!(matches!(store.deployment(pinned).await, Err(Error::NotRegistered(_))));
     // What is registered again is another one, and has its bytes.
-    assert!(store.register_deployment(&release(b"two")).await.unwrap() > fresh);
+    assert!(store.register_deployment(&release(b"two"), None).await.unwrap() > fresh);
     assert_eq!(store.revision(Digest::of(b"two")).await.unwrap(), b"two");
 }
 
@@ -168,11 +236,14 @@ async fn a_node_that_starts_keeps_what_it_is_about_to_run_on() {
     let fixture = fixture().await;
     let store = &fixture.store;
     let set = [component("order", b"one")];
-    let registered = store.register_deployment(&set).await.unwrap();
-    let current = store.register_deployment(&[component("order", b"two")]).await.unwrap();
+    let registered = store.register_deployment(&set, None).await.unwrap();
+    let current = store
+        .register_deployment(&[component("order", b"two")], None)
+        .await
+        .unwrap();
     assert!(store.acknowledge_first(0, current).await.unwrap());
     fixture.last_used(32).await;
-    assert_eq!(store.register_deployment(&set).await.unwrap(), registered);
+    assert_eq!(store.register_deployment(&set, None).await.unwrap(), registered);
     fixture.forget().await;
     assert_eq!(fixture.deployments().await, 2);
     store.deployment(registered).await.unwrap();
@@ -183,16 +254,16 @@ async fn what_stands_in_for_a_file_is_kept_while_somebody_runs_it_and_ten_steps_
     let fixture = fixture().await;
     let store = &fixture.store;
     let file = |wasm: &'static [u8]| [component("order", wasm)];
-    store.register_deployment(&file(b"old file")).await.unwrap();
+    store.register_deployment(&file(b"old file"), None).await.unwrap();
     fixture.activate(b"old file", b"old fix").await;
-    store.register_deployment(&file(b"file")).await.unwrap();
+    store.register_deployment(&file(b"file"), None).await.unwrap();
     let mut sequences = Vec::new();
     for number in 0..14 {
         sequences.push(fixture.activate(b"file", format!("fix {number}").as_bytes()).await);
     }
     let newest = sequences[13];
     let running = store
-        .register_set(&[("order".into(), Digest::of(b"fix 13"))])
+        .register_set(&[("order".into(), Digest::of(b"fix 13"))], None)
         .await
         .unwrap();
     assert!(store.acknowledge_first(newest, running).await.unwrap());

@@ -43,7 +43,7 @@ impl Shop {
         let options = MigrateOptions::default();
         store.migrate_module("order", folder.path(), &options).await.unwrap();
         let (order, cart) = (component("order", ORDER), component("cart", b"SELECT amount FROM item"));
-        let deployment = store.register_deployment(&[order, cart]).await.unwrap();
+        let deployment = store.register_deployment(&[order, cart], None).await.unwrap();
         assert_eq!(deployment, DeploymentNumber(1), "what `begun` is pinned to");
         let open = begun(store).await;
         Self { fixture, folder, open }

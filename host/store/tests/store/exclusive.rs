@@ -1,7 +1,7 @@
 //! The queues of exclusive keys: one holder each, in order, and no circle, whatever happens at the same moment.
 
 use host_journal::{Append, AppendJournal, ExclusiveKey, InvocationStatus, Suspension};
-use host_store::{KeyPlace, Store};
+use host_store::{KeyPlace, Left, Store};
 use host_types::InvocationId;
 use tokio::task::JoinSet;
 
@@ -83,7 +83,7 @@ async fn who_is_suspended_is_woken_when_it_is_the_first() {
     wait_for(store, second, 2, 7).await;
     wait_for(store, third, 2, 7).await;
     assert_eq!(store.woken(9).await.unwrap(), []);
-    assert_eq!(store.due(9, &[]).await.unwrap(), []);
+    assert_eq!(store.due(9, &Left::default()).await.unwrap(), []);
     give_up(store, holder, 2, 7).await;
     assert_eq!(store.woken(9).await.unwrap(), [second]);
     // Given up between the look and the suspension: it is due at once.
@@ -92,7 +92,7 @@ async fn who_is_suspended_is_woken_when_it_is_the_first() {
     let late = begun(store).await;
     take(store, late, 1, 8).await;
     wait_for(store, late, 2, 8).await;
-    assert_eq!(store.due(9, &[]).await.unwrap(), [(late, true)]);
+    assert_eq!(store.due(9, &Left::default()).await.unwrap(), [(late, true)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

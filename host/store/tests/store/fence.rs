@@ -1,7 +1,7 @@
 //! Fences.
 
 use host_journal::{Append, AppendError, AppendJournal, Body, Cause, Entry, FenceReason, InvocationStatus, encode};
-use host_store::{Fence, Store};
+use host_store::{Fence, Left, Store};
 use host_types::InvocationId;
 
 use crate::support::{begun, first_append, fixture, new_id, next_append, start, started};
@@ -74,7 +74,7 @@ async fn a_pause_keeps_its_reason() {
     assert_eq!((loaded.row.status, loaded.row.node), (InvocationStatus::Paused, None));
     assert_eq!((loaded.row.cause.as_deref(), loaded.row.failures), (Some("boom"), 3));
     assert!(matches!(&loaded.entries[1].body, Body::Fence { reason: FenceReason::Pause(kept), .. } if *kept == cause));
-    assert_eq!(store.due(10, &[]).await.unwrap(), []);
+    assert_eq!(store.due(10, &Left::default()).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -167,8 +167,13 @@ async fn a_retry_waits_for_its_time_and_goes_to_one_node() {
         .unwrap();
     assert_eq!(store.next_due().await.unwrap(), Some(0));
 
-    let (one, two) = tokio::join!(store.due(15, &[]), other.due(15, &[]));
-    let taken = [one.unwrap(), two.unwrap(), store.due(15, &[]).await.unwrap()].concat();
+    let (one, two) = tokio::join!(store.due(15, &Left::default()), other.due(15, &Left::default()));
+    let taken = [
+        one.unwrap(),
+        two.unwrap(),
+        store.due(15, &Left::default()).await.unwrap(),
+    ]
+    .concat();
     let mut taken: Vec<_> = taken.into_iter().map(|(invocation, _)| invocation).collect();
     taken.sort();
     retried.sort();

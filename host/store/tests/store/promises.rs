@@ -4,7 +4,7 @@ use host_journal::{
     Append, AppendError, AppendJournal, ExclusiveKey, InvocationStatus, Message, OUTPUT_PROMISE, Suspension,
     WorkflowKey, WorkflowStart, encode, workflow_promise,
 };
-use host_store::{Fence, KeyPlace, Store, Word};
+use host_store::{Fence, KeyPlace, Left, Store, Word};
 use host_types::{InvocationId, PromiseId};
 use sqlx::PgConnection;
 
@@ -164,7 +164,7 @@ async fn a_circle_that_a_snapshot_hides_is_found_by_who_waits() {
     };
     store.append(suspended(store, right, 3, waits)).await.unwrap();
     assert_eq!(store.key_place(key(1).id, right).await.unwrap(), KeyPlace::Refused);
-    assert_eq!(store.due(9, &[]).await.unwrap(), [(right, true)]);
+    assert_eq!(store.due(9, &Left::default()).await.unwrap(), [(right, true)]);
     assert_eq!(store.key_place(key(2).id, left).await.unwrap(), KeyPlace::Waits);
 }
 

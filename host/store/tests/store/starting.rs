@@ -134,7 +134,7 @@ async fn start(store: &Store, name: &str, set: usize) {
     let wasm = set.to_string();
     let set = [("order".into(), Digest::of(wasm.as_bytes()), wasm.as_bytes())];
     store.register_node(name, MODULE_SESSIONS).await.unwrap();
-    let deployment = store.register_deployment(&set).await.unwrap();
+    let deployment = store.register_deployment(&set, None).await.unwrap();
     assert!(store.acknowledge_first(0, deployment).await.unwrap());
     store.register_subscriptions(&[placed]).await.unwrap();
 }

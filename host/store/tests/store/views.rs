@@ -186,7 +186,7 @@ async fn each_table_is_seen_without_what_is_secret_and_nothing_else_is() {
         .await
         .unwrap();
     store
-        .register_deployment(&[("order".into(), host_types::Digest([4; 32]), b"wasm")])
+        .register_deployment(&[("order".into(), host_types::Digest([4; 32]), b"wasm")], None)
         .await
         .unwrap();
 

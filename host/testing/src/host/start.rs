@@ -194,7 +194,9 @@ async fn serve(parts: Parts) -> Result<Serving> {
     let registered: Vec<_> = revisions
         .map(|(id, digest, wasm)| (id.clone(), *digest, wasm.as_slice()))
         .collect();
-    let number = store.register_deployment(&registered).await?;
+    let number = store
+        .register_deployment(&registered, Some(&app.app().pinned()))
+        .await?;
     // The lease is between node and database, and neither's clock can be set.
     let lease_term = Arc::new(LeaseTerm::new(Arc::new(SystemClock), registration.heartbeat));
     let runtime = Runtime::new(RuntimeOptions {

@@ -7,8 +7,8 @@ use host_invoker::{AppendFences, Bodies, FindWork, HearNodes, KeepLease, ReadDep
 use host_journal::{Append, AppendError, AppendJournal, Claim, HostStatement, KeyId, Seal, WorkflowKey};
 use host_recorder::Answer;
 use host_store::{
-    Deployment, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, KeyPlace, Loaded, Result, Store, StoredPromise,
-    Wake, Word,
+    Deployment, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, KeyPlace, Left, Loaded, Result, Store,
+    StoredPromise, Wake, Word,
 };
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
 
@@ -141,8 +141,12 @@ impl AppendFences for Watched {
 }
 
 impl FindWork for Watched {
-    fn due<'a>(&'a self, limit: u32, but: &'a [ComponentId]) -> Answer<'a, Result<Vec<(InvocationId, bool)>>> {
-        Box::pin(self.passed(self.store.due(limit, but)))
+    fn due<'a>(&'a self, limit: u32, left: &'a Left) -> Answer<'a, Result<Vec<(InvocationId, bool)>>> {
+        Box::pin(self.passed(self.store.due(limit, left)))
+    }
+
+    fn give_back(&self, invocation: InvocationId) -> Answer<'_, Result<()>> {
+        Box::pin(self.passed(self.store.give_back(invocation)))
     }
 
     fn woken(&self, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>> {
@@ -201,5 +205,13 @@ impl ReadDeployments for Watched {
 
     fn revision(&self, digest: Digest) -> Answer<'_, Result<Vec<u8>>> {
         Box::pin(self.passed(self.store.revision(digest)))
+    }
+
+    fn runs_elsewhere<'a>(
+        &'a self,
+        number: DeploymentNumber,
+        components: &'a [ComponentId],
+    ) -> Answer<'a, Result<bool>> {
+        Box::pin(self.passed(self.store.runs_elsewhere(number, components)))
     }
 }

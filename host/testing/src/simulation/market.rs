@@ -10,12 +10,12 @@ mod stock;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use host_invoker::{Deploy, Handlers};
+use host_invoker::{Deploy, Handlers, NotBuilt};
 use host_journal::RetryPolicy;
 use host_manifest::{CronRule, Overlap, Schedule};
 use host_recorder::{Answer, Delivered, Recorder, ScheduledInput};
-use host_store::Subscription;
-use host_types::{ComponentId, DeploymentNumber, Digest, Fault, HttpRequest, HttpResponse};
+use host_store::{Deployment, Subscription};
+use host_types::{ComponentId, DeploymentNumber, Fault, HttpRequest, HttpResponse};
 
 use super::instance::{Instance, NodeView};
 use super::sabotage::Sabotage;
@@ -252,11 +252,15 @@ pub(crate) struct Nothing;
 impl Deploy for Nothing {
     fn deploy<'a>(
         &'a self,
-        number: DeploymentNumber,
-        _: &'a [(ComponentId, Digest)],
+        stored: &'a Deployment,
         _: &'a dyn host_invoker::FetchRevisions,
-    ) -> Answer<'a, Result<Arc<dyn Handlers>, Fault>> {
-        Box::pin(async move { Err(Fault::Guest(format!("there is no deployment {number}"))) })
+    ) -> Answer<'a, Result<Arc<dyn Handlers>, NotBuilt>> {
+        Box::pin(async move {
+            Err(NotBuilt {
+                reason: format!("there is no deployment {}", stored.number),
+                is_transient: false,
+            })
+        })
     }
 }
 

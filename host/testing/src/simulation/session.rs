@@ -17,8 +17,8 @@ use host_journal::{
 };
 use host_recorder::Answer;
 use host_store::{
-    Deployment, Error, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, KeyPlace, Loaded, Result, StoredPromise,
-    Wake, Word,
+    Deployment, Error, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, KeyPlace, Left, Loaded, Result,
+    StoredPromise, Wake, Word,
 };
 use host_types::{Clock, ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
 use parking_lot::Mutex;
@@ -410,14 +410,18 @@ impl AppendFences for Session {
 }
 
 impl FindWork for Session {
-    fn due<'a>(&'a self, limit: u32, but: &'a [ComponentId]) -> Answer<'a, Result<Vec<(InvocationId, bool)>>> {
+    fn due<'a>(&'a self, limit: u32, left: &'a Left) -> Answer<'a, Result<Vec<(InvocationId, bool)>>> {
         let node = self.node;
-        let but = but.to_vec();
+        let left = left.clone();
         Box::pin(async move {
             Ok(self
-                .ask(move |tables, now_ms| tables.due(node, limit, &but, now_ms))
+                .ask(move |tables, now_ms| tables.due(node, limit, &left, now_ms))
                 .await?)
         })
+    }
+
+    fn give_back(&self, _: InvocationId) -> Answer<'_, Result<()>> {
+        unreachable!("every node has the one deployment there is")
     }
 
     fn release<'a>(&'a self, kept: &'a [InvocationId]) -> Answer<'a, Result<u64>> {
@@ -555,5 +559,9 @@ impl ReadDeployments for Session {
 
     fn revision(&self, digest: Digest) -> Answer<'_, Result<Vec<u8>>> {
         Box::pin(async move { Err(Error::NotRegistered(format!("revision {digest}"))) })
+    }
+
+    fn runs_elsewhere<'a>(&'a self, _: DeploymentNumber, _: &'a [ComponentId]) -> Answer<'a, Result<bool>> {
+        unreachable!("every node has the one deployment there is")
     }
 }

@@ -9,8 +9,8 @@ mod workflows;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use host_journal::{Append, AppendError, Body, Claim, Entry, InvocationStatus, KeyId, Message, Start, decode};
-use host_store::{Fence, InvocationRow, KeyPlace, Loaded, StoredEvent, Word};
-use host_types::{ComponentId, InvocationId, NodeId, PromiseId};
+use host_store::{Fence, InvocationRow, KeyPlace, Left, Loaded, StoredEvent, Word};
+use host_types::{InvocationId, NodeId, PromiseId};
 
 use super::sabotage::Sabotage;
 use crate::seal::Plain;
@@ -387,20 +387,14 @@ impl Tables {
     }
 
     /// Gives the node what nobody owns and what is due, but for what began with some components.
-    pub(crate) fn due(
-        &mut self,
-        node: NodeId,
-        limit: u32,
-        but: &[ComponentId],
-        now_ms: u64,
-    ) -> Vec<(InvocationId, bool)> {
+    pub(crate) fn due(&mut self, node: NodeId, limit: u32, left: &Left, now_ms: u64) -> Vec<(InvocationId, bool)> {
         if self.may_write(node).is_err() {
             return Vec::new();
         }
         let mut due: Vec<(i64, InvocationId)> = self
             .unowned()
             .filter(|(due_ms, id)| {
-                *due_ms <= now_ms.cast_signed() && !but.contains(&self.invocations[id].row.component)
+                *due_ms <= now_ms.cast_signed() && !left.components.contains(&self.invocations[id].row.component)
             })
             .collect();
         due.sort_unstable();
