@@ -165,6 +165,45 @@ async fn a_refresh_token_is_good_once_and_its_theft_ends_the_sign_in() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_was_hashed_elsewhere_signs_in_and_is_hashed_anew() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let nobody = nexus.client();
+    Person::sign_up(&nobody, "an", "VN").await?;
+    let audit = Audit::open(nexus.database_url()).await?;
+    // The password's, by bcrypt.
+    let taken_over = "$2b$10$CCCCCCCCCCCCCCCCCCCCC.S7928reclsQfyvamwpuNy0EHrXhA0r6";
+    let change = format!("UPDATE account.account SET password_hash = '{taken_over}' WHERE username = 'an'");
+    assert_eq!(audit.change(&change).await?, 1);
+    let kept = format!("SELECT count(*) FROM account.account WHERE password_hash = '{taken_over}'");
+    let login = |password: &str| json!({ "id": "an", "password": password });
+    let wrong = nobody.post(LOGIN, login("wrong-horse")).await?;
+    wrong.failed(401, "invalid_credentials");
+    assert_eq!(audit.count(&kept).await?, 1);
+    nobody.post(LOGIN, login(PASSWORD)).await?.data(200);
+    let renewed = "SELECT count(*) FROM account.account WHERE password_hash LIKE '$argon2id$%'";
+    assert_eq!((audit.count(&kept).await?, audit.count(renewed).await?), (0, 1));
+    nobody.post(LOGIN, login(PASSWORD)).await?.data(200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_first_contacts_at_once_one_is_the_default() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let me = Person::sign_up(&nexus.client(), "an", "VN").await?.client;
+    let clients: Vec<Client> = (0..4).map(|_| me.anew()).collect();
+    let added = join_all(clients.iter().map(|client| add(client, ADDRESS))).await;
+    let added: Vec<Value> = added
+        .into_iter()
+        .map(|answer| Ok(answer?.data(200)["id"].clone()))
+        .collect::<Result<_>>()?;
+    let default = default_contact(&me).await?;
+    assert!(added.contains(&default), "{default} is none of {added:?}");
+    let listed = me.get(CONTACT).await?;
+    assert_eq!(listed.data(200).as_array().map(Vec::len), Some(4));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_profile_is_its_owners_and_shows_others_what_is_public() -> Result<()> {
     let nexus = Nexus::start().await?;
     let me = Person::register(&nexus.client(), "linh").await?;

@@ -96,10 +96,8 @@ async fn of_two_changes_that_saw_one_version_the_second_is_refused() -> Result<(
         let mut body = change;
         body["id"] = json!(id);
         body["version"] = seen.clone();
-        let (one, other) = tokio::join!(
-            seller.client.patch(path, body.clone()),
-            seller.client.anew().patch(path, body.clone())
-        );
+        let other = seller.client.anew();
+        let (one, other) = tokio::join!(seller.client.patch(path, body.clone()), other.patch(path, body.clone()));
         let (done, refused) = match (one?, other?) {
             (one, other) if one.status == 200 => (one, other),
             (one, other) => (other, one),

@@ -101,8 +101,11 @@ pub(super) fn patch(request: &Request) -> Result<Response, HttpError> {
     Response::message("Serial numbers updated")
 }
 
+/// Serials by the stock that has them.
+type ByStock = BTreeMap<StockId, Vec<String>>;
+
 /// The serials the texts mean, by stock: all of them known, all of them the caller's. Asks catalog.
-fn owned(ids: &[String], stock: Option<i64>, me: AccountId) -> Result<BTreeMap<StockId, Vec<String>>, Error> {
+fn owned(ids: &[String], stock: Option<i64>, me: AccountId) -> Result<ByStock, Error> {
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -122,14 +125,14 @@ fn numbers(holders: &[Holder]) -> Vec<i64> {
 }
 
 /// Each text to the one stock of the caller's that has it, and those that none has.
-fn resolve(ids: &[String], mine: Vec<Unit>) -> Result<(BTreeMap<StockId, Vec<String>>, Vec<String>), Error> {
+fn resolve(ids: &[String], mine: Vec<Unit>) -> Result<(ByStock, Vec<String>), Error> {
     let mut meant: BTreeMap<String, StockId> = BTreeMap::new();
     for unit in mine {
         if meant.insert(unit.id.clone(), unit.stock).is_some() {
             return Err(Error::SerialAmbiguous(unit.id));
         }
     }
-    let mut by_stock: BTreeMap<StockId, Vec<String>> = BTreeMap::new();
+    let mut by_stock = ByStock::new();
     let mut missing = Vec::new();
     for id in ids {
         match meant.get(id) {
@@ -181,7 +184,7 @@ mod tests {
         ids.iter().map(|id| (*id).to_owned()).collect()
     }
 
-    fn resolved(ids: &[&str], mine: &[(&str, i64)]) -> Result<(BTreeMap<StockId, Vec<String>>, Vec<String>), Error> {
+    fn resolved(ids: &[&str], mine: &[(&str, i64)]) -> Result<(ByStock, Vec<String>), Error> {
         let unit = |(id, stock): &(&str, i64)| Unit {
             id: (*id).to_owned(),
             stock: StockId(*stock),
