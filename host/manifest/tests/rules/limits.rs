@@ -150,9 +150,9 @@ spin.toml:51:7: `address` (by in [component.cart.tool.nexus.rate_limits.whom]) i
     keep one of the two; for both make it two limits
 spin.toml:52:10: `` (member in [component.cart.tool.nexus.rate_limits.whom]) is empty
     name a member of the request's JSON, as in member = "id"
-spin.toml:62:12: `folded` (spelling in [component.cart.tool.nexus.rate_limits.spelt]) is there without `member`
+spin.toml:62:13: `folded` (spelling in [component.cart.tool.nexus.rate_limits.spelt]) is there without `member`
     name a member of the request's JSON too, as in member = "id", or remove it
-spin.toml:68:12: `lowercase` (spelling in [component.cart.tool.nexus.rate_limits.spelt-else]) is neither `exact` nor `folded`
+spin.toml:68:13: `lowercase` (spelling in [component.cart.tool.nexus.rate_limits.spelt-else]) is neither `exact` nor `folded`
     write one of them"#,
     );
 }
