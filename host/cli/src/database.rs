@@ -11,7 +11,7 @@ pub(crate) enum Database {
     /// By its URL. It is not ours to start or stop.
     Named(String),
     /// On a server that ends with us.
-    Private(Server),
+    Private(Box<Server>),
 }
 
 impl Database {
@@ -26,7 +26,7 @@ impl Database {
         let found = async { Ok(Programs::find_or_install(&mut say).await?) };
         let programs = stop.unless_asked(found).await?;
         let server = Server::start(&programs, data_dir, &Options::default()).await?;
-        Ok(Self::Private(server))
+        Ok(Self::Private(Box::new(server)))
     }
 
     /// The one with this URL; without one, the private one.
