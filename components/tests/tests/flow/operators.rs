@@ -266,7 +266,7 @@ async fn who_repeats_a_request_is_answered_by_the_run_that_takes_its_place() -> 
     let attached = "SELECT id::text FROM host.invocation WHERE function LIKE 'nexus:http%' AND status = 'suspended'";
     let id = world.audit.texts(attached).await?.pop().context("it waits")?;
     world.nexus.run(&["invocations", "cancel", &id])?;
-    ensure!(waiting.await??.status >= 400, "it is over");
+    ensure!(!waiting.await??.status.is_success(), "it is over");
     let client = world.nexus.client().keyed("attached");
     let spent = client.post("/flow/attach", attach.clone()).await?;
     ensure!(spent.status == 409, "{}", spent.json);
