@@ -167,7 +167,8 @@ async fn a_retry_waits_for_its_time_and_goes_to_one_node() {
         .unwrap();
     assert_eq!(store.next_due().await.unwrap(), Some(0));
 
-    let (one, two) = tokio::join!(store.due(15, &Left::default()), other.due(15, &Left::default()));
+    let nothing = Left::default();
+    let (one, two) = tokio::join!(store.due(15, &nothing), other.due(15, &nothing));
     let taken = [
         one.unwrap(),
         two.unwrap(),
