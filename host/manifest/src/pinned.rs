@@ -149,6 +149,10 @@ impl PinnedComponent {
                 sends_key,
             }
         });
+        let mut hosts: Vec<_> = hosts.collect();
+        // Their order says nothing, and one is there twice that is a variable's, too.
+        hosts.sort_by(|one, other| one.host.cmp(&other.host));
+        hosts.dedup_by(|one, other| one.host == other.host);
         let exclusive = component.exclusive.iter().map(|rule| PinnedExclusive {
             interface: rule.interface.to_string(),
             function: rule.function.clone(),
@@ -159,7 +163,7 @@ impl PinnedComponent {
             time_limit_ms: component.limits.time_limit_ms,
             dependencies: dependencies.collect(),
             providers: providers.collect(),
-            hosts: hosts.collect(),
+            hosts,
             stores: texts(&component.key_value_stores),
             keys: texts(&component.keys),
             exclusive: exclusive.collect(),

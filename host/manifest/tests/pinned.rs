@@ -149,7 +149,7 @@ fn what_cannot_be_read_is_an_error() {
         "",
         "{}",
         r#"{"components":{}}"#,
-        &app.pinned().replace("https://", "https:"),
+        app.pinned().replace("https://", "https:").as_str(),
     ] {
         let error = app.as_pinned(Some(kept), &of).unwrap_err().to_string();
         assert!(

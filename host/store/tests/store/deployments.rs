@@ -73,8 +73,7 @@ async fn what_a_live_node_runs_on_is_known_to_the_others() {
         .unwrap();
     let large = [component("order", b"one"), component("cart", b"two")];
     let large = other.register_deployment(&large, None).await.unwrap();
-    let (order, cart, news) = ("order".into(), "cart".into(), "news".into());
-    let (order, cart, news): (ComponentId, ComponentId, ComponentId) = (order, cart, news);
+    let [order, cart, news] = ["order", "cart", "news"].map(ComponentId::from);
     let runs =
         async |number, components: &[ComponentId]| fixture.store.runs_elsewhere(number, components).await.unwrap();
     assert!(!runs(large, &[]).await, "nobody said so yet");
