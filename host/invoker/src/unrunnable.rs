@@ -29,11 +29,7 @@ impl Inner {
             return Ok(());
         }
         let bodies = self.store.bodies(invocation).await?;
-        let cause = Cause {
-            position: None,
-            text: format!("it cannot be run: {reason}"),
-            trap: false,
-        };
+        let cause = Cause::new(None, &format!("it cannot be run: {reason}"), false);
         let attempt = row.attempt + 1;
         let fence = Entry {
             index: bodies.last().map_or(0, |(index, _)| index + 1),
