@@ -1,6 +1,6 @@
 //! What other modules may call, and what the host calls later.
 
-use sdk::{AccountId, now, trap};
+use sdk::{AccountId, now, trap, try_again};
 
 use crate::{
     bindings::shop::order::types::{CheckoutRequest, ConfirmRequest},
@@ -68,7 +68,7 @@ pub(crate) fn run_scheduled(name: &str, argument: &[u8]) -> Result<(), String> {
         collect::TIMER => {
             let session: SessionId = serde_json::from_slice(argument).map_err(|error| format!("argument: {error}"))?;
             if let Err(error) = collect::reconcile(session) {
-                trap(&format!("ask about the payments of session {session}: {error}"));
+                try_again(&format!("ask about the payments of session {session}: {error}"));
             }
             Ok(())
         }
@@ -93,12 +93,12 @@ pub(crate) fn run_confirm(request: ConfirmRequest) -> Result<(), String> {
     run().map_err(|error: Error| error.to_string())
 }
 
-/// A parcel that is to be fetched. A failure traps, whatever it is: what its carrier or its seller has to put right may come right, and until it does a
-/// person reads of it among the paused invocations.
+/// A parcel that is to be fetched. Whatever fails is tried again, as long as the manifest says: what its carrier or its seller has to put right may come
+/// right, and then a person reads of it among the paused invocations.
 pub(crate) fn run_book(order_id: &str) -> Result<(), String> {
     let order = order(order_id)?;
     if let Err(error) = booking::book(order) {
-        trap(&format!("book the parcel of order {order}: {error}"));
+        try_again(&format!("book the parcel of order {order}: {error}"));
     }
     Ok(())
 }
