@@ -18,7 +18,7 @@ pub(crate) struct Leg {
     /// Where the payer continues.
     pub(crate) url: Option<String>,
     pub(crate) date_expired: Option<Timestamp>,
-    /// The provider's reference, once it reported the money.
+    /// The provider's reference, once it told of the money, by itself or asked.
     pub(crate) paid: Option<String>,
     /// The provider reported that there will be none.
     pub(crate) failed: bool,

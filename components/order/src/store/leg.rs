@@ -195,8 +195,9 @@ pub(crate) fn of_session(tx: &Transaction, session: SessionId) -> Result<Vec<Leg
     tx.query(
         sql!(r#"SELECT t.id, t.status, t.amount, t.from_currency, t.data->>'provider' AS provider, t.data->>'gateway_url' AS url,
                   t.date_expired,
-                  (SELECT e.provider_ref FROM "order".payment_event e
-                   WHERE e.leg_id = t.id AND e.outcome = 'succeeded' ORDER BY e.date_received, e.event_id LIMIT 1) AS paid,
+                  COALESCE((SELECT e.provider_ref FROM "order".payment_event e
+                            WHERE e.leg_id = t.id AND e.outcome = 'succeeded' ORDER BY e.date_received, e.event_id LIMIT 1),
+                           t.data->>'asked_ref') AS paid,
                   EXISTS (SELECT FROM "order".payment_event e
                           WHERE e.leg_id = t.id AND e.outcome IN ('failed', 'expired')) AS failed
            FROM "order".transaction t
@@ -223,6 +224,15 @@ pub(crate) fn set_url(tx: &Transaction, id: LegId, url: &str) -> Result<(), Erro
     tx.execute(
         sql!(r#"UPDATE "order".transaction SET data = data || $2 WHERE id = $1"#),
         params![id, serde_json::json!({ "gateway_url": url })],
+    )
+    .map(drop)
+}
+
+/// Notes that the money of a leg is there, as its provider says when it is asked, with its reference.
+pub(crate) fn note_money(tx: &Transaction, id: LegId, reference: &str) -> Result<(), Error> {
+    tx.execute(
+        sql!(r#"UPDATE "order".transaction SET data = data || $2 WHERE id = $1 AND status <> 'Success'"#),
+        params![id, serde_json::json!({ "asked_ref": reference })],
     )
     .map(drop)
 }

@@ -16,7 +16,7 @@ use super::owed::{Late, Owed};
 use crate::{
     domain::{
         id::{LegId, SessionId},
-        payment::{self, Event, Leg, Outcome, Step, Wishes},
+        payment::{self, Leg, Step, Wishes},
         refusal::{Continuation, Refusal},
         session::Kind,
         status::Status,
@@ -28,7 +28,6 @@ use crate::{
         payments::{self, Charge, Charged, PaymentOption},
     },
     store::{
-        event,
         leg::{self, NewLeg},
         session,
         wait::{self, Ended},
@@ -136,13 +135,7 @@ impl Due<'_> {
             if now() < attempt.expires {
                 match self.charge(&attempt) {
                     Ok(Charged::Settled(reference)) => {
-                        note_money(
-                            self.session_id,
-                            &self.payment.provider,
-                            attempt.leg_id,
-                            self.amount,
-                            &reference,
-                        )?;
+                        note_money(self.session_id, attempt.leg_id, &reference)?;
                         return Ok(Paid {
                             leg_id: attempt.leg_id,
                             reference,
@@ -234,7 +227,7 @@ impl Due<'_> {
                     Look::Wait(bell, until) => break (bell, until),
                     Look::Ask(leg) => {
                         if let Some(reference) = self.arrived(leg)? {
-                            note_money(self.session_id, &self.payment.provider, leg, self.amount, &reference)?;
+                            note_money(self.session_id, leg, &reference)?;
                         }
                         asked.insert(leg);
                     }
@@ -328,20 +321,10 @@ pub(super) fn end(tx: &Transaction, id: SessionId, kind: Kind, ended: Ended) -> 
 }
 
 /// Notes money that a provider tells of when it is asked. Before anything is done with it: what is in a row is not lost, whatever becomes of who asked.
-fn note_money(session: SessionId, provider: &str, leg: LegId, amount: Money, reference: &str) -> Result<(), Error> {
-    let now = now();
-    let event = Event {
-        id: format!("asked:{leg}"),
-        leg_id: leg,
-        outcome: Outcome::Succeeded,
-        amount,
-        reference: reference.to_owned(),
-        occurred: now,
-    };
+fn note_money(session: SessionId, leg: LegId, reference: &str) -> Result<(), Error> {
     sql::transaction(|tx| {
         session::lock(tx, session)?;
-        event::insert(tx, provider, &event, now)?;
-        Ok(())
+        Ok(leg::note_money(tx, leg, reference)?)
     })
 }
 
@@ -352,7 +335,7 @@ pub(crate) fn reconcile(id: SessionId) -> Result<(), Error> {
         let Some(provider) = &leg.provider else { continue };
         let amount = Money::new(leg.amount, leg.currency);
         if let Some(reference) = payments::arrived(provider, leg.id, amount)? {
-            note_money(id, provider, leg.id, amount, &reference)?;
+            note_money(id, leg.id, &reference)?;
         }
     }
     give_back(id)
