@@ -129,7 +129,7 @@ impl Error {
             Self::AddressNotFound => (400, "address_not_found"),
             Self::AddressCountryUnresolved => (400, "address_country_unresolved"),
             Self::AddressCountryMismatch { .. } => (400, "address_country_mismatch"),
-            Self::GeocoderUnavailable(_) => (503, "unavailable"),
+            Self::GeocoderUnavailable(_) => (502, "geocoding_provider_unavailable"),
             Self::ItemNotFound => (404, "order_item_not_found"),
             Self::OrderNotFound => (404, "order_not_found"),
             Self::EntityNotFound(_) => (404, "entity_not_found"),
