@@ -99,10 +99,10 @@ impl Audit {
     }
 
     /// Waits until no invocation is open. Polls: it watches from outside what the host does by itself. What is sent is due at once by a clock that may
-    /// be ahead of the database's.
+    /// be ahead of the database's, and what failed is tried again soon.
     pub async fn settled(&self) -> Result<()> {
-        const OPEN: &str = "SELECT count(*) FROM host.invocation
-             WHERE ended_at IS NULL AND (due_at IS NULL OR due_at <= now() + interval '200 ms')";
+        const OPEN: &str = "SELECT count(*) FROM host.invocation WHERE ended_at IS NULL AND (due_at IS NULL
+             OR due_at <= now() + CASE WHEN failures > 0 THEN interval '5 s' ELSE interval '200 ms' END)";
         for _ in 0..600 {
             if self.count(OPEN).await? == 0 {
                 return Ok(());
