@@ -87,8 +87,13 @@ async fn the_flow_of_a_confirmation_is_the_workflow_of_the_fees_session() -> Res
     );
     has_told_its_address(&world, FUNCTION, &fee.session).await?;
     world.settles(&fee).await?;
-    ensure!(world.audit.count(FLOWS).await? == 2, "the checkout's, and this one");
-    world.books_hold().await
+    world.books_hold().await?;
+    let flows = world.audit.count(FLOWS).await?;
+    ensure!(
+        flows == 3,
+        "{flows}: the checkout's, this one, and that of the order's parcel"
+    );
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
