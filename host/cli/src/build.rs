@@ -44,11 +44,12 @@ fn steps(app: &App) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for build in app.components.values().filter_map(|component| component.build.as_ref()) {
         for command in &build.commands {
-            let merges = |(common, _): &(&str, &str)| common.starts_with("cargo build ");
+            let merges = |(common, _): &(&str, &str)| *common == "cargo build" || common.starts_with("cargo build ");
             if let Some((common, package)) = command.rsplit_once(" -p ").filter(merges)
-                && let Some(known) = steps
-                    .iter_mut()
-                    .find(|known| known.workdir == build.workdir && known.command.starts_with(common))
+                && let Some(known) = steps.iter_mut().find(|known| {
+                    let known_common = known.command.split_once(" -p ").map(|(common, _)| common);
+                    known.workdir == build.workdir && known_common == Some(common)
+                })
             {
                 known.command.push_str(&format!(" -p {package}"));
                 continue;

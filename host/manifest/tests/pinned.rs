@@ -8,6 +8,7 @@ use host_manifest::{App, ComponentId, InterfaceName, Scheme, Unknown};
 const BEFORE: &str = r#"spin_manifest_version = 2
 [application]
 name = "shop"
+[trigger]
 [variables]
 gateway = { default = "pay.example.com" }
 token = { required = true, secret = true }
@@ -37,6 +38,7 @@ source = "cash.wasm"
 const AFTER: &str = r#"spin_manifest_version = 2
 [application]
 name = "shop"
+[trigger]
 [variables]
 gateway = { default = "new.example.com" }
 token = { required = true, secret = true }
