@@ -20,6 +20,9 @@ const ATTEMPT: Duration = Duration::from_secs(600);
 /// After this the timer of what a cancellation owes has come (`workflow/owed.rs` of the order module).
 const OWED: Duration = Duration::from_secs(10);
 
+/// After this the gateway has been asked once more about a session that is over (`workflow/collect.rs` of the order module).
+const RECONCILE: Duration = Duration::from_secs(6 * 3_600);
+
 /// How long a carrier may say nothing, and how long it has to bring a parcel once more.
 const SILENCE: Duration = Duration::from_secs(30 * 24 * 3_600);
 const REDELIVERY: Duration = Duration::from_secs(3 * 24 * 3_600);
@@ -187,10 +190,11 @@ impl Market {
         self.came_to(host, session, &[&placed, &rejected]).await
     }
 
-    /// To be paid at the gateway, and not paid.
+    /// To be paid at the gateway, and not paid. The gateway is asked once more in the run that ends it: in a later one that would be taken for its call.
     async fn unpaid(&self, host: &TestHost, run: &str) -> Result<CameTo> {
         let placed = self.check_out(run, "sandbox-redirect").await?;
         self.time_passes(host, TERM).await?;
+        self.time_passes(host, RECONCILE).await?;
         self.came_to(host, session(&placed), &[&placed]).await
     }
 }
