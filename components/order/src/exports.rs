@@ -1,6 +1,7 @@
 //! What other modules may call, and what the host calls later.
 
 use sdk::{AccountId, now, trap, try_again};
+use serde::de::DeserializeOwned;
 
 use crate::{
     bindings::shop::order::types::{CheckoutRequest, ConfirmRequest},
@@ -43,14 +44,14 @@ pub(crate) fn has_open(account_id: &str) -> bool {
 pub(crate) fn run_scheduled(name: &str, argument: &[u8]) -> Result<(), String> {
     match name {
         expire::TIMER => {
-            let session: SessionId = serde_json::from_slice(argument).map_err(|error| format!("argument: {error}"))?;
+            let session: SessionId = read(argument)?;
             if let Err(error) = expire::expire(session) {
                 trap(&format!("expire checkout {session}: {error}"));
             }
             Ok(())
         }
         expire::UNANSWERED_TIMER => {
-            let session: SessionId = serde_json::from_slice(argument).map_err(|error| format!("argument: {error}"))?;
+            let session: SessionId = read(argument)?;
             if let Err(error) = expire::reject_unanswered(session) {
                 trap(&format!(
                     "give up what no seller answers for of checkout {session}: {error}"
@@ -59,26 +60,30 @@ pub(crate) fn run_scheduled(name: &str, argument: &[u8]) -> Result<(), String> {
             Ok(())
         }
         payout::TIMER => {
-            let order: OrderId = serde_json::from_slice(argument).map_err(|error| format!("argument: {error}"))?;
+            let order: OrderId = read(argument)?;
             if let Err(error) = payout::pay(order) {
                 trap(&format!("pay out order {order}: {error}"));
             }
             Ok(())
         }
         collect::TIMER => {
-            let session: SessionId = serde_json::from_slice(argument).map_err(|error| format!("argument: {error}"))?;
+            let session: SessionId = read(argument)?;
             if let Err(error) = collect::reconcile(session) {
                 try_again(&format!("ask about the payments of session {session}: {error}"));
             }
             Ok(())
         }
         owed::TIMER => {
-            let owed: Owed = serde_json::from_slice(argument).map_err(|error| format!("argument: {error}"))?;
+            let owed: Owed = read(argument)?;
             owed.settle();
             Ok(())
         }
         unknown => Err(format!("there is no timer `{unknown}`")),
     }
+}
+
+fn read<T: DeserializeOwned>(argument: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(argument).map_err(|error| format!("argument: {error}"))
 }
 
 /// A checkout that is paid elsewhere. How it failed was told to whoever waits for it; it is returned for those who look at its journal.

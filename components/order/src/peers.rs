@@ -32,6 +32,11 @@ fn target(provider: &str) -> Target {
     }
 }
 
+/// Whether a text of somebody else's can be kept: the database takes no NUL.
+fn can_be_kept(text: &str, max_chars: usize) -> bool {
+    !text.contains('\0') && text.chars().count() <= max_chars
+}
+
 /// An amount, as others are told it.
 fn wire_money(amount: Money) -> WireMoney {
     WireMoney {

@@ -2,7 +2,7 @@
 
 use sdk::Money;
 
-use super::{id::OrderId, item::Item};
+use super::{id::OrderId, item::Item, shipping::Load};
 
 /// As much of a name as a label has room for, in characters.
 const LABEL: usize = 100;
@@ -20,9 +20,7 @@ pub(crate) struct Party {
 pub(crate) struct Content {
     /// Short enough for a label.
     pub(crate) name: String,
-    pub(crate) quantity: i64,
-    /// Of one unit.
-    pub(crate) weight_grams: u32,
+    pub(crate) load: Load,
 }
 
 /// A parcel that is to be fetched.
@@ -52,8 +50,7 @@ impl From<&Item> for Content {
     fn from(item: &Item) -> Self {
         Self {
             name: item.sku_name.chars().take(LABEL).collect(),
-            quantity: item.quantity,
-            weight_grams: u32::try_from(item.weight_grams).unwrap_or(u32::MAX),
+            load: item.load(),
         }
     }
 }

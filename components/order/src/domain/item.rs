@@ -2,7 +2,10 @@
 
 use sdk::{AccountId, Currency, Timestamp};
 
-use super::id::{ItemId, OrderId, ReservationId, SessionId, SkuId, SpuId};
+use super::{
+    id::{ItemId, OrderId, ReservationId, SessionId, SkuId, SpuId},
+    shipping::Load,
+};
 
 /// A stored line. Pending until it has an order; claimed while a confirmation works on it.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +46,14 @@ impl Item {
     /// Confirmed, or claimed by a confirmation that may still fail.
     pub(crate) fn is_taken(&self) -> bool {
         self.order_id.is_some() || self.confirm_session_id.is_some()
+    }
+
+    /// What travels of it.
+    pub(crate) fn load(&self) -> Load {
+        Load {
+            quantity: self.quantity,
+            weight_grams: u32::try_from(self.weight_grams).unwrap_or(u32::MAX),
+        }
     }
 
     /// Neither taken nor cancelled.

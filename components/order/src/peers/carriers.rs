@@ -3,7 +3,7 @@
 use sdk::{Currency, Money};
 
 use super::{
-    failed, id, target,
+    can_be_kept, failed, id, target,
     webhook::{self, NoEvent, Received},
     wire_money,
 };
@@ -107,7 +107,7 @@ pub(crate) fn book(provider: &str, booking: &Booking) -> Result<Booked, Error> {
         ("tracking code", &*booked.tracking_code, MAX_CODE),
         ("label's address", label, MAX_LABEL_URL),
     ] {
-        if text.contains('\0') || text.chars().count() > max {
+        if !can_be_kept(text, max) {
             return Err(failed("the carrier", format!("the {name} cannot be kept: {text:?}")));
         }
     }
@@ -187,8 +187,8 @@ impl From<&Booking> for carrier::Booking {
                 .iter()
                 .map(|content| WireContent {
                     name: content.name.clone(),
-                    quantity: content.quantity,
-                    weight_grams: content.weight_grams,
+                    quantity: content.load.quantity,
+                    weight_grams: content.load.weight_grams,
                 })
                 .collect(),
             value: wire_money(booking.value),

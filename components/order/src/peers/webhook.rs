@@ -2,6 +2,7 @@
 
 use sdk::Timestamp;
 
+use super::can_be_kept;
 use crate::bindings::nexus::link::providers;
 
 /// Such a request, as it was received.
@@ -36,7 +37,7 @@ pub(super) fn occurred(ms: u64) -> Timestamp {
 pub(super) fn check_texts(id: &str, texts: &[(&'static str, &str)]) -> Result<(), NoEvent> {
     let all = std::iter::once((("the id", id), MAX_ID)).chain(texts.iter().map(|text| (*text, MAX_TEXT)));
     for ((name, text), max) in all {
-        if text.contains('\0') || text.chars().count() > max {
+        if !can_be_kept(text, max) {
             return Err(NoEvent::Malformed(format!(
                 "{name} has more than {max} characters, or NUL among them"
             )));

@@ -311,9 +311,10 @@ impl Due<'_> {
 /// Ends the wait of a session with the transaction that decides it, and tells whoever waits: for the first address, too, which may never
 /// have been known. Nothing happens when there is no wait.
 pub(super) fn end(tx: &Transaction, id: SessionId, kind: Kind, ended: Ended) -> Result<(), Error> {
-    if let Some(told) = wait::end(tx, id, ended, Refusal::from(&kind.cancelled()))? {
-        flows::payment_url(kind, id).complete(&told);
-    }
+    let Some(told) = wait::end(tx, id, ended, Refusal::from(&kind.cancelled()))? else {
+        return Ok(());
+    };
+    flows::payment_url(kind, id).complete(&told);
     if leg::of_session(tx, id)?.iter().any(Leg::is_doubtful) {
         timer::schedule(TIMER, &id, RECONCILE_MS);
     }

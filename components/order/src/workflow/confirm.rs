@@ -17,11 +17,11 @@ use crate::{
     domain::{
         confirmation::{self, Batch},
         id::{ItemId, LegId, OrderId, SessionId},
+        item::Item,
         order::Order,
         parcel::Periods,
         refusal::Continuation,
         session::Kind,
-        shipping::Load,
         status::Status,
     },
     error::Error,
@@ -237,14 +237,7 @@ fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> 
 
 fn quote(seller: AccountId, batch: &Batch) -> Result<Quote, Error> {
     let origin = account::origin(seller)?;
-    let loads: Vec<Load> = batch
-        .items
-        .iter()
-        .map(|item| Load {
-            quantity: item.quantity,
-            weight_grams: u32::try_from(item.weight_grams).unwrap_or(u32::MAX),
-        })
-        .collect();
+    let loads: Vec<_> = batch.items.iter().map(Item::load).collect();
     Carriers::granted().quote(&batch.transport_option, &origin, &batch.address, &loads, batch.currency)
 }
 

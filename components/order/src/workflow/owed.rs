@@ -49,23 +49,25 @@ pub(crate) struct Owed {
 impl Owed {
     /// Owes this from the commit of the transaction on. [`Owed::settle`] follows it.
     pub(super) fn from_commit(tx: &Transaction, refunds: Vec<Refund>, released: Vec<ReservationId>) -> Self {
+        let late = Vec::new();
         Self::schedule(
             tx,
             Self {
                 refunds,
                 released,
-                late: Vec::new(),
+                late,
             },
         )
     }
 
     /// The same of money that came too late.
     pub(super) fn late(tx: &Transaction, late: Vec<Late>) -> Self {
+        let (refunds, released) = (Vec::new(), Vec::new());
         Self::schedule(
             tx,
             Self {
-                refunds: Vec::new(),
-                released: Vec::new(),
+                refunds,
+                released,
                 late,
             },
         )
