@@ -261,3 +261,42 @@ async fn a_writer_survives_the_end_of_its_connection() {
     }
     begun(store).await;
 }
+
+#[tokio::test]
+async fn what_a_batch_reads_does_not_grow_with_what_is_stored() {
+    const ROUNDS: i64 = 8;
+    const BATCH: i64 = 60;
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    // Plans are made for a table that is known to hold one row, and kept.
+    begun(store).await;
+    fixture.superuser_executes("ANALYZE host.invocation").await;
+    for _ in 0..4 {
+        begun(store).await;
+    }
+    for _ in 0..ROUNDS {
+        let invocations: Vec<_> = (0..BATCH).map(|_| new_id()).collect();
+        let started = invocations.iter().map(|id| first_append(store, *id)).collect();
+        assert!(together(store, started).await.iter().all(Result::is_ok));
+        let ended = invocations.iter().map(|id| Append {
+            status: Some(InvocationStatus::Completed),
+            ..next_append(store, *id, 1)
+        });
+        assert!(together(store, ended.collect()).await.iter().all(Result::is_ok));
+    }
+    // A session that ends has told what it read.
+    store.close().await;
+    let sessions =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+        AND backend_type = 'client backend'";
+    while fixture.value(sessions).await > 0 {
+        tokio::task::yield_now().await;
+    }
+    let reads = "SELECT idx_tup_read FROM pg_stat_all_indexes WHERE indexrelid = 'host.invocation_pkey'::regclass";
+    let reads = fixture.value(reads).await;
+    let ended = fixture
+        .value("SELECT count(*) FROM host.invocation WHERE status = 'completed'")
+        .await;
+    assert_eq!(ended, ROUNDS * BATCH);
+    assert!(reads <= 2 * ended, "{reads} rows were looked at to change {ended}");
+}
