@@ -49,6 +49,8 @@ pub(crate) enum Refusal {
     Method { method: String, allow: &'static str },
     #[error("{name}: {detail}")]
     Parameter { name: String, detail: String },
+    #[error("the head of the request is not one of HTTP/1.1, or too large")]
+    Head { status: StatusCode },
     #[error("the body is larger than {limit_bytes} bytes, or broke off")]
     Body { limit_bytes: usize },
     #[error(transparent)]
@@ -99,6 +101,7 @@ impl Refusal {
                 "invalid",
                 "What came with the word is not right",
             ),
+            Self::Head { status } => (*status, "head", "The request cannot be read"),
             Self::Body { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body", "The body cannot be read"),
             Self::Operate(OperateError::Unavailable(_)) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -109,6 +112,11 @@ impl Refusal {
     }
 
     pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
+        self.into_bytes().map(Full::new)
+    }
+
+    /// The same with its body as it is.
+    pub(crate) fn into_bytes(self) -> Response<Bytes> {
         let (status, code, title) = self.kind();
         let detail = self.to_string();
         let mut problem = Problem {
@@ -119,7 +127,7 @@ impl Refusal {
             code: code.to_owned(),
             errors: Vec::new(),
         };
-        let mut response = Response::new(Full::default());
+        let mut response = Response::new(Bytes::new());
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -137,10 +145,10 @@ impl Refusal {
                 parameter: name,
                 detail,
             }),
-            Self::Path { .. } | Self::Body { .. } | Self::Operate(_) => {}
+            Self::Path { .. } | Self::Head { .. } | Self::Body { .. } | Self::Operate(_) => {}
         }
         let body = serde_json::to_vec(&problem).expect("a record of texts and numbers is JSON");
-        *response.body_mut() = Full::new(body.into());
+        *response.body_mut() = body.into();
         response
     }
 }

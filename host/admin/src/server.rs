@@ -71,7 +71,8 @@ impl Server {
                 async move { Ok::<_, Infallible>(shared.respond(request).await) }
             })
         };
-        serve(listener, &limits, shutdown, service).await;
+        let refuse = |status| Refusal::Head { status }.into_bytes();
+        serve(listener, &limits, shutdown, refuse, service).await;
     }
 }
 

@@ -2,6 +2,8 @@
 
 use host_admin::{Filter, Status};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::{BROKEN, Host, TOKEN, cursor, ended, node, open, unknown};
 
@@ -454,5 +456,20 @@ async fn it_stops_when_told() {
     assert_eq!(host.ask("GET", "/v1/nodes").await.status, 200);
     host.stop();
     (&mut host.served).await.unwrap();
-    assert!(tokio::net::TcpStream::connect(host.address).await.is_err());
+    assert!(TcpStream::connect(host.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_request_that_is_none_is_a_problem_too() {
+    let host = Host::start(TOKEN).await;
+    let address = host.url().replace("http://", "");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"none\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("content-type: application/problem+json"), "{answer}");
+    let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!((&problem["status"], &problem["code"]), (&json!(400), &json!("head")));
 }

@@ -1,5 +1,6 @@
 //! Connections: accepting them, bounding what each may take, and ending them. What is answered on them is the service's business.
 
+mod refusal;
 mod stall;
 
 use std::convert::Infallible;
@@ -11,15 +12,17 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 
+use self::refusal::{Exchange, Refuse, Worded};
 use self::stall::StallGuard;
 
 /// What connections may take.
@@ -58,17 +61,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves HTTP/1.1 on the listener until `shutdown` ends; then accepts no more, lets the requests under way be answered, and
 /// cuts off those that take longer than the limits say. `service` is called once per connection, with the client's address.
+/// `refuse` words the answer to a request whose head is none that a service could be given: a 400, 414 or 431.
 pub async fn serve<S, B>(
     listener: TcpListener,
     limits: &ConnectionLimits,
     shutdown: impl Future<Output = ()>,
+    refuse: impl Fn(StatusCode) -> Response<Bytes> + Send + Sync + 'static,
     service: impl Fn(SocketAddr) -> S,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send,
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     let http = http(limits);
+    let refuse: Refuse = Arc::new(refuse);
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -90,6 +96,7 @@ pub async fn serve<S, B>(
                         http: http.clone(),
                         write_stall_timeout: limits.write_stall_timeout,
                         stopped: stopped.clone(),
+                        refuse: Arc::clone(&refuse),
                     };
                     let service = service(peer);
                     connections.spawn(async move {
@@ -137,19 +144,30 @@ struct Connection {
     http: http1::Builder,
     write_stall_timeout: Duration,
     stopped: watch::Receiver<()>,
+    refuse: Refuse,
 }
 
 impl Connection {
     async fn run<S, B>(mut self, service: S)
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-        B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+        B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
     {
         if let Err(error) = self.stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection is gone before its first byte");
             return;
         }
-        let stream = TokioIo::new(StallGuard::new(self.stream, self.write_stall_timeout));
+        let exchange = Exchange::default();
+        let stream = StallGuard::new(self.stream, self.write_stall_timeout);
+        let stream = TokioIo::new(Worded::new(stream, exchange.clone(), self.refuse));
+        let service = service_fn(move |request| {
+            exchange.begin();
+            let (answered, exchange) = (service.call(request), exchange.clone());
+            async move {
+                let response = answered.await?;
+                Ok::<_, Infallible>(response.map(|body| exchange.until_end_of(body)))
+            }
+        });
         let mut connection = pin!(self.http.serve_connection(stream, service));
         let ended = tokio::select! {
             biased;

@@ -16,6 +16,12 @@ pub(crate) enum Error {
     UnknownPath,
     #[error("Method Not Allowed")]
     Method { allow: &'static str },
+    #[error("the head of the request is not one of HTTP/1.1")]
+    HeadBroken,
+    #[error("the headers are too large, or too many")]
+    HeadTooLarge,
+    #[error("the path and the query are too long")]
+    PathTooLong,
     #[error("{0}")]
     Key(#[from] InvalidKey),
     #[error("the body is larger than {limit_bytes} bytes")]
@@ -95,11 +101,22 @@ struct Envelope<'a> {
 }
 
 impl Error {
+    /// Of a request whose head was refused with this status.
+    pub(crate) fn of_head(status: StatusCode) -> Self {
+        match status {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Self::HeadTooLarge,
+            StatusCode::URI_TOO_LONG => Self::PathTooLong,
+            _ => Self::HeadBroken,
+        }
+    }
+
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::UnknownPath => (StatusCode::NOT_FOUND, "not_found"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::Key(_) | Self::BodyBroken => (StatusCode::BAD_REQUEST, "validation"),
+            Self::HeadBroken | Self::Key(_) | Self::BodyBroken => (StatusCode::BAD_REQUEST, "validation"),
+            Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "header_fields_too_large"),
+            Self::PathTooLong => (StatusCode::URI_TOO_LONG, "uri_too_long"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
@@ -140,6 +157,11 @@ impl Error {
 
     /// The response; `request_id` is the invocation it is about.
     pub(crate) fn into_response(self, request_id: InvocationId) -> Response<Full<Bytes>> {
+        self.into_bytes(request_id).map(Full::new)
+    }
+
+    /// The same with its body as it is.
+    pub(crate) fn into_bytes(self, request_id: InvocationId) -> Response<Bytes> {
         let (status, code) = self.status_and_code();
         let text = self.to_string();
         let body = Body {
@@ -152,7 +174,7 @@ impl Error {
             },
         };
         let body = serde_json::to_vec(&body).expect("a record of texts and numbers is JSON");
-        let mut response = Response::new(Full::new(body.into()));
+        let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -196,11 +196,24 @@ impl Server {
                 }
             })
         };
-        serve(listener, &limits, shutdown, service).await;
+        let refuse = {
+            let shared = Arc::clone(&shared);
+            move |status| shared.refuse_head(status)
+        };
+        serve(listener, &limits, shutdown, refuse, service).await;
     }
 }
 
 impl Shared {
+    /// The answer to a request that is none: it has an id like others, by which its client can ask about it.
+    fn refuse_head(&self, status: StatusCode) -> Response<Bytes> {
+        let own = InvocationId::new(self.clock.unix_ms(), self.rng.bytes());
+        tracing::debug!(invocation.id = %own, http.response.status_code = status.as_u16(), "a head is refused");
+        let mut response = Error::of_head(status).into_bytes(own);
+        response.headers_mut().insert(INVOCATION_ID, header_value(own));
+        response
+    }
+
     async fn respond(&self, peer: &str, request: Request<Incoming>) -> Response<Body> {
         let (_active, begun_ns) = (self.metrics.begin(), self.clock.boot_ns());
         let own = InvocationId::new(self.clock.unix_ms(), self.rng.bytes());

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Host, head};
+use crate::support::{Host, head, own_id, response};
 
 /// Panics of the server's tasks; the runtime keeps them from the test otherwise.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
@@ -61,4 +61,47 @@ async fn a_mangled_request_harms_nobody() {
         );
     }
     assert_eq!(host.ask("GET", "/api/x", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_head_that_is_none_is_refused_like_any_other_request() {
+    let host = Host::plain().await;
+    let broken = "the head of the request is not one of HTTP/1.1";
+    let large = head("GET", "/api/x", &format!("x-large: {}", "h".repeat(40 << 10)));
+    let many = head("GET", "/api/x", &"x: y\n".repeat(200));
+    let too_large = "the headers are too large, or too many";
+    let cases = [
+        ("get /api/x\r\n\r\n", 400, "validation", broken),
+        ("GET /api/\u{e9}\u{0} HTTP/1.1\r\n\r\n", 400, "validation", broken),
+        ("GET /api/x HTTP/1.1\r\nno header\r\n\r\n", 400, "validation", broken),
+        (&large, 431, "header_fields_too_large", too_large),
+        (&many, 431, "header_fields_too_large", too_large),
+    ];
+    for (number, (request, status, code, text)) in cases.into_iter().enumerate() {
+        let mut client = host.connect().await;
+        client.write(request).await;
+        let answer = client.read().await;
+        answer.is_error(status, code, text, own_id(number as u64));
+        assert!(answer.header("date").is_some(), "{answer:?}");
+        assert!(client.read_to_end().await.is_empty(), "{request}");
+    }
+    assert!(host.calls().is_empty());
+}
+
+#[tokio::test]
+async fn only_what_nobody_was_asked_for_is_answered_anew() {
+    // An answer that begins and ends like a refusal of the server's own.
+    const REFUSAL: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+    let host = Host::answering(|call| Box::pin(async move { response(&call, 200, &[], REFUSAL) })).await;
+    let mut client = host.connect().await;
+    for _ in 0..3 {
+        client.write(&head("GET", "/api/x", "")).await;
+        let answer = client.read().await;
+        assert_eq!((answer.status, answer.body.as_slice()), (200, REFUSAL.as_bytes()));
+    }
+    client.write("none\r\n\r\n").await;
+    let text = "the head of the request is not one of HTTP/1.1";
+    client.read().await.is_error(400, "validation", text, own_id(3));
+    assert!(client.read_to_end().await.is_empty());
+    assert_eq!(host.calls().len(), 3);
 }
