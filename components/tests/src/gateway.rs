@@ -26,7 +26,7 @@ use crate::{
     notice::{self, Notice, mac},
 };
 
-/// What both sides sign with.
+/// What both sides sign with at first.
 const SECRET: &str = "whsec-of-the-sandbox";
 /// Where reports go.
 const WEBHOOK: &str = "/api/v1/payment/webhook/sandbox";
@@ -98,6 +98,8 @@ struct Shared {
     skipped_s: AtomicU64,
     /// Where the marketplace listens now.
     url: watch::Sender<String>,
+    /// What both sides sign with now.
+    secret: watch::Sender<String>,
     address: SocketAddr,
 }
 
@@ -118,6 +120,7 @@ impl Gateway {
             at_work: watch::Sender::default(),
             skipped_s: AtomicU64::default(),
             url: watch::Sender::default(),
+            secret: watch::Sender::new(SECRET.to_owned()),
             address: listener.local_addr()?,
         });
         let serving = Some(tokio::spawn(serve(listener, Arc::clone(&shared))));
@@ -140,7 +143,7 @@ impl Gateway {
         [
             ("sandbox_enabled", "true".to_owned()),
             ("sandbox_url", format!("http://{}", self.shared.address)),
-            ("sandbox_secret", SECRET.to_owned()),
+            ("sandbox_secret", self.shared.secret()),
             ("transport_webhook_secret", courier::SECRET.to_owned()),
         ]
     }
@@ -163,6 +166,11 @@ impl Gateway {
     /// Reports go there from now on, those that were not acknowledged too.
     pub fn reports_to(&self, url: &str) {
         self.shared.url.send_replace(url.to_owned());
+    }
+
+    /// Whoever signs with another secret than this is not believed from now on. The marketplace is told when it is started.
+    pub fn changes_secret(&self, secret: &str) {
+        self.shared.secret.send_replace(secret.to_owned());
     }
 
     /// What becomes of the charges to come.
@@ -284,6 +292,10 @@ impl Shared {
         self.books.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    fn secret(&self) -> String {
+        self.secret.borrow().clone()
+    }
+
     fn decide(&self, leg: &str, status: &'static str) {
         if let Some(charge) = self.books().charges.get_mut(leg) {
             charge.status = status;
@@ -307,7 +319,7 @@ impl Shared {
             path: WEBHOOK,
             id: id.to_owned(),
             signed_s,
-            secret: SECRET.to_owned(),
+            secret: self.secret(),
             body,
         })
     }
@@ -435,7 +447,8 @@ async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Resp
         let value = head.headers.get(name)?;
         Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
-    let expected = hex::encode(mac(SECRET, &[head.method.as_str(), "\n", head.uri.path(), "\n", &body]));
+    let signed = [head.method.as_str(), "\n", head.uri.path(), "\n", &body];
+    let expected = hex::encode(mac(&shared.secret(), &signed));
     let (status, answer) = if header("x-sandbox-signature") == Some(expected) {
         shared.books().trace_parents.extend(header("traceparent"));
         shared.answer(&head.method, head.uri.path(), header("idempotency-key"), &body)

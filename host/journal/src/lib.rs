@@ -31,7 +31,7 @@ pub use entry::{
 pub use exclusive::{
     ACQUIRE, Acquired, ExclusiveKey, KeyId, exclusive_scope, has_acquired, open_places, places_within, recorded_place,
 };
-pub use machine::{Beyond, Finish, Machine, Returned, Step};
+pub use machine::{Beyond, Finish, Likeness, Machine, RequestHashes, Returned, Step};
 pub use retry::{Decision, Exhausted, RetryPolicy, decide};
 pub use workflow::{
     MAX_PROMISE_NAME_BYTES, MAX_WORKFLOW_ID_BYTES, OUTPUT_PROMISE, WorkflowEnd, WorkflowKey, WorkflowStart,

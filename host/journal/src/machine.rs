@@ -78,6 +78,8 @@ pub struct Machine {
     /// The latest time that was told anywhere in the invocation.
     now_floor_ms: u64,
     payload_bytes: usize,
+    /// Where the guest has another secret than is recorded of it.
+    other_secrets: Vec<Scope>,
     /// It was cancelled, and its handler is not called any more.
     is_undoing: bool,
     dry_run: Option<Box<dry_run::DryRun>>,
@@ -127,6 +129,7 @@ impl Machine {
             transactions: Vec::new(),
             last_position: None,
             payload_bytes: 0,
+            other_secrets: Vec::new(),
             is_undoing: false,
             dry_run: None,
         }
@@ -227,6 +230,7 @@ impl Machine {
     pub fn rewind(&mut self) {
         self.transactions.clear();
         self.begun.clear();
+        self.other_secrets.clear();
         let intents: Vec<Position> = self.log[self.durable..]
             .iter()
             .filter_map(|entry| match &entry.body {
@@ -636,8 +640,10 @@ impl Machine {
 mod cancelled;
 mod derived;
 mod dry_run;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod transactions;
 
 pub use dry_run::{Beyond, Returned};
+pub use secrets::{Likeness, RequestHashes};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use host_journal::{
     Append, AppendError, AppendJournal, ArgumentHash, Body, CommandKind, Completion, Entry, Finish, InvocationStatus,
-    KeyId, Machine, OUTPUT_PROMISE, Payload, Seal, Step, Suspension, WorkflowEnd, encode, open_places,
-    workflow_promise,
+    KeyId, Likeness, Machine, OUTPUT_PROMISE, Payload, RequestHashes, Seal, Step, Suspension, WorkflowEnd, encode,
+    open_places, workflow_promise,
 };
 use host_traces::{Parent, Trace};
 use host_types::{Clock, Fault, InvocationId, NodeId, Position, PromiseId, Scope};
@@ -21,7 +21,7 @@ use crate::exclusive::Asked;
 use crate::tally::Tally;
 use crate::unwritten::UnwrittenMark;
 use crate::waiting::promise_seal;
-use crate::{Promises, Recorder, Tallied, Unwritten, crash, key_values};
+use crate::{Arguments, Promises, Recorder, Tallied, Unwritten, crash, key_values};
 
 /// What an attempt needs.
 pub struct AttemptOptions {
@@ -486,24 +486,44 @@ impl State {
         scope: &Scope,
         kind: CommandKind,
         target: &str,
-        arguments: &[u8],
+        arguments: Arguments<'_>,
     ) -> Result<(Step, ArgumentHash), Fault> {
-        self.issue(target, arguments, |machine, hash| {
+        self.issue(scope, target, arguments, |machine, hash| {
             machine.command(scope, kind, target, hash)
         })
     }
 
-    /// A command, given to the machine with the hash of its arguments.
+    /// A command of this scope, given to the machine with the hash of its arguments.
     pub(crate) fn issue(
         &mut self,
+        scope: &Scope,
         target: &str,
-        arguments: &[u8],
+        arguments: Arguments<'_>,
         issue: impl FnOnce(&mut Machine, ArgumentHash) -> Result<Step, Fault>,
     ) -> Result<(Step, ArgumentHash), Fault> {
         self.check()?;
-        let arguments = self.machine.header().seed.hash(arguments);
+        let arguments = self.hash(scope, target, arguments);
         let step = issue(&mut self.machine, arguments).map_err(|fault| self.fail(fault))?;
         Ok((self.interposed(step, target)?, arguments))
+    }
+
+    fn hash(&self, scope: &Scope, target: &str, arguments: Arguments<'_>) -> ArgumentHash {
+        let seed = &self.machine.header().seed;
+        let whole = seed.hash(arguments.whole);
+        let Some(peer) = arguments.peer.map(|peer| seed.hash(peer)) else {
+            return whole;
+        };
+        match self.machine.request(scope, RequestHashes { whole, peer }) {
+            Likeness::Told(hash) => hash,
+            Likeness::OtherSecret(recorded) => {
+                tracing::info!(
+                    command.target = target,
+                    command.scope = %scope,
+                    "a request differs from the recorded one: its component has another secret than it had then",
+                );
+                recorded
+            }
+        }
     }
 
     pub(crate) fn fail(&mut self, fault: Fault) -> Fault {

@@ -1,5 +1,6 @@
 //! Drives the journal machine of one attempt: the one place that records, replays and orders writes.
 
+mod arguments;
 mod attempt;
 mod branch;
 mod compensation;
@@ -23,6 +24,7 @@ mod unwritten;
 mod waiting;
 mod workflow;
 
+pub use arguments::Arguments;
 pub use attempt::{Attempt, AttemptOptions, MAX_SESSIONS, Turn};
 pub use branch::{Beside, MAX_BRANCHES, Work};
 pub use events::{Delivered, MAX_EVENT_BYTES, Publishing, SUBSCRIBER_FUNCTION, event_seal};

@@ -9,10 +9,10 @@ use host_traces::{Parent, Span, SpanKind};
 use host_types::{Fault, InvocationId, Position, Scope};
 use uuid::Uuid;
 
-use crate::Attempt;
 use crate::attempt::State;
 use crate::branch::BranchId;
 use crate::deadline::Deadline;
+use crate::{Arguments, Attempt};
 
 /// One instance's access to the record. Cheap to clone.
 #[derive(Clone)]
@@ -122,14 +122,20 @@ impl Recorder {
         state.replayed_transactions.contains(&self.scope) || state.machine.is_replaying(&self.scope)
     }
 
-    pub(crate) fn step(
+    pub(crate) fn step<'a>(
         &self,
         kind: CommandKind,
         target: &str,
-        arguments: &[u8],
+        arguments: impl Into<Arguments<'a>>,
     ) -> Result<(Step, ArgumentHash), Fault> {
         let mut state = self.attempt.state.lock();
-        state.command(&self.scope, kind, target, arguments)
+        state.command(&self.scope, kind, target, arguments.into())
+    }
+
+    /// This instance is given another value of a secret than it was when its reading was recorded: what it makes of it is not what is
+    /// recorded either.
+    pub fn give_other_secret(&self) {
+        self.attempt.state.lock().machine.give_other_secret(&self.scope);
     }
 
     pub(crate) fn complete(
@@ -152,14 +158,14 @@ impl Recorder {
         arguments: &[u8],
         perform: impl Future<Output = Result<Payload, Fault>>,
     ) -> Result<Payload, Fault> {
-        self.observe_with(target, arguments, |_| perform).await
+        self.observe_with(target, arguments.into(), |_| perform).await
     }
 
     /// The same of what another host answers; `perform` is given the W3C `traceparent` to go with the question.
     pub async fn observe_elsewhere<F>(
         &self,
         target: &str,
-        arguments: &[u8],
+        arguments: Arguments<'_>,
         perform: impl FnOnce(Option<String>) -> F,
     ) -> Result<Payload, Fault>
     where
@@ -172,7 +178,7 @@ impl Recorder {
     async fn observe_with<F>(
         &self,
         target: &str,
-        arguments: &[u8],
+        arguments: Arguments<'_>,
         perform: impl FnOnce(&Span) -> F,
     ) -> Result<Payload, Fault>
     where
@@ -193,9 +199,13 @@ impl Recorder {
     }
 
     /// An observation that is begun now and waited for later: see [`Recorder::beside`].
-    pub fn begin_observation(&self, target: &'static str, arguments: &[u8]) -> Result<ObserveStep, Fault> {
+    pub fn begin_observation<'a>(
+        &self,
+        target: &'static str,
+        arguments: impl Into<Arguments<'a>>,
+    ) -> Result<ObserveStep, Fault> {
         let mut state = self.attempt.state.lock();
-        let (step, arguments) = state.issue(target, arguments, |machine, hash| {
+        let (step, arguments) = state.issue(&self.scope, target, arguments.into(), |machine, hash| {
             machine.begin(&self.scope, CommandKind::Observation, target, hash)
         })?;
         drop(state);
@@ -329,7 +339,11 @@ impl Recorder {
     }
 
     /// An external effect: its intent is made durable before this returns [`ExternalStep::Perform`].
-    pub async fn external<'a>(&'a self, target: &'a str, arguments: &[u8]) -> Result<ExternalStep<'a>, Fault> {
+    pub async fn external<'a>(
+        &'a self,
+        target: &'a str,
+        arguments: impl Into<Arguments<'_>>,
+    ) -> Result<ExternalStep<'a>, Fault> {
         match self.step(CommandKind::External, target, arguments)? {
             (Step::Recorded(answer), _) => Ok(ExternalStep::Recorded(answer)),
             (Step::Perform(position), arguments) => {

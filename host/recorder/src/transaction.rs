@@ -37,7 +37,7 @@ impl Recorder {
     /// The guest begins a transaction; `arguments` are its options.
     pub fn transaction(&self, arguments: &[u8]) -> Result<TransactionStep, Fault> {
         let mut state = self.attempt.state.lock();
-        let (step, arguments) = state.command(&self.scope, CommandKind::Transaction, TARGET, arguments)?;
+        let (step, arguments) = state.command(&self.scope, CommandKind::Transaction, TARGET, arguments.into())?;
         Ok(match step {
             Step::Recorded(record) => {
                 state.replayed_transactions.push(self.scope.clone());

@@ -134,6 +134,32 @@ async fn a_gateway_that_was_down_is_forgiven_by_one_command() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_was_down_may_come_back_with_another_secret() -> Result<()> {
+    let mut world = stuck(1).await?;
+    world.gateway.behaves(Manner::Pays);
+    world.gateway.changes_secret("whsec-of-another-day");
+    world.gateway.comes_back().await?;
+    world.restart(&[]).await?;
+    ensure!(world.audit.count(PAUSED).await? == 1, "it waits for a person");
+
+    let id = paused_id(&world).await?;
+    world.nexus.run(&["invocations", "resume", &id])?;
+    let client = world.buyer().keyed("buyer-0");
+    let answer = client
+        .post_until_answered(CHECKOUT, &world.checkout(1), PATIENCE)
+        .await?;
+    world.is(&answer.text(200, "checkout_session_id"), "Success").await?;
+    world.books_hold().await?;
+    ensure!(world.gateway.refused().is_empty(), "{:?}", world.gateway.refused());
+    let charges = world.gateway.charges();
+    ensure!(
+        charges.len() == 1 && charges[0].amount == UNIT && charges[0].requests == 1,
+        "{charges:#?}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_person_answers_for_a_gateway_that_never_will() -> Result<()> {
     let world = stuck(1).await?;
     let client = world.buyer().keyed("buyer-0");

@@ -36,6 +36,14 @@ pub(crate) enum Recorded {
     },
 }
 
+/// A value as a guest is given it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Revealed {
+    pub(crate) text: String,
+    /// A secret, and not the one that is recorded as read.
+    pub(crate) is_other: bool,
+}
+
 impl ConfigValue {
     /// A value anybody may see.
     pub fn plain(text: impl Into<String>) -> Self {
@@ -101,18 +109,20 @@ impl Config {
     }
 
     /// The value the guest is given for what is recorded.
-    pub(crate) fn reveal(&self, key: &str, recorded: Recorded) -> Result<String, Fault> {
+    pub(crate) fn reveal(&self, key: &str, recorded: Recorded) -> Result<Revealed, Fault> {
         let version = match recorded {
-            Recorded::Plain(text) => return Ok(text),
+            Recorded::Plain(text) => return Ok(Revealed { text, is_other: false }),
             Recorded::Secret { version } => version,
         };
         match self.values.get(key) {
             Some(value) => {
-                if value.version.as_deref() != Some(&version) {
+                let is_other = value.version.as_deref() != Some(&version);
+                if is_other {
                     // A rotated secret: the invocation goes on with the one that is valid now.
                     tracing::info!(config.key = key, "a secret is not the one this invocation read before");
                 }
-                Ok(value.text.clone())
+                let text = value.text.clone();
+                Ok(Revealed { text, is_other })
             }
             None => Err(Fault::Transient(format!("the secret {key:?} is no longer configured"))),
         }
@@ -133,13 +143,18 @@ mod tests {
         .collect()
     }
 
+    fn revealed(text: &str, is_other: bool) -> Revealed {
+        let text = text.to_owned();
+        Revealed { text, is_other }
+    }
+
     #[test]
     fn a_secret_is_recorded_by_version_and_read_again() {
         let config = config("hunter2");
         let recorded = config.record("key").unwrap();
         let bytes = minicbor::to_vec(&recorded).unwrap();
         assert!(!bytes.windows(7).any(|window| window == b"hunter2"));
-        assert_eq!(config.reveal("key", recorded), Ok("hunter2".into()));
+        assert_eq!(config.reveal("key", recorded), Ok(revealed("hunter2", false)));
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 
@@ -147,7 +162,7 @@ mod tests {
     fn a_rotated_secret_is_given_as_it_is_now() {
         let recorded = config("old").record("key").unwrap();
         assert_ne!(Some(&recorded), config("new").record("key").as_ref());
-        assert_eq!(config("new").reveal("key", recorded.clone()), Ok("new".into()));
+        assert_eq!(config("new").reveal("key", recorded.clone()), Ok(revealed("new", true)));
         assert!(matches!(
             Config::default().reveal("key", recorded),
             Err(Fault::Transient(_))
@@ -157,7 +172,10 @@ mod tests {
     #[test]
     fn a_plain_value_is_given_as_it_was() {
         let recorded = config("s").record("url").unwrap();
-        assert_eq!(Config::default().reveal("url", recorded), Ok("https://x".into()));
+        assert_eq!(
+            Config::default().reveal("url", recorded),
+            Ok(revealed("https://x", false))
+        );
         assert_eq!(config("s").record("nothing"), None);
     }
 }

@@ -12,7 +12,7 @@ use host_recorder::{Completed, Waited};
 use host_types::Fault;
 use minicbor::{Decode, Encode};
 
-use crate::config::Recorded;
+use crate::config::{Recorded, Revealed};
 use crate::passwords::MAX_PASSWORD_BYTES;
 use crate::{BasicContext, BasicView, TokenError};
 
@@ -162,10 +162,8 @@ impl store::Host for BasicView<'_> {
             .recorder
             .observe_now("wasi:config/store.get", key.as_bytes(), record)?;
         let recorded: Option<Recorded> = self.0.decode(&recorded)?;
-        match recorded.map(|recorded| config.reveal(&key, recorded)).transpose() {
-            Ok(value) => Ok(Ok(value)),
-            Err(fault) => Err(self.0.fault(fault)),
-        }
+        let text = recorded.map(|recorded| self.0.reveal(&key, recorded)).transpose()?;
+        Ok(Ok(text))
     }
 
     fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, store::Error>> {
@@ -174,13 +172,11 @@ impl store::Host for BasicView<'_> {
         let recorded = self.0.recorder.observe_now("wasi:config/store.get-all", b"", record)?;
         let recorded: Vec<(String, Recorded)> = self.0.decode(&recorded)?;
         let reveal = |(key, recorded): (String, Recorded)| {
-            let text = config.reveal(&key, recorded)?;
+            let text = self.0.reveal(&key, recorded)?;
             Ok((key, text))
         };
-        match recorded.into_iter().map(reveal).collect::<Result<_, _>>() {
-            Ok(values) => Ok(Ok(values)),
-            Err(fault) => Err(self.0.fault(fault)),
-        }
+        let values = recorded.into_iter().map(reveal).collect::<wasmtime::Result<_>>()?;
+        Ok(Ok(values))
     }
 }
 
@@ -307,6 +303,16 @@ fn encode<T: Encode<()>>(value: &T) -> Payload {
 }
 
 impl BasicContext {
+    /// The value for what is recorded of this key.
+    fn reveal(&self, key: &str, recorded: Recorded) -> wasmtime::Result<String> {
+        let revealed = self.grants.config.reveal(key, recorded);
+        let Revealed { text, is_other } = revealed.map_err(|fault| self.fault(fault))?;
+        if is_other {
+            self.recorder.give_other_secret();
+        }
+        Ok(text)
+    }
+
     fn decode<'b, T: Decode<'b, ()>>(&self, recorded: &'b [u8]) -> wasmtime::Result<T> {
         minicbor::decode(recorded)
             .map_err(|error| self.fault(Fault::Guest(format!("a recorded answer is malformed: {error}"))))

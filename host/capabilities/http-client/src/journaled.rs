@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use host_manifest::Unknown;
-use host_recorder::{Beside, ExternalEffect, ExternalStep, ObserveStep, Recorder};
+use host_recorder::{Arguments, Beside, ExternalEffect, ExternalStep, ObserveStep, Recorder};
 use host_types::Fault;
 use tokio::sync::SemaphorePermit;
 
@@ -12,6 +12,25 @@ use crate::request::{Added, OutgoingRequest};
 use crate::{Failure, Grant, HttpClient, LeaseLeft};
 
 const TARGET: &str = "wasi:http/outgoing-handler.handle";
+
+/// What a request is compared with the recorded one by.
+struct Compared {
+    whole: Vec<u8>,
+    peer: Vec<u8>,
+}
+
+impl Compared {
+    fn of(request: &OutgoingRequest) -> Self {
+        Self {
+            whole: request.whole(),
+            peer: request.peer(),
+        }
+    }
+
+    fn arguments(&self) -> Arguments<'_> {
+        Arguments::of_request(&self.whole, &self.peer)
+    }
+}
 
 /// Whether this is the first time that the effect is performed, as far as the record knows.
 #[derive(Clone, Copy, PartialEq)]
@@ -62,7 +81,7 @@ pub(crate) fn begin(client: &Arc<HttpClient>, recorder: &Recorder, request: Outg
     if client.grant(&request).is_none() {
         return Ok(Reading::Ended(Err(Failure::Denied)));
     }
-    let observing = match recorder.begin_observation(TARGET, &request.arguments())? {
+    let observing = match recorder.begin_observation(TARGET, Compared::of(&request).arguments())? {
         ObserveStep::Recorded(recorded) => return decode(recorder, &recorded).map(Reading::Ended),
         ObserveStep::Perform(observing) => observing,
     };
@@ -102,7 +121,7 @@ async fn observe(
         Ok(payload)
     };
     let recorded = recorder
-        .observe_elsewhere(TARGET, &request.arguments(), exchange)
+        .observe_elsewhere(TARGET, Compared::of(request).arguments(), exchange)
         .await?;
     match fresh {
         Some(outcome) => Ok(outcome),
@@ -125,7 +144,11 @@ impl Effect<'_> {
             true => None,
             false => Some(self.leave().await?),
         };
-        let outcome = match self.recorder.external(TARGET, &self.request.arguments()).await? {
+        let outcome = match self
+            .recorder
+            .external(TARGET, Compared::of(self.request).arguments())
+            .await?
+        {
             ExternalStep::Recorded(recorded) => decode(self.recorder, &recorded),
             ExternalStep::Perform(effect) => self.exchange(effect, Turn::First).await,
             ExternalStep::InDoubt(effect) => match self.grant.unknown {

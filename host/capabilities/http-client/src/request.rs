@@ -132,24 +132,32 @@ impl OutgoingRequest {
         matches!(self.method, Method::GET | Method::HEAD)
     }
 
-    /// All of it, so that no two different requests are alike. Hashed under the invocation's key, never stored.
-    pub(crate) fn arguments(&self) -> Vec<u8> {
+    /// All of it, so that no two different requests are alike.
+    pub(crate) fn whole(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.body.len() + 512);
-        let mut push = |part: &[u8]| {
-            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(part);
-        };
-        push(self.method.as_str().as_bytes());
-        push(self.origin.scheme.as_str().as_bytes());
-        push(self.origin.host.as_bytes());
-        push(&self.origin.port.to_be_bytes());
-        push(self.path_and_query.as_bytes());
+        self.push_peer(&mut bytes);
+        push(&mut bytes, self.path_and_query.as_bytes());
         for (name, value) in &self.headers {
-            push(name.as_str().as_bytes());
-            push(value.as_bytes());
+            push(&mut bytes, name.as_str().as_bytes());
+            push(&mut bytes, value.as_bytes());
         }
-        push(&self.body);
+        push(&mut bytes, &self.body);
         bytes
+    }
+
+    /// What is asked of whom. Not at which path: there are peers that want their secret there. It has fewer parts than any whole request,
+    /// so it is none.
+    pub(crate) fn peer(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.push_peer(&mut bytes);
+        bytes
+    }
+
+    fn push_peer(&self, bytes: &mut Vec<u8>) {
+        push(bytes, self.method.as_str().as_bytes());
+        push(bytes, self.origin.scheme.as_str().as_bytes());
+        push(bytes, self.origin.host.as_bytes());
+        push(bytes, &self.origin.port.to_be_bytes());
     }
 
     /// What goes over the wire: the target in origin form, and what the host adds.
@@ -189,6 +197,12 @@ impl OutgoingRequest {
     pub(crate) fn between_bytes_timeout(&self, bound: Duration) -> Duration {
         self.options.between_bytes_timeout.unwrap_or(bound).min(bound)
     }
+}
+
+/// Appends a part, of which there can be told where it ends.
+fn push(bytes: &mut Vec<u8>, part: &[u8]) {
+    bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(part);
 }
 
 #[cfg(test)]
@@ -246,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_differ_where_requests_do() {
+    fn requests_are_alike_in_all_or_not_at_all() {
         let base = request("POST", "https://a.example/x").unwrap();
         for other in [
             "https://a.example/y",
@@ -254,21 +268,20 @@ mod tests {
             "http://a.example:443/x",
             "https://a.example:444/x",
         ] {
-            assert_ne!(base.arguments(), request("POST", other).unwrap().arguments(), "{other}");
+            assert_ne!(base.whole(), request("POST", other).unwrap().whole(), "{other}");
         }
-        assert_ne!(
-            base.arguments(),
-            request("PUT", "https://a.example/x").unwrap().arguments()
-        );
+        assert_ne!(base.whole(), request("PUT", "https://a.example/x").unwrap().whole());
         let with_body = OutgoingRequest {
             body: Bytes::from_static(b"1"),
             ..base.clone()
         };
-        assert_ne!(base.arguments(), with_body.arguments());
-        assert_eq!(
-            base.arguments(),
-            request("POST", "https://a.example/x").unwrap().arguments()
-        );
+        assert_ne!(base.whole(), with_body.whole());
+        assert_eq!(base.whole(), request("POST", "https://a.example/x").unwrap().whole());
+        assert_eq!(base.peer(), with_body.peer());
+        assert_eq!(base.peer(), request("POST", "https://a.example/y?z").unwrap().peer());
+        for (method, uri) in [("PUT", "https://a.example/x"), ("POST", "https://b.example/x")] {
+            assert_ne!(base.peer(), request(method, uri).unwrap().peer(), "{method} {uri}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::*;
 use crate::{Cause, FenceReason, Seed, compensating_scope};
 
 mod derived;
+mod secrets;
 
 fn header() -> Header {
     Header {

@@ -80,6 +80,39 @@ async fn a_request_in_doubt_is_reported_and_not_repeated() {
 }
 
 #[tokio::test]
+async fn a_component_with_another_secret_gets_what_was_recorded_and_repeats_with_it() {
+    let (mut world, server) = granted(Limits::default()).await;
+    world.grants[0].unknown = Unknown::Repeat;
+    world.grants[0].sends_key = true;
+    assert_eq!(
+        sent(&world, post(&server, "/hello?signed=first")).await,
+        (200, "hello".into())
+    );
+    let other = fault(world.send(&post(&server, "/hello?signed=second")).await);
+    assert!(matches!(other, Fault::Mismatch { .. }), "{other}");
+
+    let given_another = || {
+        let running = world.attempt();
+        running.attempt.recorder().give_other_secret();
+        running
+    };
+    let call = post(&server, "/hello?signed=second");
+    assert_eq!(given_another().send(&call).await.unwrap(), (200, "hello".into()));
+    assert_eq!(server.lines().len(), 1, "it is answered from the record");
+    let other = fault(given_another().send(&get(&server, "/hello")).await);
+    assert!(matches!(other, Fault::Mismatch { .. }), "{other}");
+
+    world.journal.cut(2);
+    assert_eq!(given_another().send(&call).await.unwrap(), (200, "hello".into()));
+    assert_eq!(
+        server.lines(),
+        ["POST /hello?signed=first", "POST /hello?signed=second"]
+    );
+    let keys: Vec<_> = server.seen().into_iter().map(|seen| seen.key).collect();
+    assert!(keys[0].is_some() && keys[0] == keys[1], "{keys:?}");
+}
+
+#[tokio::test]
 async fn a_request_in_doubt_is_repeated_with_its_key_where_the_grant_says_so() {
     let (mut world, server) = granted(Limits::default()).await;
     world.grants[0].unknown = Unknown::Repeat;
