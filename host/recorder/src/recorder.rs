@@ -338,6 +338,16 @@ impl Recorder {
         crate::interpose::answer(target)
     }
 
+    /// Whatever the guest has an id of is there when this returns: another host may be told of it, and ask for it at once, also with a
+    /// request that changes nothing.
+    pub async fn make_handles_durable(&self) -> Result<(), Fault> {
+        let has_handles = self.attempt.state.lock().unwritten.has_handles();
+        match has_handles {
+            true => self.attempt.flush(None).await,
+            false => Ok(()),
+        }
+    }
+
     /// An external effect: its intent is made durable before this returns [`ExternalStep::Perform`].
     pub async fn external<'a>(
         &'a self,

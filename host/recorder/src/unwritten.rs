@@ -74,6 +74,11 @@ impl Unwritten {
         !self.promises.is_empty() || self.is_contested()
     }
 
+    /// Something of it has an id that the guest may tell others, who can then ask for it.
+    pub(crate) fn has_handles(&self) -> bool {
+        !self.promises.is_empty() || !self.messages.is_empty() || !self.publications.is_empty()
+    }
+
     /// Something of it can be lost to somebody who is faster, and then must be asked for again.
     pub fn is_contested(&self) -> bool {
         !self.completions.is_empty() || self.starts_workflow()

@@ -92,6 +92,7 @@ pub(crate) fn begin(client: &Arc<HttpClient>, recorder: &Recorder, request: Outg
         let outcome = match client.grant(&request) {
             None => Err(Failure::Denied),
             Some(grant) => {
+                begun_by.make_handles_durable().await?;
                 let _slot = client.slot().await?;
                 let left = begun_by.time_left_until(deadline_ms);
                 let added = Added::trace_parent(observing.trace_parent());
@@ -113,6 +114,7 @@ async fn observe(
 ) -> Result<Outcome, Fault> {
     let mut fresh = None;
     let exchange = async |trace_parent: Option<String>| {
+        recorder.make_handles_durable().await?;
         let _slot = client.slot().await?;
         let added = Added::trace_parent(trace_parent);
         let outcome = client.read(grant, request, &added, recorder.time_left()).await;

@@ -66,6 +66,28 @@ async fn an_effect_is_sent_between_its_durable_intent_and_its_durable_outcome() 
 }
 
 #[tokio::test]
+async fn whatever_a_read_may_tell_of_is_durable_before_it() {
+    for order in [Order::WithoutBody, Order::HandleFirst] {
+        let (world, server) = granted(Limits::default()).await;
+        let running = world.attempt();
+        let call = Call {
+            order,
+            ..get(&server, "/hello")
+        };
+        assert_eq!(running.send(&call).await.unwrap().0, 200);
+        running.attempt.recorder().create_promise().unwrap();
+        assert_eq!(running.send(&call).await.unwrap().0, 200);
+        assert_eq!(running.send(&call).await.unwrap().0, 200);
+        let journals: Vec<_> = server.seen().into_iter().map(|seen| seen.journal).collect();
+        assert_eq!(
+            journals,
+            ["", "SRC", "SRC"],
+            "a read that can tell of nothing writes nothing"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_request_in_doubt_is_reported_and_not_repeated() {
     let (world, server) = granted(Limits::default()).await;
     sent(&world, post(&server, "/hello")).await;
