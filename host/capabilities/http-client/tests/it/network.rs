@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use host_http_client::Limits;
 use host_manifest::{HostPattern, OutboundHost, Scheme};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::server::Server;
-use crate::world::{CONNECT, Call, HEAD, HTTPS, Names, World, code};
+use crate::world::{CONNECT, Call, GET, HEAD, HTTP, HTTPS, Names, Order, POST, World, code};
 use crate::{get, grant, granted, post, sent};
 
 #[tokio::test]
@@ -162,6 +164,52 @@ async fn a_response_that_is_too_long_is_refused_whether_it_says_so_or_not() {
         sent(&world, post(&server, "/bytes?10001")).await.0,
         code::HTTP_RESPONSE_BODY_SIZE
     );
+}
+
+/// A server that answers whatever is sent with these bytes, and keeps the connection.
+async fn answering(bytes: String) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            // A client that has read enough may be gone.
+            let _ = stream.write_all(bytes.as_bytes()).await;
+            kept.push(stream);
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_head_without_end_or_bounds_is_no_response() {
+    let many: String = (0..200).map(|number| format!("x-{number}: y\r\n")).collect();
+    let cases = [
+        format!("HTTP/1.1 200 OK\r\nx-large: {}", "h".repeat(40 << 10)),
+        format!("HTTP/1.1 200 OK\r\n{many}content-length: 0\r\n\r\n"),
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n".to_owned(),
+        "none\r\n\r\n".to_owned(),
+    ];
+    for bytes in cases {
+        let port = answering(bytes.clone()).await;
+        let mut world = World::default();
+        world.grants.push(grant(Scheme::Http, "127.0.0.1", port));
+        let call = |method| Call {
+            method,
+            scheme: HTTP,
+            authority: format!("127.0.0.1:{port}"),
+            path: "/",
+            order: Order::WithoutBody,
+            chunks: 0,
+        };
+        let begun = &bytes[..bytes.len().min(24)];
+        assert_eq!(sent(&world, call(GET)).await.0, code::HTTP_PROTOCOL_ERROR, "{begun}");
+        let (code, text) = sent(&world, call(POST)).await;
+        assert_eq!(code, code::INTERNAL_ERROR, "{begun}");
+        assert!(text.starts_with("outcome-unknown: "), "{text}");
+    }
 }
 
 #[tokio::test]
