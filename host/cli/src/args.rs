@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use host_http::TrustedProxy;
 
+use crate::patience::LEASE_SECONDS;
+
 /// A marketplace of WebAssembly components on a durable host.
 #[derive(Debug, Parser)]
 #[command(name = "nexus", version, about, max_term_width = 120)]
@@ -93,6 +95,9 @@ pub(crate) struct UpArgs {
     /// Seed an empty marketplace with the demo.
     #[arg(long)]
     pub(crate) seed: bool,
+    /// How long this host may be silent before the others take over what it has open. A request to another host may take 2 s less.
+    #[arg(long, env = "NEXUS_LEASE_SECONDS", default_value_t = LEASE_SECONDS, value_parser = clap::value_parser!(u64).range(5..=120))]
+    pub(crate) lease_seconds: u64,
     /// How long ended invocations and their journals are kept, where a component's manifest does not say.
     #[arg(long, env = "NEXUS_RETENTION_HOURS", default_value_t = 720, value_parser = clap::value_parser!(u64).range(1..=87_600))]
     pub(crate) retention_hours: u64,

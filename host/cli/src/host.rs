@@ -32,6 +32,7 @@ use crate::key_values::DatabaseBackend;
 use crate::keys::InstallationKey;
 use crate::metrics::{self, Sources};
 use crate::operate::Operator;
+use crate::patience::{self, LEASE};
 use crate::request_counter::DatabaseCounter;
 use crate::sockets::Sockets;
 use crate::traces;
@@ -44,6 +45,8 @@ pub(crate) struct HostOptions<'a> {
     pub(crate) database_url: &'a str,
     pub(crate) sockets: Sockets,
     pub(crate) trusted_proxies: TrustedProxies,
+    /// How long this node counts as alive after its last heartbeat.
+    pub(crate) lease: Duration,
     /// How long ended invocations are kept, where a component does not say.
     pub(crate) retention: Duration,
     /// The database was restored from a backup, whether that can be noticed or not.
@@ -55,6 +58,8 @@ pub(crate) struct HostOptions<'a> {
 pub(crate) struct Opening<'a> {
     /// Where the last heartbeat and the node's name are kept.
     pub(crate) data_dir: &'a Path,
+    /// Of the node, if it will be one.
+    pub(crate) lease: Duration,
     /// The operator says that the database was restored from a backup.
     pub(crate) is_restored: bool,
     /// Migrations are applied although what they take away may still be used.
@@ -84,10 +89,6 @@ pub(crate) const TOKENS: Purpose = "tokens";
 const FINGERPRINTS: Purpose = "fingerprints";
 const CONFIG: Purpose = "config";
 const IDEMPOTENCY_KEYS: Purpose = "idempotency keys";
-/// How long a node counts as alive after its last heartbeat.
-const LEASE: Duration = Duration::from_secs(5);
-/// How long an effect outside of the database may take: less than what is left of the lease whenever the heartbeat is on time.
-const EFFECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a stopping host waits for what it has begun.
 const DRAIN: Duration = Duration::from_secs(30);
 /// What all components together may have. Each attempt holds an instance or more, and the pool has two thousand.
@@ -106,7 +107,7 @@ pub(crate) async fn pending_migrations(
     clock: &Arc<dyn Clock>,
     rng: &Arc<dyn Rng>,
 ) -> Result<Vec<String>> {
-    let store = connect(database_url, key, clock, rng).await?;
+    let store = connect(database_url, LEASE, key, clock, rng).await?;
     let mut pending = store.pending_host().await?;
     for (schema, folder) in module_migrations(application) {
         pending.extend(store.pending_module(&schema, &folder).await?);
@@ -120,6 +121,7 @@ pub(crate) async fn pending_migrations(
 
 pub(crate) async fn connect(
     database_url: &str,
+    lease: Duration,
     key: &InstallationKey,
     clock: &Arc<dyn Clock>,
     rng: &Arc<dyn Rng>,
@@ -133,7 +135,7 @@ pub(crate) async fn connect(
             (CONFIG, key.derive("config")),
             (IDEMPOTENCY_KEYS, key.derive("idempotency keys")),
         ],
-        lease_ms: LEASE.as_millis() as u32,
+        lease_ms: lease.as_millis() as u32,
         max_connections: STORE_CONNECTIONS,
         clock: Arc::clone(clock),
         rng: Arc::clone(rng),
@@ -168,11 +170,12 @@ pub(crate) async fn open_store(
 ) -> Result<Arc<Store>> {
     let Opening {
         data_dir,
+        lease,
         is_restored,
         force,
     } = opening;
     let node_name = node_name(data_dir, &**rng)?;
-    let store = connect(database_url, key, clock, rng).await?;
+    let store = connect(database_url, lease, key, clock, rng).await?;
     store.migrate_host().await?;
     if let Some(Restored { why, paused }) = store.check_origin(last_seen(data_dir).as_ref(), is_restored).await? {
         tracing::warn!(
@@ -228,6 +231,7 @@ impl Host {
             database_url,
             sockets,
             trusted_proxies,
+            lease,
             retention,
             is_restored,
         } = options;
@@ -236,6 +240,7 @@ impl Host {
         let key = InstallationKey::load(data_dir, &*rng)?;
         let opening = Opening {
             data_dir,
+            lease,
             is_restored,
             force: false,
         };
@@ -279,7 +284,8 @@ impl Host {
                 let lease_term = Arc::clone(&lease_term);
                 Arc::new(move || lease_term.left())
             },
-            effect_timeout: EFFECT_TIMEOUT,
+            effect_timeout: patience::EFFECT,
+            longest_effect: patience::longest_effect(lease),
         };
         let runtime = Arc::new(Runtime::new(RuntimeOptions {
             engine,
@@ -305,7 +311,7 @@ impl Host {
 
         // Nothing has asked for a connection in the name of a client yet: from here on, whoever waits for one is let go soon.
         store.serve().await;
-        let lease = Lease::new(invoker.clone(), LEASE);
+        let lease = Lease::new(invoker.clone(), lease);
         // The data directory's lock says that its earlier processes are dead: no need to wait until their leases run out.
         for predecessor in registration.predecessors {
             lease.succeed(predecessor).await;

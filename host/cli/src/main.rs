@@ -11,6 +11,7 @@ mod key_values;
 mod keys;
 mod metrics;
 mod operate;
+mod patience;
 mod request_counter;
 mod sockets;
 mod statements;

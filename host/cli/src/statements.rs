@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::application::Application;
 use crate::host::{Opening, module_connection, open_store};
 use crate::keys::InstallationKey;
+use crate::patience::LEASE;
 
 /// What came of preparing.
 pub(crate) struct Prepared {
@@ -82,6 +83,7 @@ async fn try_all(application: &Application, told: Vec<Told<'_>>) -> Result<Vec<P
     let key = InstallationKey::load_or_make(&server.dir().join("master.key"), &*rng)?;
     let opening = Opening {
         data_dir: server.dir(),
+        lease: LEASE,
         is_restored: false,
         force: false,
     };

@@ -12,6 +12,7 @@ use crate::args::UpArgs;
 use crate::build;
 use crate::database::Database;
 use crate::host::{Host, HostOptions};
+use crate::patience;
 use crate::sockets::Sockets;
 use crate::stop::{Asked, StopSignals};
 use crate::verbs::seed;
@@ -63,6 +64,8 @@ impl Ready {
 pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
     raise_descriptor_limit();
     let application = Application::load(&args.application.manifest)?;
+    let lease = Duration::from_secs(args.lease_seconds);
+    patience::check(&application.app, lease)?;
     let data_dir = DataDir::lock(&args.application.data_dir)?;
     let ready_path = data_dir.path().join(READY);
     // Left behind by a host that was killed: nobody listens there.
@@ -84,6 +87,7 @@ pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
         database_url: &database_url,
         sockets,
         trusted_proxies: args.trusted_proxies.iter().copied().collect(),
+        lease,
         retention: Duration::from_secs(args.retention_hours * 3_600),
         is_restored: args.restored,
     };

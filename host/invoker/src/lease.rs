@@ -47,6 +47,8 @@ pub struct Lease {
 
 /// Heartbeats in one lease.
 const BEATS: u32 = 5;
+/// The longest time between two: a dead node is noticed no later because this one's lease is long.
+const LONGEST_BEAT: Duration = Duration::from_secs(1);
 /// Invocations fenced at once.
 const BATCH: u32 = 500;
 
@@ -105,7 +107,7 @@ impl Lease {
 
     /// Often enough that most of the lease is always left for an effect to begin in.
     fn interval(&self) -> tokio::time::Interval {
-        let mut interval = tokio::time::interval(self.lease / BEATS);
+        let mut interval = tokio::time::interval((self.lease / BEATS).min(LONGEST_BEAT));
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         interval
     }

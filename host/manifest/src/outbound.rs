@@ -22,6 +22,8 @@ pub struct EffectRule {
     pub unknown: Unknown,
     /// Whether the effect's key is sent as `Idempotency-Key`.
     pub sends_key: bool,
+    /// How long such a request may take, where the manifest says it, milliseconds.
+    pub timeout_ms: Option<u64>,
 }
 
 /// What a replay does about a request in doubt.

@@ -142,7 +142,8 @@ impl PinnedComponent {
         let hosts = component.allowed_outbound_hosts.iter();
         let hosts = hosts.filter(|host| !component.variable_hosts.contains(host));
         let hosts = hosts.map(|host| {
-            let EffectRule { unknown, sends_key } = component.effect_rule(host);
+            // How long a request may take is for those who send it, and changes nothing of what is recorded.
+            let EffectRule { unknown, sends_key, .. } = component.effect_rule(host);
             PinnedHost {
                 host: host.to_string(),
                 repeats: unknown == Unknown::Repeat,
@@ -215,7 +216,15 @@ impl PinnedComponent {
                 false => Unknown::Report,
             };
             let sends_key = kept.sends_key;
-            rules.insert(host.clone(), EffectRule { unknown, sends_key });
+            let today = component.effect_rule(&host);
+            rules.insert(
+                host.clone(),
+                EffectRule {
+                    unknown,
+                    sends_key,
+                    ..today
+                },
+            );
             hosts.push(host);
         }
         component.variable_hosts.retain(|host| !hosts.contains(host));

@@ -44,7 +44,7 @@ gateway = { default = "new.example.com" }
 token = { required = true, secret = true }
 [component.cart]
 source = "cart.wasm"
-allowed_outbound_hosts = ["https://other.example.com", "https://{{ gateway }}"]
+allowed_outbound_hosts = ["https://api.example.com", "https://{{ gateway }}"]
 [component.cart.variables]
 bearer = "{{ token }}"
 [component.cart.dependencies]
@@ -53,6 +53,7 @@ bearer = "{{ token }}"
 providers = { "shop:payment/provider" = ["card"] }
 memory_limit_bytes = 1_048_576
 wait_hold_ms = 7
+outbound = { "https://api.example.com" = { timeout_ms = 4_000 } }
 [component.stock]
 source = "stock.wasm"
 [component.card]
@@ -93,6 +94,11 @@ fn under_another_manifest_a_deployment_is_as_it_was() {
     assert_eq!(&cart.allowed_outbound_hosts[0], api);
     assert_eq!(cart.effect_rule(api).unknown, Unknown::Repeat);
     assert!(cart.effect_rule(api).sends_key);
+    assert_eq!(
+        cart.effect_rule(api).timeout_ms,
+        Some(4_000),
+        "how long one may wait is today's"
+    );
     // What a variable has a part in is today's, and so is what is not for running.
     assert!(cart.allowed_outbound_hosts[1].matches(Scheme::Https, "new.example.com", 443));
     assert_eq!((cart.allowed_outbound_hosts.len(), cart.limits.wait_hold_ms), (2, 7));

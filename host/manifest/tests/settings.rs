@@ -213,7 +213,7 @@ fn effects_at_a_host_follow_its_line_and_else_the_default() {
         r#"allowed_outbound_hosts = ["https://{{ gateway }}", "https://api.example.com:443", "https://mail.example.com"]
 [component.cart.tool.nexus.outbound]
 "https://{{ gateway }}" = { unknown = "repeat", idempotency_key = true }
-"https://API.example.com" = { idempotency_key = true }
+"https://API.example.com" = { idempotency_key = true, timeout_ms = 45_000 }
 [variables]
 gateway = { default = "pay.example.com" }
 "#,
@@ -221,12 +221,12 @@ gateway = { default = "pay.example.com" }
     let cart = &app.components["cart"];
     let rules = cart.allowed_outbound_hosts.iter().map(|host| {
         let rule = cart.effect_rule(host);
-        (rule.unknown, rule.sends_key)
+        (rule.unknown, rule.sends_key, rule.timeout_ms)
     });
     let expected = [
-        (Unknown::Repeat, true),
-        (Unknown::Report, true),
-        (Unknown::Report, false),
+        (Unknown::Repeat, true, None),
+        (Unknown::Report, true, Some(45_000)),
+        (Unknown::Report, false, None),
     ];
     assert_eq!(rules.collect::<Vec<_>>(), expected);
 }

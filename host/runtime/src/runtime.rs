@@ -51,9 +51,11 @@ pub struct Outside {
     pub key_values: Arc<dyn Backend>,
     /// How long this node still owns its invocations for certain.
     pub lease_left: LeaseLeft,
-    /// How long one effect may take. It must be shorter than what is left of the lease right before a heartbeat renews it; else no
-    /// effect ever begins.
+    /// How long one effect may take where nothing else is said.
     pub effect_timeout: Duration,
+    /// How long one may take whatever is said. It must be shorter than what is left of the lease right before a heartbeat renews it;
+    /// else no effect ever begins.
+    pub longest_effect: Duration,
 }
 
 /// Makes deployments.
@@ -282,6 +284,7 @@ impl Outside {
             .map(|host| Grant::new(host.clone(), granted.effect_rule(host)));
         let limits = host_http_client::Limits {
             effect_total: self.effect_timeout,
+            longest_effect: self.longest_effect,
             ..host_http_client::Limits::default()
         };
         let connector = Arc::clone(&self.connector);

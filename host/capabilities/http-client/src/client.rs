@@ -22,9 +22,11 @@ pub struct Limits {
     pub first_byte: Duration,
     /// The whole exchange of a read.
     pub total: Duration,
-    /// The whole exchange of an effect. As much of the node's lease must be left for it to begin, so it must be shorter than what
-    /// the lease still has right before a heartbeat renews it; else no effect ever begins.
+    /// The whole exchange of an effect, where its grant does not say.
     pub effect_total: Duration,
+    /// The same, whatever its grant says. As much of the node's lease must be left for one to begin, so it must be shorter than what
+    /// the lease still has right before a heartbeat renews it; else no effect ever begins.
+    pub longest_effect: Duration,
     /// How long a guest may keep a request's body open after it handed the request over.
     pub open: Duration,
     /// Bytes of a request's body.
@@ -45,6 +47,7 @@ impl Default for Limits {
             total: Duration::from_secs(10),
             // Of a lease of 5 s with a heartbeat every second there are always about 4 s left.
             effect_total: Duration::from_secs(3),
+            longest_effect: Duration::from_secs(3),
             open: Duration::from_secs(30),
             request_bytes: 1 << 20,
             // 64 KiB of the entry are left for the head.
@@ -120,6 +123,15 @@ impl HttpClient {
             .outcome
     }
 
+    /// How long an effect may take under this grant.
+    pub(crate) fn effect_total(&self, grant: &Grant) -> Duration {
+        let limits = &self.limits;
+        grant
+            .effect_total
+            .unwrap_or(limits.effect_total)
+            .min(limits.longest_effect)
+    }
+
     /// Sends any other request. `left` as above.
     pub(crate) async fn effect(
         &self,
@@ -128,7 +140,8 @@ impl HttpClient {
         added: &Added,
         left: Option<Duration>,
     ) -> Exchange {
-        let total = left.map_or(self.limits.effect_total, |left| left.min(self.limits.effect_total));
+        let total = self.effect_total(grant);
+        let total = left.map_or(total, |left| left.min(total));
         exchange(&self.connector, &self.limits, total, grant, request, added).await
     }
 }

@@ -50,7 +50,7 @@ pub(crate) async fn exchange(
             .await
             .map_err(|error| failed(&error))?;
         sent.store(true, Ordering::Relaxed);
-        let mut answer = pin!(answer(sender, wire, limits, request));
+        let mut answer = pin!(answer(sender, wire, limits, total, request));
         tokio::select! {
             biased;
             answer = &mut answer => answer,
@@ -74,9 +74,12 @@ async fn answer(
     mut sender: SendRequest<http_body_util::Full<Bytes>>,
     wire: http::Request<http_body_util::Full<Bytes>>,
     limits: &Limits,
+    total: Duration,
     request: &OutgoingRequest,
 ) -> Outcome {
-    let head = timeout(request.first_byte_timeout(limits.first_byte), sender.send_request(wire)).await;
+    // A grant may give an effect longer than others have.
+    let patience = request.first_byte_timeout(limits.first_byte.max(total));
+    let head = timeout(patience, sender.send_request(wire)).await;
     let head = head
         .map_err(|_| Failure::ResponseTimeout)?
         .map_err(|error| failed(&error))?;
@@ -87,17 +90,22 @@ async fn answer(
         )));
     }
     let (parts, body) = head.into_parts();
-    let body = read(body, limits, request).await?;
+    let body = read(body, limits, total, request).await?;
     Ok(Response::from_parts(parts, body))
 }
 
-async fn read(mut body: Incoming, limits: &Limits, request: &OutgoingRequest) -> Result<Bytes, Failure> {
+async fn read(
+    mut body: Incoming,
+    limits: &Limits,
+    total: Duration,
+    request: &OutgoingRequest,
+) -> Result<Bytes, Failure> {
     let bound = limits.response_bytes;
     // A HEAD response announces the length of a body that does not come; hyper then says that the body is at its end.
     if !body.is_end_stream() && body.size_hint().lower() > bound as u64 {
         return Err(Failure::ResponseTooLarge(bound as u64));
     }
-    let pause = request.between_bytes_timeout(limits.total);
+    let pause = request.between_bytes_timeout(limits.total.max(total));
     let mut bytes = BytesMut::new();
     while let Some(frame) = timeout(pause, body.frame())
         .await

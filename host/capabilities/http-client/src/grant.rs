@@ -1,6 +1,7 @@
 //! Where a component may send requests, and what is done about one in doubt.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use host_manifest::{EffectRule, HostPattern, OutboundHost, Unknown};
 
@@ -16,6 +17,8 @@ pub struct Grant {
     pub unknown: Unknown,
     /// Whether the effect's key is sent as `Idempotency-Key`.
     pub sends_key: bool,
+    /// How long an effect may take, where that is said.
+    pub effect_total: Option<Duration>,
 }
 
 impl From<OutboundHost> for Grant {
@@ -28,11 +31,17 @@ impl From<OutboundHost> for Grant {
 impl Grant {
     /// The grant of an `allowed_outbound_hosts` line, with what the manifest says of effects there.
     pub fn new(host: OutboundHost, effects: EffectRule) -> Self {
-        let EffectRule { unknown, sends_key, .. } = effects;
+        let EffectRule {
+            unknown,
+            sends_key,
+            timeout_ms,
+            ..
+        } = effects;
         Self {
             host,
             unknown,
             sends_key,
+            effect_total: timeout_ms.map(Duration::from_millis),
         }
     }
 

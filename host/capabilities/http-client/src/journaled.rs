@@ -205,7 +205,7 @@ impl Effect<'_> {
     }
 
     fn is_leased(&self) -> bool {
-        (self.lease_left)() >= self.client.limits.effect_total
+        (self.lease_left)() >= self.client.effect_total(self.grant)
     }
 }
 

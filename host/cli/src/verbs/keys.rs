@@ -13,6 +13,7 @@ use crate::args::{KeysArgs, KeysVerb};
 use crate::database::Database;
 use crate::host::{TOKENS, connect};
 use crate::keys::{InstallationKey, NEXT, OLD, OWN, put_in_place};
+use crate::patience::LEASE;
 use crate::print_line;
 use crate::stop::StopSignals;
 
@@ -44,7 +45,7 @@ async fn keys_on(url: &str, args: KeysArgs, json: bool) -> Result<String> {
     let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let key = InstallationKey::load(data_dir, &*rng)?;
-    let store = connect(url, &key, &clock, &rng).await?;
+    let store = connect(url, LEASE, &key, &clock, &rng).await?;
     store.migrate_host().await?;
     let said = match args.verb {
         KeysVerb::List => list(&store, json).await?,

@@ -12,6 +12,7 @@ use crate::args::MigrateArgs;
 use crate::database::Database;
 use crate::host::{Opening, open_store, pending_migrations};
 use crate::keys::InstallationKey;
+use crate::patience::LEASE;
 use crate::stop::StopSignals;
 
 pub(crate) async fn migrate(args: MigrateArgs, json: bool) -> Result<()> {
@@ -46,6 +47,7 @@ async fn migrate_on(url: &str, application: &Application, data_dir: &Path, args:
     if !args.dry_run {
         let opening = Opening {
             data_dir,
+            lease: LEASE,
             is_restored: false,
             force: args.force,
         };

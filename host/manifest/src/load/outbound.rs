@@ -1,12 +1,15 @@
 //! Where a component may send requests, and how those that change something are treated there.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use crate::document::{Item, Report, Section};
 use crate::load::Names;
 use crate::{EffectRule, OutboundHost, Unknown};
 
 const PATTERN: &str = "write `https://host`, `https://*.host` or `http://host:port`";
+/// A node stands for its requests with its lease, which is not as long as one may like.
+const TIMEOUT_MS: RangeInclusive<u64> = 100..=60_000;
 const WORDS: &str = "write \"repeat\" if the host recognises a repeated request, else \"report\"";
 
 /// `allowed_outbound_hosts` of `[component.<id>]`.
@@ -104,9 +107,13 @@ fn read_rule(mut section: Section<'_, '_>, report: &mut Report<'_>) -> EffectRul
         item.either(words, WORDS, report)
     });
     let sends_key = section.boolean("idempotency_key", report);
+    let timeout_ms = section
+        .get("timeout_ms")
+        .and_then(|item| item.integer(TIMEOUT_MS, report));
     section.finish(report);
     EffectRule {
         unknown: unknown.unwrap_or_default(),
         sends_key: sends_key.unwrap_or_default(),
+        timeout_ms,
     }
 }

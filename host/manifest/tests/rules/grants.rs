@@ -21,7 +21,7 @@ fn a_rule_for_effects_belongs_to_a_granted_host() {
     refused(
         r#"allowed_outbound_hosts = ["https://api.example.com"]
 [component.cart.tool.nexus.outbound]
-"https://api.example.com" = { unknown = "retry", idempotency_key = "yes", key = true }
+"https://api.example.com" = { unknown = "retry", idempotency_key = "yes", key = true, timeout_ms = 60_001 }
 "https://api.example.org" = { unknown = "repeat" }
 "api.example.com" = {}
 "#,
@@ -31,7 +31,9 @@ spin.toml:11:42: `retry` (unknown in [component.cart.tool.nexus.outbound] "https
 spin.toml:11:50: `idempotency_key` in [component.cart.tool.nexus.outbound] "https://api.example.com" must be true or false, not a string
     write `idempotency_key = true`
 spin.toml:11:75: unknown key `key` in [component.cart.tool.nexus.outbound] "https://api.example.com"
-    remove it; known here: unknown, idempotency_key
+    remove it; known here: unknown, idempotency_key, timeout_ms
+spin.toml:11:87: `timeout_ms` in [component.cart.tool.nexus.outbound] "https://api.example.com" is 60001, outside 100 to 60000
+    choose a value from 100 to 60000
 spin.toml:12:2: `https://api.example.org` (host in [component.cart.tool.nexus.outbound]) is not among `allowed_outbound_hosts`
     write it as a line of that list, or add the line
 spin.toml:13:2: `api.example.com` (host in [component.cart.tool.nexus.outbound]) has no scheme

@@ -213,6 +213,7 @@ async fn serve(parts: Parts) -> Result<Serving> {
                 Arc::new(move || lease_term.left())
             },
             effect_timeout: EFFECT_TIMEOUT,
+            longest_effect: EFFECT_TIMEOUT,
         },
         master_key: MasterKey::new(&MASTER_KEY),
     });

@@ -7,8 +7,9 @@ use host_http_client::{Grant, Limits};
 use host_manifest::{Scheme, Unknown};
 use host_recorder::TransactionStep;
 use host_types::Fault;
+use tokio::time::Instant;
 
-use crate::world::{Call, Names, Order, code, fault};
+use crate::world::{Call, Names, Order, World, code, fault};
 use crate::{get, grant, granted, post, sent};
 
 #[tokio::test]
@@ -229,6 +230,38 @@ async fn no_effect_begins_when_the_lease_is_about_to_end() {
         200,
         "a read needs no lease"
     );
+}
+
+#[tokio::test]
+async fn a_grant_says_how_long_its_effects_may_take_within_what_the_node_allows() {
+    let (mut world, server) = granted(Limits {
+        first_byte: Duration::from_millis(10),
+        longest_effect: Duration::from_secs(20),
+        ..Limits::default()
+    })
+    .await;
+    // An effect of the grant's own patience needs as much of the lease.
+    let needs = async |world: &mut World, effect: Duration, needed: Duration| {
+        world.grants[0].effect_total = Some(effect);
+        for (left, is_sent) in [(needed - Duration::from_millis(1), false), (needed, true)] {
+            world.journal.cut(0);
+            world.lease_left = Arc::new(move || left);
+            let sent = world.send(&post(&server, "/hello")).await;
+            assert_eq!(sent.is_ok(), is_sent, "{effect:?} with {left:?} left");
+        }
+    };
+    needs(&mut world, Duration::from_millis(500), Duration::from_millis(500)).await;
+    needs(&mut world, Duration::from_secs(8), Duration::from_secs(8)).await;
+    needs(&mut world, Duration::from_secs(60), Duration::from_secs(20)).await;
+
+    let patience = Duration::from_millis(100);
+    world.grants[0].effect_total = Some(patience);
+    world.journal.cut(0);
+    let begun = Instant::now();
+    let (code, text) = sent(&world, post(&server, "/silent")).await;
+    assert_eq!(code, code::INTERNAL_ERROR);
+    assert!(text.starts_with("outcome-unknown: "), "{text}");
+    assert!(begun.elapsed() >= patience, "it waits for the first byte as long");
 }
 
 #[tokio::test]
