@@ -52,6 +52,8 @@ pub trait ReadInvocations: Send + Sync + 'static {
 pub trait AppendFences: Send + Sync + 'static {
     /// Appends a fence in a commit of its own.
     fn fence(&self, fence: Fence) -> Answer<'_, Result<(), AppendError>>;
+    /// The same, and the invocation is pinned to this deployment from there on.
+    fn fence_and_pin(&self, fence: Fence, number: DeploymentNumber) -> Answer<'_, Result<(), AppendError>>;
     /// The same with an operator's word.
     fn fence_with_word<'a>(&'a self, fence: &'a Fence, word: &'a Word) -> Answer<'a, Result<(), AppendError>>;
 }
@@ -189,6 +191,10 @@ impl ReadInvocations for Store {
 impl AppendFences for Store {
     fn fence(&self, fence: Fence) -> Answer<'_, Result<(), AppendError>> {
         Box::pin(self.fence(fence))
+    }
+
+    fn fence_and_pin(&self, fence: Fence, number: DeploymentNumber) -> Answer<'_, Result<(), AppendError>> {
+        Box::pin(self.fence_and_pin(fence, number))
     }
 
     fn fence_with_word<'a>(&'a self, fence: &'a Fence, word: &'a Word) -> Answer<'a, Result<(), AppendError>> {

@@ -18,6 +18,12 @@ pub trait Handlers: Send + Sync + 'static {
     fn number(&self) -> DeploymentNumber;
     /// Whether there is such a component.
     fn has(&self, component: &ComponentId) -> bool;
+    /// What the types of a function are known by that an invocation begins with: of two deployments that give the same, each can begin what
+    /// was sent on the other. None: there is no such function.
+    fn shape(&self, component: &ComponentId, function: &str) -> Option<[u8; 8]> {
+        let _ = (component, function);
+        None
+    }
     /// How much memory an instance of the component may have, bytes.
     fn memory_limit_bytes(&self, component: &ComponentId) -> u64;
     /// How long an instance is kept while an invocation of the component waits.
@@ -137,6 +143,10 @@ impl Handlers for Deployment {
 
     fn has(&self, component: &ComponentId) -> bool {
         self.app().components.contains_key(component)
+    }
+
+    fn shape(&self, component: &ComponentId, function: &str) -> Option<[u8; 8]> {
+        self.shape(component, function)
     }
 
     fn memory_limit_bytes(&self, component: &ComponentId) -> u64 {

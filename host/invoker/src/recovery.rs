@@ -122,7 +122,7 @@ impl Inner {
                 return Outcome::Elsewhere;
             }
             match self
-                .append_fence(loaded, FenceReason::TakeOver, InvocationStatus::Running, 0)
+                .append_fence(loaded, FenceReason::TakeOver, InvocationStatus::Running, 0, None)
                 .await
             {
                 Ok(recovered) => return Outcome::Ours(Box::new(recovered)),
@@ -172,7 +172,7 @@ impl Inner {
         loop {
             match self.store.load(invocation).await {
                 Ok(Some(loaded)) if !loaded.row.status.is_final() && loaded.row.node == Some(self.store.node()) => {
-                    match self.append_fence(loaded, reason.clone(), status, delay_ms).await {
+                    match self.append_fence(loaded, reason.clone(), status, delay_ms, None).await {
                         Ok(recovered) => return Some(recovered),
                         Err(Unfenced::Append(AppendError::Fenced)) => continue,
                         Err(Unfenced::Append(error)) => pauses.after(invocation, &error).await,
@@ -208,9 +208,11 @@ impl Inner {
         if loaded.row.status.is_final() || output(&loaded.entries).is_some() {
             return None;
         }
+        let pin = self.first_pin(&loaded).await;
         // Before the fence: one that cannot be run gathers none.
-        self.runnable(invocation, loaded.row.deployment).await?;
-        match self.append_fence(loaded, reason, InvocationStatus::Running, 0).await {
+        self.runnable(invocation, pin.unwrap_or(loaded.row.deployment)).await?;
+        let fenced = self.append_fence(loaded, reason, InvocationStatus::Running, 0, pin);
+        match fenced.await {
             Ok(recovered) => Some(recovered),
             // It is looked at again, as a stray, if it is still this node's.
             Err(Unfenced::Append(error)) => {
@@ -222,6 +224,25 @@ impl Inner {
                 None
             }
         }
+    }
+
+    /// What an invocation that somebody has sent is pinned to by its first attempt, whatever its sender runs on: the current deployment, if
+    /// what it calls is there in the shape in which it was sent. `None`: it stays where it is.
+    async fn first_pin(&self, loaded: &Loaded) -> Option<DeploymentNumber> {
+        let Loaded { row, entries } = loaded;
+        let current = self.current();
+        if row.parent.is_none() || entries.len() != 1 || row.deployment == current.number() {
+            return None;
+        }
+        let shape = current.shape(&row.component, &row.function)?;
+        // A shape that is the host's own is everywhere the same: what the sender runs on need not be built to know it.
+        if !row.function.starts_with("nexus:") {
+            let sender = self.pinned(row.deployment).await.ok()?;
+            sender
+                .shape(&row.component, &row.function)
+                .filter(|sent| *sent == shape)?;
+        }
+        Some(current.number())
     }
 
     /// What an open invocation of this node runs on. `None`: that is not to be had now; or not here, and then it is given to who has it; or
@@ -267,14 +288,18 @@ impl Inner {
         }
     }
 
-    /// Fences, and gives the record up to and with the fence.
+    /// Fences, and gives the record up to and with the fence. `pin`: what it runs on from there on.
     async fn append_fence(
         &self,
-        loaded: Loaded,
+        mut loaded: Loaded,
         reason: FenceReason,
         status: InvocationStatus,
         delay_ms: u64,
+        pin: Option<DeploymentNumber>,
     ) -> Result<Recovered, Unfenced> {
+        if let Some(number) = pin {
+            loaded.pin_to(number);
+        }
         let Loaded { row, mut entries } = loaded;
         let invocation = row.invocation;
         let attempts = row.attempt + 1;
@@ -298,21 +323,23 @@ impl Inner {
         entries.push(fence);
         // Before the fence is written, or one would follow the other with every try.
         let machine = Machine::replay(entries).map_err(Unfenced::NoHistory)?;
-        self.store
-            .fence(Fence {
-                invocation,
-                next_index,
-                bodies: vec![body],
-                start: None,
-                status,
-                owner: (status == InvocationStatus::Running && delay_ms <= HELD_RETRY_MS).then_some(self.store.node()),
-                attempt: attempts,
-                failures,
-                due_ms: (delay_ms > 0).then(|| self.clock.unix_ms() + delay_ms),
-                cause,
-            })
-            .await
-            .map_err(Unfenced::Append)?;
+        let fence = Fence {
+            invocation,
+            next_index,
+            bodies: vec![body],
+            start: None,
+            status,
+            owner: (status == InvocationStatus::Running && delay_ms <= HELD_RETRY_MS).then_some(self.store.node()),
+            attempt: attempts,
+            failures,
+            due_ms: (delay_ms > 0).then(|| self.clock.unix_ms() + delay_ms),
+            cause,
+        };
+        let fenced = match pin {
+            Some(number) => self.store.fence_and_pin(fence, number).await,
+            None => self.store.fence(fence).await,
+        };
+        fenced.map_err(Unfenced::Append)?;
         Ok(Recovered {
             invocation,
             machine,

@@ -10,7 +10,7 @@ use host_bindings::nexus::http::types as wit_http;
 use host_engine::{Pace, apply_limits};
 use host_journal::{Acquired, RetryPolicy};
 use host_manifest::App;
-use host_recorder::{Delivered, Recorder, ScheduledInput};
+use host_recorder::{Delivered, Recorder, SCHEDULED_FUNCTION, SUBSCRIBER_FUNCTION, ScheduledInput};
 use host_sql::ModulePool;
 use host_types::{
     ComponentId, DeploymentNumber, Digest, Fault, HttpRequest, HttpResponse, Identity, StreamedCall, StreamedOutcome,
@@ -114,6 +114,20 @@ impl Deployment {
         match self.stock.get(&call.component) {
             Some(loaded) => stock::serve(Arc::clone(self), Arc::clone(loaded), call, modules, turn).await,
             None => StreamedOutcome::Failed,
+        }
+    }
+
+    /// What the types of a function are known by that an invocation begins with. The host's own have one shape for all. None: the component
+    /// has no such function.
+    pub fn shape(&self, component: &ComponentId, function: &str) -> Option<[u8; 8]> {
+        let loaded = self.components.get(component)?;
+        match function {
+            SCHEDULED_FUNCTION => loaded.scheduled.is_some().then_some([0; 8]),
+            SUBSCRIBER_FUNCTION => loaded.subscriber.is_some().then_some([0; 8]),
+            exported => {
+                let (interface, function) = exported.rsplit_once('.')?;
+                Some(loaded.export(interface, function)?.signature.hash())
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::activations::digest;
 use crate::error::append_error_from;
+use crate::fence::pin;
 use crate::{Error, Fence, Result, Store};
 
 /// Words are kept this long, days: longer than any journal.
@@ -134,11 +135,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
             if let Some(deployment) = word.deployment {
-                sqlx::query("UPDATE host.invocation SET deployment = $2 WHERE id = $1")
-                    .bind(word.invocation.0)
-                    .bind(deployment.0)
-                    .execute(&mut *transaction)
-                    .await?;
+                pin(&mut transaction, word.invocation, deployment).await?;
             }
             if let Some(successor) = word.successor {
                 succeed_keys(&mut transaction, word.invocation, successor).await?;

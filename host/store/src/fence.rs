@@ -1,7 +1,8 @@
 //! Fences: the entries by which an invocation changes hands, pauses or ends, each with what its row then says.
 
 use host_journal::{AppendError, Body, Entry, FenceReason, InvocationStatus, Start, encode};
-use host_types::{ComponentId, InvocationId, NodeId};
+use host_types::{ComponentId, DeploymentNumber, InvocationId, NodeId};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::batch::{Entries, Starts};
@@ -65,6 +66,26 @@ impl Store {
             Ok(())
         } else {
             Err(AppendError::Fenced)
+        }
+    }
+
+    /// The same, and in the same commit the invocation is pinned to this deployment from there on.
+    pub async fn fence_and_pin(&self, fence: Fence, number: DeploymentNumber) -> Result<(), AppendError> {
+        let fenced = async {
+            let mut transaction = self.pool().begin().await?;
+            let lost = self
+                .write_fences(&mut *transaction, std::slice::from_ref(&fence))
+                .await?;
+            if lost.is_empty() {
+                pin(&mut transaction, fence.invocation, number).await?;
+            }
+            transaction.commit().await?;
+            Ok(lost.is_empty())
+        };
+        match fenced.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(AppendError::Fenced),
+            Err(error) => Err(append_error_from(&error)),
         }
     }
 
@@ -224,4 +245,19 @@ impl Store {
             .fetch_all(executor)
             .await
     }
+}
+
+/// Pins an invocation that was fenced in the same transaction: from its next attempt on it runs on this deployment. The entry that it
+/// began with stays as it is.
+pub(crate) async fn pin(
+    connection: &mut PgConnection,
+    invocation: InvocationId,
+    number: DeploymentNumber,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE host.invocation SET deployment = $2 WHERE id = $1")
+        .bind(invocation.0)
+        .bind(number.0)
+        .execute(connection)
+        .await?;
+    Ok(())
 }

@@ -1,9 +1,10 @@
-//! Revisions of a component: swapped under load on two hosts, taken back, kept over restarts, refused, and invocations moved to them; and
-//! migrations that would take away what they use.
+//! Revisions of a component: swapped under load on two hosts, taken back, kept over restarts, refused, taken by what was sent before, and
+//! invocations moved to them; and migrations that would take away what they use.
 
 mod migrations;
 mod moving;
 mod refusals;
+mod sent;
 mod standing;
 mod world;
 

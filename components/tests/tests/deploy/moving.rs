@@ -33,7 +33,7 @@ impl World {
         })
     }
 
-    async fn stands(&self, invocation: &str, status: &str) -> Result<()> {
+    pub(crate) async fn stands(&self, invocation: &str, status: &str) -> Result<()> {
         let stands =
             format!("SELECT count(*) FROM host.invocation WHERE id = '{invocation}' AND status::text = '{status}'");
         self.audit.becomes(&stands, 1).await
@@ -48,7 +48,7 @@ impl World {
         Ok(self.audit.texts(&notes).await?.join(", "))
     }
 
-    async fn started_entry(&self, invocation: &str) -> Result<Vec<String>> {
+    pub(crate) async fn started_entry(&self, invocation: &str) -> Result<Vec<String>> {
         let entry = format!(
             "SELECT encode(body, 'hex') FROM host.journal_entry WHERE invocation_id = '{invocation}' AND entry_index = 0"
         );

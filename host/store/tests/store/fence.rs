@@ -2,7 +2,7 @@
 
 use host_journal::{Append, AppendError, AppendJournal, Body, Cause, Entry, FenceReason, InvocationStatus, encode};
 use host_store::{Fence, Left, Store};
-use host_types::InvocationId;
+use host_types::{DeploymentNumber, InvocationId};
 
 use crate::support::{begun, first_append, fixture, new_id, next_append, start, started};
 
@@ -181,4 +181,20 @@ async fn a_retry_waits_for_its_time_and_goes_to_one_node() {
     assert_eq!(taken, retried, "each once, and not the later one");
     let wait_ms = store.next_due().await.unwrap().unwrap();
     assert!((50_000..=60_000).contains(&wait_ms), "{wait_ms}");
+}
+
+#[tokio::test]
+async fn a_fence_that_pins_is_written_with_its_pin_or_not_at_all() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let invocation = begun(store).await;
+    let number = DeploymentNumber(7);
+    let take_over = || fence(store, invocation, 1, FenceReason::TakeOver);
+    store.fence_and_pin(take_over(), number).await.unwrap();
+    let loaded = store.load(invocation).await.unwrap().unwrap();
+    assert_eq!(loaded.row.deployment, number);
+    assert_eq!(loaded.entries.len(), 2);
+    let later = store.fence_and_pin(take_over(), DeploymentNumber(8)).await;
+    assert_eq!(later, Err(AppendError::Fenced));
+    assert_eq!(store.row(invocation).await.unwrap().unwrap().deployment, number);
 }

@@ -130,6 +130,14 @@ impl AppendFences for Watched {
         Box::pin(self.fenced(self.store.fence(self.translated_fence(fence))))
     }
 
+    fn fence_and_pin(
+        &self,
+        fence: Fence,
+        number: DeploymentNumber,
+    ) -> Answer<'_, std::result::Result<(), AppendError>> {
+        Box::pin(self.fenced(self.store.fence_and_pin(self.translated_fence(fence), number)))
+    }
+
     fn fence_with_word<'a>(
         &'a self,
         fence: &'a Fence,

@@ -399,6 +399,10 @@ impl AppendFences for Session {
         })
     }
 
+    fn fence_and_pin(&self, _: Fence, _: DeploymentNumber) -> Answer<'_, Committed> {
+        unreachable!("every node has the one deployment there is")
+    }
+
     fn fence_with_word<'a>(&'a self, fence: &'a Fence, word: &'a Word) -> Answer<'a, Committed> {
         let node = self.node;
         let (fence, word) = (fence.clone(), word.clone());
