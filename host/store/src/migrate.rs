@@ -57,6 +57,7 @@ impl Store {
             );
         }
         check_use(&mut session).await?;
+        drop_half_made_indexes(&mut session).await?;
         let schema_run = SchemaRun::new(&HOST, HOST_SCHEMA, &role, Path::new("migrations/host"));
         schema_run.begin(&mut session).await?;
         schema_run.end(&mut session).await?;
@@ -206,6 +207,24 @@ pub(crate) fn check_known(from: i32) -> Result<()> {
 pub(crate) fn newest_known() -> i32 {
     let newest = HOST.iter().map(|migration| migration.version).max();
     newest.and_then(|version| i32::try_from(version).ok()).unwrap_or(0)
+}
+
+/// An index that was being made CONCURRENTLY when its maker died is there, of no use, and in the way of the next try. Whoever holds the lock
+/// knows that nobody is making one.
+async fn drop_half_made_indexes(session: &mut PgConnection) -> Result<()> {
+    let drop = format!(
+        "DO $$
+         DECLARE
+             v_index regclass;
+         BEGIN
+             FOR v_index IN SELECT indexrelid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+                 WHERE relnamespace = '{HOST_SCHEMA}'::regnamespace AND relkind = 'i' AND NOT indisvalid
+             LOOP
+                 EXECUTE format('DROP INDEX %s', v_index);
+             END LOOP;
+         END $$"
+    );
+    execute(session, drop).await
 }
 
 pub(crate) async fn execute(session: &mut PgConnection, statement: String) -> Result<()> {

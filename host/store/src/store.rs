@@ -244,16 +244,24 @@ impl Store {
         const LOCK: i64 = 0x6e_6578_7573;
         /// Between two questions there is next to nothing to do.
         const IDLE: &str = "10s";
+        /// Between two tries. Who waited in one statement would keep its snapshot, and an index that is made CONCURRENTLY under the lock waits
+        /// for those.
+        const PAUSE: Duration = Duration::from_millis(20);
         let mut session = self.session_of_its_own().await?;
-        sqlx::query(
-            "SELECT set_config('idle_session_timeout', $2, false), set_config('idle_in_transaction_session_timeout', $2, false),
-                    pg_advisory_lock($1)",
-        )
-        .bind(LOCK)
-        .bind(IDLE)
-        .execute(&mut session)
-        .await?;
-        Ok(session)
+        loop {
+            let (_, _, is_ours): (String, String, bool) = sqlx::query_as(
+                "SELECT set_config('idle_session_timeout', $2, false), set_config('idle_in_transaction_session_timeout', $2, false),
+                        pg_try_advisory_lock($1)",
+            )
+            .bind(LOCK)
+            .bind(IDLE)
+            .fetch_one(&mut session)
+            .await?;
+            if is_ours {
+                return Ok(session);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 }
 

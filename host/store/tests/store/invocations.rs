@@ -1,8 +1,9 @@
 //! Listing.
 
 use host_journal::{Append, AppendJournal, InvocationStatus, Suspension};
-use host_store::{Fence, Filter};
+use host_store::{DUE, Fence, Filter, Left};
 use host_types::{PromiseId, WaitingFor};
+use sqlx::{AssertSqlSafe, Connection};
 
 use crate::support::{begun, claim, first_append, fixture, new_id, next_append};
 
@@ -143,4 +144,53 @@ async fn what_is_stuck_is_found_by_its_cause_its_wait_and_its_key() {
     };
     assert_eq!(found(keys(vec![[6; 32], [7; 32]])).await, [keyed]);
     assert_eq!(found(keys(Vec::new())).await, []);
+}
+
+#[tokio::test]
+async fn what_is_left_to_others_costs_a_look_for_what_is_due_nothing() {
+    const DUE_AT_ONCE: i32 = 20_000;
+    /// Blocks that a look may touch: a few for each lane, and some for each row that is taken.
+    const BLOCKS: u64 = 300;
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let mut session = fixture.superuser().await;
+    // The one component is full, of the other some are due and many are not.
+    let waiting = "INSERT INTO host.invocation (id, component, function, deployment, status, due_at)
+        SELECT gen_random_uuid(), component, 'f', 1, 'running', now() + after
+        FROM unnest(ARRAY['full', 'free', 'free'], ARRAY[$1, 3, $1], ARRAY['-1 day', '-1 hour', '1 day']::interval[])
+                AS waiting (component, count, after)
+            CROSS JOIN generate_series(1, count)";
+    sqlx::query(waiting)
+        .bind(DUE_AT_ONCE)
+        .execute(&mut session)
+        .await
+        .unwrap();
+    let left = Left {
+        components: vec!["full".into()],
+        deployments: Vec::new(),
+    };
+
+    let mut transaction = session.begin().await.unwrap();
+    let explain = AssertSqlSafe(format!("EXPLAIN (ANALYZE, BUFFERS) {DUE}"));
+    let plan: Vec<String> = sqlx::query_scalar(explain)
+        .bind(store.node().0)
+        .bind(100_i64)
+        .bind(vec!["full"])
+        .bind(Vec::<i64>::new())
+        .fetch_all(&mut *transaction)
+        .await
+        .unwrap();
+    transaction.rollback().await.unwrap();
+    // The first is of the whole.
+    let buffers = plan.iter().find(|line| line.contains("Buffers: shared")).unwrap();
+    let touched = buffers
+        .split(' ')
+        .filter_map(|part| part.strip_prefix("hit=").or(part.strip_prefix("read=")));
+    let blocks: u64 = touched.map(|count| count.parse::<u64>().unwrap()).sum();
+    assert!(blocks < BLOCKS, "{blocks} blocks: {plan:#?}");
+
+    let due = store.due(100, &left).await.unwrap();
+    assert_eq!(due.len(), 3);
+    assert_eq!(store.due(100, &left).await.unwrap(), []);
+    assert_eq!(store.due(100, &Left::default()).await.unwrap().len(), 100);
 }
