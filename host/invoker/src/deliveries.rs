@@ -162,7 +162,7 @@ impl Deliveries {
             input: crate::run::encode(&delivered),
             seed: Seed::new(inner.rng.bytes()),
             subject: String::new(),
-            trace_parent: String::new(),
+            trace_parent: event.trace_parent.clone(),
             memory_limit_bytes: deployment.memory_limit_bytes(&served.component),
             started_ms: now_ms,
             workflow: None,

@@ -148,6 +148,8 @@ pub struct Publication {
     pub published_ms: u64,
     /// It may be forgotten from then on, once it is delivered.
     pub expires_ms: u64,
+    /// The W3C `traceparent` of its publication, to whose trace its deliveries belong; empty without one.
+    pub trace_parent: String,
 }
 
 /// What wakes an invocation that holds nothing but its rows. Whichever comes first.

@@ -98,6 +98,7 @@ impl Recorder {
                 span.set_text("nexus.event.id", event);
                 let seal = self.attempt.journal.seal(event_seal(event), None);
                 let payload = seal.seal(0, &payload);
+                let trace_parent = state.trace_parent(&span);
                 // They wait in memory for the append that carries them.
                 if state.message_bytes() + payload.len() > MAX_INVOCATION_BYTES {
                     let text =
@@ -113,6 +114,7 @@ impl Recorder {
                     component,
                     published_ms,
                     expires_ms: published_ms.saturating_add(retention_ms),
+                    trace_parent,
                 });
                 let answer = Bytes::copy_from_slice(event.0.as_bytes());
                 let noted = state
@@ -161,9 +163,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_published_goes_with_the_next_append_and_is_answered_from_the_record() {
         let journal = Arc::new(MemoryJournal::default());
+        let its_publishers = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        journal.trace(its_publishers);
         let first = journal.attempt();
         let event = first.recorder().publish(publishing("a")).unwrap();
         assert_eq!(unwritten(&first), ["a"]);
+        let its_trace = first.state.lock().unwritten.publications[0].trace_parent.clone();
+        assert_eq!(its_trace, its_publishers, "without spans");
         // Nothing of this invocation is durable yet: its answer waits for what it says to others.
         first.finish(Bytes::from_static(b"done"), false).await.unwrap();
         assert_eq!(journal.shape(), "SCO");

@@ -109,6 +109,12 @@ impl Recorder {
 }
 
 impl State {
+    /// The trace that what is sent belongs to: that of `span`, and without spans that of its sender.
+    pub(crate) fn trace_parent(&self, span: &Span) -> String {
+        let sender = || self.machine.header().trace_parent.clone();
+        span.as_parent().trace_parent().unwrap_or_else(sender)
+    }
+
     /// An invocation that begins with the next append; its id and its seed belong to the position of the command that sends it. What it
     /// does belongs to the trace of `span`, and without spans to that of its sender.
     pub(crate) fn begin(
@@ -143,10 +149,7 @@ impl State {
             workflow: workflow.as_ref().map(|workflow| workflow.key.id.clone()),
             // The time that its sender has is not its own.
             deadline_ms: within_ms.map(|within_ms| started_ms.saturating_add(within_ms)),
-            trace_parent: span
-                .as_parent()
-                .trace_parent()
-                .unwrap_or_else(|| sender.trace_parent.clone()),
+            trace_parent: self.trace_parent(span),
             ..sender.clone()
         };
         let start = Start {

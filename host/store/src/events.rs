@@ -28,6 +28,8 @@ pub struct StoredEvent {
     pub invocation: InvocationId,
     /// When, by the publisher's clock, milliseconds since 1970-01-01 UTC.
     pub published_ms: i64,
+    /// The W3C `traceparent` of its publication; empty without one.
+    pub trace_parent: String,
 }
 
 /// What is new, key by key.
@@ -46,7 +48,7 @@ macro_rules! select_events {
             "SELECT ",
             $first,
             "event.number, event.id, event.topic, event.key, event.content_type, event.payload, event.component, \
-             event.invocation_id, (extract(epoch FROM event.published_at) * 1000)::bigint AS published_ms ",
+             event.invocation_id, (extract(epoch FROM event.published_at) * 1000)::bigint AS published_ms, event.trace_parent ",
             $rest
         )
     };
@@ -65,6 +67,7 @@ pub(crate) struct Row {
     component: String,
     invocation_id: Uuid,
     published_ms: i64,
+    trace_parent: String,
 }
 
 impl Store {
@@ -164,6 +167,7 @@ impl Store {
             component: row.component.into(),
             invocation: InvocationId(row.invocation_id),
             published_ms: row.published_ms,
+            trace_parent: row.trace_parent,
         })
     }
 }

@@ -19,7 +19,7 @@ const CREATE_PROMISE: &str = "SELECT host.create_promise($1, $2, $3, $4)";
 const COMPLETE_PROMISE: &str = "SELECT host.complete_promise($1, $2, $3, $4)";
 const SET_KEY_VALUE: &str = "SELECT host.set_key_value($1, $2, $3, $4, $5)";
 const DELETE_KEY_VALUE: &str = "SELECT host.delete_key_value($1, $2, $3, $4)";
-const PUBLISH: &str = "SELECT host.publish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+const PUBLISH: &str = "SELECT host.publish_traced($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 const START_WORKFLOW: &str = "SELECT host.start_workflow($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const TAKE_PLACE: &str = "SELECT host.take_place($1, $2, $3, $4, $5, $6)";
 const GIVE_UP_PLACES: &str = "SELECT host.give_up_places($1, $2, $3, $4, $5)";
@@ -178,6 +178,7 @@ impl AppendJournal for Store {
                     HostParameter::Text(Some(publication.component.as_str().to_owned())),
                     HostParameter::BigInt(bigint(publication.published_ms)),
                     HostParameter::BigInt(bigint(publication.expires_ms)),
+                    HostParameter::Text(Some(publication.trace_parent.clone())),
                 ],
             )
         }));

@@ -67,7 +67,8 @@ impl Store {
             GRANT USAGE ON SCHEMA host TO {runtime};
             GRANT EXECUTE ON FUNCTION host.append, host.start, host.send, host.claim,
                 host.create_promise, host.complete_promise, host.set_key_value, host.delete_key_value,
-                host.start_workflow, host.take_place, host.give_up_places, host.publish TO {runtime};
+                host.start_workflow, host.take_place, host.give_up_places, host.publish,
+                host.publish_traced TO {runtime};
         "
             ),
         )

@@ -10,10 +10,13 @@ use serde_json::json;
 
 use crate::world::{World, counts, tell};
 
+const TRACE_PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_committed_is_told_once_to_each_subscription_and_in_order() -> Result<()> {
     let world = World::start().await?;
-    let first = world.tell("news.good", "a").await?;
+    let client = world.nexus.client().with_header("traceparent", TRACE_PARENT);
+    let first = tell(&client, "news.good", "a").await?;
     let body = json!({ "topic": "news.good", "key": "a", "roll_back": true });
     let rolled_back = world.nexus.client().post("/teller/tell", body).await?;
     ensure!(rolled_back.data(200) == "rolled back");
@@ -39,6 +42,11 @@ async fn what_is_committed_is_told_once_to_each_subscription_and_in_order() -> R
     // Each delivery is an invocation of its own, and all of an event have its id.
     let deliveries = format!("SELECT count(*) FROM listener.heard WHERE event = '{first}'");
     ensure!(world.audit.count(&deliveries).await? == 2);
+    let traced = format!(
+        "SELECT count(*) FROM host_view.journal_entry
+         WHERE trace_parent = '{TRACE_PARENT}' AND target LIKE '%:nexus:events/subscriber.handle'"
+    );
+    ensure!(world.audit.count(&traced).await? == 2, "they are in its trace");
     let children = "SELECT count(*) FROM host.invocation JOIN host.event ON event.invocation_id = parent
         WHERE function = 'nexus:events/subscriber.handle' AND status = 'completed'";
     let heard = world.audit.count("SELECT count(*) FROM listener.heard").await?;

@@ -1,7 +1,7 @@
 //! Events: numbered in the order of the commits of their key, read without a gap, forgotten when they are past their time and delivered.
 
 use host_journal::{Append, AppendJournal, Message, Publication, encode};
-use host_store::{Asked, Head, Store, StoreOptions, Subscription, SubscriptionId};
+use host_store::{Asked, Head, Store, StoreOptions, StoredEvent, Subscription, SubscriptionId};
 use host_types::{EventId, InvocationId};
 use sqlx::{Connection, PgConnection};
 
@@ -22,6 +22,7 @@ fn publishing(fixture: &Fixture, number: u8, keys: &[&str], expires_ms: u64) -> 
             component: "teller".into(),
             published_ms: 1_700_000_000_000,
             expires_ms,
+            trace_parent: TRACE_PARENT.into(),
         }
     };
     Append {
@@ -29,6 +30,8 @@ fn publishing(fixture: &Fixture, number: u8, keys: &[&str], expires_ms: u64) -> 
         ..first_append(&fixture.store, invocation)
     }
 }
+
+const TRACE_PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// Far from now.
 const LATER: u64 = 4_000_000_000_000;
@@ -45,10 +48,11 @@ async fn contents(fixture: &Fixture, key: &str, after: i64) -> Vec<String> {
         .events_after(&[(key.to_owned(), after)], 10)
         .await
         .unwrap();
-    events
-        .into_iter()
-        .map(|event| String::from_utf8(event.payload).unwrap())
-        .collect()
+    let content = |event: StoredEvent| {
+        assert_eq!(event.trace_parent, TRACE_PARENT);
+        String::from_utf8(event.payload).unwrap()
+    };
+    events.into_iter().map(content).collect()
 }
 
 #[tokio::test]

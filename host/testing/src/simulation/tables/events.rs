@@ -48,6 +48,7 @@ impl Tables {
             component: publication.component.clone(),
             invocation,
             published_ms: publication.published_ms.cast_signed(),
+            trace_parent: publication.trace_parent.clone(),
         };
         if self.is_subscribed {
             self.deliveries.push(Delivery {
