@@ -96,6 +96,39 @@ async fn within_its_call_tree_a_key_is_there_and_a_wait_in_a_circle_is_refused()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_circle_through_a_workflows_output_is_refused_whichever_of_its_waits_closes_it() -> Result<()> {
+    let world = World::start().await?;
+    for (desk, id, last) in [("c", "key-last", "paid"), ("d", "output-last", "go")] {
+        let start = json!({ "id": id, "ticket": id, "what": format!("visit {desk}") });
+        ensure!(world.ask("flow/start", start).await? == "started");
+        let holder = world.begin("flow/serve", id, at(desk, id, &format!("attach {id}")));
+        world.places(1).await?;
+        let complete = |name: &str| json!({ "id": id, "ticket": id, "what": name, "name": name });
+        for name in ["paid", "go"].into_iter().filter(|name| *name != last) {
+            ensure!(world.ask("flow/complete", complete(name)).await? == "completed");
+        }
+        // Each waits: who holds the desk for the workflow, or the workflow for the desk.
+        let waits = match last {
+            "paid" => {
+                "SELECT count(*) FROM host.promise_waiter JOIN host.promise ON id = promise_id WHERE name IN ('', 'paid')"
+            }
+            _ => {
+                "SELECT count(*) FROM host.exclusive_place JOIN host.invocation ON id = invocation_id WHERE status = 'suspended'"
+            }
+        };
+        world.audit.becomes(waits, 2).await?;
+        ensure!(world.ask("flow/complete", complete(last)).await? == "completed");
+        let outcome = told(&holder.await??)?;
+        ensure!(
+            outcome.starts_with("go, returned paid, refused: it would wait for an exclusive key"),
+            "{last}: {outcome}"
+        );
+        world.places(0).await?;
+    }
+    world.nothing_is_left().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_paused_holder_holds_and_a_cancelled_one_does_not() -> Result<()> {
     let world = World::start().await?;
     let admin = world.nexus.admin();

@@ -6,19 +6,20 @@ use sdk::http::{Error, Request, Response};
 use sdk::sql::{self, params, sql};
 
 use crate::bindings::test::flow::{desks, desks_send};
-use crate::{Asked, note, told};
+use crate::{Asked, note, told, workflows};
 
 /// Looks at who has come.
 const LOOK: Duration = Duration::from_millis(20);
 /// For at most so many times.
 const LOOKS: u32 = 1_000;
 
-/// The function itself. `what` is a number of milliseconds to take, `again` to come back to the same desk, or another desk to go on to
-/// once somebody is there.
+/// The function itself. `what` is a number of milliseconds to take, `again` to come back to the same desk, `attach` and the id of a workflow to
+/// wait for its end, or another desk to go on to once somebody is there.
 pub(crate) fn run(desk: &str, ticket: &str, what: &str) -> Result<String, String> {
     let failed = |error: sql::Error| error.to_string();
     note(ticket, &format!("enters {desk}")).map_err(failed)?;
     let outcome = match what.parse() {
+        _ if what.starts_with("attach ") => workflows::end_of(what.trim_start_matches("attach ")),
         Ok(ms) => {
             sdk::sleep(Duration::from_millis(ms));
             "served".to_owned()

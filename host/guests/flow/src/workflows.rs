@@ -23,10 +23,29 @@ pub(crate) fn run(ticket: &str, what: &str) -> Result<String, String> {
             let paid = workflow.promise::<String>("paid").wait(None);
             format!("{} {}", workflow.id(), waited(paid))
         }
-        what => what.to_owned(),
+        what => match what.split_once(' ') {
+            Some(("visit", desk)) => visit(desk, ticket)?,
+            _ => what.to_owned(),
+        },
     };
     note(ticket, &outcome).map_err(failed)?;
     Ok(outcome)
+}
+
+/// Once it is paid it is served at a desk.
+fn visit(desk: &str, ticket: &str) -> Result<String, String> {
+    let workflow = Workflow::current().ok_or("no workflow")?;
+    let paid = waited(workflow.promise::<String>("paid").wait(None));
+    Ok(match desks::serve(desk, ticket, "quick") {
+        Ok(served) => format!("{paid}, {served}"),
+        Err(reason) => format!("{paid}, refused: {reason}"),
+    })
+}
+
+/// What a workflow returned, for which it is waited once it says `go`.
+pub(crate) fn end_of(id: &str) -> String {
+    let told = Workflow::new(FUNCTION, id).promise::<String>("go").wait(None);
+    format!("{}, {}", waited(told), attached(jobs_attach::run(id, None)))
 }
 
 /// Starts one and notes it in one transaction, which may be rolled back.
@@ -59,15 +78,19 @@ pub(crate) fn attach(request: &Request) -> Result<Response, Error> {
     let Asked {
         id, ticket, timeout_ms, ..
     } = request.json()?;
-    let outcome = match jobs_attach::run(&id, timeout_ms) {
+    let outcome = attached(jobs_attach::run(&id, timeout_ms));
+    note(&ticket, &outcome)?;
+    told(outcome)
+}
+
+fn attached(outcome: Result<Result<String, String>, AttachError>) -> String {
+    match outcome {
         Ok(Ok(value)) => format!("returned {value}"),
         Ok(Err(error)) => format!("failed: {error}"),
         Err(AttachError::TimedOut) => "timed out".into(),
         Err(AttachError::NotFound) => "not found".into(),
         Err(AttachError::Cancelled) => "cancelled".into(),
-    };
-    note(&ticket, &outcome)?;
-    told(outcome)
+    }
 }
 
 /// Completes one of its promises and notes it in one transaction.

@@ -2,10 +2,10 @@
 
 use host_journal::{Append, AppendJournal, ExclusiveKey, InvocationStatus, Suspension};
 use host_store::{KeyPlace, Left, Store};
-use host_types::InvocationId;
+use host_types::{InvocationId, PromiseId};
 use tokio::task::JoinSet;
 
-use crate::support::{begun, fixture, next_append};
+use crate::support::{Fixture, begun, fixture, new_id, next_append};
 
 fn key(value: u8) -> ExclusiveKey {
     ExclusiveKey::new("desk".into(), "a:b/c", "serve", &[value])
@@ -129,6 +129,86 @@ async fn of_two_waits_that_close_a_circle_at_the_same_moment_one_is_refused() {
     assert_eq!(place(store, right, 1).await, KeyPlace::Waits);
     give_up(store, left, 4, 1).await;
     assert_eq!(place(store, right, 1).await, KeyPlace::Holds);
+}
+
+/// An invocation with the promise of its output, as a workflow has it.
+async fn workflow(fixture: &Fixture) -> (InvocationId, PromiseId) {
+    let invocation = begun(&fixture.store).await;
+    let output = PromiseId(new_id().0);
+    let promise = format!("INSERT INTO host.promise (id, invocation_id, name) VALUES ('{output}', '{invocation}', '')");
+    fixture.superuser_executes(&promise).await;
+    (invocation, output)
+}
+
+async fn attach(store: &Store, invocation: InvocationId, index: u32, output: PromiseId) {
+    let append = Append {
+        status: Some(InvocationStatus::Suspended),
+        suspension: Some(Suspension {
+            promises: vec![output],
+            ..Suspension::default()
+        }),
+        ..next_append(store, invocation, index)
+    };
+    store.append(append).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_circle_through_an_output_is_refused_whichever_of_its_waits_is_the_last() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    // The wait for a key is the last.
+    let (holder, (awaited, output)) = (begun(store).await, workflow(&fixture).await);
+    take(store, holder, 1, 1).await;
+    attach(store, holder, 2, output).await;
+    take(store, awaited, 1, 1).await;
+    assert_eq!(place(store, awaited, 1).await, KeyPlace::Refused);
+
+    // That for the output is: who waits for the key is woken to be told, and who comes after it is not held up.
+    let (holder, (awaited, output)) = (begun(store).await, workflow(&fixture).await);
+    let (between, far) = (begun(store).await, begun(store).await);
+    take(store, holder, 1, 2).await;
+    take(store, between, 1, 3).await;
+    take(store, awaited, 1, 3).await;
+    take(store, far, 1, 2).await;
+    wait_for(store, awaited, 2, 3).await;
+    take(store, between, 2, 2).await;
+    wait_for(store, between, 3, 2).await;
+    assert_eq!(store.woken(9).await.unwrap(), []);
+    attach(store, holder, 2, output).await;
+    assert_eq!(place(store, between, 2).await, KeyPlace::Refused, "it came last");
+    assert_eq!(store.woken(9).await.unwrap(), [between]);
+    assert_eq!(place(store, awaited, 3).await, KeyPlace::Waits, "one is enough");
+    assert_eq!(place(store, far, 2).await, KeyPlace::Waits);
+
+    // What is no circle is none: the workflow waits for nobody, or has ended.
+    let (holder, (awaited, output)) = (begun(store).await, workflow(&fixture).await);
+    take(store, holder, 1, 4).await;
+    take(store, far, 2, 4).await;
+    attach(store, holder, 2, output).await;
+    assert_eq!(place(store, far, 4).await, KeyPlace::Waits);
+    let ended = format!("UPDATE host.promise SET completed_at = now(), value = '' WHERE id = '{output}'");
+    fixture.superuser_executes(&ended).await;
+    take(store, awaited, 1, 4).await;
+    assert_eq!(place(store, awaited, 4).await, KeyPlace::Waits);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_waits_that_close_a_circle_through_outputs_at_the_same_moment_one_sees_the_other() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    for round in 0..20 {
+        // One waits for a workflow that waits for a key; who holds that waits for the first one's output.
+        let ((left, left_output), (middle, middle_output)) = (workflow(&fixture).await, workflow(&fixture).await);
+        let right = begun(store).await;
+        take(store, right, 1, round).await;
+        take(store, middle, 1, round).await;
+        wait_for(store, middle, 2, round).await;
+        tokio::join!(
+            attach(store, left, 1, middle_output),
+            attach(store, right, 2, left_output)
+        );
+        assert_eq!(place(store, middle, round).await, KeyPlace::Refused, "round {round}");
+    }
 }
 
 #[tokio::test]
