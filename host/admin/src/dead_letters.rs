@@ -33,6 +33,22 @@ pub struct DeadLettersView {
     pub dead_letters: Vec<DeadLetterView>,
     /// The cursor of the next page, if there is one.
     pub next_cursor: Option<InvocationId>,
+    /// On the first page: subscriptions that no manifest has any more, and that events wait for.
+    #[serde(default)]
+    pub retired: Vec<RetiredView>,
+}
+
+/// A subscription that no manifest has any more. What waits for it is kept, until it is back or an operator drops it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetiredView {
+    /// Whose.
+    pub component: ComponentId,
+    /// Its name.
+    pub subscription: String,
+    /// Since when.
+    pub retired_at: Timestamp,
+    /// How many events wait for it.
+    pub waiting: i64,
 }
 
 /// An event that a subscription was not able to take.
@@ -211,11 +227,45 @@ pub(crate) async fn say(
         }
         match page.next_cursor {
             Some(cursor) if view.matched < limit => filter.cursor = Some(cursor),
-            next => {
-                view.more = next.is_some();
-                view.next_cursor = next;
+            Some(next) => {
+                view.more = true;
+                view.next_cursor = Some(next);
+                return Ok(view);
+            }
+            None => {
+                if let (DeadLetterVerb::Drop, Some(subscription)) = (verb, &bulk.subscription) {
+                    let component = bulk.component.as_ref();
+                    view.waiting = drop_retired(operate, component, subscription, bulk.dry_run, asked).await?;
+                }
                 return Ok(view);
             }
         }
     }
+}
+
+/// What waits for retired subscriptions of this name is dropped, too, or counted.
+async fn drop_retired(
+    operate: &Arc<dyn Operate>,
+    component: Option<&ComponentId>,
+    subscription: &str,
+    is_dry: bool,
+    asked: &Asked,
+) -> Result<u64, Refusal> {
+    let filter = DeadLetterFilter {
+        component: component.cloned(),
+        subscription: Some(subscription.to_owned()),
+        limit: Some(1),
+        cursor: None,
+    };
+    let mut dropped = 0;
+    for retired in operate.dead_letters(filter).await?.retired {
+        dropped += match is_dry {
+            true => retired.waiting.unsigned_abs(),
+            false => {
+                let dropping = operate.drop_retired(retired.component, retired.subscription, asked.clone());
+                dropping.await?
+            }
+        };
+    }
+    Ok(dropped)
 }

@@ -22,7 +22,7 @@ pub use components::{
     ActivatedView, Activating, ComponentView, ComponentsView, RollingBack, Source, UploadedView, Uploading,
 };
 pub use dead_letters::{
-    DeadLetterBulk, DeadLetterFilter, DeadLetterVerb, DeadLetterView, DeadLettersView, SettledView,
+    DeadLetterBulk, DeadLetterFilter, DeadLetterVerb, DeadLetterView, DeadLettersView, RetiredView, SettledView,
 };
 pub use journal::{CallView, CompensationView, EntryKind, EntryView, InvocationDetail, PayloadView, PositionView};
 pub use operate::{Filter, Operate, OperateError, Operation};

@@ -124,6 +124,10 @@ pub trait Operate: Send + Sync + 'static {
     /// Replays or drops a dead letter. A second time it is none any more, which is a conflict.
     fn settle(&self, verb: DeadLetterVerb, id: InvocationId, asked: Asked) -> Operation<'_, SettledView>;
 
+    /// Drops what waits for a subscription that no manifest has any more; how many events did. Of one that is not retired none, and nothing is
+    /// said in the audit log.
+    fn drop_retired(&self, component: ComponentId, subscription: String, asked: Asked) -> Operation<'_, u64>;
+
     /// All nodes, also those that left.
     fn nodes(&self) -> Operation<'_, Vec<NodeView>>;
 }

@@ -292,6 +292,13 @@ pub struct BulkView {
     /// The last of these, when there are more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<InvocationId>,
+    /// Events that waited for retired subscriptions, and were dropped or counted besides.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waiting: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// An invocation a word had no effect on.

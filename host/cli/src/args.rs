@@ -423,7 +423,7 @@ pub(crate) struct EventsArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum EventsVerb {
-    /// Events that a subscription was not able to take, the newest first.
+    /// Events that a subscription was not able to take, the newest first; and subscriptions that no manifest has any more, which events wait for.
     DeadLetters {
         /// Of one component's subscriptions.
         #[arg(long)]
@@ -440,7 +440,8 @@ pub(crate) enum EventsVerb {
     },
     /// Deliver dead letters once more: one, or all that the filter chooses. What a delivery has done is not done again.
     Replay(SettleArgs),
-    /// Give dead letters up, and let the events that wait for them go on: one, or all that the filter chooses.
+    /// Give dead letters up, and let the events that wait for them go on: one, or all that the filter chooses. With `--subscription`, what waits
+    /// for one that no manifest has any more is given up, too.
     Drop(SettleArgs),
 }
 

@@ -1,6 +1,7 @@
 //! The admin port's view of store, invoker and deployment.
 
 mod components;
+mod dead_letters;
 mod replay;
 
 use std::collections::HashMap;
@@ -10,12 +11,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use host_admin::{
     ActivatedView, Answer, AuditFilter, AuditView, CompensationView, ComponentView, DeadLetterFilter, DeadLetterVerb,
-    DeadLetterView, DeadLettersView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView,
-    Manner, NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView, PromiseName, PromiseOutcome,
-    PromiseView, ReplayView, Replaying, RevisionDigest, SaidView, SettledView, Status, Timestamp, UploadedView,
-    Uploading, Verb, WaitView,
+    DeadLettersView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, Manner,
+    NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView, PromiseName, PromiseOutcome, PromiseView,
+    ReplayView, Replaying, RevisionDigest, SaidView, SettledView, Status, Timestamp, UploadedView, Uploading, Verb,
+    WaitView,
 };
-use host_invoker::{DeadLetters, Invoker, Replayed, Revisions};
+use host_invoker::{DeadLetters, Invoker, Revisions};
 use host_journal::{
     Body, CommandKind, Entry, FenceReason, InvocationStatus, OUTPUT_PROMISE, Seal, SealError, WorkflowKey,
 };
@@ -319,47 +320,24 @@ impl Operate for Operator {
     }
 
     fn dead_letters(&self, filter: DeadLetterFilter) -> Operation<'_, DeadLettersView> {
-        Box::pin(async move {
-            let limit = filter.limit.unwrap_or(20);
-            // One more than asked for tells whether there is a next page.
-            let stored = host_store::DeadFilter {
-                component: filter.component,
-                subscription: filter.subscription,
-                invocation: None,
-                limit: limit + 1,
-                cursor: filter.cursor,
-            };
-            let mut letters = self.dead_letters.list(&stored).await.map_err(refused)?;
-            let more = letters.len() > limit as usize;
-            letters.truncate(limit as usize);
-            Ok(DeadLettersView {
-                next_cursor: letters.last().filter(|_| more).map(|letter| letter.invocation),
-                dead_letters: letters.into_iter().map(dead_letter).collect(),
-            })
-        })
+        Box::pin(self.dead_letter_views(filter))
     }
 
     fn settle(&self, verb: DeadLetterVerb, id: InvocationId, asked: host_admin::Asked) -> Operation<'_, SettledView> {
+        Box::pin(self.settle_dead_letter(verb, id, asked))
+    }
+
+    fn drop_retired(
+        &self,
+        component: ComponentId,
+        subscription: String,
+        asked: host_admin::Asked,
+    ) -> Operation<'_, u64> {
         Box::pin(async move {
-            let asked = in_words(asked);
-            let outcome = match verb {
-                DeadLetterVerb::Replay => {
-                    let replayed = self.dead_letters.replay(id, &asked).await;
-                    match replayed.map_err(refused)? {
-                        Replayed::Anew => "anew",
-                        Replayed::Resumed => "resumed",
-                    }
-                }
-                DeadLetterVerb::Drop => {
-                    let dropped = self.dead_letters.give_up(id, &asked).await;
-                    dropped.map_err(refused)?;
-                    "dropped"
-                }
-            };
-            Ok(SettledView {
-                id,
-                outcome: outcome.to_owned(),
-            })
+            let dropping = self
+                .store
+                .drop_retired(&component, &subscription, &asked.by, &asked.reason);
+            dropping.await.map_err(unavailable)
         })
     }
 
@@ -578,23 +556,6 @@ fn refused(error: host_invoker::OperateError) -> OperateError {
 fn in_words(asked: host_admin::Asked) -> host_invoker::Asked {
     let host_admin::Asked { by, reason } = asked;
     host_invoker::Asked { by, reason }
-}
-
-fn dead_letter(letter: host_store::DeadLetter) -> DeadLetterView {
-    DeadLetterView {
-        id: letter.invocation,
-        component: letter.component,
-        subscription: letter.subscription,
-        event: letter.event,
-        topic: letter.topic,
-        key: letter.key,
-        source: letter.source,
-        published_at: Timestamp::from_unix_ms(letter.published_ms),
-        dead_since: Timestamp::from_unix_ms(letter.dead_ms),
-        cause: letter.cause,
-        blocks: letter.blocks,
-        behind: letter.behind,
-    }
 }
 
 fn said_view(said: host_store::Said) -> SaidView {

@@ -100,6 +100,19 @@ pub struct DeadLetter {
     pub behind: i64,
 }
 
+/// A subscription that no manifest has any more, and that events wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retired {
+    /// Whose.
+    pub component: ComponentId,
+    /// Its name.
+    pub name: String,
+    /// Since when, by the database's clock, milliseconds since 1970-01-01 UTC.
+    pub retired_ms: i64,
+    /// How many events wait for its return.
+    pub waiting: i64,
+}
+
 impl Store {
     /// Puts down what this node's manifest says. A subscription begins with what is published from here on; one that neither this nor any
     /// other live node has is retired, and what waits for it waits for its return. Returns their ids, in order.
@@ -283,5 +296,40 @@ impl Store {
             })
         };
         rows.iter().map(dead).collect()
+    }
+
+    /// The retired subscriptions that events wait for, by component and name; only those of this component or this name.
+    pub async fn retired(&self, component: Option<&ComponentId>, name: Option<&str>) -> Result<Vec<Retired>> {
+        let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(
+            "SELECT component, name, (extract(epoch FROM retired_at) * 1000)::bigint, waiting
+             FROM host.subscription CROSS JOIN LATERAL (
+                 SELECT count(*) AS waiting FROM host.delivery WHERE delivery.subscription = id AND state = 'waiting') AS deliveries
+             WHERE retired_at IS NOT NULL AND waiting > 0 AND ($1::text IS NULL OR component = $1) AND ($2::text IS NULL OR name = $2)
+             ORDER BY component, name",
+        )
+        .bind(component.map(ComponentId::as_str))
+        .bind(name)
+        .fetch_all(self.pool())
+        .await?;
+        let retired = |(component, name, retired_ms, waiting): (String, String, i64, i64)| Retired {
+            component: component.into(),
+            name,
+            retired_ms,
+            waiting,
+        };
+        Ok(rows.into_iter().map(retired).collect())
+    }
+
+    /// An operator's word by which what waits for a retired subscription is given up, and no event is kept for its sake any more. Returns how
+    /// many events waited; 0, and nothing is said, when it is not retired.
+    pub async fn drop_retired(&self, component: &ComponentId, name: &str, operator: &str, reason: &str) -> Result<u64> {
+        let dropped: i64 = sqlx::query_scalar("SELECT host.drop_retired($1, $2, $3, $4)")
+            .bind(component.as_str())
+            .bind(name)
+            .bind(operator)
+            .bind(reason)
+            .fetch_one(self.pool())
+            .await?;
+        Ok(dropped.unsigned_abs())
     }
 }

@@ -43,7 +43,7 @@ pub use activations::{Activation, Active, Behind, ComponentWord, Known};
 pub use audit::{AuditFilter, Said, Word};
 pub use cron::{CronLine, Met, Tick};
 pub use data_keys::DataKeyRow;
-pub use deliveries::{Asked, Begun, DeadFilter, DeadLetter, Head, Subscription, SubscriptionId};
+pub use deliveries::{Asked, Begun, DeadFilter, DeadLetter, Head, Retired, Subscription, SubscriptionId};
 pub use deployments::Deployment;
 pub use drops::MigrateOptions;
 pub use error::{Error, Result, SQLSTATE_NODE_GONE, SQLSTATE_WRONG_TOKEN, append_error};

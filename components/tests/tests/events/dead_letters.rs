@@ -1,9 +1,10 @@
 //! What cannot be taken becomes a dead letter; an operator looks, and replays or drops it.
 
 use anyhow::{Result, ensure};
+use component_tests::{Audit, Edited, Nexus, NexusOptions};
 use serde_json::json;
 
-use crate::world::{World, counts};
+use crate::world::{MANIFEST, World, counts};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_waits_for_an_operator_and_what_it_did_is_done_once() -> Result<()> {
@@ -165,6 +166,55 @@ async fn a_word_about_what_is_no_dead_letter_is_refused() -> Result<()> {
     ensure!(
         admin.post("/v1/dead-letters/drop", json!({})).await?.status == 400,
         "to all of them is nobody's intention"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_subscription_that_is_gone_is_shown_and_can_be_dropped() -> Result<()> {
+    let edited = Edited::application(MANIFEST.as_ref(), str::to_owned)?;
+    let nexus = Nexus::start_application(&edited.manifest(), NexusOptions::default()).await?;
+    let audit = Audit::open(nexus.database_url()).await?;
+    let mut world = World { nexus, audit };
+    world.mood("a", "reject before").await?;
+    for _ in 0..3 {
+        world.tell("news.bad", "a").await?;
+    }
+    world.deliveries("dead", 1).await?;
+    let drop = ["events", "drop", "--subscription", "strict", "--component", "listener"];
+    let counted = world.nexus.run(&drop)?;
+    ensure!(!counted.contains("retired"), "it is in the manifest: {counted}");
+
+    let strict = "strict = { topics = [\"news.*\"] }";
+    edited.change(|manifest| {
+        assert!(manifest.contains(strict), "the manifest has another shape");
+        manifest.replace(strict, "")
+    })?;
+    world.restart(&[]).await?;
+    let listed = world.nexus.run(&["events", "dead-letters"])?;
+    ensure!(
+        listed.contains("listener/strict is in no manifest since") && listed.contains("2 wait for its return"),
+        "{listed}"
+    );
+    let counted = world.nexus.run(&drop)?;
+    ensure!(
+        counted.contains("1 would be chosen") && counted.contains("2 more wait for a retired subscription"),
+        "{counted}"
+    );
+    world.deliveries("waiting", 2).await?;
+    let said = [&drop[..], &["--yes", "--as", "ann", "--reason", "gone"]].concat();
+    let dropped = world.nexus.run(&said)?;
+    ensure!(
+        dropped.contains("drop: 1 of 1") && dropped.contains("2 more, which waited"),
+        "{dropped}"
+    );
+    world.delivered().await?;
+    let again = world.nexus.run(&said)?;
+    ensure!(again.contains("drop: 0 of 0") && !again.contains("more"), "{again}");
+    let words = world.nexus.run(&["audit", "--component", "listener"])?;
+    ensure!(
+        words.contains("2 events dropped that waited for the retired subscription strict"),
+        "{words}"
     );
     Ok(())
 }

@@ -7,7 +7,7 @@ use component_tests::{Answer, Audit, Client, Nexus, NexusOptions};
 use serde_json::{Value, json};
 
 /// Relative to the workspace.
-const MANIFEST: &str = "components/tests/events/spin.toml";
+pub(crate) const MANIFEST: &str = "components/tests/events/spin.toml";
 
 /// How long a host that was started again may take to finish what the last one left.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

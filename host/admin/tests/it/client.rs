@@ -264,6 +264,25 @@ async fn dead_letters_are_listed_and_settled() {
     bulk.limit = Some(1);
     let counted = client.settle_all(DeadLetterVerb::Drop, &bulk).await.unwrap();
     assert_eq!((counted.matched, counted.done, counted.more), (1, 0, true));
+    // Of a retired subscription what waits for it goes, too; and only counting says nothing.
+    assert!(
+        host.said().iter().all(|said| !said.starts_with("drop order/")),
+        "{:?}",
+        host.said()
+    );
+    let mut gone = DeadLetterBulk {
+        subscription: Some("gone".into()),
+        dry_run: true,
+        ..DeadLetterBulk::default()
+    };
+    let counted = client.settle_all(DeadLetterVerb::Drop, &gone).await.unwrap();
+    assert_eq!((counted.matched, counted.waiting), (0, 7));
+    gone.dry_run = false;
+    let replayed = client.settle_all(DeadLetterVerb::Replay, &gone).await.unwrap();
+    assert_eq!(replayed.waiting, 0);
+    assert_eq!(host.said(), [] as [&str; 0]);
+    assert_eq!(client.settle_all(DeadLetterVerb::Drop, &gone).await.unwrap().waiting, 7);
+    assert_eq!(host.said(), ["drop order/gone by ann: "]);
     let everything = client
         .settle_all(DeadLetterVerb::Drop, &DeadLetterBulk::default())
         .await;

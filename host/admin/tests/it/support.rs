@@ -7,7 +7,8 @@ use host_admin::{
     ActivatedView, Asked, AuditFilter, AuditView, ComponentView, DeadLetterFilter, DeadLetterVerb, DeadLetterView,
     DeadLettersView, EntryKind, EntryView, Filter, InvocationDetail, InvocationView, InvocationsView, Manner,
     NodeStatus, NodeView, Operate, OperateError, Operation, PayloadView, PositionView, ReplayOutcome, ReplayView,
-    Replaying, RevisionDigest, SaidView, Server, SettledView, Source, Status, Timestamp, UploadedView, Uploading, Verb,
+    Replaying, RetiredView, RevisionDigest, SaidView, Server, SettledView, Source, Status, Timestamp, UploadedView,
+    Uploading, Verb,
 };
 use host_types::{ComponentId, DeploymentNumber, Digest, EventId, InvocationId, NodeId, Position, Scope};
 use http_body_util::{BodyExt, Full};
@@ -148,6 +149,17 @@ pub(crate) fn dead_letter() -> DeadLetterView {
         blocks: true,
         behind: 3,
     }
+}
+
+/// What waits for a subscription that is in no manifest, for whoever asks for that one on the first page.
+fn retired(filter: &DeadLetterFilter) -> Option<RetiredView> {
+    let is_asked_for = filter.cursor.is_none() && filter.subscription.as_deref() == Some("gone");
+    is_asked_for.then(|| RetiredView {
+        component: "order".into(),
+        subscription: "gone".into(),
+        retired_at: Timestamp::from_unix_ms(1_700_000_000_000),
+        waiting: 7,
+    })
 }
 
 pub(crate) fn said() -> SaidView {
@@ -378,7 +390,16 @@ impl Operate for Double {
             Ok(DeadLettersView {
                 dead_letters: is_asked_for.then(dead_letter).into_iter().collect(),
                 next_cursor: next_cursor.filter(|_| is_asked_for),
+                retired: retired(&filter).into_iter().collect(),
             })
+        })
+    }
+
+    fn drop_retired(&self, component: ComponentId, subscription: String, asked: Asked) -> Operation<'_, u64> {
+        Box::pin(async move {
+            let said = format!("drop {component}/{subscription} by {}: {}", asked.by, asked.reason);
+            self.said.lock().unwrap().push(said);
+            Ok(7)
         })
     }
 

@@ -1,7 +1,7 @@
 //! `nexus events dead-letters|replay|drop`: what could not be delivered.
 
 use anyhow::{Context, Result, bail};
-use host_admin::{AdminClient, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb, DeadLetterView};
+use host_admin::{AdminClient, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb, DeadLetterView, RetiredView};
 use host_types::ComponentId;
 
 use super::invocations::parse;
@@ -31,6 +31,13 @@ pub(crate) async fn events(args: EventsArgs, json: bool) -> Result<()> {
                     serde_json::to_string(letter)?
                 } else {
                     line(letter)
+                });
+            }
+            for retired in &page.retired {
+                crate::print_line(&if json {
+                    serde_json::to_string(retired)?
+                } else {
+                    retired_line(retired)
                 });
             }
             if let Some(cursor) = page.next_cursor.filter(|_| !json) {
@@ -105,4 +112,17 @@ fn line(letter: &DeadLetterView) -> String {
         (false, behind) => format!("  {behind} go on without it"),
     };
     format!("{id}  {dead_since}  {component}/{subscription}  {topic} {key}  {cause}{waiting}")
+}
+
+fn retired_line(retired: &RetiredView) -> String {
+    let RetiredView {
+        component,
+        subscription,
+        retired_at,
+        waiting,
+    } = retired;
+    format!(
+        "{component}/{subscription} is in no manifest since {retired_at}  {waiting} wait for its return; \
+         `nexus events drop --subscription {subscription} --component {component}` gives them up"
+    )
 }

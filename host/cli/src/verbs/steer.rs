@@ -127,6 +127,7 @@ pub(crate) async fn to_all(
         all.matched += page.matched;
         all.done += page.done;
         all.failed.extend(page.failed);
+        all.waiting += page.waiting;
         (all.more, all.next_cursor) = (page.more, page.next_cursor);
         if all.next_cursor.is_none() || limit.is_some_and(|limit| all.matched >= limit) {
             return Ok(all);
@@ -144,6 +145,11 @@ pub(crate) fn tell(verb: impl std::fmt::Display, view: &BulkView, counts: bool) 
         false => format!("{verb}: {done} of {matched}"),
     };
     crate::print_line(&said);
+    match (view.waiting, counts) {
+        (0, _) => {}
+        (waiting, true) => crate::print_line(&format!("{waiting} more wait for a retired subscription")),
+        (waiting, false) => crate::print_line(&format!("{waiting} more, which waited for a retired subscription")),
+    }
     for failure in failed {
         crate::print_line(&format!("{}  {}", failure.id, failure.error));
     }

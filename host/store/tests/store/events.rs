@@ -1,7 +1,7 @@
 //! Events: numbered in the order of the commits of their key, read without a gap, forgotten when they are past their time and delivered.
 
 use host_journal::{Append, AppendJournal, Message, Publication, encode};
-use host_store::{Asked, Head, Store, StoreOptions, StoredEvent, Subscription, SubscriptionId};
+use host_store::{Asked, AuditFilter, Head, Store, StoreOptions, StoredEvent, Subscription, SubscriptionId};
 use host_types::{EventId, InvocationId};
 use sqlx::{Connection, PgConnection};
 
@@ -131,6 +131,63 @@ async fn what_is_delivered_is_forgotten_in_its_time_and_nothing_else() {
     assert_eq!(fixture.value("SELECT count(*) FROM host.delivery").await, 4);
     fixture.superuser_executes("DELETE FROM host.delivery").await;
     assert_eq!(fixture.store.expire_events().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_retired_subscription_is_kept_until_an_operator_drops_it() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let heard = |name: &str| Subscription {
+        component: "listener".into(),
+        name: name.into(),
+        patterns: vec!["news.*".into()],
+        blocks: true,
+    };
+    let (gone, stays) = (heard("gone"), heard("stays"));
+    store
+        .register_subscriptions(&[gone.clone(), stays.clone()])
+        .await
+        .unwrap();
+    store.append(publishing(&fixture, 1, &["a", "b"], 1)).await.unwrap();
+    fixture
+        .superuser_executes(
+            "DELETE FROM host.delivery USING host.subscription WHERE id = subscription AND name = 'stays'",
+        )
+        .await;
+    let listener = "listener".into();
+    let drop = async |name: &str| store.drop_retired(&listener, name, "ann", "no use").await.unwrap();
+    assert_eq!(drop("gone").await, 0, "somebody has it");
+    assert_eq!(store.retired(None, None).await.unwrap(), []);
+
+    store.register_subscriptions(&[stays]).await.unwrap();
+    assert_eq!(store.expire_events().await.unwrap(), 0, "they wait for its return");
+    let retired = store.retired(Some(&listener), Some("gone")).await.unwrap();
+    assert_eq!(retired.len(), 1);
+    assert_eq!((&*retired[0].name, retired[0].waiting), ("gone", 2));
+    assert_eq!(store.retired(None, Some("stays")).await.unwrap(), []);
+
+    assert_eq!(drop("gone").await, 2);
+    assert_eq!(drop("gone").await, 0, "said again, it is done already");
+    assert_eq!(drop("unknown").await, 0);
+    assert_eq!(store.retired(None, None).await.unwrap(), []);
+    assert_eq!(store.expire_events().await.unwrap(), 2);
+    assert_eq!(
+        fixture
+            .value("SELECT count(*) FROM host.lane_wakeup WHERE subscription = 1")
+            .await,
+        0
+    );
+    let filter = AuditFilter {
+        component: Some(listener),
+        limit: 9,
+        ..AuditFilter::default()
+    };
+    let said = store.audit(&filter).await.unwrap();
+    assert_eq!(said.len(), 1);
+    assert_eq!(
+        (&*said[0].verb, &*said[0].operator, &*said[0].reason),
+        ("drop", "ann", "no use")
+    );
 }
 
 #[tokio::test]
