@@ -21,6 +21,8 @@ use workspace::Workspace;
 const COMPONENTS_DIR: &str = "NEXUS_COMPONENTS_DIR";
 /// The host that the marketplace's tests start.
 const NEXUS_BINARY: &str = "NEXUS_BINARY";
+/// What nextest is told: how many tests may run at once.
+const TEST_THREADS: &str = "NEXTEST_TEST_THREADS";
 /// What the chaos test is told: how long, and the seed of its faults.
 const CHAOS_SECONDS: &str = "NEXUS_TEST_CHAOS_SECONDS";
 const CHAOS_SEED: &str = "NEXUS_TEST_CHAOS_SEED";
@@ -128,6 +130,9 @@ async fn test(steps: &mut Steps, workspace: &Workspace, arguments: TestArguments
         nextest.arg("--workspace");
     }
     nextest.args(arguments.nextest).args(arguments.filters);
+    if std::env::var_os(TEST_THREADS).is_none() {
+        nextest.env(TEST_THREADS, test_threads().to_string());
+    }
     nextest
         .env(DATABASE_URL, server.url())
         .env(COMPONENTS_DIR, workspace.guests_dir())
@@ -135,6 +140,13 @@ async fn test(steps: &mut Steps, workspace: &Workspace, arguments: TestArguments
     let outcome = steps.run("tests", nextest).await;
     drop(server);
     outcome
+}
+
+/// How many tests run side by side: half as many more than there are processors, since most wait for a database half of their time. Those that would
+/// disturb each other say so in `.config/nextest.toml`.
+fn test_threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    (processors * 3).div_ceil(2)
 }
 
 /// The test of that name, for longer than with all the others. Its database is its own.
