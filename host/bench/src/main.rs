@@ -15,7 +15,7 @@ mod workspace;
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use host_postgres::test_support::TestServer;
 use host_postgres::{Programs, Settings};
@@ -114,30 +114,32 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
-    let text = async {
+    let found = async {
         match &arguments.role {
-            Some(Role::Restate(arguments)) => restate::run(arguments).await,
-            Some(Role::Stored(arguments)) => stored::run(arguments).await,
+            Some(Role::Restate(arguments)) => Ok((restate::run(arguments).await?, Vec::new())),
+            Some(Role::Stored(arguments)) => Ok((stored::run(arguments).await?, Vec::new())),
             _ => against_native(arguments).await,
         }
     };
-    let text = tokio::select! {
-        text = text => text?,
+    let (text, failed) = tokio::select! {
+        found = found => found?,
         // Dropping the measurement stops what it started.
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     };
     writeln!(std::io::stdout(), "{}", text.trim_end())?;
+    ensure!(failed.is_empty(), "not measured: {}", failed.join("; "));
     Ok(())
 }
 
-/// The result as text.
-async fn against_native(arguments: &Arguments) -> Result<String> {
+/// The result as text, and which parts failed.
+async fn against_native(arguments: &Arguments) -> Result<(String, Vec<String>)> {
     let report = measure(arguments).await?;
-    Ok(if arguments.json {
+    let text = if arguments.json {
         serde_json::to_string_pretty(&report)?
     } else {
         report::render(&report)?
-    })
+    };
+    Ok((text, report.failed))
 }
 
 async fn measure(arguments: &Arguments) -> Result<Report> {
@@ -170,25 +172,27 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
         swaps: None,
         takeovers: None,
         verdicts: Vec::new(),
+        failed: Vec::new(),
     };
+    let url = server.url();
     if [Part::Posts, Part::Gets, Part::Calls]
         .iter()
         .any(|part| arguments.includes(*part))
     {
-        side_by_side(arguments, &workspace, &server, &database, &scratch, extent, &mut report).await?;
+        let measured = side_by_side(arguments, &workspace, &server, &database, &scratch, extent, &mut report).await;
+        report.keep("side by side", measured);
     }
     if arguments.includes(Part::Starts) {
-        let url = server.url();
-        report.starts = measure::starts::measure(&workspace, &url, scratch.path(), extent, &progress).await?;
+        let measured = measure::starts::measure(&workspace, &url, scratch.path(), extent, &progress).await;
+        report.starts = report.keep("starts", measured).unwrap_or_default();
     }
     if arguments.includes(Part::Swaps) {
-        let swaps = measure::swaps::measure(&workspace, &server.url(), scratch.path(), extent, &progress).await?;
-        report.swaps = Some(swaps);
+        let measured = measure::swaps::measure(&workspace, &url, scratch.path(), extent, &progress).await;
+        report.swaps = report.keep("swaps", measured);
     }
     if arguments.includes(Part::Takeovers) {
-        let takeovers =
-            measure::takeovers::measure(&workspace, &server.url(), scratch.path(), extent, &progress).await?;
-        report.takeovers = Some(takeovers);
+        let measured = measure::takeovers::measure(&workspace, &url, scratch.path(), extent, &progress).await;
+        report.takeovers = report.keep("takeovers", measured);
     }
     report.judge();
     Ok(report)

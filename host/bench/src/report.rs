@@ -19,6 +19,17 @@ pub(crate) struct Report {
     pub(crate) swaps: Option<Swaps>,
     pub(crate) takeovers: Option<Takeovers>,
     pub(crate) verdicts: Vec<Verdict>,
+    /// Parts that could not be measured to their end, and why. What the others found is shown all the same.
+    pub(crate) failed: Vec<String>,
+}
+
+impl Report {
+    /// What was measured, or a line on why not.
+    pub(crate) fn keep<T>(&mut self, part: &str, measured: anyhow::Result<T>) -> Option<T> {
+        measured
+            .map_err(|error| self.failed.push(format!("{part}: {error:#}")))
+            .ok()
+    }
 }
 
 /// Under which the figures were measured.
