@@ -202,6 +202,20 @@ impl Nexus {
         Self::start_on(Manifest::at(manifest), fresh_database("shop").await?, None, options).await
     }
 
+    /// The application of another manifest on this database, which its host reaches by another URL: one with TLS, say.
+    pub async fn start_application_by(manifest: &Path, database: TestDatabase, url: &str) -> Result<Self> {
+        let mut nexus = Self {
+            database: Arc::new(database),
+            elsewhere: Some(url.to_owned()),
+            proxy: None,
+            data_dir: data_dir()?,
+            manifest: Manifest::at(manifest),
+            process: None,
+        };
+        nexus.restart(NexusOptions::default()).await?;
+        Ok(nexus)
+    }
+
     /// A fresh marketplace on this database, which is empty and may lie on a server of its own.
     pub async fn start_on_database(database: TestDatabase, options: NexusOptions) -> Result<Self> {
         Self::start_on(Manifest::marketplace()?, database, None, options).await

@@ -15,10 +15,10 @@ use host_invoker::{
     Strays, TurnLimits,
 };
 use host_runtime::{Outside, Runtime, RuntimeOptions};
-use host_sql::{ModuleConnection, Pools};
+use host_sql::{ModuleConnection, ModulePool, Pools, Target};
 use host_store::{GoneBecause, MigrateOptions, ModuleLogin, Purpose, Restored, Store, StoreOptions};
 use host_traces::Traces;
-use host_types::{Clock, CorrectedClock, Rng, SystemClock, SystemRng};
+use host_types::{Clock, ComponentId, CorrectedClock, Rng, SystemClock, SystemRng};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -204,18 +204,40 @@ pub(crate) async fn open_store(
 
 /// How a module's sessions reach their schema. `open` is what could not be taken from everybody.
 pub(crate) fn module_connection(
-    database_url: &str,
+    target: &Target,
     schema: &str,
     login: &ModuleLogin,
     open: &[String],
-) -> Result<ModuleConnection> {
-    let mut config: tokio_postgres::Config = database_url.parse().context("the database URL")?;
-    config.user(&login.role).password(&login.password);
-    Ok(ModuleConnection {
-        config,
+) -> ModuleConnection {
+    let mut target = target.clone();
+    target.config.user(&login.role).password(&login.password);
+    ModuleConnection {
+        target,
         schema: schema.to_owned(),
         reset: open.iter().any(|function| function.contains("set_config")),
-    })
+    }
+}
+
+/// Where modules find the database that this URL names, by the same variables that the host's own driver looks at.
+pub(crate) fn target(database_url: &str) -> Result<Target> {
+    Ok(Target::read(database_url, |name| std::env::var(name).ok())?)
+}
+
+/// The first session of a module: what keeps all of them out is told before anything is served.
+async fn try_session(component: &ComponentId, pool: &Arc<ModulePool>) -> Result<()> {
+    match pool.probe().await {
+        Ok(()) => Ok(()),
+        Err(error) if error.is_passing() => {
+            tracing::warn!(%error, "modules have no session yet");
+            Ok(())
+        }
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "{component} cannot reach the database as this host can: let the modules' roles (DATABASE_SCHEMA) in where pg_hba.conf lets in \
+                 the URL's user, and look at the URL's sslmode and sslrootcert"
+            )
+        }),
+    }
 }
 
 impl Host {
@@ -235,6 +257,7 @@ impl Host {
             retention,
             is_restored,
         } = options;
+        let target = target(database_url)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
         let key = InstallationKey::load(data_dir, &*rng)?;
@@ -259,14 +282,17 @@ impl Host {
         for component in application.app.components.values() {
             if let Some(schema) = &component.schema {
                 let login = store.provision_module(schema.as_str()).await?;
-                let mut connection = module_connection(database_url, schema.as_str(), &login, &open)?;
+                let mut connection = module_connection(&target, schema.as_str(), &login, &open);
                 let name = host_store::application_name(registration.node);
-                connection.config.application_name(name);
+                connection.target.config.application_name(name);
                 module_pools.insert(component.id.clone(), pools.module(connection));
             }
         }
         let sessions_of = module_pools.iter().map(|(id, pool)| (id.clone(), Arc::clone(pool)));
         let sessions_of: Vec<_> = sessions_of.collect();
+        if let Some((component, pool)) = sessions_of.first() {
+            try_session(component, pool).await?;
+        }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let services = Arc::new(Services {
             passwords: Passwords::new(&PasswordOptions::new(cores), Arc::clone(&rng))?,

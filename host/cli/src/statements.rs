@@ -14,7 +14,7 @@ use host_types::{Clock, ComponentId, Rng, SystemClock, SystemRng};
 use serde_json::json;
 
 use crate::application::Application;
-use crate::host::{Opening, module_connection, open_store};
+use crate::host::{Opening, module_connection, open_store, target};
 use crate::keys::InstallationKey;
 use crate::patience::LEASE;
 
@@ -88,6 +88,7 @@ async fn try_all(application: &Application, told: Vec<Told<'_>>) -> Result<Vec<P
         force: false,
     };
     let url = server.url();
+    let target = target(&url)?;
     let store = open_store(application, &url, opening, &key, &clock, &rng).await?;
     let open = store.restrict_public().await?;
     let pools = Pools::new(host_sql::Options::default());
@@ -99,7 +100,7 @@ async fn try_all(application: &Application, told: Vec<Told<'_>>) -> Result<Vec<P
     } in told
     {
         let login = store.provision_module(schema).await?;
-        let module = pools.module(module_connection(&url, schema, &login, &open)?);
+        let module = pools.module(module_connection(&target, schema, &login, &open));
         let failing = failing_statements(&module, statements).await?;
         problems.extend(failing.into_iter().map(|failing| Problem {
             component: component.id.clone(),

@@ -142,6 +142,10 @@ impl Server {
         &self.home
     }
 
+    pub(crate) fn user(&self) -> &User {
+        &self.user
+    }
+
     /// The command that stops it in `mode`.
     pub(crate) fn stop_command(&self, mode: &str) -> std::process::Command {
         let mut command = self.user.command(self.programs.pg_ctl());

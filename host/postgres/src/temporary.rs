@@ -52,6 +52,12 @@ impl TemporaryServer {
         Ok(())
     }
 
+    /// Starts again where it was, and is told these settings from then on besides those it began with.
+    pub(crate) async fn restart_with(&mut self, settings: impl IntoIterator<Item = (String, String)>) -> Result<()> {
+        self.options.settings.extra.extend(settings);
+        self.restart(false).await
+    }
+
     /// The server.
     pub fn server(&self) -> &Server {
         &self.server

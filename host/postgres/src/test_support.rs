@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 mod database;
 mod shared;
+mod tls;
 
 pub use database::{TestDatabase, fresh_database};
 pub use shared::shared_test_server;
+pub use tls::Certificates;
 
 pub use crate::TemporaryServer as TestServer;
 

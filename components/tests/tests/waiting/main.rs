@@ -1,6 +1,7 @@
 //! Sleeping, and waiting for promises: in memory for a while, then as rows, over kills and restarts, and each step once.
 
 mod callers;
+mod encrypted;
 mod release;
 mod sending;
 mod world;

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use host_journal::{HostParameter, HostStatement};
 use postgres_types::{ToSql, Type};
-use tokio_postgres::{CancelToken, Client, Config, NoTls, Statement};
+use tokio_postgres::{CancelToken, Client, Statement};
 
-use crate::error::{Failure, classify, describe};
-use crate::socket::{Address, Socket};
+use crate::error::{Failure, classify, describe, is_passing};
+use crate::socket::{Address, Secure, Socket, Unopened};
 use crate::statement::{StatementCache, check_columns};
+use crate::target::Target;
+use crate::tls::Tls;
 use crate::wire::{Driver, Wire};
 
 /// A session with the server.
@@ -32,20 +34,31 @@ pub(crate) struct Closer {
     wire: Arc<Wire>,
     cancel: CancelToken,
     address: Address,
+    tls: Tls,
+}
+
+/// Why there is no session.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) reason: String,
+    /// It may be otherwise a little later.
+    pub(crate) is_passing: bool,
 }
 
 impl Closer {
     /// Closes the socket, and tells the server, which notices a closed socket only when it next writes.
     pub(crate) fn close(&self) {
         self.wire.close();
-        let (cancel, address) = (self.cancel.clone(), self.address.clone());
+        let Self {
+            cancel, address, tls, ..
+        } = self.clone();
         // Without a runtime the process is ending, and all its sockets with it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 let cancelled = async {
-                    let socket = Socket::open(&address, Arc::default()).await;
-                    let socket = socket.map_err(|error| error.to_string())?;
-                    let asked = cancel.cancel_query_raw(socket, NoTls).await;
+                    let socket = Socket::open(&address, &tls, Arc::default()).await;
+                    let socket = socket.map_err(|unopened| Refusal::from(unopened).reason)?;
+                    let asked = cancel.cancel_query_raw(socket, Secure).await;
                     asked.map_err(|error| describe(&error))
                 };
                 if let Err(error) = cancelled.await {
@@ -58,15 +71,19 @@ impl Closer {
 
 impl Connection {
     /// Opens a session; gives up after `patience`.
-    pub(crate) async fn open(config: &Config, patience: Duration) -> Result<Self, String> {
+    pub(crate) async fn open(target: &Target, patience: Duration) -> Result<Self, Refusal> {
         let flooded = Arc::default();
-        let connecting = tokio::time::timeout(patience, connect(config, &flooded)).await;
-        let connected = connecting.map_err(|_| format!("no answer within {} ms", patience.as_millis()))?;
+        let connecting = tokio::time::timeout(patience, connect(target, &flooded)).await;
+        let connected = connecting.map_err(|_| Refusal {
+            reason: format!("no answer within {} ms", patience.as_millis()),
+            is_passing: true,
+        })?;
         let (client, driver, address) = connected?;
         let closer = Closer {
             wire: Wire::new(driver),
             cancel: client.cancel_token(),
             address,
+            tls: target.tls.clone(),
         };
         let (statements, host_statements) = (StatementCache::default(), HashMap::new());
         Ok(Self {
@@ -180,21 +197,44 @@ fn host_parameter(parameter: &HostParameter) -> &(dyn ToSql + Sync) {
     }
 }
 
+impl From<Unopened> for Refusal {
+    fn from(unopened: Unopened) -> Self {
+        let is_passing = matches!(unopened, Unopened::Unreached(_));
+        let (Unopened::Unreached(error) | Unopened::Insecure(error)) = unopened;
+        Self {
+            reason: error.to_string(),
+            is_passing,
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for Refusal {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self {
+            reason: describe(&error),
+            is_passing: is_passing(&error),
+        }
+    }
+}
+
 /// Logs in at the first address that lets it.
-async fn connect(config: &Config, flooded: &Arc<AtomicBool>) -> Result<(Client, Driver, Address), String> {
-    let mut failure = "the database URL names no host".to_owned();
+async fn connect(
+    Target { config, tls }: &Target,
+    flooded: &Arc<AtomicBool>,
+) -> Result<(Client, Driver, Address), Refusal> {
+    let mut refusal = Refusal {
+        reason: "the database URL names no host".to_owned(),
+        is_passing: false,
+    };
     for address in Address::all(config) {
-        let connected = match Socket::open(&address, Arc::clone(flooded)).await {
-            Ok(socket) => config
-                .connect_raw(socket, NoTls)
-                .await
-                .map_err(|error| describe(&error)),
-            Err(error) => Err(error.to_string()),
+        let connected = match Socket::open(&address, tls, Arc::clone(flooded)).await {
+            Ok(socket) => config.connect_raw(socket, Secure).await.map_err(Refusal::from),
+            Err(unopened) => Err(unopened.into()),
         };
         match connected {
             Ok((client, connection)) => return Ok((client, connection, address)),
-            Err(reason) => failure = reason,
+            Err(refused) => refusal = refused,
         }
     }
-    Err(failure)
+    Err(refusal)
 }

@@ -20,7 +20,19 @@ pub enum Error {
         role: String,
         /// What the server or the system said.
         reason: String,
+        /// The server is away or full: it may let the role in a little later. Otherwise somebody has to change something.
+        is_passing: bool,
     },
+}
+
+impl Error {
+    /// Whether waiting may help.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Overloaded { .. } => true,
+            Self::Connect { is_passing, .. } => *is_passing,
+        }
+    }
 }
 
 impl From<Error> for Fault {
@@ -77,10 +89,20 @@ pub(crate) fn classify(error: &tokio_postgres::Error) -> Failure {
     if replanned || *code == SqlState::INVALID_SQL_STATEMENT_NAME {
         return Failure::Stale;
     }
-    // Connection, resources, operator, system: the server's state, not the statement's doing. Recorded, it would fail for ever.
-    match code.code().get(..2) {
-        Some("08" | "53" | "57" | "58") => Failure::Lost(describe(error)),
-        _ => Failure::Refused(refused(db)),
+    // The server's state, not the statement's doing. Recorded, it would fail for ever.
+    match is_passing(error) {
+        true => Failure::Lost(describe(error)),
+        false => Failure::Refused(refused(db)),
+    }
+}
+
+/// Whether it is about connection, resources, operator or system, and so may have passed the next time.
+pub(crate) fn is_passing(error: &tokio_postgres::Error) -> bool {
+    match error.as_db_error() {
+        Some(db) => matches!(db.code().code().get(..2), Some("08" | "53" | "57" | "58")),
+        None => {
+            error.is_closed() || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
+        }
     }
 }
 

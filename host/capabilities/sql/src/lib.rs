@@ -12,6 +12,8 @@ mod record;
 mod socket;
 mod spin;
 mod statement;
+mod target;
+mod tls;
 mod transaction;
 mod value;
 mod wire;
@@ -27,6 +29,8 @@ pub use error::Error;
 pub use pool::{ModuleConnection, ModulePool, Options, Pools};
 pub use prepare::Unprepared;
 pub use spin::{SpinPostgres, SpinPostgresView, add_spin_to_linker};
+pub use target::{Target, UrlError};
+pub use tls::Tls;
 
 /// Whether the recorded transaction committed; one that cannot be read counts as one that did.
 pub fn is_committed(record: &[u8]) -> bool {

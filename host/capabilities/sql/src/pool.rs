@@ -11,11 +11,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_postgres::Config;
+use tokio_postgres::config::{SslMode, SslNegotiation};
 
 use crate::Error;
-use crate::connection::{Closer, Connection};
+use crate::connection::{Closer, Connection, Refusal};
 use crate::metrics::SqlMetrics;
+use crate::target::Target;
 use crate::transaction::{Watch, Watchdog};
 
 /// The bounds of a node's sessions.
@@ -51,8 +52,8 @@ impl Default for Options {
 /// How a module reaches its schema.
 #[derive(Debug, Clone)]
 pub struct ModuleConnection {
-    /// Host or socket, the module's runtime role with its password, database, application name.
-    pub config: Config,
+    /// Host or socket, TLS, the module's runtime role with its password, database, application name.
+    pub target: Target,
     /// The schema its names are looked up in.
     pub schema: String,
     /// The server lets the role change settings of its session (`set_config` could not be revoked): they are reset after each use.
@@ -108,18 +109,23 @@ impl Pools {
             state.next_role += 1;
             state.next_role
         };
-        let mut config = module.config;
+        let mut target = module.target;
+        let config = &mut target.config;
         let options = [
             config.get_options().unwrap_or_default(),
             &session_options(&module.schema),
         ]
         .join(" ");
         config.options(options.trim());
+        // The socket says whether it is encrypted, and is so before the driver has it.
+        config
+            .ssl_mode(SslMode::Require)
+            .ssl_negotiation(SslNegotiation::Direct);
         let in_use = Arc::new(Semaphore::new(self.options.per_role));
         Arc::new(ModulePool {
             pools: Arc::clone(self),
             role,
-            config,
+            target,
             reset: module.reset,
             in_use,
         })
@@ -181,7 +187,7 @@ async fn sweep(pools: Weak<Pools>, idle_limit: Duration) {
 pub struct ModulePool {
     pools: Arc<Pools>,
     role: usize,
-    config: Config,
+    target: Target,
     reset: bool,
     in_use: Arc<Semaphore>,
 }
@@ -198,7 +204,7 @@ impl ModulePool {
 
     /// The module's runtime role.
     pub(crate) fn role(&self) -> &str {
-        self.config.get_user().unwrap_or_default()
+        self.target.config.get_user().unwrap_or_default()
     }
 
     pub(crate) fn metrics(&self) -> &SqlMetrics {
@@ -249,9 +255,13 @@ impl ModulePool {
             None => {
                 // The room belongs to this until it becomes a session: also when the caller goes away meanwhile.
                 let room = Room(Some(&self.pools));
-                let opened = Connection::open(&self.config, self.pools.options.connect_timeout).await;
-                let role = || self.role().to_owned();
-                lease.connection = Some(opened.map_err(|reason| Error::Connect { role: role(), reason })?);
+                let opened = Connection::open(&self.target, self.pools.options.connect_timeout).await;
+                let refused = |Refusal { reason, is_passing }| Error::Connect {
+                    role: self.role().to_owned(),
+                    reason,
+                    is_passing,
+                };
+                lease.connection = Some(opened.map_err(refused)?);
                 room.taken();
             }
         }

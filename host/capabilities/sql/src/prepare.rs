@@ -41,6 +41,7 @@ impl ModulePool {
         let lost = |reason| Error::Connect {
             role: self.role().to_owned(),
             reason,
+            is_passing: true,
         };
         let late = || lost(format!("a statement was not prepared within {} ms", limit.as_millis()));
         let unprepared = match prepared.map_err(|_| late())? {

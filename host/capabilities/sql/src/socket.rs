@@ -1,8 +1,10 @@
-//! The way to the server: a socket that gives up before a message fills the memory.
+//! The way to the server: a socket, in clear or not, that gives up before a message fills the memory.
 //!
 //! The driver reads a message whole before anybody sees it, and a guest's statement decides how long one is: a row, or the text
 //! of an error. So the length that a message announces is looked at on its way in.
 
+use std::convert::Infallible;
+use std::future::{self, Ready};
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -15,6 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
+use tokio_postgres::tls::{ChannelBinding, TlsConnect};
+use tokio_rustls::client::TlsStream;
+
+use crate::tls::{Secured, Tls, end_point};
 
 /// What is longer could not be recorded: a row's values with their lengths are little more than what an entry holds of them.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 2 * MAX_ENTRY_BYTES;
@@ -55,19 +61,37 @@ pub(crate) struct Socket {
 
 enum Stream {
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
     Unix(UnixStream),
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum Unopened {
+    /// Nobody there, for now.
+    Unreached(io::Error),
+    /// There is somebody, who is not to be talked to like that.
+    Insecure(io::Error),
 }
 
 impl Socket {
     /// `flooded` is set when a message was too long to be read.
-    pub(crate) async fn open(address: &Address, flooded: Arc<AtomicBool>) -> io::Result<Self> {
+    pub(crate) async fn open(address: &Address, tls: &Tls, flooded: Arc<AtomicBool>) -> Result<Self, Unopened> {
         let stream = match address {
             Address::Tcp(host, port) => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                stream.set_nodelay(true)?;
-                Stream::Tcp(stream)
+                let stream = TcpStream::connect((host.as_str(), *port)).await;
+                let stream = stream.map_err(Unopened::Unreached)?;
+                stream.set_nodelay(true).map_err(Unopened::Unreached)?;
+                match tls.secure(host, stream).await.map_err(Unopened::Insecure)? {
+                    Secured::Clear(stream) => Stream::Tcp(stream),
+                    Secured::Encrypted(stream) => Stream::Tls(stream),
+                }
             }
-            Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
+            // Does not leave the machine.
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(path).await;
+                Stream::Unix(stream.map_err(Unopened::Unreached)?)
+            }
         };
         Ok(Self {
             stream,
@@ -82,6 +106,7 @@ impl AsyncRead for Socket {
         let before = buffer.filled().len();
         ready!(match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
         })?;
         if let Err(length) = self.frames.follow(&buffer.filled()[before..]) {
@@ -96,6 +121,7 @@ impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
@@ -103,6 +129,7 @@ impl AsyncWrite for Socket {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -110,8 +137,32 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+impl tokio_postgres::tls::TlsStream for Socket {
+    fn channel_binding(&self) -> ChannelBinding {
+        let end_point = match &self.stream {
+            Stream::Tls(stream) => end_point(stream),
+            Stream::Tcp(_) | Stream::Unix(_) => None,
+        };
+        end_point.map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
+    }
+}
+
+/// What the driver is told to do for TLS: nothing any more, with a socket that is as it should be.
+pub(crate) struct Secure;
+
+impl TlsConnect<Socket> for Secure {
+    type Stream = Socket;
+    type Error = Infallible;
+    type Future = Ready<Result<Socket, Infallible>>;
+
+    fn connect(self, socket: Socket) -> Self::Future {
+        future::ready(Ok(socket))
     }
 }
 

@@ -12,13 +12,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{AsyncMessage, Connection};
 
 use crate::error::describe;
 use crate::socket::Socket;
 
-pub(crate) type Driver = Connection<Socket, NoTlsStream>;
+pub(crate) type Driver = Connection<Socket, Socket>;
 
 /// In one poll the user and the wire take at most so many turns: then others of the thread have theirs.
 const MAX_TURNS: usize = 32;

@@ -14,7 +14,7 @@ use host_invoker::{
 use host_metrics::{Exposition, Registry};
 use host_recorder::interpose::interpose_here;
 use host_runtime::{Deployment, Outside, Runtime, RuntimeOptions};
-use host_sql::{ModuleConnection, ModulePool, Pools};
+use host_sql::{ModuleConnection, ModulePool, Pools, Target};
 use host_store::{MigrateOptions, Registration, Store, StoreOptions};
 use host_traces::Traces;
 use host_types::{ComponentId, CorrectedClock, Rng, SystemClock, SystemRng};
@@ -155,11 +155,11 @@ async fn module_pools(
     for component in app.app().components.values() {
         let Some(schema) = &component.schema else { continue };
         let login = store.provision_module(schema.as_str()).await?;
-        let mut config: tokio_postgres::Config = database_url.parse()?;
-        config.user(&login.role).password(&login.password);
+        let mut target = Target::read(database_url, |_| None)?;
+        let config = target.config.user(&login.role).password(&login.password);
         config.application_name(host_store::application_name(registration.node));
         let connection = ModuleConnection {
-            config,
+            target,
             schema: schema.to_string(),
             reset: false,
         };

@@ -63,7 +63,7 @@ async fn an_idle_session_of_another_role_makes_room() {
 async fn a_server_that_is_not_there_is_transient_and_costs_no_budget() {
     let database = Database::with(Options { budget: 1, ..options() }).await;
     let mut connection = database.connection();
-    connection.config.user("nobody_of_this_name");
+    connection.target.config.user("nobody_of_this_name");
     let refused = database
         .guest_of(&database.pools.module(connection))
         .query("SELECT 1", &[])

@@ -5,5 +5,6 @@ mod linking;
 mod rules;
 mod siblings;
 mod support;
+mod tls;
 mod transactions;
 mod values;

@@ -13,7 +13,7 @@ use host_journal::{
 };
 use host_postgres::test_support::{TestDatabase, fresh_database};
 use host_recorder::{Attempt, AttemptOptions, Recorder, Unwritten};
-use host_sql::{ModuleConnection, ModulePool, Options, Pools, SqlContext, SqlView};
+use host_sql::{ModuleConnection, ModulePool, Options, Pools, SqlContext, SqlView, Target};
 use host_types::{Clock, ComponentId, DeploymentNumber, Fault, InvocationId, NodeId};
 use tokio_postgres::{Client, NoTls};
 use wasmtime::component::{Resource, ResourceTable};
@@ -41,7 +41,7 @@ pub(crate) struct Database {
     url: String,
     next: AtomicU8,
     // Last: dropped when nobody is connected any more.
-    _database: TestDatabase,
+    _database: Option<TestDatabase>,
 }
 
 impl Database {
@@ -51,14 +51,21 @@ impl Database {
 
     pub(crate) async fn with(options: Options) -> Self {
         let database = fresh_database("sql").await.unwrap();
-        let url = database.url().to_owned();
+        let mut on_it = Self::on(database.url(), options).await;
+        on_it._database = Some(database);
+        on_it
+    }
+
+    /// On an empty database of somebody else's.
+    pub(crate) async fn on(url: &str, options: Options) -> Self {
+        let url = url.to_owned();
         let admin = connect(&url).await;
         admin.batch_execute(SCHEMA).await.unwrap();
         let journal = Arc::new(TableJournal {
             client: connect(&url).await,
         });
         let pools = Pools::new(options);
-        let pool = pools.module(connection(&url));
+        let pool = pools.module(connection(target(&url)));
         Self {
             admin,
             pools,
@@ -66,12 +73,12 @@ impl Database {
             journal,
             url,
             next: AtomicU8::new(1),
-            _database: database,
+            _database: None,
         }
     }
 
     pub(crate) fn connection(&self) -> ModuleConnection {
-        connection(&self.url)
+        connection(target(&self.url))
     }
 
     /// The first attempt of a new invocation.
@@ -166,9 +173,13 @@ impl Database {
     }
 }
 
-fn connection(url: &str) -> ModuleConnection {
+fn target(url: &str) -> Target {
+    Target::read(url, |_| None).unwrap()
+}
+
+pub(crate) fn connection(target: Target) -> ModuleConnection {
     ModuleConnection {
-        config: url.parse().unwrap(),
+        target,
         schema: "order".into(),
         reset: false,
     }
