@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{Edited, Guests, check_application};
+use component_tests::{Edited, Guests, NexusOptions, check_application};
 use serde_json::Value;
 
 /// What `--json` prints, and whether it succeeds. What follows the first line repeats the failure in a word.
@@ -38,6 +38,16 @@ fn every_statement_of_the_marketplace_fits_the_schema_that_its_migrations_make()
     let text = String::from_utf8(output.stdout)?;
     let count = format!(", {} statements, every import answered", told["statements"]);
     ensure!(output.status.success() && text.contains(&count), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_file_of_a_variable_that_cannot_be_read_is_an_error_of_the_manifest() -> Result<()> {
+    let options = NexusOptions::with(&[("SPIN_VARIABLE_SESSION_SECONDS_FILE", "/nowhere/seconds")]);
+    let output = check_application(&component_tests::workspace().join("spin.toml"), &options, &[])?;
+    let text = String::from_utf8(output.stderr)?;
+    let expected = "the file with the value of `session_seconds` cannot be read: /nowhere/seconds: ";
+    ensure!(!output.status.success() && text.contains(expected), "{text}");
     Ok(())
 }
 

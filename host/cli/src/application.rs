@@ -10,6 +10,8 @@ use host_manifest::{App, Offered};
 use host_runtime::{PLATFORM, Revision, STOCK_PLATFORM};
 use host_types::{Digest, SystemClock};
 
+use crate::args::read_secret;
+
 // What a manifest may ask for, the engine has.
 const _: () = assert!(host_manifest::Limits::MAX_MEMORY_BYTES == MAX_MEMORY_BYTES as u64);
 
@@ -27,7 +29,7 @@ pub(crate) struct Checked {
 }
 
 impl Application {
-    /// Reads and checks the manifest; variables come from `SPIN_VARIABLE_<NAME>`.
+    /// Reads and checks the manifest; variables come from `SPIN_VARIABLE_<NAME>`, or from the file `SPIN_VARIABLE_<NAME>_FILE` names.
     pub(crate) fn load(manifest: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(manifest).with_context(|| {
             format!(
@@ -39,7 +41,8 @@ impl Application {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| name.starts_with("SPIN_VARIABLE_"))
             .collect::<BTreeMap<_, _>>();
-        let app = App::load(&manifest.display().to_string(), &text, &environment)?;
+        let read_file = |path: &str| read_secret(Path::new(path)).map_err(|error| format!("{path}: {error}"));
+        let app = App::load_with_files(&manifest.display().to_string(), &text, &environment, &read_file)?;
         let root = match manifest.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),

@@ -1,8 +1,9 @@
 //! The command line.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use host_http::TrustedProxy;
 
@@ -68,6 +69,44 @@ pub(crate) struct ManifestArgs {
     pub(crate) data_dir: PathBuf,
 }
 
+/// Which database. Its URL has a password in it, which a file keeps out of the list of processes and of their environments.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DatabaseArgs {
+    /// A PostgreSQL (15 or later) instead of the data directory's private one; the user must be allowed to create roles.
+    #[arg(
+        long,
+        env = "NEXUS_DATABASE_URL",
+        hide_env_values = true,
+        global = true,
+        conflicts_with = "database_url_file"
+    )]
+    database_url: Option<String>,
+    /// A file that holds such a URL.
+    #[arg(long, env = "NEXUS_DATABASE_URL_FILE", global = true, value_name = "FILE")]
+    database_url_file: Option<PathBuf>,
+}
+
+impl DatabaseArgs {
+    /// The URL, if one was named.
+    pub(crate) fn url(&self) -> Result<Option<String>> {
+        let Some(path) = &self.database_url_file else {
+            return Ok(self.database_url.clone());
+        };
+        let url = read_secret(path).with_context(|| format!("the database URL: {}", path.display()))?;
+        if url.is_empty() {
+            bail!("the database URL: {} is empty", path.display());
+        }
+        Ok(Some(url))
+    }
+}
+
+/// What a file holds, without the end of its line: an editor leaves one.
+pub(crate) fn read_secret(path: &Path) -> std::io::Result<String> {
+    let mut text = std::fs::read_to_string(path)?;
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    Ok(text)
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct UpArgs {
     #[command(flatten)]
@@ -86,9 +125,8 @@ pub(crate) struct UpArgs {
         value_name = "ADDRESS"
     )]
     pub(crate) trusted_proxies: Vec<TrustedProxy>,
-    /// A PostgreSQL (15 or later) instead of the private one; the user must be allowed to create roles.
-    #[arg(long, env = "NEXUS_DATABASE_URL", hide_env_values = true)]
-    pub(crate) database_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
     /// Serve the components as they were last built.
     #[arg(long)]
     pub(crate) no_build: bool,
@@ -116,9 +154,8 @@ pub(crate) struct UpArgs {
 pub(crate) struct MigrateArgs {
     #[command(flatten)]
     pub(crate) application: ManifestArgs,
-    /// See `nexus up --database-url`.
-    #[arg(long, env = "NEXUS_DATABASE_URL", hide_env_values = true)]
-    pub(crate) database_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
     /// List what would run.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -388,9 +425,8 @@ pub(crate) struct KeysArgs {
     /// Where the master key lies, unless the environment holds it.
     #[arg(long, default_value = ".nexus", global = true)]
     pub(crate) data_dir: PathBuf,
-    /// See `nexus up --database-url`. Without it, the private PostgreSQL of a data directory on which no host runs.
-    #[arg(long, env = "NEXUS_DATABASE_URL", hide_env_values = true, global = true)]
-    pub(crate) database_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
     #[command(subcommand)]
     pub(crate) verb: KeysVerb,
 }
@@ -475,7 +511,43 @@ pub(crate) struct SettleArgs {
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) application: ManifestArgs,
-    /// See `nexus up --database-url`.
-    #[arg(long, env = "NEXUS_DATABASE_URL", hide_env_values = true)]
-    pub(crate) database_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database(arguments: &[&str]) -> Result<Option<String>> {
+        let cli = Cli::try_parse_from(["nexus", "migrate"].iter().chain(arguments))?;
+        match cli.verb {
+            Verb::Migrate(args) => args.database.url(),
+            verb => bail!("{verb:?}"),
+        }
+    }
+
+    #[test]
+    fn the_database_url_may_lie_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("url");
+        let file = path.to_str().unwrap();
+        let absent = database(&["--database-url-file", file]).unwrap_err();
+        assert!(
+            format!("{absent:#}").contains(&format!("the database URL: {file}: ")),
+            "{absent:#}"
+        );
+        std::fs::write(&path, "\n").unwrap();
+        let empty = database(&["--database-url-file", file]).unwrap_err();
+        assert!(empty.to_string().contains("is empty"), "{empty:#}");
+        std::fs::write(&path, "postgres://u:p@db.example/x\n").unwrap();
+        let url = database(&["--database-url-file", file]).unwrap();
+        assert_eq!(url.as_deref(), Some("postgres://u:p@db.example/x"));
+
+        let twice = database(&["--database-url", "postgres:///x", "--database-url-file", file]).unwrap_err();
+        assert!(twice.to_string().contains("cannot be used with"), "{twice:#}");
+        // Verbs of `keys` know them as well.
+        let cli = Cli::try_parse_from(["nexus", "keys", "list", "--database-url-file", file]).unwrap();
+        assert!(matches!(cli.verb, Verb::Keys(args) if args.database.url().unwrap() == url));
+    }
 }

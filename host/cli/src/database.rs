@@ -31,13 +31,13 @@ impl Database {
 
     /// The one with this URL; without one, the private one.
     pub(crate) async fn open(
-        named: Option<&String>,
+        named: Option<String>,
         data_dir: &DataDir,
         stop: &StopSignals,
         json: bool,
     ) -> Result<Self> {
         match named {
-            Some(url) => Ok(Self::Named(url.clone())),
+            Some(url) => Ok(Self::Named(url)),
             None => Self::private(data_dir, stop, json).await,
         }
     }

@@ -66,6 +66,7 @@ pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
     let application = Application::load(&args.application.manifest)?;
     let lease = Duration::from_secs(args.lease_seconds);
     patience::check(&application.app, lease)?;
+    let named = args.database.url()?;
     let data_dir = DataDir::lock(&args.application.data_dir)?;
     let ready_path = data_dir.path().join(READY);
     // Left behind by a host that was killed: nobody listens there.
@@ -78,7 +79,7 @@ pub(crate) async fn up(args: UpArgs, json: bool) -> Result<()> {
     let checked = application.check(data_dir.path()).await?;
     let sockets = Sockets::reserve(args.listen, args.admin)?;
     let stop = StopSignals::listen()?;
-    let database = Database::open(args.database_url.as_ref(), &data_dir, &stop, json).await?;
+    let database = Database::open(named, &data_dir, &stop, json).await?;
     let database_url = database.url();
     let options = HostOptions {
         application: &application,

@@ -162,6 +162,14 @@ pub enum Error {
         environment: String,
         secret: bool,
     },
+    #[error("the variable `{name}` is given twice: in {environment}, and in the file that {environment}_FILE names")]
+    VariableTwice { name: String, environment: String },
+    #[error("the file with the value of `{name}` cannot be read: {reason}")]
+    VariableFile {
+        name: String,
+        environment: String,
+        reason: String,
+    },
     #[error("{place} trusts the key `{key}`, which no component may sign with")]
     UnknownKeyName {
         place: String,
@@ -273,10 +281,17 @@ impl Error {
                 secret: true,
                 ..
             } => {
-                format!("set {environment} in the environment; a secret does not belong in this file")
+                format!(
+                    "set {environment} in the environment, or {environment}_FILE to the path of a file with it; a secret does not belong in \
+                     this file"
+                )
             }
             Self::UnsetVariable { environment, .. } => {
                 format!("set {environment} in the environment, or give a default")
+            }
+            Self::VariableTwice { environment, .. } => format!("unset {environment} or {environment}_FILE"),
+            Self::VariableFile { environment, .. } => {
+                format!("set {environment}_FILE to the path of a file that the host may read")
             }
             Self::UnknownKeyName {
                 nearest: Some(nearest), ..

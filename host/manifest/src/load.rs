@@ -39,6 +39,25 @@ impl App {
     /// # Errors
     /// Everything that is wrong, together; after a syntax error only that.
     pub fn load(file: &str, text: &str, environment: &BTreeMap<String, String>) -> Result<Self, Errors> {
+        let read_file = |_: &str| Err("no files are read here".to_owned());
+        Self::load_with_files(file, text, environment, &read_file)
+    }
+
+    /// The same; `environment` is searched for `SPIN_VARIABLE_<NAME>_FILE` too, and `read_file` gives the contents of such a file, or says
+    /// why it does not.
+    ///
+    /// # Errors
+    /// As [`App::load`].
+    pub fn load_with_files(
+        file: &str,
+        text: &str,
+        environment: &BTreeMap<String, String>,
+        read_file: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<Self, Errors> {
+        let environment = &Environment {
+            variables: environment,
+            read_file,
+        };
         let mut report = Report::new(text);
         let document = match toml_span::parse(text) {
             Ok(document) => document,
@@ -60,7 +79,13 @@ impl App {
     }
 }
 
-fn read(file: &str, mut root: Section<'_, '_>, environment: &BTreeMap<String, String>, report: &mut Report<'_>) -> App {
+/// Where variables have values from.
+struct Environment<'a> {
+    variables: &'a BTreeMap<String, String>,
+    read_file: &'a dyn Fn(&str) -> Result<String, String>,
+}
+
+fn read(file: &str, mut root: Section<'_, '_>, environment: &Environment<'_>, report: &mut Report<'_>) -> App {
     if let Some(version) = root.require("spin_manifest_version", report) {
         version.integer(2..=2, report);
     }

@@ -316,6 +316,48 @@ api_token = {{ required = true, secret = true }}
 }
 
 #[test]
+fn a_variable_may_lie_in_a_file() {
+    let text = format!(
+        r#"{VALID}variables = {{ token = "{{{{ token }}}}", path = "{{{{ token_file }}}}" }}
+[variables]
+token = {{ required = true, secret = true }}
+"#
+    );
+    let read = |text: &str, environment: &[(&str, &str)]| {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: BTreeMap<String, String> = environment.iter().map(owned).collect();
+        let read_file = |path: &str| match path {
+            "/run/secrets/token" => Ok("s3cret".to_owned()),
+            _ => Err(format!("{path}: no such file")),
+        };
+        App::load_with_files("spin.toml", text, &environment, &read_file).map_err(|errors| errors.to_string())
+    };
+    let (variable, file) = ("SPIN_VARIABLE_TOKEN", "SPIN_VARIABLE_TOKEN_FILE");
+    let alone = text.replace(r#", path = "{{ token_file }}""#, "");
+    let app = read(&alone, &[(file, "/run/secrets/token")]).expect("valid");
+    let token = &app.components["cart"].variables["token"];
+    assert_eq!((token.expose(), token.is_secret()), ("s3cret", true));
+
+    let refused = read(&alone, &[(file, "/nowhere")]).expect_err("there is no such file");
+    assert!(
+        refused.contains("the file with the value of `token` cannot be read: /nowhere: no such file"),
+        "{refused}"
+    );
+    assert!(!refused.contains("has no value"), "said once: {refused}");
+    let refused = read(&alone, &[(variable, "a"), (file, "/run/secrets/token")]).expect_err("which of them?");
+    assert!(refused.contains("`token` is given twice"), "{refused}");
+
+    // A variable that has this name is not the path of another's file.
+    let both = format!("{text}token_file = {{ required = true }}\n");
+    let app = read(&both, &[(variable, "a"), (file, "/nowhere")]).expect("valid");
+    let variables = &app.components["cart"].variables;
+    assert_eq!(
+        (variables["token"].expose(), variables["path"].expose()),
+        ("a", "/nowhere")
+    );
+}
+
+#[test]
 fn what_a_component_publishes_streams_and_subscribes_to_arrives_in_the_application() {
     assert_eq!(app("").components["cart"].events, EventRules::default());
     let app = app(r#"[component.cart.tool.nexus]

@@ -8,6 +8,7 @@ use host_store::Examined;
 
 use crate::application::Application;
 use crate::args::DoctorArgs;
+use crate::host::target;
 
 /// One thing that was looked at.
 struct Finding {
@@ -18,8 +19,10 @@ struct Finding {
 
 pub(crate) async fn doctor(args: DoctorArgs, json: bool) -> Result<()> {
     let mut findings = vec![manifest(&args), engine(), postgres().await, data_dir(&args)];
-    if let Some(url) = &args.database_url {
-        findings.extend(database(url).await);
+    match args.database.url() {
+        Ok(Some(url)) => findings.extend(database(&url).await),
+        Ok(None) => {}
+        Err(error) => findings.push(finding("database", Err(error))),
     }
     let sound = findings.iter().all(|finding| finding.ok);
     for Finding { subject, ok, detail } in findings {
@@ -91,6 +94,9 @@ fn data_dir(args: &DoctorArgs) -> Finding {
 }
 
 async fn database(url: &str) -> Vec<Finding> {
+    if let Err(error) = target(url) {
+        return vec![finding("database", Err(error))];
+    }
     let Examined { is_migrated, open } = match host_store::examine(url).await {
         Ok(examined) => examined,
         Err(error) => return vec![finding("database", Err(error.into()))],

@@ -19,8 +19,8 @@ use crate::stop::StopSignals;
 
 pub(crate) async fn keys(args: KeysArgs, json: bool) -> Result<()> {
     let stop = StopSignals::listen()?;
-    let (_lock, database) = match &args.database_url {
-        Some(url) => (None, Database::Named(url.clone())),
+    let (_lock, database) = match args.database.url()? {
+        Some(url) => (None, Database::Named(url)),
         None => {
             let lock = DataDir::lock(&args.data_dir).context(
                 "the private PostgreSQL of this data directory is another process's: stop the host first, or name a database with --database-url",

@@ -17,9 +17,10 @@ use crate::stop::StopSignals;
 
 pub(crate) async fn migrate(args: MigrateArgs, json: bool) -> Result<()> {
     let application = Application::load(&args.application.manifest)?;
+    let named = args.database.url()?;
     let data_dir = DataDir::lock(&args.application.data_dir)?;
     let stop = StopSignals::listen()?;
-    let database = Database::open(args.database_url.as_ref(), &data_dir, &stop, json).await?;
+    let database = Database::open(named, &data_dir, &stop, json).await?;
     let url = database.url();
     let work = migrate_on(&url, &application, data_dir.path(), &args);
     let migrated = stop.unless_asked(work).await;

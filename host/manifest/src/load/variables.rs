@@ -1,21 +1,19 @@
 //! `[variables]`: the application's variables and their values.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
+use super::Environment;
 use crate::document::{Report, Section};
 use crate::error::Error;
 use crate::names::is_words;
 use crate::variable::Variables;
 
-pub(super) fn read(
-    root: &mut Section<'_, '_>,
-    environment: &BTreeMap<String, String>,
-    report: &mut Report<'_>,
-) -> Variables {
+pub(super) fn read(root: &mut Section<'_, '_>, environment: &Environment<'_>, report: &mut Report<'_>) -> Variables {
     let mut variables = Variables::default();
     let Some(table) = root.section("variables", "[variables]", report) else {
         return variables;
     };
+    let names: BTreeSet<_> = table.entries().map(|item| item.key).collect();
     for item in table.entries() {
         if !is_words(item.key, '_') {
             item.invalid_key(
@@ -27,9 +25,11 @@ pub(super) fn read(
             continue;
         }
         let place = format!("[variables.{}]", item.key);
+        // Where another variable has that name, its value is in the place of a file's path.
+        let by_file = !names.contains(format!("{}_file", item.key).as_str());
         let value = item
             .section(&place, report)
-            .map(|table| read_one(table, item.key, environment, report));
+            .map(|table| read_one(table, item.key, by_file, environment, report));
         let (text, secret) = value.unwrap_or_default();
         variables.declare(item.key, text, secret);
     }
@@ -40,7 +40,8 @@ pub(super) fn read(
 fn read_one(
     mut table: Section<'_, '_>,
     name: &str,
-    environment: &BTreeMap<String, String>,
+    by_file: bool,
+    environment: &Environment<'_>,
     report: &mut Report<'_>,
 ) -> (Option<String>, bool) {
     let at = table.at;
@@ -56,10 +57,15 @@ fn read_one(
         item.invalid("has `required = true` beside it", way_out, report);
     }
     let variable = Variables::environment_name(name);
-    let text = environment
-        .get(&variable)
-        .cloned()
-        .or_else(|| default.map(str::to_owned));
+    let given = match environment.given(name, &variable, by_file) {
+        Ok(given) => given,
+        Err(error) => {
+            report.add(at, *error);
+            table.finish(report);
+            return (None, secret);
+        }
+    };
+    let text = given.or_else(|| default.map(str::to_owned));
     if text.is_none() && default_item.is_none() {
         report.add(
             at,
@@ -72,4 +78,27 @@ fn read_one(
     }
     table.finish(report);
     (text, secret)
+}
+
+impl Environment<'_> {
+    /// A value from outside: of the variable itself, or of the file that a variable of the same name with `_FILE` names.
+    fn given(&self, name: &str, variable: &str, by_file: bool) -> Result<Option<String>, Box<Error>> {
+        let value = self.variables.get(variable);
+        let path = self.variables.get(&format!("{variable}_FILE")).filter(|_| by_file);
+        match (value, path) {
+            (value, None) => Ok(value.cloned()),
+            (Some(_), Some(_)) => Err(Box::new(Error::VariableTwice {
+                name: name.to_owned(),
+                environment: variable.to_owned(),
+            })),
+            (None, Some(path)) => match (self.read_file)(path) {
+                Ok(text) => Ok(Some(text)),
+                Err(reason) => Err(Box::new(Error::VariableFile {
+                    name: name.to_owned(),
+                    environment: variable.to_owned(),
+                    reason,
+                })),
+            },
+        }
+    }
 }

@@ -51,7 +51,7 @@ region = { required = true }
 "#,
         r#"
 spin.toml:11:1: the variable `api_token` has no value
-    set SPIN_VARIABLE_API_TOKEN in the environment; a secret does not belong in this file
+    set SPIN_VARIABLE_API_TOKEN in the environment, or SPIN_VARIABLE_API_TOKEN_FILE to the path of a file with it; a secret does not belong in this file
 spin.toml:12:1: the variable `region` has no value
     set SPIN_VARIABLE_REGION in the environment, or give a default"#,
     );
