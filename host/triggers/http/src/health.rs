@@ -1,4 +1,6 @@
-//! `/health`, `/livez`: the process answers. `/ready`, `/readyz`: it can do its work.
+//! `/health`, `/livez`: the process answers. `/ready`, `/readyz`: it can do its work. `/startupz`: it could, once.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -29,6 +31,7 @@ pub struct Check {
 pub(crate) enum Probe {
     Live,
     Ready,
+    Started,
 }
 
 impl Probe {
@@ -36,22 +39,38 @@ impl Probe {
         match path {
             "/health" | "/livez" => Some(Self::Live),
             "/ready" | "/readyz" => Some(Self::Ready),
+            "/startupz" => Some(Self::Started),
             _ => None,
         }
     }
 
-    pub(crate) fn answer(self, readiness: &Readiness, is_draining: bool) -> Response<Full<Bytes>> {
+    pub(crate) fn answer(self, readiness: &Readiness, is_draining: bool, started: &Started) -> Response<Full<Bytes>> {
         match self {
-            Self::Live => json(StatusCode::OK, r#"{"status":"ok"}"#.into()),
+            Self::Live => ok(),
             Self::Ready => ready(readiness, is_draining),
+            Self::Started if started.look(readiness) => ok(),
+            Self::Started => report(&readiness.checks.iter().collect::<Vec<_>>(), false),
         }
+    }
+}
+
+/// The host was ready once. What fails later is no matter of its start, and not for whoever waits for that to end it.
+#[derive(Debug, Default)]
+pub(crate) struct Started(AtomicBool);
+
+impl Started {
+    fn look(&self, readiness: &Readiness) -> bool {
+        let Readiness { checks } = readiness;
+        // Before the first look there is no check.
+        let is_ready = !checks.is_empty() && checks.iter().all(|check| check.ok);
+        self.0.fetch_or(is_ready, Ordering::Relaxed) || is_ready
     }
 }
 
 #[derive(Serialize)]
 struct Report<'a> {
     status: &'static str,
-    checks: Vec<&'a Check>,
+    checks: &'a [&'a Check],
 }
 
 fn ready(readiness: &Readiness, is_draining: bool) -> Response<Full<Bytes>> {
@@ -67,6 +86,10 @@ fn ready(readiness: &Readiness, is_draining: bool) -> Response<Full<Bytes>> {
     };
     let checks: Vec<_> = std::iter::once(&serving).chain(&readiness.checks).collect();
     let ok = checks.iter().all(|check| check.ok);
+    report(&checks, ok)
+}
+
+fn report(checks: &[&Check], ok: bool) -> Response<Full<Bytes>> {
     let (status, word) = if ok {
         (StatusCode::OK, "ok")
     } else {
@@ -80,6 +103,10 @@ fn ready(readiness: &Readiness, is_draining: bool) -> Response<Full<Bytes>> {
             .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
+}
+
+fn ok() -> Response<Full<Bytes>> {
+    json(StatusCode::OK, r#"{"status":"ok"}"#.into())
 }
 
 fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
@@ -99,9 +126,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_that_shuts_down_is_live_and_not_ready() {
-        let readiness = Readiness::default();
-        assert_eq!(Probe::Live.answer(&readiness, true).status(), StatusCode::OK);
-        let response = Probe::Ready.answer(&readiness, true);
+        let (readiness, started) = (Readiness::default(), Started::default());
+        assert_eq!(Probe::Live.answer(&readiness, true, &started).status(), StatusCode::OK);
+        let response = Probe::Ready.answer(&readiness, true, &started);
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let expected = r#"{"status":"unavailable","checks":[{"name":"serving","ok":false,"detail":"shutting down"}]}"#;

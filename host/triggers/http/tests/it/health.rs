@@ -53,6 +53,26 @@ async fn it_is_ready_while_all_checks_pass() {
 }
 
 #[tokio::test]
+async fn it_has_started_once_all_checks_have_passed() {
+    let host = Host::plain().await;
+    let say = |checks: Vec<Check>| host.readiness.send_replace(Readiness { checks });
+    // Nobody has looked yet.
+    let answer = host.ask("GET", "/startupz", "").await;
+    assert_eq!(
+        (answer.status, answer.json()),
+        (503, json!({ "status": "unavailable", "checks": [] }))
+    );
+    say(vec![check(false)]);
+    let answer = host.ask("GET", "/startupz", "").await;
+    let missing = json!([{ "name": "database", "ok": false, "detail": "no connection" }]);
+    assert_eq!((answer.status, &answer.json()["checks"]), (503, &missing));
+    say(vec![check(true)]);
+    assert_eq!(host.ask("GET", "/startupz", "").await.json(), json!({ "status": "ok" }));
+    say(vec![check(false)]);
+    assert_eq!(host.ask("GET", "/startupz", "").await.status, 200);
+}
+
+#[tokio::test]
 async fn probes_are_for_get_alone() {
     let host = Host::plain().await;
     let answer = host.ask("POST", "/health", "").await;
