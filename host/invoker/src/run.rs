@@ -10,7 +10,7 @@ use host_journal::{
 use host_recorder::{
     Attempt, AttemptOptions, Delivered, SCHEDULED_FUNCTION, SUBSCRIBER_FUNCTION, ScheduledInput, Unwritten,
 };
-use host_traces::{Parent, Span, SpanKind, Trace};
+use host_traces::{Parent, Span, SpanKind, Trace, TraceId};
 use host_types::{Blame, Fault, HttpRequest, HttpResponse, InvocationId};
 use minicbor::{Decode, Encode};
 use parking_lot::Mutex;
@@ -233,7 +233,8 @@ impl Run {
                 },
                 fault if !self.machine.is_durable() => {
                     tracing::warn!(
-                        invocation.id = %self.invocation, component.id = %self.machine.header().component, fault = %cause.text,
+                        invocation.id = %self.invocation, component.id = %self.machine.header().component,
+                        trace_id = %self.trace_id(), fault = %cause.text,
                         "an invocation failed before its first effect",
                     );
                     return Ended::Failed(fault.clone());
@@ -385,6 +386,10 @@ impl Run {
         span
     }
 
+    fn trace_id(&self) -> TraceId {
+        host_traces::trace_id(&self.machine.header().trace_parent, self.invocation.0.as_u128())
+    }
+
     /// A failure after the first effect: another attempt, later, or a person. `None`: go on here.
     async fn after_failure(&mut self, fault: &Fault, mut cause: Cause) -> Option<Ended> {
         let mut failures = failures_in_a_row(&self.machine);
@@ -413,8 +418,8 @@ impl Run {
             _ => self.inner.metrics.retried(component),
         }
         tracing::warn!(
-            invocation.id = %self.invocation, component.id = %component, fault = %failed, %status, delay_ms,
-            failures = failures.len(), "an attempt failed",
+            invocation.id = %self.invocation, component.id = %component, trace_id = %self.trace_id(), fault = %failed, %status,
+            delay_ms, failures = failures.len(), "an attempt failed",
         );
         match self.inner.refence(self.invocation, reason, status, delay_ms).await {
             Some(recovered) if status == InvocationStatus::Running && delay_ms <= HELD_RETRY_MS => {

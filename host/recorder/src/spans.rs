@@ -1,6 +1,6 @@
 //! Spans of what an instance does, for those who follow a request: of commands that are performed, and of no others.
 
-use host_traces::{Span, SpanKind};
+use host_traces::{Span, SpanKind, TraceId};
 use host_types::Position;
 
 use crate::Recorder;
@@ -13,6 +13,15 @@ impl Recorder {
         span.set_text("nexus.invocation.id", self.attempt.invocation);
         span.set_text("nexus.position", position);
         span
+    }
+
+    /// The trace that all of its invocation belongs to, also while nothing is exported.
+    pub fn trace_id(&self) -> TraceId {
+        let state = self.attempt.state.lock();
+        host_traces::trace_id(
+            &state.machine.header().trace_parent,
+            self.attempt.invocation.0.as_u128(),
+        )
     }
 
     /// The W3C `traceparent` of what is asked of another host within this span. Without spans, that of whoever asked us.

@@ -9,12 +9,21 @@ use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use opentelemetry::trace::{
-    Span as _, SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer, TracerProvider,
+    Span as _, SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceState, Tracer, TracerProvider,
 };
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span as SdkSpan, TracerProviderBuilder};
 
-pub use opentelemetry::trace::SpanKind;
+pub use opentelemetry::trace::{SpanKind, TraceId};
+
+/// The trace of an invocation, whether anything of it is exported or not: that of the W3C `traceparent` it was begun with, else the one that
+/// follows from its id. Lines of the log carry it.
+pub fn trace_id(trace_parent: &str, invocation: u128) -> TraceId {
+    match Parent::of(trace_parent).0.as_deref() {
+        Some(Within::Span(context)) => context.trace_id(),
+        _ => ids::trace_of(invocation),
+    }
+}
 
 /// Makes spans. Clones share everything; the default makes none.
 #[derive(Clone, Default)]
@@ -203,6 +212,28 @@ mod tests {
         let span = traces.begin(SpanKind::Internal, never, &Parent::of(REMOTE));
         assert_eq!(span.as_parent().trace_parent(), None);
         assert_eq!(traces.shutdown(), Ok(()));
+    }
+
+    #[test]
+    fn lines_of_the_log_name_the_trace_that_spans_belong_to() {
+        let (traces, kept) = kept(Sampler::AlwaysOn);
+        let id = INVOCATION;
+        drop(traces.begin(
+            SpanKind::Server,
+            || "alone".into(),
+            &Parent::default().or_invocation(id),
+        ));
+        drop(traces.begin(
+            SpanKind::Server,
+            || "asked".into(),
+            &Parent::of(REMOTE).or_invocation(id),
+        ));
+        traces.shutdown().unwrap();
+        let spans = kept.0.lock().unwrap();
+        let trace = |span: &SpanData| span.span_context.trace_id();
+        assert_eq!(trace(&spans[0]), trace_id("", id));
+        assert_eq!(trace(&spans[1]), trace_id(REMOTE, id));
+        assert_ne!(trace_id("", id), trace_id(REMOTE, id));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use host_types::Fault;
 use minicbor::{Decode, Encode};
 
 use crate::config::{Recorded, Revealed};
+use crate::log::Author;
 use crate::passwords::MAX_PASSWORD_BYTES;
 use crate::{BasicContext, BasicView, TokenError};
 
@@ -145,9 +146,13 @@ impl log::Host for BasicView<'_> {
             lines,
             ..
         } = &mut *self.0;
-        let invocation = recorder.invocation();
-        if lines.one_more(component, invocation) {
-            crate::log::write(component, invocation, level, &message, &fields);
+        let author = Author {
+            component: component.clone(),
+            invocation: recorder.invocation(),
+            trace_id: recorder.trace_id(),
+        };
+        if lines.one_more(&author) {
+            crate::log::write(&author, level, &message, &fields);
         }
         Ok(())
     }

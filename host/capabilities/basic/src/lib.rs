@@ -21,7 +21,7 @@ use wasmtime::component::{HasData, Linker};
 
 pub use config::{Config, ConfigValue};
 pub use keys::MasterKey;
-pub use log::Lines;
+pub use log::{Author, Lines};
 pub use passwords::{PasswordOptions, Passwords, Verdict};
 pub use providers::Providers;
 pub use spin::{SpinVariablesView, add_spin_to_linker};

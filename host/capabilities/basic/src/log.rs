@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use host_bindings::nexus::log::log::Level;
+use host_traces::TraceId;
 use host_types::{ComponentId, InvocationId};
 
 /// An instance lives for one call: who has more to say about it is out of control.
@@ -13,23 +14,39 @@ const FIELDS: usize = 32;
 const FIELD_NAME_BYTES: usize = 64;
 const FIELD_VALUE_BYTES: usize = 1 << 10;
 
+/// Whose line it is.
+#[derive(Debug, Clone)]
+pub struct Author {
+    /// Which component wrote it.
+    pub component: ComponentId,
+    /// In which invocation.
+    pub invocation: InvocationId,
+    /// And what that belongs to.
+    pub trace_id: TraceId,
+}
+
 /// The lines an instance has written.
 #[derive(Debug, Default)]
 pub struct Lines(u32);
 
 impl Lines {
     /// Writes what a component printed as a line of the log.
-    pub fn print(&mut self, component: &ComponentId, invocation: InvocationId, text: &str) {
-        if self.one_more(component, invocation) {
-            write(component, invocation, Level::Info, text, &[]);
+    pub fn print(&mut self, author: &Author, text: &str) {
+        if self.one_more(author) {
+            write(author, Level::Info, text, &[]);
         }
     }
 
     /// Whether one more may be written; says once that no more are.
-    pub(crate) fn one_more(&mut self, component: &ComponentId, invocation: InvocationId) -> bool {
+    pub(crate) fn one_more(&mut self, author: &Author) -> bool {
         if self.0 == LINES {
             self.0 += 1;
-            tracing::warn!(component.id = %component, invocation.id = %invocation, "more than {LINES} lines: the rest is left out");
+            let Author {
+                component,
+                invocation,
+                trace_id,
+            } = author;
+            tracing::warn!(component.id = %component, invocation.id = %invocation, %trace_id, "more than {LINES} lines: the rest is left out");
         }
         self.0 = (self.0 + 1).min(LINES + 1);
         self.0 <= LINES
@@ -37,13 +54,12 @@ impl Lines {
 }
 
 /// Writes the line. The guest's fields stand together as a JSON object: the host's own cannot be overwritten by them.
-pub(crate) fn write(
-    component: &ComponentId,
-    invocation: InvocationId,
-    level: Level,
-    message: &str,
-    fields: &[(String, String)],
-) {
+pub(crate) fn write(author: &Author, level: Level, message: &str, fields: &[(String, String)]) {
+    let Author {
+        component,
+        invocation,
+        trace_id,
+    } = author;
     let message = cut(message, MESSAGE_BYTES);
     let message = on_one_line(&message);
     let fields: serde_json::Map<String, serde_json::Value> = fields
@@ -67,6 +83,7 @@ pub(crate) fn write(
                 fields = fields.as_deref(),
                 component.id = %component,
                 invocation.id = %invocation,
+                %trace_id,
                 "{message}"
             )
         };
@@ -121,11 +138,13 @@ mod tests {
 
     #[test]
     fn an_instance_writes_only_so_many_lines() {
-        let (component, invocation) = (ComponentId::from("chat"), InvocationId::new(0, [0; 10]));
+        let author = Author {
+            component: ComponentId::from("chat"),
+            invocation: InvocationId::new(0, [0; 10]),
+            trace_id: host_traces::trace_id("", 0),
+        };
         let mut lines = Lines::default();
-        let written = (0..3 * LINES)
-            .filter(|_| lines.one_more(&component, invocation))
-            .count();
+        let written = (0..3 * LINES).filter(|_| lines.one_more(&author)).count();
         assert_eq!(written, LINES as usize);
     }
 

@@ -5,8 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use host_basic::Lines;
-use host_types::{ComponentId, InvocationId};
+use host_basic::{Author, Lines};
 use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -17,8 +16,7 @@ const LINE_BYTES: usize = 8 << 10;
 /// Standard output and standard error of one instance: one log, so one stream.
 #[derive(Clone)]
 pub(crate) struct Output {
-    component: ComponentId,
-    invocation: InvocationId,
+    author: Author,
     written: Arc<Mutex<Written>>,
 }
 
@@ -30,10 +28,9 @@ struct Written {
 }
 
 impl Output {
-    pub(crate) fn new(component: ComponentId, invocation: InvocationId) -> Self {
+    pub(crate) fn new(author: Author) -> Self {
         Self {
-            component,
-            invocation,
+            author,
             written: Arc::default(),
         }
     }
@@ -54,7 +51,7 @@ impl Output {
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
         if !text.is_empty() {
-            written.lines.print(&self.component, self.invocation, text);
+            written.lines.print(&self.author, text);
         }
     }
 }
@@ -96,11 +93,17 @@ impl AsyncWrite for Output {
 
 #[cfg(test)]
 mod tests {
+    use host_types::{ComponentId, InvocationId};
+
     use super::*;
 
     #[test]
     fn what_is_printed_waits_for_the_end_of_its_line() {
-        let output = Output::new(ComponentId::from("shop"), InvocationId::new(0, [0; 10]));
+        let output = Output::new(Author {
+            component: ComponentId::from("shop"),
+            invocation: InvocationId::new(0, [0; 10]),
+            trace_id: host_traces::trace_id("", 0),
+        });
         output.print(b"one\ntw");
         assert_eq!(output.written.lock().line, b"tw");
         output.print(b"o\n");

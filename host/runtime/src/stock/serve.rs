@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use host_engine::apply_limits;
+use host_traces::{TraceId, trace_id};
 use host_types::{Fault, InvocationId, StreamBody, StreamedCall, StreamedOutcome};
 use http_body_util::BodyExt;
 use tokio::time::{sleep, timeout};
@@ -42,12 +43,14 @@ pub(crate) async fn serve(
         tracing::info!(component.id = %loaded.id, "it has as many instances as one component may have");
         return overloaded;
     };
+    let trace_id = trace_id(trace_parent.as_deref().unwrap_or_default(), invocation.0.as_u128());
     let state = StockState::new(deployment, &loaded, invocation, trace_parent, modules, slot);
     let progress = Arc::new(Progress::default());
     let (answer, answered) = oneshot::channel();
     let run = Run {
         loaded,
         invocation,
+        trace_id,
         patience,
         progress: Arc::clone(&progress),
     };
@@ -62,7 +65,7 @@ pub(crate) async fn serve(
         ),
         Ok(Ok(Err(error))) if error.is::<wasmtime::PoolConcurrencyLimitError>() => overloaded,
         Ok(Ok(Err(error))) => {
-            tracing::warn!(invocation.id = %invocation, %error, "a component answered with an error instead of a response");
+            tracing::warn!(invocation.id = %invocation, %trace_id, %error, "a component answered with an error instead of a response");
             StreamedOutcome::Failed
         }
         // Its task says why.
@@ -81,6 +84,7 @@ type Answer = oneshot::Sender<Result<Response, wasmtime::Error>>;
 struct Run {
     loaded: Arc<StockLoaded>,
     invocation: InvocationId,
+    trace_id: TraceId,
     patience: Duration,
     progress: Arc<Progress>,
 }
@@ -131,7 +135,9 @@ impl Run {
 
     fn failed(&self, fault: &Fault) {
         self.progress.fail();
-        tracing::warn!(invocation.id = %self.invocation, component.id = %self.loaded.id, %fault, "a component failed");
+        tracing::warn!(
+            invocation.id = %self.invocation, component.id = %self.loaded.id, trace_id = %self.trace_id, %fault, "a component failed"
+        );
     }
 }
 

@@ -291,6 +291,7 @@ fn a_line_carries_who_wrote_it() {
         r#""message":"stock is low""#,
         r#""component.id":"account""#,
         r#""invocation.id":"#,
+        r#""trace_id":"4bf92f3577b34da6a3ce929d0e0e4736""#,
         "forged",
     ] {
         assert!(line.contains(part), "{part} is missing: {line}");

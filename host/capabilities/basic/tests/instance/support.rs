@@ -128,7 +128,7 @@ impl Node {
             input: Payload::new(),
             seed: Seed::new([3; 32]),
             subject: String::new(),
-            trace_parent: String::new(),
+            trace_parent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
             memory_limit_bytes: 64 << 20,
             started_ms: STARTED_MS,
             workflow: None,
