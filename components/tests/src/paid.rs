@@ -130,6 +130,15 @@ impl<H> PaidShop<H> {
         Ok(Opened::read(&answer, "checkout_session_id"))
     }
 
+    /// The checkout that the buyer finds among what is pending and still has to pay for, if there is one.
+    pub async fn unpaid(&self) -> Result<Option<String>> {
+        let pending = self.buyer().get("/api/v1/order/buyer/pending-items?limit=100").await?;
+        let lines = pending.data(200).as_array().context("a list")?;
+        let mut sessions = lines.iter().map(|line| &line["payment_session"]);
+        let unpaid = sessions.find(|session| session["status"] == "Pending");
+        Ok(unpaid.and_then(|session| session["id"].as_str()).map(str::to_owned))
+    }
+
     /// Checks out one unit and pays it. Returns the session and its line.
     pub async fn pays(&self) -> Result<(String, i64)> {
         let opened = self.opens().await?;

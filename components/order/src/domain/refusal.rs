@@ -20,7 +20,7 @@ pub(crate) struct Refusal {
 pub(crate) enum Continuation {
     /// There; empty when there is nothing to do.
     At(String),
-    /// Nowhere: it is over.
+    /// Nowhere, and why.
     Refused(Refusal),
 }
 

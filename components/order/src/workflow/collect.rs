@@ -144,7 +144,7 @@ impl Due<'_> {
                     Ok(Charged::Redirect(url)) => self.hand_out(&attempt, &url)?,
                     Ok(Charged::OnDelivery) => return Err(Error::FeeNotSettled),
                     // The payer may try again, as after a payment that failed over there.
-                    Err(Error::PaymentFailed(reason)) if attempt.number > 1 => self.fail(&attempt, reason)?,
+                    Err(Error::PaymentFailed(reason)) if self.may_fail(&attempt) => self.fail(&attempt, reason)?,
                     Err(error) => return Err(error),
                 }
             }
@@ -180,28 +180,33 @@ impl Due<'_> {
     /// Notes where the payer continues, and tells whoever waits for it.
     fn hand_out(&self, attempt: &Attempt, url: &str) -> Result<(), Error> {
         let there = Continuation::At(url.to_owned());
-        self.tell(&there, |tx| {
-            if attempt.number == 1 {
-                flows::payment_url(self.kind, self.session_id).complete(&there);
-            }
-            leg::set_url(tx, attempt.leg_id, url)
-        })
+        self.tell(attempt, &there, |tx| leg::set_url(tx, attempt.leg_id, url))
+    }
+
+    /// Whether the session outlives an attempt that is refused. A buyer whose first one is finds his checkout among what he has pending. A seller
+    /// has not been told of the session that claims his lines: he gets them back instead, and confirms anew.
+    fn may_fail(&self, attempt: &Attempt) -> bool {
+        attempt.number > 1 || self.kind == Kind::BuyerCheckout
     }
 
     /// Notes that there is nothing to continue, and tells whoever waits for it.
     fn fail(&self, attempt: &Attempt, reason: String) -> Result<(), Error> {
         let refused = Continuation::Refused(Refusal::from(&Error::PaymentFailed(reason.clone())));
-        self.tell(&refused, |tx| leg::fail(tx, attempt.leg_id, &reason))
+        self.tell(attempt, &refused, |tx| leg::fail(tx, attempt.leg_id, &reason))
     }
 
     fn tell(
         &self,
+        attempt: &Attempt,
         what: &Continuation,
         note: impl FnOnce(&Transaction) -> Result<(), sql::Error>,
     ) -> Result<(), Error> {
         sql::transaction(|tx| {
             session::lock(tx, self.session_id)?;
             note(tx)?;
+            if attempt.number == 1 {
+                flows::payment_url(self.kind, self.session_id).complete(what);
+            }
             let next_url = self.wait(tx)?.next_url;
             if let Some(next_url) = next_url {
                 next_url.complete(what);

@@ -4,6 +4,7 @@
 mod elsewhere;
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -36,6 +37,8 @@ struct Market {
     before: BTreeMap<String, i64>,
     /// Whether wallets pay first.
     wallets: bool,
+    /// The last run whose first charge the gateway has declined.
+    declined: Mutex<String>,
     _application: Edited,
 }
 
@@ -79,6 +82,7 @@ async fn open_with(manner: Manner, lines: &str) -> Result<(TestHost, Market)> {
     let market = Market {
         before: BTreeMap::new(),
         wallets: false,
+        declined: Mutex::default(),
         world,
         _application: application,
     };
@@ -183,6 +187,8 @@ impl Market {
         let placed = self.check_out(run, "sandbox-redirect").await?;
         let session = session(&placed);
         if session.is_empty() {
+            // One whose charge was declined lives on, and ends unpaid.
+            self.time_passes(host, TERM).await?;
             return self.came_to(host, session, &[&placed]).await;
         }
         self.is_decided(host, session).await?;

@@ -1,7 +1,7 @@
 //! A fee that is paid at the gateway.
 
 use anyhow::{Result, ensure};
-use component_tests::{CONFIRM, Opened, PaidShop, STOCK};
+use component_tests::{CONFIRM, Manner, Opened, PaidShop, STOCK};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,6 +76,14 @@ async fn a_fee_that_is_not_paid_gives_the_lines_back() -> Result<()> {
     world.gateway.is_paid(&world.gateway.leg_at(&fee.url)?).await?;
     ensure!(world.wallet(world.seller()).await? == 15_000);
     world.books_hold().await?;
+
+    // A first charge that is declined gives them back, too: its seller is told of no session that another attempt could be made for.
+    world.gateway.behaves(Manner::Declines);
+    let declined = world.seller().post(CONFIRM, body.clone()).await?;
+    declined.failed(402, "payment_failed");
+    world.audit.settled().await?;
+    ensure!(world.waiting().await?.len() == 1, "and again");
+    world.gateway.behaves(Manner::Waits);
 
     let again = Opened::read(&world.seller().post(CONFIRM, body).await?, "confirm_session_id");
     world.gateway.is_paid(&world.gateway.leg_at(&again.url)?).await?;

@@ -181,6 +181,10 @@ async fn a_share_is_given_back_when_the_rest_is_not_paid() -> Result<()> {
         .post(CHECKOUT, checkout(&world, 3, "sandbox-redirect"))
         .await?;
     refused.failed(402, "payment_failed");
+    let session = world.unpaid().await?.context("a pending checkout")?;
+    holds(&world, world.buyer(), 0).await?;
+    let cancel = format!("{CHECKOUT}/{session}/cancel");
+    world.buyer().post(&cancel, json!({})).await?.data(200);
     world.audit.settled().await?;
     holds(&world, world.buyer(), TWO).await?;
     ensure!(world.shop.stock().await? == (STOCK, 0));

@@ -69,6 +69,28 @@ impl Market {
         self.came_to(host, &opened.session, &[&again]).await
     }
 
+    /// The gateway declines the first charge, and the buyer, who finds the checkout among what is pending, pays at another address.
+    async fn is_declined(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        // Not once more when the process ended meanwhile: the second attempt may be on its way.
+        let was_declined = self.declined.lock().is_ok_and(|last| *last == run);
+        if !was_declined {
+            self.world.gateway.behaves(Manner::Declines);
+        }
+        let placed = self.check_out(run, GATEWAY).await?;
+        self.world.gateway.behaves(Manner::Waits);
+        if let Ok(mut last) = self.declined.lock() {
+            run.clone_into(&mut last);
+        }
+        if placed.status != 402 {
+            return self.came_to(host, "", &[&placed]).await;
+        }
+        let newest = "SELECT id::text FROM \"order\".payment_session WHERE kind = 'buyer-checkout' ORDER BY date_created DESC LIMIT 1";
+        let session = host.texts(newest).await?.pop().context("a session")?;
+        let path = format!("{CHECKOUT}/{session}");
+        let again = self.pays_anew(host, self.world.buyer(), run, &path).await?;
+        self.came_to(host, &session, &[&placed, &again]).await
+    }
+
     /// The first attempt takes too long, and the buyer pays at another address.
     async fn is_late(&self, host: &TestHost, run: &str) -> Result<CameTo> {
         let opened = self.opened(host, run).await?;
@@ -160,6 +182,12 @@ fn address(answer: &Answer) -> Option<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_fails_and_another_attempt() -> Result<()> {
     survives(Manner::Waits, Market::attempts_again, 16).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_is_declined_and_another_attempt() -> Result<()> {
+    survives(Manner::Waits, Market::is_declined, 24).await?;
     Ok(())
 }
 
