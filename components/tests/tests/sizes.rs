@@ -334,7 +334,7 @@ async fn orders_and_lists_of_the_widest_lines_are_answered() -> Result<()> {
                   payment_session_id, reservation_id, date_created)
              SELECT CASE WHEN {of_order} THEN order_id END, CASE WHEN {of_order} THEN confirm_session_id END, account_id, seller_id,
                     gen_random_uuid(), spu_id, slug, repeat('{WIDE}', 400), repeat('{WIDE}', 500), repeat('{WIDE}', 500),
-                    (SELECT jsonb_agg(lpad(copy || '-' || unit, 128, 'x')) FROM generate_series(1, {units}) AS unit), quantity, weight_grams,
+                    (SELECT jsonb_agg(lpad(copy || '-' || unit, 128, '{WIDE}')) FROM generate_series(1, {units}) AS unit), quantity, weight_grams,
                     transport_option, currency, unit_amount, subtotal_amount, shipping_amount, total_amount, payment_session_id,
                     gen_random_uuid(), date_created + copy * interval '1 ms'
              FROM \"order\".item, generate_series(1, {lines}) AS copy
@@ -355,11 +355,25 @@ async fn orders_and_lists_of_the_widest_lines_are_answered() -> Result<()> {
         assert!(ids.is_sorted(), "{ids:?}");
         assert_eq!(items[299]["serial_ids"].as_array().map(Vec::len), Some(10));
     }
+    // A page that has no room for the numbers of all units says of which lines they are missing, and a smaller page has them.
     let page = seller.get("/api/v1/order/seller/pending?limit=100").await?;
     let lines = page.data(200).as_array().expect("a list");
     assert_eq!(lines.len(), 100);
-    for line in lines {
+    let whole = lines
+        .iter()
+        .take_while(|line| line["serial_ids"].as_array().map(Vec::len) == Some(UNITS));
+    let whole = whole.count();
+    assert!((8..50).contains(&whole), "{whole}");
+    for (number, line) in lines.iter().enumerate() {
+        assert_eq!(
+            (line["serial_ids"].is_null(), &line["is_abridged"]),
+            (number >= whole, &flag(number >= whole))
+        );
+    }
+    let next = seller.get("/api/v1/order/seller/pending?limit=8&page=12").await?;
+    for line in next.data(200).as_array().expect("a list") {
         assert_eq!(line["serial_ids"].as_array().map(Vec::len), Some(UNITS));
+        assert_eq!(line["is_abridged"], Value::Null);
     }
     let bought = buyer.get("/api/v1/order/buyer/pending-items?limit=100").await?;
     assert_eq!(bought.data(200).as_array().map(Vec::len), Some(100));
@@ -370,8 +384,95 @@ async fn orders_and_lists_of_the_widest_lines_are_answered() -> Result<()> {
     audit.becomes(left, 0).await
 }
 
-/// Units of each line of the page.
-const UNITS: usize = 400;
+/// Of what is said only where it is so.
+fn flag(is_said: bool) -> Value {
+    if is_said { json!(true) } else { Value::Null }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_many_orders_of_the_widest_lines_are_answered() -> Result<()> {
+    const ORDERS: u64 = 12;
+    const LINES: i64 = 1_000;
+    let nexus = Nexus::start().await?;
+    let shop = Shop::open(&nexus.client(), 10).await?;
+    shop.buyer.client.post(CHECKOUT, shop.checkout(1)).await?.data(200);
+    let waiting = shop.seller.client.get("/api/v1/order/seller/pending").await?;
+    let confirm = json!({ "item_ids": [waiting.data(200)[0]["id"]], "payment_option": "system-cod" });
+    let confirmed = shop.seller.client.post("/api/v1/order/seller/pending/confirm", confirm);
+    confirmed.await?.data(200);
+    let audit = Audit::open(nexus.database_url()).await?;
+    // A character that JSON has six bytes for.
+    let copies = format!(
+        "WITH parcel AS (
+             INSERT INTO \"order\".transport (option, provider, direction, status, data, cost_amount, currency, date_created)
+             SELECT option, provider, direction, status, data, cost_amount, currency, date_created
+             FROM \"order\".transport, generate_series(1, {ORDERS}) RETURNING id
+         ), fee AS (
+             INSERT INTO \"order\".payment_session
+                 (id, kind, status, from_id, note, currency, total_amount, collect_on_delivery, data, date_created, date_paid, date_expired)
+             SELECT gen_random_uuid(), kind, status, from_id, note, currency, total_amount, collect_on_delivery, data, date_created, date_paid,
+                    date_expired
+             FROM \"order\".payment_session, generate_series(1, {ORDERS}) WHERE kind = 'seller-confirmation-fee' RETURNING id
+         ), pair AS (
+             SELECT parcel.id AS parcel, fee.id AS fee
+             FROM (SELECT id, row_number() OVER () AS nth FROM parcel) parcel JOIN (SELECT id, row_number() OVER () AS nth FROM fee) fee USING (nth)
+         ), copied AS (
+             INSERT INTO \"order\".\"order\"
+                 (id, buyer_id, seller_id, transport_id, address, date_created, confirmed_by_id, confirm_session_id, note)
+             SELECT gen_random_uuid(), buyer_id, seller_id, parcel, address, date_created + parcel * interval '1 ms', confirmed_by_id, fee, note
+             FROM \"order\".\"order\", pair RETURNING id
+         )
+         INSERT INTO \"order\".item
+             (order_id, confirm_session_id, account_id, seller_id, sku_id, spu_id, slug, sku_name, address, note, quantity, weight_grams,
+              transport_option, currency, unit_amount, subtotal_amount, shipping_amount, total_amount, payment_session_id,
+              reservation_id, date_created)
+         SELECT copied.id, confirm_session_id, account_id, seller_id, gen_random_uuid(), spu_id, slug, repeat('{WIDE}', 400), repeat('{WIDE}', 500),
+                repeat(chr(1), 500), quantity, weight_grams, transport_option, currency, unit_amount, subtotal_amount, shipping_amount,
+                total_amount, payment_session_id, gen_random_uuid(), date_created
+         FROM \"order\".item, copied, generate_series(1, {LINES})"
+    );
+    assert_eq!(audit.change(&copies).await?, ORDERS * LINES as u64);
+    let shown = |page: &Answer| -> Vec<(usize, bool, i64)> {
+        let orders = page.data(200).as_array().expect("a list");
+        let of = |order: &Value| {
+            let lines = order["items"].as_array().map_or(0, Vec::len);
+            let total = order["total_amount"].as_i64().unwrap_or_default();
+            (lines, order["is_abridged"] == true, total)
+        };
+        orders.iter().map(of).collect()
+    };
+    let all = LINES * 115_000;
+    for (path, client) in [
+        ("/api/v1/order/seller/confirmed", &shop.seller.client),
+        ("/api/v1/order/buyer/pending-orders", &shop.buyer.client),
+    ] {
+        // Every order is there, and of each as much as there is room for; the small one, the oldest, is whole.
+        let page = client.get(&format!("{path}?limit=100")).await?;
+        let orders = shown(&page);
+        assert_eq!(orders.len(), 13);
+        assert_eq!(orders[12], (1, false, 115_000));
+        for (lines, is_abridged, total) in &orders[..12] {
+            assert!((50..LINES as usize).contains(lines) && *is_abridged, "{orders:?}");
+            assert_eq!(*total, all);
+        }
+        // By number or by cursor, one after the other: all of each.
+        let mut cursor = String::new();
+        for number in 1..=12 {
+            let page = client.get(&format!("{path}?limit=1&page={number}")).await?;
+            assert_eq!(shown(&page), [(LINES as usize, false, all)], "{number}");
+            let same = client.get(&format!("{path}?limit=1&cursor={cursor}")).await?;
+            assert_eq!(same.data(200), page.data(200), "{number}");
+            cursor = same.json["pagination"]["next_cursor"]
+                .as_str()
+                .unwrap_or_default()
+                .replace('=', "%3D");
+        }
+    }
+    Ok(())
+}
+
+/// Units of each line of the page: as many as may be.
+const UNITS: usize = 1_000;
 
 fn seller_or_buyer<'s>(shop: &'s Shop, path: &str) -> &'s Client {
     if path.contains("/seller/") {

@@ -24,6 +24,8 @@ pub(crate) struct Item {
     pub(crate) address: String,
     pub(crate) note: Option<String>,
     pub(crate) serial_ids: Option<Vec<String>>,
+    /// The numbers of its units were too long to be read with so many others: they are not here.
+    pub(crate) is_abridged: bool,
     pub(crate) quantity: i64,
     /// Of one unit.
     pub(crate) weight_grams: i64,

@@ -40,20 +40,13 @@ pub(crate) struct Transport {
 pub(crate) struct OrderDetail {
     pub(crate) order: Order,
     pub(crate) items: Vec<Item>,
+    /// There are more lines, for which there is no room beside so many others.
+    pub(crate) is_abridged: bool,
+    /// Of all lines that were not cancelled.
+    pub(crate) total_amount: i64,
     pub(crate) transport: Option<Transport>,
     pub(crate) confirm_session: Option<Session>,
     pub(crate) payout_session: Option<Session>,
-}
-
-impl OrderDetail {
-    /// Of the lines that were not cancelled.
-    pub(crate) fn total_amount(&self) -> i64 {
-        self.items
-            .iter()
-            .filter(|item| item.date_cancelled.is_none())
-            .map(|item| item.total_amount)
-            .sum()
-    }
 }
 
 /// Where an order is listed. An order has no state of its own: it is read off its fee session, its parcel and its payout.

@@ -48,6 +48,7 @@ pub(crate) fn item(id: i64) -> Item {
         address: "1 Main Street, Vietnam".to_owned(),
         note: None,
         serial_ids: None,
+        is_abridged: false,
         quantity: 1,
         weight_grams: 500,
         transport_option: "standard".to_owned(),

@@ -73,6 +73,9 @@ pub(super) struct OrderItem<'a> {
     address: &'a str,
     note: Option<&'a str>,
     serial_ids: Option<&'a [String]>,
+    /// There are numbers of units, for which a smaller page has room; absent where there are not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_abridged: bool,
     quantity: i64,
     transport_option: &'a str,
     subtotal_amount: i64,
@@ -101,6 +104,7 @@ impl<'a> From<&'a Item> for OrderItem<'a> {
             address: &item.address,
             note: item.note.as_deref(),
             serial_ids: item.serial_ids.as_deref(),
+            is_abridged: item.is_abridged,
             quantity: item.quantity,
             transport_option: &item.transport_option,
             subtotal_amount: item.subtotal_amount,
@@ -125,6 +129,7 @@ impl<'a> OrderItem<'a> {
         Self {
             payment_session,
             serial_ids: shown.serial_ids.filter(|_| item.order_id.is_some()),
+            is_abridged: shown.is_abridged && item.order_id.is_some(),
             ..shown
         }
     }
@@ -167,6 +172,9 @@ pub(super) struct OrderView<'a> {
     note: Option<&'a str>,
     total_amount: i64,
     items: Vec<OrderItem<'a>>,
+    /// There are more lines, for which a smaller page has room; absent where there are not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_abridged: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     transport: Option<TransportView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,8 +197,9 @@ impl<'a> OrderView<'a> {
             confirmed_by_id: order.confirmed_by_id,
             confirm_session_id: order.confirm_session_id,
             note: order.note.as_deref(),
-            total_amount: detail.total_amount(),
+            total_amount: detail.total_amount,
             items: detail.items.iter().map(OrderItem::from).collect(),
+            is_abridged: detail.is_abridged,
             transport: detail.transport.as_ref().map(TransportView::from),
             confirm_session: detail.confirm_session.as_ref().map(session),
             payout_session: detail.payout_session.as_ref().map(session),
@@ -352,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_counts_its_uncancelled_lines_and_leaves_out_what_it_has_not() {
+    fn an_order_leaves_out_what_it_has_not() {
         let order = Order {
             id: "0190a5b2-7c11-7d3e-8f00-0123456789ab".parse().unwrap(),
             buyer_id: sample::BUYER,
@@ -364,10 +373,6 @@ mod tests {
             confirm_session_id: sample::session().id,
             note: None,
         };
-        let cancelled = Item {
-            date_cancelled: Some(Timestamp::from_ms(1)),
-            ..sample::item(2)
-        };
         let transport = Transport {
             id: TransportId(5),
             provider: "transport-flat".to_owned(),
@@ -378,7 +383,9 @@ mod tests {
         };
         let detail = OrderDetail {
             order,
-            items: vec![sample::item(1), cancelled],
+            items: vec![sample::item(1), sample::item(2)],
+            is_abridged: false,
+            total_amount: 115_000,
             transport: Some(transport),
             confirm_session: Some(sample::session()),
             payout_session: None,
@@ -404,6 +411,12 @@ mod tests {
         );
         assert_eq!(view["total_amount"], 115_000);
         assert_eq!(view["items"].as_array().unwrap().len(), 2);
+        let abridged = OrderDetail {
+            is_abridged: true,
+            ..detail.clone()
+        };
+        let view_of_a_part = serde_json::to_value(OrderView::shown_to(sample::BUYER, &abridged)).unwrap();
+        assert_eq!(view_of_a_part["is_abridged"], true);
         assert_eq!(
             view["transport"],
             json!({

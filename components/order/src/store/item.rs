@@ -1,5 +1,7 @@
 //! Lines of checkouts.
 
+use std::collections::BTreeMap;
+
 use sdk::{
     AccountId, Currency, Timestamp,
     sql::{self, Error, Json, Row, Transaction, params, sql},
@@ -88,14 +90,24 @@ pub(crate) fn insert(
 /// Lines that are read at once: the widest fit one answer of the database (1 MiB), but for the numbers of their units.
 const PORTION: usize = 100;
 
-/// Lines whose numbers of units are read at once, where they are too long to come with the lines: up to 1,000 numbers each.
-const SERIAL_PORTION: usize = 6;
+/// Numbers of units that do not come with the lines, but in portions of their own: from this many bytes on.
+const LONG_SERIALS: i64 = 2048;
+
+/// Bytes of such numbers that are read at once. The longest there are of one line fit: 1,000 of 512 bytes.
+const SERIALS_PORTION: i64 = 768 * 1024;
+
+/// Bytes of such numbers that one answer shows; the lines whose numbers are beyond it say so.
+const SERIALS_SHOWN: i64 = 5 * 1024 * 1024;
+
+/// Bytes of lines, but for these numbers, that one answer shows of orders: a thousand of the widest. With the numbers, and a hundred orders, it is
+/// under 16 MiB, which the memory of an instance holds as rows and as an answer that grows.
+const LINES_SHOWN: i64 = 10 * 1024 * 1024;
 
 /// The columns of a line. What follows says which.
 pub(super) const LINES: &str = r#"SELECT i.id, i.order_id, i.confirm_session_id, i.account_id, i.seller_id, i.sku_id, i.spu_id, i.slug, i.sku_name,
            i.address, i.note, i.quantity, i.weight_grams, i.transport_option, i.currency, i.subtotal_amount, i.total_amount, i.wallet_amount,
            i.payment_session_id, i.reservation_id, i.date_created, i.date_cancelled, i.cancelled_by_id,
-           COALESCE(octet_length(i.serial_ids::text) > 2048, false) AS has_long_serials,
+           COALESCE(octet_length(i.serial_ids::text), 0)::bigint AS serials_bytes,
            CASE WHEN octet_length(i.serial_ids::text) <= 2048 THEN i.serial_ids END AS serial_ids
     FROM "order".item i "#;
 
@@ -103,7 +115,7 @@ pub(super) const LINES: &str = r#"SELECT i.id, i.order_id, i.confirm_session_id,
 const LOCKED: &str = r#"SELECT i.id, i.order_id, i.confirm_session_id, i.account_id, i.seller_id, i.sku_id, i.spu_id, '' AS slug, '' AS sku_name,
            '' AS address, NULL::text AS note, i.quantity, i.weight_grams, '' AS transport_option, i.currency, i.subtotal_amount, i.total_amount,
            i.wallet_amount, i.payment_session_id, i.reservation_id, i.date_created, i.date_cancelled, i.cancelled_by_id,
-           false AS has_long_serials, NULL::jsonb AS serial_ids
+           0::bigint AS serials_bytes, NULL::jsonb AS serial_ids
     FROM "order".item i "#;
 
 /// Lines by id; unknown ones are left out.
@@ -129,17 +141,58 @@ pub(crate) fn of_session(session: SessionId) -> Result<Vec<Item>, Error> {
     })
 }
 
-/// The lines of orders.
+/// The lines of orders that one answer shows. That is all of them, unless they are very many or very wide: then each order has its first line, and
+/// of the next ones, taken in turn, as many as there is room for.
 pub(crate) fn of_orders(orders: &[OrderId]) -> Result<Vec<Item>, Error> {
     if orders.is_empty() {
         return Ok(Vec::new());
     }
-    in_portions(|after| {
-        sql::query(
-            sql!(LINES, "WHERE i.order_id = ANY($1) AND i.id > $2 ORDER BY i.id LIMIT $3"),
-            params![orders, after, PORTION as i64],
-        )
+    // As JSON, in which clients get them: 1,000 bytes are the keys, ids, dates and amounts.
+    let shown = sql::query(
+        sql!(
+            r#"SELECT id FROM (
+                   SELECT id, nth, sum(size) OVER (ORDER BY nth, place) AS so_far FROM (
+                       SELECT i.id, array_position($1::uuid[], i.order_id) AS place,
+                              row_number() OVER (PARTITION BY i.order_id ORDER BY i.id) AS nth,
+                              1000 + octet_length(to_json(i.sku_name)::text) + octet_length(to_json(i.address)::text)
+                                   + COALESCE(octet_length(to_json(i.note)::text), 0)
+                                   + LEAST(COALESCE(octet_length(i.serial_ids::text), 0), 2048) AS size
+                       FROM "order".item i WHERE i.order_id = ANY($1::uuid[])
+                   ) line
+               ) page WHERE so_far <= $2::bigint OR nth = 1 ORDER BY id"#
+        ),
+        params![orders, LINES_SHOWN],
+    )?;
+    let ids = shown.iter().map(|row| row.get("id")).collect::<Result<Vec<_>, _>>()?;
+    by_ids(&ids)
+}
+
+/// All lines of an order, whether they are shown or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Sum {
+    pub(crate) lines: i64,
+    /// What those cost that are not cancelled.
+    pub(crate) total_amount: i64,
+}
+
+/// What the lines of orders add up to.
+pub(crate) fn sums(orders: &[OrderId]) -> Result<BTreeMap<OrderId, Sum>, Error> {
+    sql::query(
+        sql!(
+            r#"SELECT order_id, count(*) AS lines, COALESCE(sum(total_amount) FILTER (WHERE date_cancelled IS NULL), 0)::bigint AS total
+               FROM "order".item WHERE order_id = ANY($1) GROUP BY order_id"#
+        ),
+        params![orders],
+    )?
+    .iter()
+    .map(|row| {
+        let sum = Sum {
+            lines: row.get("lines")?,
+            total_amount: row.get("total")?,
+        };
+        Ok((row.get("order_id")?, sum))
     })
+    .collect()
 }
 
 /// The lines of an order, which never change.
@@ -301,44 +354,80 @@ pub(crate) fn bought(buyer: AccountId, order: OrderId, skus: &[SkuId]) -> Result
 
 /// Lines by what a page of a list has of [`LINES`].
 pub(super) fn of_page(rows: &[Row]) -> Result<Vec<Item>, Error> {
-    let mut items = Vec::with_capacity(rows.len());
-    read_all(rows, &mut items)?;
-    Ok(items)
+    let mut lines = Lines::new();
+    lines.read(rows)?;
+    Ok(lines.read)
 }
 
 /// All lines of a statement that gives the next [`PORTION`] of them behind an id.
 fn in_portions(query: impl Fn(ItemId) -> Result<Vec<Row>, Error>) -> Result<Vec<Item>, Error> {
-    let mut items: Vec<Item> = Vec::new();
+    let mut lines = Lines::new();
     loop {
-        let rows = query(items.last().map_or(ItemId(0), |item| item.id))?;
-        read_all(&rows, &mut items)?;
+        let rows = query(lines.read.last().map_or(ItemId(0), |item| item.id))?;
+        lines.read(&rows)?;
         if rows.len() < PORTION {
-            return Ok(items);
+            return Ok(lines.read);
         }
     }
 }
 
-fn read_all(rows: &[Row], items: &mut Vec<Item>) -> Result<(), Error> {
-    let mut long = Vec::new();
-    for row in rows {
-        let item = read(row)?;
-        if row.get("has_long_serials")? {
-            long.push(item.id);
+/// Lines as far as they are read.
+struct Lines {
+    read: Vec<Item>,
+    /// Bytes of long numbers that there is room for.
+    room: i64,
+}
+
+impl Lines {
+    fn new() -> Self {
+        Self {
+            read: Vec::new(),
+            room: SERIALS_SHOWN,
         }
-        items.push(item);
     }
-    for portion in long.chunks(SERIAL_PORTION) {
-        for row in sql::query(
+
+    fn read(&mut self, rows: &[Row]) -> Result<(), Error> {
+        let mut long: Vec<(ItemId, i64)> = Vec::new();
+        for row in rows {
+            let mut item = read(row)?;
+            let bytes: i64 = row.get("serials_bytes")?;
+            if bytes > LONG_SERIALS {
+                if bytes <= self.room {
+                    self.room -= bytes;
+                    long.push((item.id, bytes));
+                } else {
+                    item.is_abridged = true;
+                }
+            }
+            self.read.push(item);
+        }
+        let mut rest = long.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |(_, more): &&(ItemId, i64)| {
+                bytes += more;
+                bytes <= SERIALS_PORTION
+            };
+            let (portion, next) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            self.read_serials(&portion.iter().map(|(id, _)| *id).collect::<Vec<_>>())?;
+            rest = next;
+        }
+        Ok(())
+    }
+
+    fn read_serials(&mut self, ids: &[ItemId]) -> Result<(), Error> {
+        let rows = sql::query(
             sql!(r#"SELECT id, serial_ids FROM "order".item WHERE id = ANY($1)"#),
-            params![portion],
-        )? {
+            params![ids],
+        )?;
+        for row in rows {
             let id: ItemId = row.get("id")?;
-            if let Some(item) = items.iter_mut().find(|item| item.id == id) {
+            if let Some(item) = self.read.iter_mut().find(|item| item.id == id) {
                 item.serial_ids = serial_ids(&row)?;
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn serial_ids(row: &Row) -> Result<Option<Vec<String>>, Error> {
@@ -360,6 +449,7 @@ fn read(row: &Row) -> Result<Item, Error> {
         address: row.get("address")?,
         note: row.get("note")?,
         serial_ids: serial_ids(row)?,
+        is_abridged: false,
         quantity: row.get("quantity")?,
         weight_grams: row.get("weight_grams")?,
         transport_option: row.get("transport_option")?,

@@ -66,7 +66,8 @@ pub(crate) fn of_seller(id: OrderId, seller: AccountId) -> Result<Option<Order>,
     .transpose()
 }
 
-/// The orders with their lines, parcels and sessions, in the same order: three statements, however many orders.
+/// The orders with their lines, parcels and sessions, in the same order: a few statements, however many orders, and a few more for
+/// many lines.
 pub(crate) fn detail(orders: Vec<Order>) -> Result<Vec<OrderDetail>, Error> {
     let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
     let transport_ids: Vec<_> = orders.iter().map(|order| order.transport_id).collect();
@@ -76,6 +77,7 @@ pub(crate) fn detail(orders: Vec<Order>) -> Result<Vec<OrderDetail>, Error> {
         .flat_map(|order| [order.confirm_session_id, SessionId(order.id.0)])
         .collect();
 
+    let sums = item::sums(&ids)?;
     let mut items = BTreeMap::<_, Vec<_>>::new();
     for item in item::of_orders(&ids)? {
         items.entry(item.order_id).or_default().push(item);
@@ -84,12 +86,18 @@ pub(crate) fn detail(orders: Vec<Order>) -> Result<Vec<OrderDetail>, Error> {
     let mut sessions = session::by_ids(&session_ids)?;
     Ok(orders
         .into_iter()
-        .map(|order| OrderDetail {
-            items: items.remove(&Some(order.id)).unwrap_or_default(),
-            transport: transports.remove(&order.transport_id),
-            confirm_session: sessions.remove(&order.confirm_session_id),
-            payout_session: sessions.remove(&SessionId(order.id.0)),
-            order,
+        .map(|order| {
+            let items = items.remove(&Some(order.id)).unwrap_or_default();
+            let sum = sums.get(&order.id).copied().unwrap_or_default();
+            OrderDetail {
+                is_abridged: (items.len() as i64) < sum.lines,
+                total_amount: sum.total_amount,
+                items,
+                transport: transports.remove(&order.transport_id),
+                confirm_session: sessions.remove(&order.confirm_session_id),
+                payout_session: sessions.remove(&SessionId(order.id.0)),
+                order,
+            }
         })
         .collect())
 }

@@ -2,7 +2,6 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use serde_json::json;
 
 use super::{Error, wire};
 use crate::{Page, PageRequest};
@@ -18,11 +17,14 @@ pub struct Response {
 impl Response {
     /// 200 `{ "data": value }`; nothing is an empty list, as clients know it.
     pub fn data<T: Serialize>(value: &T) -> Result<Self, Error> {
-        let value = match serde_json::to_value(value).map_err(Error::internal)? {
-            serde_json::Value::Null => json!([]),
-            value => value,
-        };
-        Ok(Self::envelope(200, &json!({ "data": value })))
+        let mut body = DATA.to_vec();
+        write(&mut body, value)?;
+        if body[DATA.len()..] == *b"null" {
+            body.truncate(DATA.len());
+            body.extend_from_slice(b"[]");
+        }
+        body.push(b'}');
+        Ok(Self::json(200, body))
     }
 
     /// 201 `{ "data": value }`.
@@ -45,19 +47,19 @@ impl Response {
 
     /// 200 with one page of a list and where the next one is.
     pub fn page<T: Serialize>(request: &PageRequest, page: &Page<T>) -> Result<Self, Error> {
-        let items = serde_json::to_value(&page.items).map_err(Error::internal)?;
-        Ok(Self::envelope(
-            200,
-            &json!({ "data": items, "pagination": page.pagination(request) }),
-        ))
+        let mut body = DATA.to_vec();
+        write(&mut body, &page.items)?;
+        body.extend_from_slice(br#","pagination":"#);
+        write(&mut body, &page.pagination(request))?;
+        body.push(b'}');
+        Ok(Self::json(200, body))
     }
 
     /// Any status and JSON without an envelope: for those who are no clients, and have a contract of their own.
     pub fn plain<T: Serialize>(status: u16, value: &T) -> Result<Self, Error> {
-        Ok(Self::envelope(
-            status,
-            &serde_json::to_value(value).map_err(Error::internal)?,
-        ))
+        let mut body = Vec::new();
+        write(&mut body, value)?;
+        Ok(Self::json(status, body))
     }
 
     /// What is published under this topic (or these: `order.*`) and key from now on, as server-sent events: the host streams them, and no
@@ -102,18 +104,24 @@ impl Response {
         }
     }
 
-    fn envelope(status: u16, body: &serde_json::Value) -> Self {
+    fn json(status: u16, body: Vec<u8>) -> Self {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self {
-            status,
-            headers,
-            body: body.to_string().into_bytes(),
-        }
+        Self { status, headers, body }
     }
+}
+
+/// How an envelope begins.
+const DATA: &[u8] = br#"{"data":"#;
+
+/// Writes JSON at once: a large answer is in memory as what it is made of and as its bytes, and in no third form.
+fn write<T: Serialize>(body: &mut Vec<u8>, value: &T) -> Result<(), Error> {
+    serde_json::to_writer(body, value).map_err(Error::internal)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn text(response: Result<Response, Error>) -> String {
@@ -126,6 +134,7 @@ mod tests {
         assert_eq!(text(Response::message("deleted")), r#"{"data":"deleted"}"#);
         assert_eq!(text(Response::list::<i32>(&[])), r#"{"data":[]}"#);
         assert_eq!(text(Response::data(&None::<i32>)), r#"{"data":[]}"#);
+        assert_eq!(text(Response::data(&"null")), r#"{"data":"null"}"#);
         assert_eq!(Response::created(&1).unwrap().status(), 201);
         let plain = Response::plain(401, &json!({ "success": false }));
         assert_eq!(plain.as_ref().unwrap().status(), 401);
