@@ -1,6 +1,6 @@
 //! The module's failures, and the only place that gives them codes.
 
-use sdk::{config, http, sql};
+use sdk::{Money, config, http, sql};
 
 use crate::domain::{cart, id::SkuId, refusal::Refusal};
 
@@ -54,6 +54,8 @@ pub(crate) enum Error {
     UnknownPaymentOption(String),
     #[error("{option} cannot be paid in {currency}")]
     PaymentCurrencyUnsupported { option: String, currency: String },
+    #[error("{option} takes at most {} {}", most.amount_minor, most.currency)]
+    PaymentTooLarge { option: String, most: Money },
     #[error("{0}")]
     PaymentFailed(String),
     #[error("{0}")]
@@ -145,6 +147,7 @@ impl Error {
             Self::TransportUnavailable(_) => (502, "transport_provider_unavailable"),
             Self::UnknownPaymentOption(_) => (400, "unknown_payment_option"),
             Self::PaymentCurrencyUnsupported { .. } => (400, "payment_currency_unsupported"),
+            Self::PaymentTooLarge { .. } => (400, "payment_amount_too_large"),
             Self::PaymentFailed(_) => (402, "payment_failed"),
             Self::PaymentUnavailable(_) => (502, "payment_provider_unavailable"),
             Self::WalletInsufficient => (402, "ORDER_WALLET_INSUFFICIENT"),

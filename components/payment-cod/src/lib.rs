@@ -18,12 +18,18 @@ impl Guest for Component {
         if !offer.enabled {
             return Vec::new();
         }
+        let mut data = vec![("provider".to_owned(), offer::PROVIDER.to_owned())];
+        data.extend(
+            offer
+                .max_minor
+                .map(|most| (offer::MAX_FIELD.to_owned(), most.to_string())),
+        );
         vec![OptionInfo {
             id: offer::OPTION_ID.to_owned(),
             name: offer::NAME.to_owned(),
             description: String::new(),
             priority: 0,
-            data: vec![("provider".to_owned(), offer::PROVIDER.to_owned())],
+            data,
             currencies: offer.currencies,
             collect_on_delivery: true,
         }]
@@ -31,10 +37,18 @@ impl Guest for Component {
 
     fn charge(_target: Target, request: ChargeRequest) -> Result<ChargeResult, Error> {
         let offer = configured().map_err(Error::Unavailable)?;
-        match offer.check(&request.option_id, &request.amount.currency) {
+        match offer.check(
+            &request.option_id,
+            &request.amount.currency,
+            request.amount.amount_minor,
+        ) {
             Ok(()) => Ok(ChargeResult::OnDelivery),
             Err(Refusal::Option) => Err(Error::UnknownOption(request.option_id)),
             Err(Refusal::Currency) => Err(Error::UnsupportedCurrency(request.amount.currency)),
+            Err(Refusal::Amount(most)) => Err(Error::Declined(format!(
+                "at most {most} {} is collected at the door",
+                request.amount.currency
+            ))),
         }
     }
 }
@@ -43,6 +57,7 @@ fn configured() -> Result<Offer, String> {
     Ok(Offer::read(
         variable("cod_enabled")?.as_deref(),
         variable("cod_currencies")?.as_deref(),
+        variable("cod_max_minor")?.as_deref(),
     ))
 }
 

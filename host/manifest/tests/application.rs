@@ -167,9 +167,11 @@ fn its_grants_are_these() {
             "common: schema common, provider geocode-local, provider payment-cod, provider payment-sandbox, provider transport-flat",
             "geocode-local: ",
             "inventory: schema inventory",
-            "order: schema order, variable attempt_seconds, variable escrow_seconds, variable session_seconds, \
+            "order: schema order, variable attempt_seconds, variable delivery_days, variable escrow_days, variable escrow_seconds, \
+             variable seller_confirm_days, variable seller_confirm_seconds, \
+             variable session_hours, variable session_seconds, \
              provider payment-sandbox, provider payment-cod, provider payment-sandbox, provider transport-flat, provider transport-flat",
-            "payment-cod: variable cod_currencies, variable cod_enabled",
+            "payment-cod: variable cod_currencies, variable cod_enabled, variable cod_max_minor",
             "payment-sandbox: host http://sandbox.invalid, variable sandbox_currencies, variable sandbox_enabled, \
              variable sandbox_secret, variable sandbox_url",
             "transport-flat: variable base_minor, variable currency, variable step_minor, variable webhook_secret",

@@ -26,6 +26,9 @@ use crate::{
 };
 
 const INTERFACE: &str = "shop:payment/provider";
+/// The public field of an option in which a provider says how much it takes at most.
+const MAX_FIELD: &str = "max_minor";
+
 const GATEWAY: &str = "shop:payment/gateway";
 const PEER: &str = "the payment provider";
 
@@ -35,6 +38,8 @@ pub(crate) struct PaymentOption {
     pub(crate) id: String,
     pub(crate) provider: String,
     currencies: Vec<String>,
+    /// The most it takes at once, in minor units.
+    max_minor: Option<i64>,
     /// The carrier collects the money at the door.
     pub(crate) collect_on_delivery: bool,
 }
@@ -69,6 +74,7 @@ pub(crate) fn option(id: &str) -> Result<PaymentOption, Error> {
                 .into_iter()
                 .find(|option| option.id == id)
                 .map(|option| PaymentOption {
+                    max_minor: most(&option.data),
                     id: option.id,
                     provider,
                     currencies: option.currencies,
@@ -78,20 +84,28 @@ pub(crate) fn option(id: &str) -> Result<PaymentOption, Error> {
         .ok_or_else(|| Error::UnknownPaymentOption(id.to_owned()))
 }
 
+fn most(data: &[(String, String)]) -> Option<i64> {
+    let (_, most) = data.iter().find(|(name, _)| name == MAX_FIELD)?;
+    most.parse().ok()
+}
+
 impl PaymentOption {
-    /// Refuses a currency this option cannot charge.
+    /// Refuses a currency that this option cannot charge, and more than it takes.
     pub(crate) fn check(&self, amount: Money) -> Result<(), Error> {
-        if self
-            .currencies
-            .iter()
-            .any(|currency| currency == amount.currency.as_str())
-        {
-            return Ok(());
+        let currency = amount.currency;
+        if !self.currencies.iter().any(|charged| charged == currency.as_str()) {
+            return Err(Error::PaymentCurrencyUnsupported {
+                option: self.id.clone(),
+                currency: currency.to_string(),
+            });
         }
-        Err(Error::PaymentCurrencyUnsupported {
-            option: self.id.clone(),
-            currency: amount.currency.to_string(),
-        })
+        match self.max_minor {
+            Some(most) if amount.amount_minor > most => Err(Error::PaymentTooLarge {
+                option: self.id.clone(),
+                most: Money::new(most, currency),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Charges a leg. Asking again for the same leg gives the same answer.

@@ -217,7 +217,12 @@ fn plan(input: &Checkout, buyer: &Buyer, session_id: Option<SessionId>) -> Resul
     let rest = wallet::rest(total, wallet.as_ref());
     checkout::pay_from_wallet(&mut lines, total.amount_minor - rest.amount_minor);
     let payment = payment_for(rest, &input.payment_option)?;
-
+    let (session_seconds, confirm_seconds) = (session_seconds()?, expire::confirm_seconds()?);
+    // What is collected at the door waits for nothing but its sellers, who have as long for it as for what is paid.
+    let lives_seconds = match &payment {
+        Some(payment) if payment.collect_on_delivery => confirm_seconds,
+        _ => session_seconds,
+    };
     let date_created = now();
     Ok(Plan {
         buyer: input.buyer,
@@ -231,8 +236,8 @@ fn plan(input: &Checkout, buyer: &Buyer, session_id: Option<SessionId>) -> Resul
         rest,
         payment,
         date_created,
-        date_expired: date_created.plus_seconds(session_seconds()?),
-        confirm_seconds: expire::confirm_seconds()?,
+        date_expired: date_created.plus_seconds(lives_seconds),
+        confirm_seconds,
     })
 }
 
@@ -253,8 +258,8 @@ fn payment_for(rest: Money, option: &str) -> Result<Option<PaymentOption>, Error
     Ok(Some(payment))
 }
 
-/// How long a checkout waits to be paid and confirmed.
-fn session_seconds() -> Result<i64, Error> {
+/// How long a session waits to be paid.
+pub(super) fn session_seconds() -> Result<i64, Error> {
     let seconds = match config::parse::<u32>("session_seconds")? {
         Some(seconds) => i64::from(seconds),
         None => i64::from(config::parse_or("session_hours", DEFAULT_SESSION_HOURS)?) * 3600,

@@ -18,7 +18,7 @@ pub(crate) const TIMER: &str = "expire-checkout";
 /// The timer every paid checkout sets on itself; its argument is the session's id.
 pub(crate) const UNANSWERED_TIMER: &str = "reject-unanswered";
 
-/// How long a paid line waits for its seller, unless `seller_confirm_days` says otherwise.
+/// How long a line waits for its seller, unless `seller_confirm_days` says otherwise.
 const CONFIRM_DAYS: u32 = 7;
 
 const DAY_SECONDS: i64 = 24 * 3600;
@@ -26,10 +26,13 @@ const DAY_SECONDS: i64 = 24 * 3600;
 /// From this close to its time on a timer may have come while the lines were claimed.
 const MARGIN_MS: i64 = 60_000;
 
-/// How long a paid line waits for its seller.
+/// How long a line waits for its seller that is paid, or to be paid at the door.
 pub(super) fn confirm_seconds() -> Result<i64, Error> {
-    let days = config::parse_or("seller_confirm_days", CONFIRM_DAYS)?;
-    Ok(i64::from(days) * DAY_SECONDS)
+    let seconds = match config::parse::<u32>("seller_confirm_seconds")? {
+        Some(given) => i64::from(given),
+        None => i64::from(config::parse_or("seller_confirm_days", CONFIRM_DAYS)?) * DAY_SECONDS,
+    };
+    Ok(seconds)
 }
 
 /// Starts the clock of a checkout's sellers, in the transaction that pays it.

@@ -34,8 +34,9 @@ const WALLET: i64 = 250_000;
 /// Between two lines for those who watch.
 const PROGRESS: Duration = Duration::from_secs(20);
 /// How long checkouts, attempts to pay, and sellers' money wait: shorter than a test, longer than most faults.
-const VARIABLES: [(&str, &str); 3] = [
+const VARIABLES: [(&str, &str); 4] = [
     ("SPIN_VARIABLE_SESSION_SECONDS", "20"),
+    ("SPIN_VARIABLE_SELLER_CONFIRM_SECONDS", "20"),
     ("SPIN_VARIABLE_ATTEMPT_SECONDS", "8"),
     ("SPIN_VARIABLE_ESCROW_SECONDS", "3"),
 ];

@@ -24,11 +24,10 @@ const OWED: Duration = Duration::from_secs(10);
 /// After this the gateway has been asked once more about a session that is over (`workflow/collect.rs` of the order module).
 const RECONCILE: Duration = Duration::from_secs(6 * 3_600);
 
-/// How long a carrier may say nothing, and how long it has to bring a parcel once more.
+/// How long a carrier may say nothing.
 const SILENCE: Duration = Duration::from_secs(30 * 24 * 3_600);
-const REDELIVERY: Duration = Duration::from_secs(3 * 24 * 3_600);
 
-/// How long a paid line waits for its seller.
+/// How long a line waits for its seller that is paid, or to be paid at the door; and longer than a carrier has to bring a parcel once more.
 const ANSWER: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// A marketplace with a shop and a gateway, and its books before what is counted was bought.
@@ -150,7 +149,8 @@ impl Market {
         }
         let confirmed = self.answer(run, session, CONFIRM, "system-cod").await?;
         self.parcel(host, session, "delivered").await?;
-        self.time_passes(host, TERM).await?;
+        // The timer of the checkout comes in this run, too.
+        self.time_passes(host, ANSWER).await?;
         self.came_to(host, session, &[&placed, &confirmed]).await
     }
 
@@ -169,7 +169,7 @@ impl Market {
     /// Paid at the door, and no seller wants it.
     async fn unwanted(&self, host: &TestHost, run: &str) -> Result<CameTo> {
         let placed = self.check_out(run, "system-cod").await?;
-        self.time_passes(host, TERM).await?;
+        self.time_passes(host, ANSWER).await?;
         self.came_to(host, session(&placed), &[&placed]).await
     }
 
@@ -292,7 +292,7 @@ impl Market {
         } else {
             let confirmed = self.answer(run, session, CONFIRM, "system-cod").await?;
             self.parcel(host, session, "failed").await?;
-            self.time_passes(host, REDELIVERY).await?;
+            self.time_passes(host, ANSWER).await?;
             self.came_to(host, session, &[&placed, &confirmed]).await?
         };
         let came_to = self.with_wallets(came_to).await?;

@@ -52,10 +52,22 @@ async fn statuses(requests: impl IntoIterator<Item = impl Future<Output = Result
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_that_nobody_confirms_ends_at_its_deadline() -> Result<()> {
-    let environment = vec![("SPIN_VARIABLE_SESSION_SECONDS".to_owned(), "2".to_owned())];
+    // What is to be paid waits an hour; what is paid at the door waits for its sellers.
+    let environment = [
+        ("SESSION_HOURS", "1"),
+        ("SELLER_CONFIRM_SECONDS", "2"),
+        ("COD_MAX_MINOR", "400000"),
+    ]
+    .map(|(name, value)| (format!("SPIN_VARIABLE_{name}"), value.to_owned()));
+    let environment = environment.to_vec();
     let nexus = Nexus::start_with(NexusOptions { environment }).await?;
     let shop = Shop::open(&nexus.client(), 10).await?;
     let audit = Audit::open(nexus.database_url()).await?;
+    let dear = shop.buyer.client.post(CHECKOUT, shop.checkout(4)).await?;
+    let dear = message(dear.failed(400, "payment_amount_too_large"));
+    assert!(dear.contains("at most 400000 VND"), "{dear}");
+    assert_eq!(shop.stock().await?, (10, 0));
+
     let wanted = json!({ "sku_id": shop.sku, "quantity": 3 });
     shop.buyer.client.post(CART, wanted).await?.data(200);
     let checkout = with(&shop.checkout(3), "/buy_now", json!(false));
