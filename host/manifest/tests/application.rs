@@ -168,7 +168,7 @@ fn its_grants_are_these() {
             "geocode-local: ",
             "inventory: schema inventory",
             "order: schema order, variable attempt_seconds, variable delivery_days, variable escrow_days, variable escrow_seconds, \
-             variable seller_confirm_days, variable seller_confirm_seconds, \
+             variable platform_fee_bps, variable platform_fee_minor, variable seller_confirm_days, variable seller_confirm_seconds, \
              variable session_hours, variable session_seconds, \
              provider payment-sandbox, provider payment-cod, provider payment-sandbox, provider transport-flat, provider transport-flat",
             "payment-cod: variable cod_currencies, variable cod_enabled, variable cod_max_minor",

@@ -21,11 +21,31 @@ pub(crate) struct Batch {
     pub(crate) transport_option: String,
     pub(crate) currency: Currency,
     pub(crate) total_amount: i64,
+    /// As much of it as was quoted for carrying the lines when they were checked out.
+    pub(crate) shipping_amount: i64,
     /// What the carrier is to collect at the door.
     pub(crate) on_delivery_amount: i64,
     /// The payment option of the checkouts, when the carrier collects all of it at the door: then the seller's fee is netted
     /// from it.
     pub(crate) collected_by: Option<String>,
+}
+
+/// What the platform takes of each order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PlatformFee {
+    /// Hundredths of a percent of the goods' price, without carriage.
+    pub(crate) basis_points: u32,
+    /// In minor units of whichever currency, besides.
+    pub(crate) fixed_minor: u32,
+}
+
+impl PlatformFee {
+    /// Of these lines; a part of a unit is not taken.
+    pub(crate) fn of(self, batch: &Batch) -> Result<i64, Error> {
+        let goods = i128::from(batch.total_amount - batch.shipping_amount);
+        let fee = goods * i128::from(self.basis_points) / 10_000 + i128::from(self.fixed_minor);
+        i64::try_from(fee).map_err(|_| Error::AmountTooLarge)
+    }
 }
 
 /// Checks that this seller may confirm all these lines now. Lines and sessions are as they are stored.
@@ -74,6 +94,8 @@ pub(crate) fn check(
             .ok_or(Error::AmountTooLarge)?;
     }
     let collected_by = collected_by.filter(|_| all_on_delivery);
+    // Parts of sums that are checked.
+    let shipping_amount = items.iter().map(Item::shipping_amount).sum();
     Ok(Batch {
         items,
         buyer_id,
@@ -81,6 +103,7 @@ pub(crate) fn check(
         transport_option,
         currency,
         total_amount,
+        shipping_amount,
         on_delivery_amount,
         collected_by,
     })
@@ -131,8 +154,42 @@ mod tests {
     fn open_lines_on_delivery_are_confirmed_together() {
         let batch = confirm(vec![sample::item(1), sample::item(2)], sample::session()).unwrap();
         assert_eq!((batch.buyer_id, batch.total_amount), (BUYER, 2 * 115_000));
+        assert_eq!(batch.shipping_amount, 2 * 15_000);
         assert_eq!(batch.collected_by.as_deref(), Some("system-cod"));
         assert_eq!(batch.on_delivery_amount, 2 * 115_000);
+    }
+
+    #[test]
+    fn the_platform_takes_its_part_of_the_goods_and_not_of_their_carriage() {
+        let batch = confirm(vec![sample::item(1), sample::item(2)], sample::session()).unwrap();
+        let fee = |basis_points, fixed_minor| {
+            let fee = PlatformFee {
+                basis_points,
+                fixed_minor,
+            };
+            fee.of(&batch).unwrap()
+        };
+        assert_eq!(fee(0, 0), 0);
+        assert_eq!(fee(250, 1_000), 5_000 + 1_000);
+        let odd = Batch {
+            total_amount: 39_999,
+            shipping_amount: 0,
+            ..batch.clone()
+        };
+        let one = PlatformFee {
+            basis_points: 1,
+            fixed_minor: 0,
+        };
+        assert_eq!(one.of(&odd).unwrap(), 3);
+        let too_much = Batch {
+            total_amount: i64::MAX,
+            ..batch
+        };
+        let all = PlatformFee {
+            basis_points: u32::MAX,
+            fixed_minor: 0,
+        };
+        assert!(matches!(all.of(&too_much), Err(Error::AmountTooLarge)));
     }
 
     #[test]

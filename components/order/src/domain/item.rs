@@ -50,6 +50,11 @@ impl Item {
         self.order_id.is_some() || self.confirm_session_id.is_some()
     }
 
+    /// Its share of the quote of its parcel, which its buyer has accepted.
+    pub(crate) fn shipping_amount(&self) -> i64 {
+        self.total_amount - self.subtotal_amount
+    }
+
     /// What travels of it.
     pub(crate) fn load(&self) -> Load {
         Load {

@@ -1,13 +1,13 @@
 //! A seller confirms pending lines: they become an order. A fee that is paid elsewhere makes it a flow of its own, as a checkout is.
 
 use sdk::{
-    AccountId, Money, Timestamp, new_id, now, saga,
+    AccountId, Money, Timestamp, config, new_id, now, saga,
     sql::{self, Transaction},
 };
 use serde_json::json;
 
 use super::{
-    begin,
+    begin, checkout,
     collect::{self, Due, Opened},
     payout::{self, NewPayout},
     undo::Undo,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::{
-        confirmation::{self, Batch},
+        confirmation::{self, Batch, PlatformFee},
         id::{ItemId, LegId, OrderId, SessionId},
         item::Item,
         order::Order,
@@ -41,11 +41,6 @@ use crate::{
         transport::{self, NewTransport},
     },
 };
-
-const FEE_SESSION_HOURS: i64 = 24;
-
-/// The platform takes nothing of its own yet.
-const PLATFORM_FEE: i64 = 0;
 
 /// What a seller asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +77,9 @@ enum FeePayment {
 struct Plan {
     confirm: Confirm,
     batch: Batch,
+    /// What the carrier asks now; only what was quoted to the buyer is paid by the seller, and the difference is the platform's.
     quote: Quote,
+    platform_fee: i64,
     fee: Money,
     /// What the wallet pays of it; none when it is not used, or empty.
     wallet: Option<wallet::Share>,
@@ -95,6 +92,8 @@ struct Plan {
     /// How long the seller's money is kept.
     periods: Periods,
     now: Timestamp,
+    /// Until when the fee can be paid.
+    date_expired: Timestamp,
 }
 
 /// Checks everything, claims the lines, sells their stock and places the order; where the fee is paid elsewhere, in a flow of its own.
@@ -104,7 +103,7 @@ struct Plan {
 pub(crate) fn confirm(input: Confirm) -> Result<Receipt, Error> {
     let plan = plan(input, None)?;
     if matches!(plan.payment, FeePayment::Charged(_)) {
-        return begin::confirm(&plan.confirm, plan.session_id, plan.expires());
+        return begin::confirm(&plan.confirm, plan.session_id, plan.date_expired);
     }
     saga(|undo| {
         confirm_now(&plan, undo)?;
@@ -155,7 +154,7 @@ pub(crate) fn run(flow: &Flow<Confirm>) -> Result<(), Error> {
             kind: Kind::SellerConfirmationFee,
             payment,
             amount: plan.rest,
-            expires: plan.expires(),
+            expires: plan.date_expired,
             attempt_seconds: collect::attempt_seconds()?,
         };
         take(&plan, undo)?;
@@ -181,13 +180,6 @@ fn sell(plan: &Plan) -> Result<(), Error> {
     items.try_for_each(|item| inventory::commit(item.reservation_id))
 }
 
-impl Plan {
-    /// Until when the fee can be paid.
-    fn expires(&self) -> Timestamp {
-        self.now.plus_seconds(FEE_SESSION_HOURS * 3600)
-    }
-}
-
 /// Everything that can be refused without having changed anything.
 fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> {
     let now = now();
@@ -201,12 +193,9 @@ fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> 
         now,
     )?;
     let quote = quote(confirm.seller, &batch)?;
-    let fee = quote
-        .cost
-        .amount_minor
-        .checked_add(PLATFORM_FEE)
-        .ok_or(Error::AmountTooLarge)?;
-    let fee = Money::new(fee, quote.cost.currency);
+    let platform_fee = platform_fee()?.of(&batch)?;
+    let fee = batch.shipping_amount.checked_add(platform_fee);
+    let fee = Money::new(fee.ok_or(Error::AmountTooLarge)?, batch.currency);
     let wallet = wallet::share(confirm.use_wallet, confirm.seller, fee)?;
     let mut rest = wallet::rest(fee, wallet.as_ref());
     let mut payment = fee_payment(rest, &batch, &confirm.payment_option)?;
@@ -223,6 +212,7 @@ fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> 
         confirm,
         batch,
         quote,
+        platform_fee,
         fee,
         wallet,
         rest,
@@ -232,6 +222,15 @@ fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> 
         order_id: OrderId(new_id()),
         periods,
         now,
+        date_expired: now.plus_seconds(checkout::session_seconds()?),
+    })
+}
+
+/// What the platform takes of an order, as it is configured: nothing, unless it says so.
+fn platform_fee() -> Result<PlatformFee, Error> {
+    Ok(PlatformFee {
+        basis_points: config::parse_or("platform_fee_bps", 0)?,
+        fixed_minor: config::parse_or("platform_fee_minor", 0)?,
     })
 }
 
@@ -323,12 +322,12 @@ fn claim_lines(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
             data: json!({
                 "payment_option": option,
                 "netted": netted,
-                "shipping_amount": plan.quote.cost.amount_minor,
-                "platform_fee_amount": PLATFORM_FEE,
+                "shipping_amount": plan.batch.shipping_amount,
+                "platform_fee_amount": plan.platform_fee,
                 "wallet_amount": plan.fee.amount_minor - plan.rest.amount_minor,
             }),
             date_created: plan.now,
-            date_expired: plan.expires(),
+            date_expired: plan.date_expired,
         },
     )?;
     match &plan.wallet {
@@ -387,7 +386,7 @@ fn place(tx: &Transaction, plan: &Plan, now: Timestamp) -> Result<(), Error> {
 /// What the carrier is to be told, and what clients read.
 fn parcel_data(plan: &Plan, now: Timestamp) -> serde_json::Value {
     json!({
-        "quote": plan.quote.cost.amount_minor,
+        "quote": plan.batch.shipping_amount,
         "eta": now.plus_seconds(i64::from(plan.quote.eta_hours) * 3600),
         "pick_money": plan.batch.on_delivery_amount,
     })

@@ -91,3 +91,37 @@ async fn a_fee_that_is_not_paid_gives_the_lines_back() -> Result<()> {
     ensure!(world.waiting().await?.is_empty());
     world.books_hold().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fee_is_what_was_quoted_and_what_the_platform_takes() -> Result<()> {
+    let mut world = PaidShop::start(&[
+        ("SPIN_VARIABLE_PLATFORM_FEE_BPS", "250"),
+        ("SPIN_VARIABLE_PLATFORM_FEE_MINOR", "1000"),
+    ])
+    .await?;
+    let (_, item) = world.pays().await?;
+    // The carrier asks for more by now: the seller pays what the buyer was told.
+    world
+        .restart(&[
+            ("SPIN_VARIABLE_TRANSPORT_BASE_MINOR", "40000"),
+            ("SPIN_VARIABLE_TRANSPORT_STEP_MINOR", "2000"),
+        ])
+        .await?;
+    let order = world.orders(&[item], "sandbox-redirect").await?;
+    let order = world
+        .seller()
+        .get(&format!("/api/v1/order/seller/confirmed/{order}"))
+        .await?;
+    let (fee, parcel) = (&order.data(200)["confirm_session"], &order.data(200)["transport"]);
+    ensure!(fee["total_amount"] == 15_000 + 2_500 + 1_000, "{fee}");
+    ensure!(
+        fee["data"]["shipping_amount"] == 15_000 && fee["data"]["platform_fee_amount"] == 3_500,
+        "{fee}"
+    );
+    ensure!(parcel["data"]["quote"] == 15_000, "{parcel}");
+    let cost = "SELECT cost_amount FROM \"order\".transport";
+    ensure!(world.audit.count(cost).await? == 40_000);
+    let revenue = "SELECT balance FROM account.ledger_book WHERE name = 'revenue'";
+    ensure!(world.audit.count(revenue).await? == 18_500);
+    world.books_hold().await
+}
