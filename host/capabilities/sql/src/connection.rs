@@ -35,6 +35,8 @@ pub(crate) struct Closer {
     cancel: CancelToken,
     address: Address,
     tls: Tls,
+    /// How long it may take to tell the server.
+    patience: Duration,
 }
 
 /// Why there is no session.
@@ -50,18 +52,24 @@ impl Closer {
     pub(crate) fn close(&self) {
         self.wire.close();
         let Self {
-            cancel, address, tls, ..
+            cancel,
+            address,
+            tls,
+            patience,
+            ..
         } = self.clone();
         // Without a runtime the process is ending, and all its sockets with it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let cancelled = async {
+                let cancelling = async {
                     let socket = Socket::open(&address, &tls, Arc::default()).await;
                     let socket = socket.map_err(|unopened| Refusal::from(unopened).reason)?;
                     let asked = cancel.cancel_query_raw(socket, Secure).await;
                     asked.map_err(|error| describe(&error))
                 };
-                if let Err(error) = cancelled.await {
+                // A server that says nothing must not keep a task and a socket for every session that is closed.
+                let cancelled = tokio::time::timeout(patience, cancelling).await;
+                if let Err(error) = cancelled.unwrap_or_else(|_| Err(unanswered(patience))) {
                     tracing::debug!(error, "a statement of a closed session could not be cancelled");
                 }
             });
@@ -75,7 +83,7 @@ impl Connection {
         let flooded = Arc::default();
         let connecting = tokio::time::timeout(patience, connect(target, &flooded)).await;
         let connected = connecting.map_err(|_| Refusal {
-            reason: format!("no answer within {} ms", patience.as_millis()),
+            reason: unanswered(patience),
             is_passing: true,
         })?;
         let (client, driver, address) = connected?;
@@ -84,6 +92,7 @@ impl Connection {
             cancel: client.cancel_token(),
             address,
             tls: target.tls.clone(),
+            patience,
         };
         let (statements, host_statements) = (StatementCache::default(), HashMap::new());
         Ok(Self {
@@ -171,6 +180,10 @@ impl Connection {
     }
 }
 
+fn unanswered(patience: Duration) -> String {
+    format!("no answer within {} ms", patience.as_millis())
+}
+
 fn host_type(parameter: &HostParameter) -> Type {
     match parameter {
         HostParameter::Uuid(_) => Type::UUID,
@@ -237,4 +250,44 @@ async fn connect(
         }
     }
     Err(refusal)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{ModuleConnection, Options, Pools};
+
+    #[tokio::test]
+    async fn a_cancellation_that_is_not_answered_is_given_up() {
+        /// No TLS; whoever comes is let in, as the second session of the first process.
+        const WELCOME: &[u8] = b"NR\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x01\0\0\0\x02Z\0\0\0\x05I";
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let url = format!("postgres://u:p@127.0.0.1:{port}/x");
+        let pool = Pools::new(Options::default()).module(ModuleConnection {
+            target: Target::read(&url, |_| None).unwrap(),
+            schema: "order".to_owned(),
+            reset: false,
+        });
+        let asked = async || {
+            let (mut client, _) = listener.accept().await.unwrap();
+            client.read_exact(&mut [0; 8]).await.unwrap();
+            client
+        };
+        let serving = async {
+            let mut client = asked().await;
+            client.write_all(WELCOME).await.unwrap();
+            client
+        };
+        let (lease, _session) = tokio::join!(pool.lease(), serving);
+        let mut closer = lease.unwrap().closer().clone();
+        closer.patience = Duration::from_millis(50);
+        closer.close();
+        let mut silent = asked().await;
+        let end = tokio::time::timeout(Duration::from_secs(30), silent.read_u8()).await;
+        assert!(end.expect("it is given up").is_err(), "nothing more is said");
+    }
 }

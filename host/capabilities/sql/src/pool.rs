@@ -28,7 +28,7 @@ pub struct Options {
     pub per_role: usize,
     /// How long an invocation waits for a session before it is an overload.
     pub acquire_timeout: Duration,
-    /// How long connecting may take.
+    /// How long connecting may take; and so may telling the server that a statement is not waited for any more.
     pub connect_timeout: Duration,
     /// A session idle for this long is closed, at the latest after twice as long.
     pub idle_limit: Duration,
