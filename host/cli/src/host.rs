@@ -140,6 +140,8 @@ pub(crate) async fn connect(
         clock: Arc::clone(clock),
         rng: Arc::clone(rng),
     };
+    // What modules' sessions would refuse of a URL is refused for the host's own, too, whatever they are for.
+    target(database_url)?;
     Ok(Store::connect(database_url, options).await?)
 }
 

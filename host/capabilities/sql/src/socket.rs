@@ -74,24 +74,26 @@ pub(crate) enum Unopened {
     Insecure(io::Error),
 }
 
+impl From<io::Error> for Unopened {
+    fn from(error: io::Error) -> Self {
+        Self::Unreached(error)
+    }
+}
+
 impl Socket {
     /// `flooded` is set when a message was too long to be read.
     pub(crate) async fn open(address: &Address, tls: &Tls, flooded: Arc<AtomicBool>) -> Result<Self, Unopened> {
         let stream = match address {
             Address::Tcp(host, port) => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await;
-                let stream = stream.map_err(Unopened::Unreached)?;
-                stream.set_nodelay(true).map_err(Unopened::Unreached)?;
-                match tls.secure(host, stream).await.map_err(Unopened::Insecure)? {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                match tls.secure(host, stream).await? {
                     Secured::Clear(stream) => Stream::Tcp(stream),
                     Secured::Encrypted(stream) => Stream::Tls(stream),
                 }
             }
             // Does not leave the machine.
-            Address::Unix(path) => {
-                let stream = UnixStream::connect(path).await;
-                Stream::Unix(stream.map_err(Unopened::Unreached)?)
-            }
+            Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
         };
         Ok(Self {
             stream,

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, Host, SslNegotiation};
 
-use crate::tls::{Identity, Tls, Verification};
+use crate::tls::{Identity, Tls};
 
 /// A server, and how it is reached.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ pub enum UrlError {
     #[error("read the database URL")]
     Url(#[from] tokio_postgres::Error),
     /// It names another mode than there are.
-    #[error("the database URL: sslmode={0} is not supported; use disable, prefer, require, verify-ca or verify-full")]
+    #[error("the database URL: sslmode={0} is not supported; use disable, prefer, require or verify-full")]
     Mode(String),
     /// It asks for something that would not be done for all sessions.
     #[error("the database URL: {0}")]
@@ -114,7 +114,8 @@ fn split(url: &str) -> (String, Parameters) {
     };
     let rest = query.split('&').filter(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let parameter = match name {
+        // As the drivers read it: one of them would otherwise see what the other does not.
+        let parameter = match &*percent_decode_str(name).decode_utf8_lossy() {
             "sslmode" | "ssl-mode" => &mut parameters.mode,
             "sslrootcert" | "ssl-root-cert" | "ssl-ca" => &mut parameters.root,
             "sslcert" | "ssl-cert" => &mut parameters.certificate,
@@ -135,24 +136,24 @@ fn split(url: &str) -> (String, Parameters) {
 impl Parameters {
     fn tls(&self) -> Result<Tls, UrlError> {
         let mode = self.mode.as_deref().unwrap_or("prefer").to_ascii_lowercase();
-        let (is_demanded, verification) = match mode.as_str() {
+        let (is_demanded, is_verified) = match mode.as_str() {
             "disable" => return Ok(Tls::default()),
-            "prefer" => (false, Verification::None),
-            "require" => (true, Verification::None),
-            "verify-ca" => (true, Verification::Authority),
-            "verify-full" => (true, Verification::AuthorityAndName),
+            "prefer" => (false, false),
+            "require" => (true, false),
+            "verify-ca" => {
+                let text = "sslmode=verify-ca is not supported: the host's own sessions would take what any public authority signed, for \
+                            whatever name. Use sslmode=verify-full, and let the URL name a host that the server's certificate was made for";
+                return Err(UrlError::Unsupported(text));
+            }
+            "verify-full" => (true, true),
             _ => return Err(UrlError::Mode(mode)),
         };
-        if verification == Verification::None && self.root.is_some() {
-            let text = "sslrootcert is looked at with sslmode=verify-ca or verify-full alone: use one of them, or leave it out";
+        if !is_verified && self.root.is_some() {
+            let text = "sslrootcert is looked at with sslmode=verify-full alone: use that, or leave it out";
             return Err(UrlError::Unsupported(text));
         }
-        Ok(Tls::offered(
-            is_demanded,
-            verification,
-            self.roots()?,
-            self.identity()?,
-        )?)
+        let trusted = is_verified.then(|| self.roots()).transpose()?;
+        Ok(Tls::offered(is_demanded, trusted, self.identity()?)?)
     }
 
     /// Whom the URL trusts; without a word, those that browsers do.
@@ -257,18 +258,29 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_is_known_however_its_name_is_written() {
+        let of = |parameters: &str| {
+            format!(
+                "{:?}",
+                read(&format!("postgres://u@db.example/x?{parameters}")).unwrap().tls
+            )
+        };
+        assert!(of("ssl%6Dode=require").contains("is_demanded: true"));
+        // The last one counts, as it does for the host's own driver.
+        assert!(of("sslmode=require&ssl%2Dmode=prefer").contains("is_demanded: false"));
+    }
+
+    #[test]
     fn what_would_protect_less_than_it_says_is_refused() {
         let refused = |parameters: &str| read(&format!("postgres://u@db.example/x?{parameters}")).unwrap_err();
         let cases = [
             ("sslmode=allow", "sslmode=allow is not supported; use disable, prefer"),
             ("sslmode=full", "sslmode=full is not supported"),
+            ("sslmode=verify-ca", "Use sslmode=verify-full"),
+            ("sslmode=require&sslrootcert=/ca.pem", "use that, or leave it out"),
+            ("sslrootcert=/ca.pem", "use that, or leave it out"),
             (
-                "sslmode=require&sslrootcert=/ca.pem",
-                "use one of them, or leave it out",
-            ),
-            ("sslrootcert=/ca.pem", "use one of them, or leave it out"),
-            (
-                "sslmode=verify-ca&sslrootcert=/no/such%20file",
+                "sslmode=verify-full&sslrootcert=/no/such%20file",
                 "sslrootcert=/no/such file",
             ),
             ("sslmode=require&sslcert=/c.pem", "sslcert and sslkey go together"),
@@ -280,9 +292,9 @@ mod tests {
                 "sslmode=require&channel_binding=require",
                 "channel_binding=require is not supported",
             ),
-            ("sslmode=verify-ca&sslcrl=/crl.pem", "read the database URL"),
+            ("sslmode=verify-full&sslcrl=/crl.pem", "read the database URL"),
             (
-                "sslmode=verify-ca&sslrootcert=-----BEGIN%20NOTHING-----%0A-----END%20NOTHING-----",
+                "sslmode=verify-full&sslrootcert=-----BEGIN%20NOTHING-----%0A-----END%20NOTHING-----",
                 "sslrootcert: there is no certificate in it",
             ),
         ];

@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::socket::Unopened;
+
 /// Whether sessions are encrypted, and whom they are with. The default is in clear.
 #[derive(Debug, Clone, Default)]
 pub struct Tls(Option<Offer>);
@@ -25,40 +27,25 @@ struct Offer {
     config: Arc<ClientConfig>,
 }
 
-/// What is known of the server's certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verification {
-    /// It has one. Who listens in sees nothing; who stands in between is not noticed, unless by channel binding.
-    None,
-    /// An authority of the roots signed it.
-    Authority,
-    /// And it was made for the host of the URL.
-    AuthorityAndName,
-}
-
 /// A certificate of ours, for a server that asks for one.
 pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Tls {
-    /// Encrypted; without TLS at the server in clear, unless it `is_demanded`.
+    /// Encrypted; without TLS at the server in clear, unless it `is_demanded`. One of the `trusted` has signed the server's certificate, for
+    /// the host of the URL. Without them any will do: who listens in sees nothing, and who stands in between may go unnoticed.
     pub(crate) fn offered(
         is_demanded: bool,
-        verification: Verification,
-        roots: RootCertStore,
+        trusted: Option<RootCertStore>,
         identity: Option<Identity>,
     ) -> Result<Self, Error> {
         // Named, since a process may hold more than one implementation and then has no default.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match verification {
-            Verification::None => Arc::new(AnyCertificate(Arc::clone(&provider))),
-            _ => {
+        let verifier: Arc<dyn ServerCertVerifier> = match trusted {
+            None => Arc::new(AnyCertificate(Arc::clone(&provider))),
+            Some(roots) => {
                 let verifier =
                     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
-                let verifier = verifier.map_err(|error| Error::General(error.to_string()))?;
-                match verification {
-                    Verification::Authority => Arc::new(AnyName(verifier)),
-                    _ => verifier,
-                }
+                verifier.map_err(|error| Error::General(error.to_string()))?
             }
         };
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
@@ -73,30 +60,29 @@ impl Tls {
         })))
     }
 
-    /// Agrees with the server on whether the connection is encrypted, before anything else is said. `None` is in clear, with the
-    /// connection as it was.
-    pub(crate) async fn secure(&self, host: &str, mut stream: TcpStream) -> io::Result<Secured> {
+    /// Agrees with the server on whether the connection is encrypted, before anything else is said.
+    pub(crate) async fn secure(&self, host: &str, mut stream: TcpStream) -> Result<Secured, Unopened> {
         /// `SSLRequest`: its length, and a number that is no version of the protocol.
         const REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
         let Some(offer) = &self.0 else {
             return Ok(Secured::Clear(stream));
         };
+        let insecure = |text| Unopened::Insecure(io::Error::other(text));
         stream.write_all(&REQUEST).await?;
         // One byte and no more: what somebody sent along with it in clear must not be taken for what came encrypted.
         match (stream.read_u8().await?, offer.is_demanded) {
             (b'S', _) => {}
             (b'N', false) => return Ok(Secured::Clear(stream)),
-            (b'N', true) => {
-                return Err(io::Error::other(
-                    "the server has no TLS, and the URL's sslmode demands it",
-                ));
-            }
-            _ => return Err(io::Error::other("the server does not understand the question for TLS")),
+            (b'N', true) => return Err(insecure("the server has no TLS, and the URL's sslmode demands it")),
+            // It lacks the means for a session. Its words are in clear, and so could be anybody's.
+            (b'E', _) => return Err(io::Error::other("the server cannot begin a session").into()),
+            _ => return Err(insecure("the server does not understand the question for TLS")),
         }
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let name = ServerName::try_from(host.to_owned());
+        let name = name.map_err(|error| Unopened::Insecure(io::Error::other(error)))?;
         let connector = TlsConnector::from(Arc::clone(&offer.config));
-        let stream = connector.connect(name, stream).await.map_err(in_full)?;
+        let stream = connector.connect(name, stream).await.map_err(not_agreed)?;
         Ok(Secured::Encrypted(Box::new(stream)))
     }
 }
@@ -107,23 +93,26 @@ pub(crate) enum Secured {
     Encrypted(Box<TlsStream<TcpStream>>),
 }
 
-/// Says also what helps.
-fn in_full(error: io::Error) -> io::Error {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+/// What the two sides disagree about is said with what helps. A connection that broke meanwhile may hold the next time.
+fn not_agreed(error: io::Error) -> Unopened {
+    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+        return error.into();
+    };
     let hint = match tls {
-        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             ": no authority that is trusted signed it; name yours with sslrootcert"
         }
-        Some(Error::InvalidCertificate(
+        Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        )) => ": it was made for another host; sslmode=verify-ca asks for the authority alone",
+        ) => ": it was made for another host; let the URL name the one it was made for",
         _ => "",
     };
-    io::Error::new(error.kind(), format!("TLS: {error}{hint}"))
+    Unopened::Insecure(io::Error::new(error.kind(), format!("TLS: {error}{hint}")))
 }
 
 /// What ties a login to the server's certificate (`tls-server-end-point`, RFC 5929): its hash, by the function it was signed with, SHA-256
-/// in the place of those that are broken. None where that is not known; the login is then not tied to it.
+/// in the place of those that are broken. None where that is not known; the login is then not tied to it. Nor is it where the server does not ask
+/// for it: which logins there are says its `pg_hba.conf`.
 pub(crate) fn end_point(stream: &TlsStream<TcpStream>) -> Option<Vec<u8>> {
     let (_, session) = stream.get_ref();
     certificate_hash(session.peer_certificates()?.first()?)
@@ -207,51 +196,6 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Takes a certificate that a trusted authority signed, whomever it was made for.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        // The name is looked at last.
-        match self.0.verify_server_cert(certificate, between, name, ocsp, now) {
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sessions over TLS, against a server that has it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,6 +11,8 @@ use host_postgres::{Programs, Settings};
 use host_sql::{ModuleConnection, Options, Target};
 use host_types::Fault;
 use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio_postgres::config::ChannelBinding;
 
 use crate::support::{Database, connection};
@@ -125,7 +127,6 @@ async fn sessions_are_encrypted_as_the_url_says() {
         "sslmode=require",
         // Nothing said: what the server has is used.
         "",
-        &format!("sslmode=verify-ca&sslrootcert={}", root.display()),
         &verified,
     ] {
         let mut module = server.by(parameters);
@@ -167,14 +168,12 @@ async fn a_session_that_is_not_as_the_url_says_is_none() {
         error.to_string()
     };
     let stranger = Authority::new("theirs").file(&server.folder, "stranger.crt");
-    let wrong = format!("sslrootcert={}", stranger.display());
-    for mode in ["verify-ca", "verify-full"] {
-        let text = refused(server.by(&format!("sslmode={mode}&{wrong}"))).await;
-        assert!(
-            text.contains("UnknownIssuer") && text.contains("name yours with sslrootcert"),
-            "{text}"
-        );
-    }
+    let named = |root: &Path| format!("sslmode=verify-full&sslrootcert={}", root.display());
+    let text = refused(server.by(&named(&stranger))).await;
+    assert!(
+        text.contains("UnknownIssuer") && text.contains("name yours with sslrootcert"),
+        "{text}"
+    );
     // Nobody who is trusted by all has signed it either.
     let text = refused(server.by("sslmode=verify-full")).await;
     assert!(text.contains("UnknownIssuer"), "{text}");
@@ -197,12 +196,11 @@ async fn a_session_that_is_not_as_the_url_says_is_none() {
         .listen(address, &certificates, &by_certificate)
         .await
         .unwrap();
-    let named = |mode: &str| format!("sslmode={mode}&sslrootcert={}", root.display());
-    let text = refused(server.by(&named("verify-full"))).await;
+    let text = refused(server.by(&named(&root))).await;
     assert!(text.contains("it was made for another host"), "{text}");
 
     // This server lets in who has a certificate.
-    let text = refused(server.by(&named("verify-ca"))).await;
+    let text = refused(server.by("sslmode=require")).await;
     assert!(text.contains("certificate"), "{text}");
     let (certificate, key) = server.trusted.issue("client");
     let files = [("client.crt", certificate), ("client.key", key)].map(|(name, contents)| {
@@ -211,16 +209,14 @@ async fn a_session_that_is_not_as_the_url_says_is_none() {
         path.display().to_string()
     });
     let [certificate, key] = files;
-    let admitted = server.by(&format!("{}&sslcert={certificate}&sslkey={key}", named("verify-ca")));
+    let admitted = server.by(&format!("sslmode=require&sslcert={certificate}&sslkey={key}"));
     database.pools.module(admitted).probe().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_tls_at_the_server_sessions_are_in_clear_or_none() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
     // All that such a server says to the question.
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = tokio::spawn(async move {
         let mut first = Vec::new();
@@ -245,4 +241,35 @@ async fn without_tls_at_the_server_sessions_are_in_clear_or_none() {
         [false, true],
         "who demands TLS says nothing in clear"
     );
+}
+
+#[tokio::test]
+async fn a_connection_that_broke_may_hold_the_next_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url = format!("postgres://u:p@127.0.0.1:{port}/x?sslmode=require");
+    let pools = host_sql::Pools::new(Options::default());
+    let pool = pools.module(connection(Target::read(&url, |_| None).unwrap()));
+    // All that is said to the question for TLS, and whether asking again may help.
+    let answers: [(&[u8], bool); 6] = [
+        (b"", true),
+        (b"S", true),
+        (b"E", true),
+        (b"N", false),
+        (b"?", false),
+        (b"SHTTP/1.1 400 Bad Request\r\n", false),
+    ];
+    for (answer, is_passing) in answers {
+        let serving = async {
+            let (mut client, _) = listener.accept().await.unwrap();
+            client.read_exact(&mut [0; 8]).await.unwrap();
+            client.write_all(answer).await.unwrap();
+            client.shutdown().await.unwrap();
+            // What comes still is read: a reset would take the answer back.
+            let _ = client.read_to_end(&mut Vec::new()).await;
+        };
+        let ((), probed) = tokio::join!(serving, pool.probe());
+        let error = probed.unwrap_err();
+        assert_eq!(error.is_passing(), is_passing, "{}: {error}", answer.escape_ascii());
+    }
 }
