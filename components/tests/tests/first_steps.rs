@@ -32,6 +32,8 @@ impl<'a> Up<'a> {
             .arg("--ready-file")
             .arg(&ready_file)
             .args(further)
+            // Said for other servers: the private one has a socket of this machine.
+            .env("PGSSLMODE", "require")
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(data_dir.join("nexus.log"))?)
             .spawn()?;

@@ -1,14 +1,13 @@
 //! A look at a database that changes nothing in it: for who asks what is wrong before anybody works on it.
 
-use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 
 use crate::migrate::check_use;
 use crate::restrict::open_to_public;
-use crate::store::check_server;
+use crate::store::{check_server, session_options};
 use crate::{Error, Result};
 
 /// How long connecting may take.
@@ -25,10 +24,7 @@ pub struct Examined {
 
 /// Looks at a database, in a session that cannot write. [`Error::SchemaTooNew`] for one that is for newer programs.
 pub async fn examine(url: &str) -> Result<Examined> {
-    let options = PgConnectOptions::from_str(url)
-        .map_err(Error::Url)?
-        .options([("default_transaction_read_only", "on")])
-        .disable_statement_logging();
+    let options = session_options(url)?.options([("default_transaction_read_only", "on")]);
     let connecting = tokio::time::timeout(PATIENCE, PgConnection::connect_with(&options));
     let waited_s = PATIENCE.as_secs();
     let mut session = connecting.await.map_err(|_| Error::Overloaded { waited_s })??;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use host_types::{Clock, NodeId, Rng};
 use ring::hmac;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::data_keys::KeyRing;
@@ -124,12 +124,10 @@ impl Store {
             id: NodeId::new(clock.unix_ms(), rng.bytes()),
             token: rng.bytes(),
         };
-        let session = PgConnectOptions::from_str(url)
-            .map_err(Error::Url)?
+        let session = session_options(url)?
             .application_name(&application_name(node.id))
             // What waits for a lock is to see what was committed before it: a database may have another default.
-            .options([("default_transaction_isolation", "read committed")])
-            .disable_statement_logging();
+            .options([("default_transaction_isolation", "read committed")]);
 
         let waited_s = START_TIMEOUT.as_secs();
         let mut first = tokio::time::timeout(START_TIMEOUT, first_session(&session))
@@ -265,6 +263,18 @@ impl Store {
     }
 }
 
+/// How a URL's database is connected to.
+pub(crate) fn session_options(url: &str) -> Result<PgConnectOptions> {
+    let options = PgConnectOptions::from_str(url).map_err(Error::Url)?;
+    // A socket of this machine has no TLS. The driver would ask for it all the same, where the environment does for other servers.
+    let is_socket = options.get_socket().is_some() || options.get_host().starts_with('/');
+    let options = match is_socket {
+        true => options.ssl_mode(PgSslMode::Disable),
+        false => options,
+    };
+    Ok(options.disable_statement_logging())
+}
+
 fn request_pool(session: &PgConnectOptions, max_connections: u32, acquire_timeout: Duration) -> PgPool {
     let pool = PgPoolOptions::new()
         .max_connections(max_connections)
@@ -304,4 +314,17 @@ pub(crate) fn derived_bytes(master_key: &[u8; 32], purpose: &[u8]) -> [u8; 32] {
     let mut derived = [0; 32];
     derived.copy_from_slice(hmac::sign(&master, purpose).as_ref());
     derived
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_is_asked_for_over_tcp_alone() {
+        let mode = |url: &str| format!("{:?}", session_options(url).unwrap().get_ssl_mode());
+        assert_eq!(mode("postgres://u@%2Frun/x?sslmode=require"), "Disable");
+        assert_eq!(mode("postgres:///x?host=/run&user=u&sslmode=verify-full"), "Disable");
+        assert_eq!(mode("postgres://u@db.example/x?sslmode=require"), "Require");
+    }
 }
