@@ -47,9 +47,7 @@ pub(crate) async fn look_after(needs: Needs, ready: Arc<watch::Sender<Readiness>
         let (database, sessions) = tokio::join!(database(&needs.store), sessions(module));
         let standing = standing(needs.invoker.may_work());
         let checks = std::iter::once(database).chain(standing).chain(sessions);
-        ready.send_replace(Readiness {
-            checks: checks.collect(),
-        });
+        ready.send_modify(|readiness| readiness.found(checks.collect()));
     }
 }
 

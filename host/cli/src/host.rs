@@ -465,13 +465,12 @@ impl Host {
 
     async fn wind_up(self, grace: Duration) -> Result<()> {
         self.looks_after.abort();
-        self.ready.send_replace(Readiness {
-            checks: vec![Check {
-                name: "node",
-                ok: false,
-                detail: "about to stop: send no new requests".to_owned(),
-            }],
-        });
+        let stopping = Check {
+            name: "node",
+            ok: false,
+            detail: "about to stop: send no new requests".to_owned(),
+        };
+        self.ready.send_modify(|readiness| readiness.found(vec![stopping]));
         if let Err(error) = self.store.drain(true).await {
             tracing::warn!(%error, "the other nodes cannot be told that this one stops");
         }

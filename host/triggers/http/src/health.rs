@@ -1,7 +1,5 @@
 //! `/health`, `/livez`: the process answers. `/ready`, `/readyz`: it can do its work. `/startupz`: it could, once.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
@@ -12,7 +10,17 @@ use serde::Serialize;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Readiness {
     /// Ready when all of them are.
-    pub checks: Vec<Check>,
+    checks: Vec<Check>,
+    /// All of them were, once. What fails later is no matter of the start, and not for whoever waits for that to end it.
+    has_started: bool,
+}
+
+impl Readiness {
+    /// What a look has found. A look without a check is none.
+    pub fn found(&mut self, checks: Vec<Check>) {
+        self.has_started |= !checks.is_empty() && checks.iter().all(|check| check.ok);
+        self.checks = checks;
+    }
 }
 
 /// One thing the host needs.
@@ -44,26 +52,13 @@ impl Probe {
         }
     }
 
-    pub(crate) fn answer(self, readiness: &Readiness, is_draining: bool, started: &Started) -> Response<Full<Bytes>> {
+    pub(crate) fn answer(self, readiness: &Readiness, is_draining: bool) -> Response<Full<Bytes>> {
         match self {
             Self::Live => ok(),
             Self::Ready => ready(readiness, is_draining),
-            Self::Started if started.look(readiness) => ok(),
+            Self::Started if readiness.has_started => ok(),
             Self::Started => report(&readiness.checks.iter().collect::<Vec<_>>(), false),
         }
-    }
-}
-
-/// The host was ready once. What fails later is no matter of its start, and not for whoever waits for that to end it.
-#[derive(Debug, Default)]
-pub(crate) struct Started(AtomicBool);
-
-impl Started {
-    fn look(&self, readiness: &Readiness) -> bool {
-        let Readiness { checks } = readiness;
-        // Before the first look there is no check.
-        let is_ready = !checks.is_empty() && checks.iter().all(|check| check.ok);
-        self.0.fetch_or(is_ready, Ordering::Relaxed) || is_ready
     }
 }
 
@@ -126,9 +121,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_that_shuts_down_is_live_and_not_ready() {
-        let (readiness, started) = (Readiness::default(), Started::default());
-        assert_eq!(Probe::Live.answer(&readiness, true, &started).status(), StatusCode::OK);
-        let response = Probe::Ready.answer(&readiness, true, &started);
+        let readiness = Readiness::default();
+        assert_eq!(Probe::Live.answer(&readiness, true).status(), StatusCode::OK);
+        let response = Probe::Ready.answer(&readiness, true);
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let expected = r#"{"status":"unavailable","checks":[{"name":"serving","ok":false,"detail":"shutting down"}]}"#;

@@ -27,7 +27,7 @@ use crate::body::{BodyBounds, BodyMemory, Reserved, discard, read};
 use crate::connections::{ConnectionLimits, serve};
 use crate::cors::Cors;
 use crate::error::Error;
-use crate::health::{Probe, Readiness, Started};
+use crate::health::{Probe, Readiness};
 use crate::idempotency_key;
 use crate::identity::{self, VerifyToken};
 use crate::metrics::HttpMetrics;
@@ -111,7 +111,6 @@ struct Shared {
     rate_limiter: RateLimiter,
     streams: Streams,
     readiness: watch::Receiver<Readiness>,
-    started: Started,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     metrics: HttpMetrics,
@@ -153,7 +152,6 @@ impl Server {
             rate_limiter: RateLimiter::new(counter, Arc::clone(&clock), metrics.clone()),
             streams,
             readiness,
-            started: Started::default(),
             clock,
             rng,
             metrics,
@@ -440,11 +438,9 @@ impl Shared {
         }
         if let Some(probe) = Probe::of(parts.uri.path()) {
             return match parts.method {
-                Method::GET => Ok(Begun::Answered(probe.answer(
-                    &self.readiness.borrow(),
-                    self.is_draining(),
-                    &self.started,
-                ))),
+                Method::GET => Ok(Begun::Answered(
+                    probe.answer(&self.readiness.borrow(), self.is_draining()),
+                )),
                 _ => Err(Error::Method { allow: "GET, OPTIONS" }),
             };
         }
