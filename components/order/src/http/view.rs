@@ -73,7 +73,7 @@ pub(super) struct OrderItem<'a> {
     address: &'a str,
     note: Option<&'a str>,
     serial_ids: Option<&'a [String]>,
-    /// There are numbers of units, for which a smaller page has room; absent where there are not.
+    /// There are numbers of units for which there was no room, as there may be on a smaller page; absent where there are not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_abridged: bool,
     quantity: i64,
@@ -172,7 +172,7 @@ pub(super) struct OrderView<'a> {
     note: Option<&'a str>,
     total_amount: i64,
     items: Vec<OrderItem<'a>>,
-    /// There are more lines, for which a smaller page has room; absent where there are not.
+    /// There are more lines, for which there was no room, as there may be on a smaller page; absent where there are not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_abridged: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
