@@ -56,6 +56,8 @@ pub(crate) enum Error {
     PaymentCurrencyUnsupported { option: String, currency: String },
     #[error("{option} takes at most {} {}", most.amount_minor, most.currency)]
     PaymentTooLarge { option: String, most: Money },
+    #[error("{option} collects at most {} {} for one parcel: confirm the items in parts", most.amount_minor, most.currency)]
+    CollectTooLarge { option: String, most: Money },
     #[error("{0}")]
     PaymentFailed(String),
     #[error("{0}")]
@@ -109,6 +111,11 @@ pub(crate) enum Error {
     Refused(Refusal),
     #[error("the payment is settled; it is given back by a refund of the order")]
     PaymentSettled,
+    #[error(
+        "the items bring less than the {} {} of their carriage: confirm all items of the checkout, pay from the wallet, or reject them",
+        .0.amount_minor, .0.currency
+    )]
+    CarriageNotCovered(Money),
     #[error("the fee needs a payment that settles at once")]
     FeeNotSettled,
     #[error("ask {module}: {reason}")]
@@ -147,7 +154,7 @@ impl Error {
             Self::TransportUnavailable(_) => (502, "transport_provider_unavailable"),
             Self::UnknownPaymentOption(_) => (400, "unknown_payment_option"),
             Self::PaymentCurrencyUnsupported { .. } => (400, "payment_currency_unsupported"),
-            Self::PaymentTooLarge { .. } => (400, "payment_amount_too_large"),
+            Self::PaymentTooLarge { .. } | Self::CollectTooLarge { .. } => (400, "payment_amount_too_large"),
             Self::PaymentFailed(_) => (402, "payment_failed"),
             Self::PaymentUnavailable(_) => (502, "payment_provider_unavailable"),
             Self::WalletInsufficient => (402, "ORDER_WALLET_INSUFFICIENT"),
@@ -170,6 +177,7 @@ impl Error {
             Self::PaymentInProgress => (503, "payment_in_progress"),
             Self::SessionClosed => (410, "payment_session_closed"),
             Self::PaymentSettled => (409, "payment_cannot_cancel"),
+            Self::CarriageNotCovered(_) => (409, "carriage_not_covered"),
             Self::FeeNotSettled => (409, "fee_not_settled"),
             Self::Refused(_) | Self::Peer { .. } | Self::ClaimLost { .. } | Self::Config(_) | Self::Sql(_) => {
                 return None;

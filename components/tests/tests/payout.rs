@@ -2,7 +2,7 @@
 //! person; how it is learnt is in `delivery.rs`.
 
 use anyhow::{Result, ensure};
-use component_tests::{CHECKOUT, PaidShop, STOCK, UNIT};
+use component_tests::{CHECKOUT, CONFIRM, PaidShop, STOCK, UNIT};
 use serde_json::{Value, json};
 
 /// The flat rate of 800 g, which the buyer pays with the goods and the seller pays again.
@@ -162,7 +162,7 @@ async fn a_parcel_lost_on_its_way_to_the_door_owes_nobody_and_leaves_the_rest_of
     world.audit.settled().await?;
     assert_eq!(world.legs(&session).await?, [format!("Success {kept}")]);
     assert_eq!(world.wallet(world.buyer()).await?, 0);
-    assert_eq!(world.wallet(world.seller()).await?, kept - FEE / 2);
+    assert_eq!(world.wallet(world.seller()).await?, kept - FEE);
     assert_eq!(world.shop.seller.stock_of(&other.sku).await?, (10, 0));
     world.books_hold().await
 }
@@ -209,25 +209,48 @@ async fn a_fee_is_kept_back_as_far_as_an_order_goes_and_not_of_one_that_does_not
     ];
     let world = PaidShop::start_with(&variables, "").await?;
     let other = world.shop.seller.lists("Coffee mill", "VND", STOCK).await?;
-    for sku in [&world.shop.sku, &other.sku] {
-        let cheap = json!({ "id": sku, "price": 1_000 });
-        world
+    let both_cost = async |price: i64| {
+        for sku in [&world.shop.sku, &other.sku] {
+            let cheap = json!({ "id": sku, "price": price });
+            world
+                .seller()
+                .patch("/api/v1/catalog/product-sku", cheap)
+                .await?
+                .data(200);
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    let fee = async |order: &str| {
+        let order = world
             .seller()
-            .patch("/api/v1/catalog/product-sku", cheap)
-            .await?
-            .data(200);
-    }
-    // The two share the carriage of one parcel, and travel in two: each at what was quoted for it. With what the platform takes that is more than
-    // there is.
-    let each = 1_000 + FEE / 2;
+            .get(&format!("/api/v1/order/seller/confirmed/{order}"))
+            .await?;
+        let fee = &order.data(200)["confirm_session"];
+        let parts = (&fee["data"]["shipping_amount"], &fee["data"]["platform_fee_amount"]);
+        Ok::<_, anyhow::Error>((fee["total_amount"].clone(), parts.0.clone(), parts.1.clone()))
+    };
+    // One of two alone brings less than it costs to carry it. Together they are what was quoted, and the platform takes no more than they cost.
+    both_cost(500).await?;
+    let (_, lines) = world.two_at_the_door(&other).await?;
+    let alone = json!({ "item_ids": lines[..1], "payment_option": "system-cod" });
+    world
+        .seller()
+        .post(CONFIRM, alone)
+        .await?
+        .failed(409, "carriage_not_covered");
+    let together = world.orders(&lines, "system-cod").await?;
+    ensure!(fee(&together).await? == (json!(FEE + 1_000), json!(FEE), json!(1_000)));
+    world.parcel(&together, "cancelled").await?;
+    world.is(&together, "Cancelled").await?;
+
+    // Two that travel apart are two parcels, each with a fee of its own. With what the platform takes that is more than there is.
+    both_cost(9_000).await?;
+    let each = 9_000 + FEE / 2;
     let (_, lines) = world.two_at_the_door(&other).await?;
     let mut orders = Vec::new();
     for line in lines {
         let order = world.orders(&[line], "system-cod").await?;
-        let fee = format!(
-            "SELECT s.total_amount FROM \"order\".payment_session s JOIN \"order\".\"order\" o ON o.confirm_session_id = s.id WHERE o.id = '{order}'"
-        );
-        ensure!(world.audit.count(&fee).await? == each);
+        ensure!(fee(&order).await? == (json!(each), json!(FEE), json!(each - FEE)));
         orders.push(order);
     }
     world.parcel(&orders[0], "delivered").await?;

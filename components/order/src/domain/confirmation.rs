@@ -1,6 +1,6 @@
 //! Which lines a seller may confirm together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sdk::{AccountId, Currency, Timestamp};
 
@@ -21,13 +21,29 @@ pub(crate) struct Batch {
     pub(crate) transport_option: String,
     pub(crate) currency: Currency,
     pub(crate) total_amount: i64,
-    /// As much of it as was quoted for carrying the lines when they were checked out.
-    pub(crate) shipping_amount: i64,
+    /// Their checkout, when it is one.
+    pub(crate) checkout: Option<SessionId>,
+    /// As much of the total as is the lines' shares of what was quoted for their parcels when they were checked out.
+    pub(crate) shares_amount: i64,
     /// What the carrier is to collect at the door.
     pub(crate) on_delivery_amount: i64,
     /// The payment option of the checkouts, when the carrier collects all of it at the door: then the seller's fee is netted
     /// from it.
     pub(crate) collected_by: Option<String>,
+    /// The payment options of what is collected, when several checkouts come together: each was within its bounds only by itself.
+    pub(crate) joined_options: BTreeSet<String>,
+}
+
+impl Batch {
+    /// What the seller pays for the carriage of these lines: what was quoted, if they are the very parcel that was quoted, all these lines of
+    /// its checkout. Otherwise it is another parcel: he pays what is quoted for it now, and at least what its buyer has paid for carriage.
+    pub(crate) fn carriage(&self, quoted_lines: Option<i64>, quote_amount: i64) -> i64 {
+        if quoted_lines == Some(self.items.len() as i64) {
+            self.shares_amount
+        } else {
+            self.shares_amount.max(quote_amount)
+        }
+    }
 }
 
 /// What the platform takes of each order.
@@ -40,11 +56,15 @@ pub(crate) struct PlatformFee {
 }
 
 impl PlatformFee {
-    /// Of these lines; a part of a unit is not taken.
-    pub(crate) fn of(self, batch: &Batch) -> Result<i64, Error> {
-        let goods = i128::from(batch.total_amount - batch.shipping_amount);
-        let fee = goods * i128::from(self.basis_points) / 10_000 + i128::from(self.fixed_minor);
-        i64::try_from(fee).map_err(|_| Error::AmountTooLarge)
+    /// All of it.
+    pub(crate) const MOST_BASIS_POINTS: u32 = 10_000;
+
+    /// Of these lines: not more than the goods cost, and a part of a unit is not taken.
+    pub(crate) fn of(self, batch: &Batch) -> i64 {
+        let goods = batch.total_amount - batch.shares_amount;
+        let fee = i128::from(goods) * i128::from(self.basis_points) / i128::from(Self::MOST_BASIS_POINTS)
+            + i128::from(self.fixed_minor);
+        i64::try_from(fee).map_or(goods, |fee| fee.min(goods))
     }
 }
 
@@ -67,6 +87,8 @@ pub(crate) fn check(
     let mut collected_by = None;
     let mut total_amount = 0i64;
     let mut on_delivery_amount = 0i64;
+    let mut joined_options = BTreeSet::new();
+    let mut on_delivery = BTreeSet::new();
     for item in &items {
         let session = sessions.get(&item.payment_session_id).ok_or(Error::ItemNotFound)?;
         check_item(item, session, seller, now)?;
@@ -85,6 +107,8 @@ pub(crate) fn check(
         if session.payment() == Payment::OnDelivery {
             // Not above the sum of all, which is checked.
             on_delivery_amount = on_delivery_amount.saturating_add(item.total_amount - item.wallet_amount);
+            on_delivery.insert(session.id);
+            joined_options.extend(session.payment_option().map(str::to_owned));
         } else {
             all_on_delivery = false;
         }
@@ -94,8 +118,16 @@ pub(crate) fn check(
             .ok_or(Error::AmountTooLarge)?;
     }
     let collected_by = collected_by.filter(|_| all_on_delivery);
+    if on_delivery.len() < 2 {
+        joined_options.clear();
+    }
+    let checkout = items[0].payment_session_id;
+    let checkout = items
+        .iter()
+        .all(|item| item.payment_session_id == checkout)
+        .then_some(checkout);
     // Parts of sums that are checked.
-    let shipping_amount = items.iter().map(Item::shipping_amount).sum();
+    let shares_amount = items.iter().map(Item::shipping_amount).sum();
     Ok(Batch {
         items,
         buyer_id,
@@ -103,9 +135,11 @@ pub(crate) fn check(
         transport_option,
         currency,
         total_amount,
-        shipping_amount,
+        checkout,
+        shares_amount,
         on_delivery_amount,
         collected_by,
+        joined_options,
     })
 }
 
@@ -154,42 +188,51 @@ mod tests {
     fn open_lines_on_delivery_are_confirmed_together() {
         let batch = confirm(vec![sample::item(1), sample::item(2)], sample::session()).unwrap();
         assert_eq!((batch.buyer_id, batch.total_amount), (BUYER, 2 * 115_000));
-        assert_eq!(batch.shipping_amount, 2 * 15_000);
+        assert_eq!(batch.shares_amount, 2 * 15_000);
+        assert_eq!(batch.checkout, Some(sample::session().id));
         assert_eq!(batch.collected_by.as_deref(), Some("system-cod"));
         assert_eq!(batch.on_delivery_amount, 2 * 115_000);
     }
 
     #[test]
+    fn only_the_very_parcel_that_was_quoted_is_carried_at_its_quote() {
+        let batch = confirm(vec![sample::item(1), sample::item(2)], sample::session()).unwrap();
+        // The carrier asks for more by now: the platform's to pay.
+        assert_eq!(batch.carriage(Some(2), 40_000), 30_000);
+        // A third line stays behind, was cancelled, or is sent by itself: it is another parcel.
+        assert_eq!(batch.carriage(Some(3), 40_000), 40_000);
+        assert_eq!(batch.carriage(Some(3), 20_000), 30_000);
+        // So is what was quoted in two.
+        assert_eq!(batch.carriage(None, 40_000), 40_000);
+    }
+
+    #[test]
     fn the_platform_takes_its_part_of_the_goods_and_not_of_their_carriage() {
         let batch = confirm(vec![sample::item(1), sample::item(2)], sample::session()).unwrap();
-        let fee = |basis_points, fixed_minor| {
+        let fee = |basis_points, fixed_minor, batch: &Batch| {
             let fee = PlatformFee {
                 basis_points,
                 fixed_minor,
             };
-            fee.of(&batch).unwrap()
+            fee.of(batch)
         };
-        assert_eq!(fee(0, 0), 0);
-        assert_eq!(fee(250, 1_000), 5_000 + 1_000);
+        assert_eq!(fee(0, 0, &batch), 0);
+        assert_eq!(fee(250, 1_000, &batch), 5_000 + 1_000);
         let odd = Batch {
             total_amount: 39_999,
-            shipping_amount: 0,
+            shares_amount: 0,
             ..batch.clone()
         };
-        let one = PlatformFee {
-            basis_points: 1,
-            fixed_minor: 0,
-        };
-        assert_eq!(one.of(&odd).unwrap(), 3);
-        let too_much = Batch {
+        assert_eq!(fee(1, 0, &odd), 3);
+        // Never more than the goods cost.
+        assert_eq!(fee(10_000, 1, &batch), 200_000);
+        assert_eq!(fee(0, u32::MAX, &odd), 39_999);
+        let dear = Batch {
             total_amount: i64::MAX,
+            shares_amount: 0,
             ..batch
         };
-        let all = PlatformFee {
-            basis_points: u32::MAX,
-            fixed_minor: 0,
-        };
-        assert!(matches!(all.of(&too_much), Err(Error::AmountTooLarge)));
+        assert_eq!(fee(10_000, u32::MAX, &dear), i64::MAX);
     }
 
     #[test]
@@ -211,6 +254,33 @@ mod tests {
         let batch = check(&ids, items, &sessions, SELLER, BEFORE_EXPIRY).unwrap();
         assert_eq!((batch.total_amount, batch.on_delivery_amount), (2 * 115_000, 115_000));
         assert_eq!(batch.collected_by, None, "the fee cannot be netted from a part");
+        assert_eq!(batch.checkout, None);
+        assert!(
+            batch.joined_options.is_empty(),
+            "one is collected for, as it was checked"
+        );
+    }
+
+    #[test]
+    fn what_is_collected_for_several_checkouts_together_is_to_be_within_the_bounds_of_one() {
+        let other = Session {
+            id: SessionId(sdk::Uuid::from_u128(11)),
+            ..sample::session()
+        };
+        let items = vec![
+            sample::item(1),
+            Item {
+                payment_session_id: other.id,
+                ..sample::item(2)
+            },
+        ];
+        let ids = [ItemId(1), ItemId(2)];
+        let sessions = BTreeMap::from([(sample::session().id, sample::session()), (other.id, other)]);
+        let batch = check(&ids, items, &sessions, SELLER, BEFORE_EXPIRY).unwrap();
+        assert_eq!((batch.checkout, batch.on_delivery_amount), (None, 2 * 115_000));
+        assert_eq!(batch.joined_options, BTreeSet::from(["system-cod".to_owned()]));
+        let alone = confirm(vec![sample::item(1), sample::item(2)], sample::session()).unwrap();
+        assert!(alone.joined_options.is_empty());
     }
 
     #[test]

@@ -141,6 +141,18 @@ pub(crate) fn of_session(session: SessionId) -> Result<Vec<Item>, Error> {
     })
 }
 
+/// How many lines were quoted as one parcel in this checkout, whatever became of them.
+pub(crate) fn parcel_lines(checkout: SessionId, seller: AccountId, transport_option: &str) -> Result<i64, Error> {
+    sql::query_one(
+        sql!(
+            r#"SELECT count(*) AS lines FROM "order".item
+           WHERE payment_session_id = $1 AND seller_id = $2 AND transport_option = $3"#
+        ),
+        params![checkout, seller, transport_option],
+    )?
+    .get("lines")
+}
+
 /// The lines of orders that one answer shows. That is all of them, unless they are very many or very wide: then each order has its first line, and
 /// of the next ones, taken in turn, as many as there is room for.
 pub(crate) fn of_orders(orders: &[OrderId]) -> Result<Vec<Item>, Error> {

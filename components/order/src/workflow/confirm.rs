@@ -77,9 +77,10 @@ enum FeePayment {
 struct Plan {
     confirm: Confirm,
     batch: Batch,
-    /// What the carrier asks now; only what was quoted to the buyer is paid by the seller, and the difference is the platform's.
+    /// What the carrier asks now. Where it is more than the seller pays, the difference is the platform's.
     quote: Quote,
-    platform_fee: i64,
+    /// What the seller pays for it; the rest of the fee is what the platform takes of the goods.
+    carriage: i64,
     fee: Money,
     /// What the wallet pays of it; none when it is not used, or empty.
     wallet: Option<wallet::Share>,
@@ -192,9 +193,14 @@ fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> 
         confirm.seller,
         now,
     )?;
+    check_collected(&batch)?;
     let quote = quote(confirm.seller, &batch)?;
-    let platform_fee = platform_fee()?.of(&batch)?;
-    let fee = batch.shipping_amount.checked_add(platform_fee);
+    let quoted_lines = batch
+        .checkout
+        .map(|checkout| item::parcel_lines(checkout, confirm.seller, &batch.transport_option))
+        .transpose()?;
+    let carriage = batch.carriage(quoted_lines, quote.cost.amount_minor);
+    let fee = carriage.checked_add(platform_fee()?.of(&batch));
     let fee = Money::new(fee.ok_or(Error::AmountTooLarge)?, batch.currency);
     let wallet = wallet::share(confirm.use_wallet, confirm.seller, fee)?;
     let mut rest = wallet::rest(fee, wallet.as_ref());
@@ -207,12 +213,16 @@ fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> 
         }
     }
     let fee = wallet::with(rest, wallet.as_ref());
+    // The platform goes without its own part, but carries nothing at its cost that its seller has made dearer.
+    if fee.amount_minor < carriage {
+        return Err(Error::CarriageNotCovered(Money::new(carriage, batch.currency)));
+    }
     let periods = payout::periods()?;
     Ok(Plan {
         confirm,
         batch,
         quote,
-        platform_fee,
+        carriage,
         fee,
         wallet,
         rest,
@@ -228,9 +238,27 @@ fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> 
 
 /// What the platform takes of an order, as it is configured: nothing, unless it says so.
 fn platform_fee() -> Result<PlatformFee, Error> {
-    Ok(PlatformFee {
-        basis_points: config::parse_or("platform_fee_bps", 0)?,
+    const BASIS_POINTS: &str = "platform_fee_bps";
+    let fee = PlatformFee {
+        basis_points: config::parse_or(BASIS_POINTS, 0)?,
         fixed_minor: config::parse_or("platform_fee_minor", 0)?,
+    };
+    if fee.basis_points > PlatformFee::MOST_BASIS_POINTS {
+        return Err(Error::Config(config::Error::Invalid {
+            name: BASIS_POINTS.to_owned(),
+            expected: "number from 0 to 10000",
+        }));
+    }
+    Ok(fee)
+}
+
+/// Refuses to have more collected at one door, of several checkouts, than is collected of one.
+fn check_collected(batch: &Batch) -> Result<(), Error> {
+    let amount = Money::new(batch.on_delivery_amount, batch.currency);
+    let mut options = batch.joined_options.iter();
+    options.try_for_each(|option| match payments::option(option)?.check(amount) {
+        Err(Error::PaymentTooLarge { option, most }) => Err(Error::CollectTooLarge { option, most }),
+        checked => checked,
     })
 }
 
@@ -322,8 +350,8 @@ fn claim_lines(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
             data: json!({
                 "payment_option": option,
                 "netted": netted,
-                "shipping_amount": plan.batch.shipping_amount,
-                "platform_fee_amount": plan.platform_fee,
+                "shipping_amount": plan.carriage,
+                "platform_fee_amount": plan.fee.amount_minor - plan.carriage,
                 "wallet_amount": plan.fee.amount_minor - plan.rest.amount_minor,
             }),
             date_created: plan.now,
@@ -386,7 +414,7 @@ fn place(tx: &Transaction, plan: &Plan, now: Timestamp) -> Result<(), Error> {
 /// What the carrier is to be told, and what clients read.
 fn parcel_data(plan: &Plan, now: Timestamp) -> serde_json::Value {
     json!({
-        "quote": plan.batch.shipping_amount,
+        "quote": plan.carriage,
         "eta": now.plus_seconds(i64::from(plan.quote.eta_hours) * 3600),
         "pick_money": plan.batch.on_delivery_amount,
     })

@@ -1,7 +1,7 @@
 //! A fee that is paid at the gateway.
 
 use anyhow::{Result, ensure};
-use component_tests::{CONFIRM, Manner, Opened, PaidShop, STOCK};
+use component_tests::{CHECKOUT, CONFIRM, Manner, Opened, PaidShop, STOCK};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,6 +97,7 @@ async fn a_fee_is_what_was_quoted_and_what_the_platform_takes() -> Result<()> {
     let mut world = PaidShop::start(&[
         ("SPIN_VARIABLE_PLATFORM_FEE_BPS", "250"),
         ("SPIN_VARIABLE_PLATFORM_FEE_MINOR", "1000"),
+        ("SPIN_VARIABLE_COD_MAX_MINOR", "200000"),
     ])
     .await?;
     let (_, item) = world.pays().await?;
@@ -123,5 +124,27 @@ async fn a_fee_is_what_was_quoted_and_what_the_platform_takes() -> Result<()> {
     ensure!(world.audit.count(cost).await? == 40_000);
     let revenue = "SELECT balance FROM account.ledger_book WHERE name = 'revenue'";
     ensure!(world.audit.count(revenue).await? == 18_500);
+
+    // Two checkouts, each within what is collected at a door, are not when they come together.
+    let mut items = Vec::new();
+    for _ in 0..2 {
+        let placed = world.buyer().post(CHECKOUT, world.shop.checkout(1)).await?;
+        items.push(world.item_of(&placed.text(200, "checkout_session_id")).await?);
+    }
+    let together = json!({ "item_ids": items, "payment_option": "system-cod" });
+    let refused = world.seller().post(CONFIRM, together).await?;
+    let message = refused.failed(400, "payment_amount_too_large")["message"].to_string();
+    ensure!(
+        message.contains("200000 VND") && message.contains("in parts"),
+        "{message}"
+    );
+    world.orders(&items[..1], "system-cod").await?;
+
+    // More than all is no part of it: whoever operates this is told which variable says so.
+    world.restart(&[("SPIN_VARIABLE_PLATFORM_FEE_BPS", "10001")]).await?;
+    let rest = json!({ "item_ids": items[1..], "payment_option": "system-cod" });
+    world.seller().post(CONFIRM, rest).await?.failed(500, "internal");
+    let told = "variable platform_fee_bps has a value that is no number from 0 to 10000";
+    ensure!(world.nexus.log()?.contains(told));
     world.books_hold().await
 }

@@ -258,8 +258,8 @@ async fn a_carrier_collects_what_the_wallet_does_not_cover() -> Result<()> {
     ensure!(order["transport"]["data"]["pick_money"] == 0, "{order}");
     is_paid_out(&world, &order).await?;
     world.is(&session, "Success").await?;
-    // His line's half of the carriage of both.
-    holds(&world, world.seller(), first - FEE / 2).await?;
+    // Alone it is another parcel than was quoted, and he pays its carriage, of which his line has brought half.
+    holds(&world, world.seller(), first - FEE).await?;
     world.books_hold().await?;
 
     // Both confirmed: the carrier collects the rest, the seller is paid all of it.
@@ -275,7 +275,7 @@ async fn a_carrier_collects_what_the_wallet_does_not_cover() -> Result<()> {
     ensure!(order["transport"]["data"]["pick_money"] == TWO - UNIT, "{order}");
     is_paid_out(&world, &order).await?;
     world.is(&session, "Success").await?;
-    holds(&world, world.seller(), first - FEE / 2 + TWO - FEE).await?;
+    holds(&world, world.seller(), first - FEE + TWO - FEE).await?;
     world.books_hold().await
 }
 
