@@ -283,6 +283,25 @@ impl Audit {
                  WHERE n.amount IS DISTINCT FROM t.amount",
             ),
             (
+                "a seller has back what the platform had taken of an order that was not delivered, once, and nothing else of fees",
+                "SELECT coalesce(f.id, t.id) FROM
+                     (SELECT 'platform-fee-back:' || o.id AS id, 'wallet:' || fee.from_id AS wallet,
+                             least((fee.data->>'platform_fee_amount')::bigint,
+                                   (SELECT coalesce(sum(l.amount), 0) FROM \"order\".transaction l
+                                    WHERE l.session_id = fee.id AND l.status = 'Success' AND NOT l.data ? 'netted')
+                                   - (fee.data->>'shipping_amount')::bigint) AS amount
+                      FROM \"order\".\"order\" o
+                      JOIN \"order\".payment_session payout ON payout.id = o.id AND payout.status = 'Cancelled'
+                      JOIN \"order\".payment_session fee ON fee.id = o.confirm_session_id) f
+                 FULL JOIN (SELECT id, amount, destination FROM account.ledger_transfer WHERE id LIKE 'platform-fee-back:%') t ON t.id = f.id
+                 WHERE greatest(f.amount, 0) <> coalesce(t.amount, 0) OR f.id IS NULL OR t.destination <> f.wallet",
+            ),
+            (
+                "the parts of a fee add up to what its seller pays",
+                "SELECT id::text FROM \"order\".payment_session WHERE kind = 'seller-confirmation-fee'
+                     AND total_amount <> (data->>'shipping_amount')::bigint + (data->>'platform_fee_amount')::bigint",
+            ),
+            (
                 "a seller has what was paid out, once, and nothing else",
                 "SELECT coalesce(s.id, t.id) FROM
                      (SELECT 'payout:' || id AS id, total_amount, 'wallet:' || to_id AS wallet FROM \"order\".payment_session

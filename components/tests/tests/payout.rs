@@ -119,7 +119,7 @@ async fn nobody_is_paid_before_the_time() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_delivered_is_not_paid_for() -> Result<()> {
-    let world = PaidShop::start_with(&[], "").await?;
+    let world = PaidShop::start_with(&[("SPIN_VARIABLE_PLATFORM_FEE_MINOR", "2000")], "").await?;
     let (_, item) = world.pays().await?;
     let lost = world.orders(&[item], "sandbox-redirect").await?;
     world.parcel(&lost, "failed").await?;
@@ -130,7 +130,10 @@ async fn what_was_not_delivered_is_not_paid_for() -> Result<()> {
     world.payouts_are_due().await?;
     world.is(&lost, "Cancelled").await?;
     world.audit.settled().await?;
-    assert_eq!(world.wallet(world.seller()).await?, 0);
+    // Nothing for the goods; what the platform took of them is his again, and the carriage was made.
+    assert_eq!(world.wallet(world.seller()).await?, 2_000);
+    let revenue = "SELECT balance FROM account.ledger_book WHERE name = 'revenue'";
+    assert_eq!(world.audit.count(revenue).await?, FEE);
     assert_eq!(world.wallet(world.buyer()).await?, UNIT);
     assert_eq!(world.shop.stock().await?, (STOCK, 0));
     let listed = world.buyer().get("/api/v1/order/buyer/cancelled-orders").await?;
@@ -139,7 +142,7 @@ async fn what_was_not_delivered_is_not_paid_for() -> Result<()> {
     world.parcel(&lost, "delivered").await?;
     world.audit.settled().await?;
     assert_eq!(order(&world, &lost).await?["transport"]["status"], "Failed");
-    assert_eq!(world.wallet(world.seller()).await?, 0);
+    assert_eq!(world.wallet(world.seller()).await?, 2_000);
     world.books_hold().await
 }
 

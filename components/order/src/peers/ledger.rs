@@ -23,6 +23,8 @@ pub(crate) enum Movement {
     Collect(OrderId),
     /// The fee of a confirmation.
     Fee(SessionId),
+    /// What the platform had taken of an order that did not arrive, to its seller.
+    FeeBack(OrderId, AccountId),
     /// The fee of an order's confirmation, kept back from what its carrier collected.
     NettedFee(OrderId),
     /// What a seller is paid for an order.
@@ -59,6 +61,12 @@ impl Movement {
                 Book::Escrow,
                 Book::Revenue,
                 "Confirmation fee",
+            ),
+            Self::FeeBack(order, seller) => (
+                format!("platform-fee-back:{order}"),
+                Book::Revenue,
+                wallet(seller),
+                "Platform fee, given back",
             ),
             Self::NettedFee(order) => (
                 format!("netted-fee:{order}"),

@@ -81,6 +81,17 @@ pub(crate) fn by_leg(payer: AccountId, leg: LegId) -> Result<Option<Session>, Er
     .transpose()
 }
 
+/// The session of the fee of an order.
+pub(crate) fn fee_of_order(tx: &Transaction, order: OrderId) -> Result<Session, Error> {
+    read(&tx.query_one(
+        sql!(
+            r#"SELECT s.* FROM "order".payment_session s JOIN "order"."order" o ON o.confirm_session_id = s.id
+           WHERE o.id = $1"#
+        ),
+        params![order],
+    )?)
+}
+
 /// Locks a session of this kind that this account pays.
 pub(crate) fn lock_of_payer(
     tx: &Transaction,

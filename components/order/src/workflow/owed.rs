@@ -8,7 +8,7 @@ use sdk::{AccountId, Money, sql::Transaction, timer};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::id::{ItemId, LegId, ReservationId},
+    domain::id::{ItemId, LegId, OrderId, ReservationId},
     peers::{
         inventory,
         ledger::{self, Movement},
@@ -37,40 +37,52 @@ pub(crate) struct Late {
     pub(super) amount: Money,
 }
 
+/// What the platform had taken of an order that did not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FeeBack {
+    pub(super) order: OrderId,
+    pub(super) seller: AccountId,
+    pub(super) amount: Money,
+}
+
 /// What lines that came to nothing leave to be done, or money that came too late.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Owed {
     refunds: Vec<Refund>,
     released: Vec<ReservationId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     late: Vec<Late>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fee_back: Option<FeeBack>,
 }
 
 impl Owed {
     /// Owes this from the commit of the transaction on. [`Owed::settle`] follows it.
     pub(super) fn from_commit(tx: &Transaction, refunds: Vec<Refund>, released: Vec<ReservationId>) -> Self {
-        let late = Vec::new();
-        Self::schedule(
-            tx,
-            Self {
-                refunds,
-                released,
-                late,
-            },
-        )
+        let owed = Self {
+            refunds,
+            released,
+            ..Self::default()
+        };
+        Self::schedule(tx, owed)
     }
 
     /// The same of money that came too late.
     pub(super) fn late(tx: &Transaction, late: Vec<Late>) -> Self {
-        let (refunds, released) = (Vec::new(), Vec::new());
-        Self::schedule(
-            tx,
-            Self {
-                refunds,
-                released,
-                late,
-            },
-        )
+        let owed = Self {
+            late,
+            ..Self::default()
+        };
+        Self::schedule(tx, owed)
+    }
+
+    /// The same of a fee.
+    pub(super) fn fee_back(tx: &Transaction, fee_back: FeeBack) -> Self {
+        let owed = Self {
+            fee_back: Some(fee_back),
+            ..Self::default()
+        };
+        Self::schedule(tx, owed)
     }
 
     fn schedule(_: &Transaction, owed: Self) -> Self {
@@ -94,6 +106,9 @@ impl Owed {
             .iter()
             .map(|late| (Movement::Return(late.leg, late.payer), late.amount));
         ledger::post(&returned.collect::<Vec<_>>());
+        if let Some(fee) = self.fee_back {
+            ledger::post(&[(Movement::FeeBack(fee.order, fee.seller), fee.amount)]);
+        }
     }
 }
 
@@ -111,7 +126,7 @@ mod tests {
                 amount: Money::new(500, "VND".parse().unwrap()),
             }],
             released: vec![ReservationId(id.parse().unwrap())],
-            late: Vec::new(),
+            ..Owed::default()
         };
         let text = format!(
             r#"{{"refunds":[{{"item":7,"buyer":"{id}","amount":{{"amount_minor":500,"currency":"VND"}}}}],"released":["{id}"]}}"#
@@ -120,18 +135,31 @@ mod tests {
         assert_eq!(serde_json::from_str::<Owed>(&text).unwrap(), owed);
 
         let late = Owed {
-            refunds: Vec::new(),
-            released: Vec::new(),
             late: vec![Late {
                 leg: LegId(id.parse().unwrap()),
                 payer: id.parse().unwrap(),
                 amount: Money::new(500, "VND".parse().unwrap()),
             }],
+            ..Owed::default()
         };
         let text = format!(
             r#"{{"refunds":[],"released":[],"late":[{{"leg":"{id}","payer":"{id}","amount":{{"amount_minor":500,"currency":"VND"}}}}]}}"#
         );
         assert_eq!(serde_json::to_string(&late).unwrap(), text);
         assert_eq!(serde_json::from_str::<Owed>(&text).unwrap(), late);
+
+        let fee_back = Owed {
+            fee_back: Some(FeeBack {
+                order: OrderId(id.parse().unwrap()),
+                seller: id.parse().unwrap(),
+                amount: Money::new(500, "VND".parse().unwrap()),
+            }),
+            ..Owed::default()
+        };
+        let text = format!(
+            r#"{{"refunds":[],"released":[],"fee_back":{{"order":"{id}","seller":"{id}","amount":{{"amount_minor":500,"currency":"VND"}}}}}}"#
+        );
+        assert_eq!(serde_json::to_string(&fee_back).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Owed>(&text).unwrap(), fee_back);
     }
 }

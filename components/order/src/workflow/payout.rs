@@ -9,7 +9,10 @@ use sdk::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{cancel, owed::Owed};
+use super::{
+    cancel,
+    owed::{FeeBack, Owed},
+};
 use crate::{
     domain::{
         id::{LegId, OrderId, SessionId},
@@ -142,8 +145,8 @@ enum Outcome {
     Nothing,
     /// The seller is paid.
     Pay(Session),
-    /// The buyer gets the money back, and the shelf its goods.
-    GiveBack(Owed),
+    /// The buyer gets the money back, the shelf its goods, and the seller what the platform had taken.
+    GiveBack(Vec<Owed>),
     /// Nobody knows where the parcel is: a person is asked.
     Ask,
 }
@@ -183,7 +186,7 @@ pub(crate) fn pay(order_id: OrderId) -> Result<(), Error> {
     let payout = match outcome {
         Outcome::Nothing => return Ok(()),
         Outcome::GiveBack(owed) => {
-            owed.settle();
+            owed.iter().for_each(Owed::settle);
             return Ok(());
         }
         Outcome::Ask => {
@@ -205,7 +208,7 @@ pub(crate) fn pay(order_id: OrderId) -> Result<(), Error> {
 }
 
 /// Cancels the payout of an order that was not delivered, and its lines. The payout is locked.
-fn give_back(tx: &Transaction, order_id: OrderId, now: Timestamp) -> Result<Owed, Error> {
+fn give_back(tx: &Transaction, order_id: OrderId, now: Timestamp) -> Result<Vec<Owed>, Error> {
     let payout = SessionId(order_id.0);
     // Should a person have been asked where the parcel is.
     flows::word(order_id).complete(&Word::Reported);
@@ -216,7 +219,19 @@ fn give_back(tx: &Transaction, order_id: OrderId, now: Timestamp) -> Result<Owed
     let checkouts = session::lock_of_items(tx, &ids)?;
     let lines = item::lock(tx, &ids)?;
     let left = lines.iter().filter(|line| line.date_cancelled.is_none());
-    cancel::end_lines(tx, &checkouts, left, None, Status::Cancelled, now)
+    let mut owed = vec![cancel::end_lines(tx, &checkouts, left, None, Status::Cancelled, now)?];
+    // The carriage was made, and stays paid.
+    let fee = session::fee_of_order(tx, order_id)?;
+    let amount = Money::new(fee.platform_amount_paid(), fee.currency);
+    if let Some(seller) = fee.from_id.filter(|_| amount.amount_minor > 0) {
+        let fee_back = FeeBack {
+            order: order_id,
+            seller,
+            amount,
+        };
+        owed.push(Owed::fee_back(tx, fee_back));
+    }
+    Ok(owed)
 }
 
 /// What a carrier has collected for an order that it delivered.
