@@ -190,7 +190,17 @@ impl From<Error> for http::Error {
     fn from(error: Error) -> Self {
         match (error.told(), error) {
             (_, Error::Refused(refusal)) if refusal.status == 500 => Self::internal(refusal.message),
-            (_, Error::Refused(refusal)) => Self::new(refusal.status, refusal.code, refusal.message),
+            (_, Error::Refused(refusal)) => {
+                let error = Self::new(refusal.status, refusal.code, refusal.message);
+                match refusal.kept_checkout {
+                    // Where the buyer pays for it after all.
+                    Some(id) => error.with_header(
+                        "link",
+                        format!("</api/v1/order/buyer/checkout/{id}/payment-url>; rel=\"payment\""),
+                    ),
+                    None => error,
+                }
+            }
             (Some((status @ 503, code)), error @ Error::PaymentInProgress) => {
                 Self::new(status, code, error.to_string()).with_header("retry-after", "1")
             }
@@ -208,12 +218,14 @@ impl From<&Error> for Refusal {
                 status,
                 code: code.to_owned(),
                 message: error.to_string(),
+                kept_checkout: None,
             },
             // Only whoever noticed it logs what an operator understands.
             (_, None) => Self {
                 status: 500,
                 code: "internal".to_owned(),
                 message: "a flow of this module failed".to_owned(),
+                kept_checkout: None,
             },
         }
     }

@@ -191,7 +191,10 @@ impl Due<'_> {
 
     /// Notes that there is nothing to continue, and tells whoever waits for it.
     fn fail(&self, attempt: &Attempt, reason: String) -> Result<(), Error> {
-        let refused = Continuation::Refused(Refusal::from(&Error::PaymentFailed(reason.clone())));
+        let refused = Continuation::Refused(Refusal {
+            kept_checkout: (self.kind == Kind::BuyerCheckout).then_some(self.session_id),
+            ..Refusal::from(&Error::PaymentFailed(reason.clone()))
+        });
         self.tell(attempt, &refused, |tx| leg::fail(tx, attempt.leg_id, &reason))
     }
 

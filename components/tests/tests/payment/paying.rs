@@ -204,9 +204,15 @@ async fn a_charge_that_is_declined_leaves_the_checkout_open_for_another() -> Res
     ensure!(world.waiting().await?.is_empty(), "it is not paid");
     ensure!(world.shop.stock().await? == (STOCK - 1, 1), "held");
 
-    // Its buyer was told of no session, and finds it.
+    // Its buyer is told where it is paid after all, and finds it among what is pending.
     let session = world.unpaid().await?.context("a pending checkout")?;
     let path = format!("{CHECKOUT}/{session}/payment-url");
+    let link = format!("<{path}>; rel=\"payment\"");
+    ensure!(
+        declined.headers.get("link").is_some_and(|told| *told == link),
+        "{:?}",
+        declined.headers
+    );
     let again = world.buyer().post(&path, json!({})).await?;
     again.failed(402, "payment_failed");
     world.gateway.behaves(Manner::Waits);
