@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use host_journal::{
     Append, AppendError, AppendJournal, Claim, HostParameter, HostStatement, InvocationStatus, OUTPUT_PROMISE, Seal,
-    WorkflowStart, workflow_promise,
+    Suspension, WorkflowStart, workflow_promise,
 };
 use host_types::InvocationId;
 
@@ -21,6 +21,10 @@ const SET_KEY_VALUE: &str = "SELECT host.set_key_value($1, $2, $3, $4, $5)";
 const DELETE_KEY_VALUE: &str = "SELECT host.delete_key_value($1, $2, $3, $4)";
 const PUBLISH: &str = "SELECT host.publish_traced($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 const START_WORKFLOW: &str = "SELECT host.start_workflow($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const LOCK_WAITS: &str = "SELECT host.lock_waits($1, $2)";
+const SUSPEND: &str = "SELECT host.suspend($1, $2, $3, $4, NULL)";
+const SUSPEND_UNTIL: &str = "SELECT host.suspend($1, $2, $3, $4, $5)";
+const SUSPEND_FOR_KEYS: &str = "SELECT host.suspend_for_keys($1, $2, $3, $4)";
 const TAKE_PLACE: &str = "SELECT host.take_place($1, $2, $3, $4, $5, $6)";
 const GIVE_UP_PLACES: &str = "SELECT host.give_up_places($1, $2, $3, $4, $5)";
 const SEND: &str = "SELECT host.send($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
@@ -38,6 +42,21 @@ pub(crate) fn integer(index: u32) -> i32 {
 }
 
 impl Store {
+    fn suspend_statements(&self, invocation: InvocationId, suspension: &Suspension) -> Vec<HostStatement> {
+        let invocation = HostParameter::Uuid(Some(invocation.0));
+        let promises = promises(suspension);
+        let suspended = match suspension.due_ms {
+            Some(due_ms) => {
+                let due_ms = HostParameter::BigInt(bigint(due_ms));
+                self.statement(SUSPEND_UNTIL, [invocation.clone(), promises, due_ms])
+            }
+            None => self.statement(SUSPEND, [invocation.clone(), promises]),
+        };
+        let keys = || self.statement(SUSPEND_FOR_KEYS, [invocation, keys(suspension)]);
+        let for_keys = (!suspension.keys.is_empty()).then(keys);
+        [Some(suspended), for_keys].into_iter().flatten().collect()
+    }
+
     fn statement<const N: usize>(&self, sql: &'static str, parameters: [HostParameter; N]) -> HostStatement {
         let node = &self.inner.node;
         let mut all = Vec::with_capacity(2 + N);
@@ -46,6 +65,26 @@ impl Store {
         all.extend(parameters);
         HostStatement { sql, parameters: all }
     }
+}
+
+/// Circles of waits are looked for under a lock that comes before those of keys and promises: what takes such before it is suspended takes that
+/// one first.
+fn lock_waits(append: &Append) -> Option<HostStatement> {
+    let suspension = append.suspension.as_ref()?;
+    let locks = append.releases_all
+        || !(append.releases.is_empty() && append.acquires.is_empty() && append.completions.is_empty());
+    locks.then(|| HostStatement {
+        sql: LOCK_WAITS,
+        parameters: vec![promises(suspension), keys(suspension)],
+    })
+}
+
+fn promises(suspension: &Suspension) -> HostParameter {
+    HostParameter::UuidArray(suspension.promises.iter().map(|promise| promise.0).collect())
+}
+
+fn keys(suspension: &Suspension) -> HostParameter {
+    HostParameter::UuidArray(suspension.keys.iter().map(|key| key.0).collect())
 }
 
 impl AppendJournal for Store {
@@ -70,6 +109,7 @@ impl AppendJournal for Store {
         let bodies = HostParameter::BytesArray(append.bodies.clone());
         let status = append.status;
         let mut statements = Vec::with_capacity(1 + append.messages.len());
+        statements.extend(lock_waits(append));
         statements.push(match &append.start {
             Some(start) => self.statement(
                 START,
@@ -161,6 +201,9 @@ impl AppendJournal for Store {
             let function = HostParameter::Text(Some(key.function.clone()));
             self.statement(TAKE_PLACE, [invocation, id, component, function])
         }));
+        if let Some(suspension) = &append.suspension {
+            statements.extend(self.suspend_statements(append.invocation, suspension));
+        }
         // Last, since others that publish under the same keys wait from here until the commit; and in one order, so that no two wait for
         // each other.
         let mut publications: Vec<_> = append.publications.iter().collect();

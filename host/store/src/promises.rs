@@ -7,11 +7,7 @@ use sqlx::query::Query;
 use uuid::Uuid;
 
 use crate::error::append_error_from;
-use crate::journal::bigint;
 use crate::{Error, Result, Store};
-
-const SUSPEND: &str = "SELECT host.suspend($1, $2, $3, $4, $5)";
-const SUSPEND_FOR_KEYS: &str = "SELECT host.suspend_for_keys($1, $2, $3, $4)";
 
 /// A promise as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,30 +211,6 @@ impl Store {
         for statement in claim.into_iter().chain(self.append_statements(&append)) {
             let executed = bind(&statement).execute(&mut *transaction).await;
             executed.map_err(|error| append_error_from(&error))?;
-        }
-        if let Some(suspension) = &append.suspension {
-            let node = &self.inner.node;
-            let promises: Vec<_> = suspension.promises.iter().map(|promise| promise.0).collect();
-            sqlx::query(SUSPEND)
-                .bind(node.id.0)
-                .bind(&node.token[..])
-                .bind(append.invocation.0)
-                .bind(promises)
-                .bind(suspension.due_ms.map(bigint))
-                .execute(&mut *transaction)
-                .await
-                .map_err(|error| append_error_from(&error))?;
-            if !suspension.keys.is_empty() {
-                let keys: Vec<_> = suspension.keys.iter().map(|key| key.0).collect();
-                sqlx::query(SUSPEND_FOR_KEYS)
-                    .bind(node.id.0)
-                    .bind(&node.token[..])
-                    .bind(append.invocation.0)
-                    .bind(keys)
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err(|error| append_error_from(&error))?;
-            }
         }
         let committed = transaction.commit().await;
         committed.map_err(|error| append_error_from(&error))?;

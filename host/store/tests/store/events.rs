@@ -1,8 +1,8 @@
 //! Events: numbered in the order of the commits of their key, read without a gap, forgotten when they are past their time and delivered.
 
-use host_journal::{Append, AppendJournal, Message, Publication, encode};
+use host_journal::{Append, AppendJournal, ExclusiveKey, HostStatement, Message, Publication, Suspension, encode};
 use host_store::{Asked, AuditFilter, Head, Store, StoreOptions, StoredEvent, Subscription, SubscriptionId};
-use host_types::{EventId, InvocationId};
+use host_types::{EventId, InvocationId, PromiseId};
 use sqlx::{Connection, PgConnection};
 
 use crate::support::{Fixture, MODULE_SESSIONS, first_append, fixture, new_id, options, run, start, started};
@@ -302,4 +302,34 @@ async fn what_cannot_be_read_for_the_moment_is_delivered_at_the_next_look() {
     let begun = narrow.begin_deliveries(&asked, message).await.unwrap();
     assert_eq!(begun.lanes, 1);
     assert_eq!(begun.deliveries[0].0.event.payload, b"a 1");
+}
+
+#[tokio::test]
+async fn an_append_publishes_behind_all_it_may_have_to_wait_for() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let key = ExclusiveKey::new("desk".into(), "a:b/c", "serve", &[1]).id;
+    let append = Append {
+        releases: vec![key],
+        suspension: Some(Suspension {
+            promises: vec![PromiseId(new_id().0)],
+            keys: vec![key],
+            ..Suspension::default()
+        }),
+        ..publishing(&fixture, 1, &["one"], 0)
+    };
+    let called = |statement: &HostStatement| {
+        let (_, call) = statement.sql.split_once("host.").unwrap();
+        call.split_once('(').unwrap().0.to_owned()
+    };
+    let calls: Vec<_> = store.append_statements(&append).iter().map(called).collect();
+    let expected = [
+        "lock_waits",
+        "start",
+        "give_up_places",
+        "suspend",
+        "suspend_for_keys",
+        "publish_traced",
+    ];
+    assert_eq!(calls, expected);
 }

@@ -1,8 +1,11 @@
 //! The queues of exclusive keys: one holder each, in order, and no circle, whatever happens at the same moment.
 
+use std::time::{Duration, Instant};
+
 use host_journal::{Append, AppendJournal, ExclusiveKey, InvocationStatus, Suspension};
 use host_store::{KeyPlace, Left, Store};
 use host_types::{InvocationId, PromiseId};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::task::JoinSet;
 
 use crate::support::{Fixture, begun, fixture, new_id, next_append};
@@ -209,6 +212,63 @@ async fn of_two_waits_that_close_a_circle_through_outputs_at_the_same_moment_one
         );
         assert_eq!(place(store, middle, round).await, KeyPlace::Refused, "round {round}");
     }
+}
+
+/// Of one the wait for an output is there, and not yet to be seen, while the other takes its place and is suspended for the key.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_suspended_for_a_key_waits_for_whom_it_cannot_see_yet() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let (holder, (awaited, output)) = (begun(store).await, workflow(&fixture).await);
+    take(store, holder, 1, 1).await;
+    let mut session = fixture.superuser().await;
+    let mut unseen = session.begin().await.unwrap();
+    let suspended = format!(
+        "SELECT host.lock_waits(ARRAY['{output}']::uuid[], '{{}}');
+         INSERT INTO host.promise_waiter (promise_id, invocation_id) VALUES ('{output}', '{holder}')"
+    );
+    unseen.execute(AssertSqlSafe(suspended)).await.unwrap();
+    take(store, awaited, 1, 1).await;
+    assert_eq!(place(store, awaited, 1).await, KeyPlace::Waits);
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { wait_for(&store, awaited, 2, 1).await }
+    });
+    let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1852139641 AND NOT granted";
+    while fixture.value(waits).await == 0 && !waiting.is_finished() {}
+    unseen.commit().await.unwrap();
+    waiting.await.unwrap();
+    assert_eq!(place(store, awaited, 1).await, KeyPlace::Refused);
+    assert_eq!(store.due(9, &Left::default()).await.unwrap(), [(awaited, true)]);
+}
+
+#[tokio::test]
+async fn a_long_queue_costs_a_look_for_circles_next_to_nothing() {
+    const QUEUE: u32 = 1_000;
+    /// A hundred times of what it takes; the cube of the queue takes minutes.
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let (first, (last, output)) = (begun(store).await, workflow(&fixture).await);
+    take(store, first, 1, 1).await;
+    let queue = format!(
+        "INSERT INTO host.exclusive_place (key, invocation_id, component, function)
+             SELECT '{}', gen_random_uuid(), 'desk', 'serve' FROM generate_series(3, {QUEUE})",
+        key(1).id.0
+    );
+    fixture.superuser_executes(&queue).await;
+    take(store, last, 1, 1).await;
+    let aside = begun(store).await;
+    let began = Instant::now();
+    attach(store, aside, 1, output).await;
+    let took = began.elapsed();
+    println!("a suspension took {took:?}");
+    assert!(took < PATIENCE, "{took:?}");
+    assert_eq!(place(store, last, 1).await, KeyPlace::Waits);
+    let began = Instant::now();
+    attach(store, first, 2, output).await;
+    println!("one that closes a circle took {:?}", began.elapsed());
+    assert_eq!(place(store, last, 1).await, KeyPlace::Refused);
 }
 
 #[tokio::test]
