@@ -24,7 +24,8 @@ macro_rules! select {
 
 /// The statement of [`Store::due`]. What waits is in lanes, one for each component and deployment, and those that a node leaves to others are
 /// stepped over: it touches what it takes, however much else is due. `now()` and not `clock_timestamp()`, by which nothing is looked up; and rows
-/// are compared whole, since else the index on `due_at` alone would seem as good.
+/// are compared whole, since else the index on `due_at` alone would seem as good. Only what is taken is locked, one by one in the order of
+/// `seen`, and is looked at again then; of each lane twice as many are seen, since another node may be taking the first of them.
 #[doc(hidden)]
 pub const DUE: &str = "WITH RECURSIVE lane (component, deployment) AS (
     (SELECT component, deployment FROM host.invocation
@@ -35,16 +36,22 @@ pub const DUE: &str = "WITH RECURSIVE lane (component, deployment) AS (
         WHERE due_at IS NOT NULL AND node_id IS NULL
             AND (invocation.component, invocation.deployment) > (lane.component, lane.deployment)
         ORDER BY component, deployment LIMIT 1) AS next
-), due AS (
-    SELECT first.id, first.due_at, first.suspended FROM lane CROSS JOIN LATERAL (
-        SELECT id, due_at, status = 'suspended' AS suspended FROM host.invocation
+), seen AS MATERIALIZED (
+    SELECT first.id FROM lane CROSS JOIN LATERAL (
+        SELECT id, due_at FROM host.invocation
         WHERE due_at IS NOT NULL AND node_id IS NULL
             AND (component, deployment, due_at) >= (lane.component, lane.deployment, '-infinity')
             AND (component, deployment, due_at) <= (lane.component, lane.deployment, now())
-        ORDER BY component, deployment, due_at LIMIT $2 FOR UPDATE SKIP LOCKED) AS first
+        ORDER BY component, deployment, due_at LIMIT 2 * $2) AS first
     WHERE lane.component <> ALL($3) AND lane.deployment <> ALL($4)
         AND EXISTS (SELECT FROM host.node WHERE id = $1 AND gone_at IS NULL)
-    ORDER BY first.due_at LIMIT $2
+    ORDER BY first.due_at
+), due AS (
+    SELECT still.* FROM seen CROSS JOIN LATERAL (
+        SELECT id, due_at, status = 'suspended' AS suspended FROM host.invocation
+        WHERE id = seen.id AND due_at <= now() AND node_id IS NULL AND deployment <> ALL($4)
+        FOR UPDATE SKIP LOCKED) AS still
+    LIMIT $2
 ), taken AS (
     UPDATE host.invocation SET node_id = $1, status = 'running', due_at = NULL, updated_at = now()
     FROM due WHERE invocation.id = due.id RETURNING invocation.id

@@ -194,3 +194,40 @@ async fn what_is_left_to_others_costs_a_look_for_what_is_due_nothing() {
     assert_eq!(store.due(100, &left).await.unwrap(), []);
     assert_eq!(store.due(100, &Left::default()).await.unwrap().len(), 100);
 }
+
+#[tokio::test]
+async fn a_look_for_what_is_due_locks_what_it_takes_and_steps_over_what_another_is_taking() {
+    const LANE: i64 = 20;
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let waiting = format!(
+        "INSERT INTO host.invocation (id, component, function, deployment, status, due_at)
+         SELECT gen_random_uuid(), component, 'f', 1, 'running', now() - make_interval(secs => number)
+         FROM unnest(ARRAY['one', 'two', 'three']) AS component CROSS JOIN generate_series(1, {LANE}) AS number"
+    );
+    fixture.superuser_executes(&waiting).await;
+    let limit = u32::try_from(LANE).unwrap();
+    assert_eq!(store.due(limit, &Left::default()).await.unwrap().len(), 20);
+    let longest =
+        "SELECT count(*) FROM host.invocation WHERE node_id IS NULL AND due_at < now() - interval '15 seconds'";
+    assert_eq!(fixture.value(longest).await, 0, "the longest due is the first");
+    let locked = "SELECT count(*) FROM host.invocation WHERE node_id IS NULL AND xmax::text <> '0'";
+    assert_eq!(fixture.value(locked).await, 0);
+
+    // Another node is taking as many as this one is to get.
+    let left = Left {
+        components: vec!["two".into(), "three".into()],
+        deployments: Vec::new(),
+    };
+    let mut session = fixture.superuser().await;
+    let mut taking = session.begin().await.unwrap();
+    let taken: Vec<uuid::Uuid> = sqlx::query_scalar(
+        "SELECT id FROM host.invocation WHERE component = 'one' AND node_id IS NULL ORDER BY due_at LIMIT 5 FOR UPDATE",
+    )
+    .fetch_all(&mut *taking)
+    .await
+    .unwrap();
+    let due = store.due(5, &left).await.unwrap();
+    assert_eq!(due.len(), 5);
+    assert!(due.iter().all(|(id, _)| !taken.contains(&id.0)), "{due:?}");
+}
