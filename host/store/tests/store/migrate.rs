@@ -190,3 +190,18 @@ async fn what_an_old_node_needs_is_not_taken_away_while_it_lives_and_it_does_not
         );
     }
 }
+
+/// A host can die while an index is being made CONCURRENTLY, and when it has been and that is not written down yet.
+#[tokio::test]
+async fn a_host_that_died_while_it_made_an_index_starts_again() {
+    let fixture = fixture().await;
+    let index = "SELECT count(*) FROM pg_index WHERE indexrelid = 'host.invocation_lane'::regclass AND indisvalid";
+    let unrecorded = "DELETE FROM host._sqlx_migrations WHERE version = 160";
+    let half_made = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'host.invocation_lane'::regclass";
+    for died in [unrecorded.to_owned(), format!("{half_made}; {unrecorded}")] {
+        fixture.superuser_executes(&died).await;
+        node(&fixture.database, "next").await;
+        assert_eq!(fixture.value(index).await, 1, "{died}");
+        assert_eq!(fixture.store.pending_host().await.unwrap(), []);
+    }
+}
