@@ -227,11 +227,12 @@ impl Inner {
     }
 
     /// What an invocation that somebody has sent is pinned to by its first attempt, whatever its sender runs on: the current deployment, if
-    /// what it calls is there in the shape in which it was sent. `None`: it stays where it is.
+    /// what it calls is there in the shape in which it was sent. Only ever a newer one: during a release a node of the version before may be the
+    /// one that takes what newer code has sent. `None`: it stays where it is.
     async fn first_pin(&self, loaded: &Loaded) -> Option<DeploymentNumber> {
         let Loaded { row, entries } = loaded;
         let current = self.current();
-        if row.parent.is_none() || entries.len() != 1 || row.deployment == current.number() {
+        if row.parent.is_none() || entries.len() != 1 || current.number() <= row.deployment {
             return None;
         }
         let shape = current.shape(&row.component, &row.function)?;

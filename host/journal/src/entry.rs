@@ -112,7 +112,8 @@ pub struct Header {
     pub component: ComponentId,
     /// The exported function, `nexus:http/handler.handle`.
     pub function: String,
-    /// Pins the revisions of the whole call tree.
+    /// Pins the revisions of the whole call tree. Of one that was sent, as it is stored, the sender's; the row of the invocation has what its first
+    /// attempt pinned it to, or an operator, and wins.
     pub deployment: DeploymentNumber,
     /// What it was called with.
     pub input: Payload,
@@ -122,7 +123,7 @@ pub struct Header {
     pub subject: String,
     /// W3C `traceparent`, or empty.
     pub trace_parent: String,
-    /// Guest memory, bytes; a guest can see it.
+    /// Guest memory, bytes; a guest can see it. Of one that was sent, the sender's.
     pub memory_limit_bytes: u64,
     /// When the invocation began, milliseconds since 1970-01-01 UTC.
     pub started_ms: u64,
