@@ -11,7 +11,7 @@ use crate::Timestamp;
 use crate::operate::{Operate, OperateError};
 use crate::problem::Refusal;
 use crate::query::{self, DEFAULT_LIMIT, MAX_LIMIT};
-use crate::steer::{Asked, BulkFailure, BulkView, MAX_BULK};
+use crate::steer::{Asked, BulkFailure, BulkView, MAX_BULK, RetiredFailure};
 
 /// Which dead letters to list, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -234,8 +234,7 @@ pub(crate) async fn say(
             }
             None => {
                 if let (DeadLetterVerb::Drop, Some(subscription)) = (verb, &bulk.subscription) {
-                    let component = bulk.component.as_ref();
-                    view.waiting = drop_retired(operate, component, subscription, bulk.dry_run, asked).await?;
+                    drop_retired(operate, bulk, subscription, asked, &mut view).await;
                 }
                 return Ok(view);
             }
@@ -243,29 +242,37 @@ pub(crate) async fn say(
     }
 }
 
-/// What waits for retired subscriptions of this name is dropped, too, or counted.
+/// What waits for retired subscriptions of this name is dropped, too, or counted. What fails is in the view, with what was done before it.
 async fn drop_retired(
     operate: &Arc<dyn Operate>,
-    component: Option<&ComponentId>,
+    bulk: &DeadLetterBulk,
     subscription: &str,
-    is_dry: bool,
     asked: &Asked,
-) -> Result<u64, Refusal> {
+    view: &mut BulkView,
+) {
     let filter = DeadLetterFilter {
-        component: component.cloned(),
+        component: bulk.component.clone(),
         subscription: Some(subscription.to_owned()),
         limit: Some(1),
         cursor: None,
     };
-    let mut dropped = 0;
-    for retired in operate.dead_letters(filter).await?.retired {
-        dropped += match is_dry {
-            true => retired.waiting.unsigned_abs(),
-            false => {
-                let dropping = operate.drop_retired(retired.component, retired.subscription, asked.clone());
-                dropping.await?
-            }
-        };
+    let failed = |of: Option<ComponentId>, error: OperateError| RetiredFailure {
+        component: of,
+        error: error.to_string(),
+    };
+    let listed = match operate.dead_letters(filter).await {
+        Ok(listed) => listed,
+        Err(error) => return view.retired_failed.push(failed(bulk.component.clone(), error)),
+    };
+    for retired in listed.retired {
+        if bulk.dry_run {
+            view.waiting += retired.waiting.unsigned_abs();
+            continue;
+        }
+        let dropping = operate.drop_retired(retired.component.clone(), retired.subscription, asked.clone());
+        match dropping.await {
+            Ok(dropped) => view.waiting += dropped,
+            Err(error) => view.retired_failed.push(failed(Some(retired.component), error)),
+        }
     }
-    Ok(dropped)
 }

@@ -295,6 +295,9 @@ pub struct BulkView {
     /// Events that waited for retired subscriptions, and were dropped or counted besides.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub waiting: u64,
+    /// The retired subscriptions whose events still wait, with why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired_failed: Vec<RetiredFailure>,
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -306,6 +309,16 @@ fn is_zero(count: &u64) -> bool {
 pub struct BulkFailure {
     /// Which.
     pub id: InvocationId,
+    /// Why not.
+    pub error: String,
+}
+
+/// A retired subscription of the name asked for a word had no effect on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetiredFailure {
+    /// Whose; none when it is not known which there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<ComponentId>,
     /// Why not.
     pub error: String,
 }

@@ -477,7 +477,7 @@ pub(crate) enum EventsVerb {
     /// Deliver dead letters once more: one, or all that the filter chooses. What a delivery has done is not done again.
     Replay(SettleArgs),
     /// Give dead letters up, and let the events that wait for them go on: one, or all that the filter chooses. With `--subscription`, what waits
-    /// for one that no manifest has any more is given up, too.
+    /// for one that no manifest has any more is given up, too; without `--component`, for those of that name of all components.
     Drop(SettleArgs),
 }
 

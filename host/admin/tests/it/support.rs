@@ -151,15 +151,19 @@ pub(crate) fn dead_letter() -> DeadLetterView {
     }
 }
 
-/// What waits for a subscription that is in no manifest, for whoever asks for that one on the first page.
-fn retired(filter: &DeadLetterFilter) -> Option<RetiredView> {
+/// What waits for subscriptions that are in no manifest, for whoever asks for those on the first page. Of the broken one nothing can be dropped.
+fn retired(filter: &DeadLetterFilter) -> Vec<RetiredView> {
     let is_asked_for = filter.cursor.is_none() && filter.subscription.as_deref() == Some("gone");
-    is_asked_for.then(|| RetiredView {
-        component: "order".into(),
+    let of = |component: &str| RetiredView {
+        component: component.into(),
         subscription: "gone".into(),
         retired_at: Timestamp::from_unix_ms(1_700_000_000_000),
         waiting: 7,
-    })
+    };
+    match is_asked_for {
+        true => vec![of("broken"), of("order")],
+        false => Vec::new(),
+    }
 }
 
 pub(crate) fn said() -> SaidView {
@@ -390,13 +394,16 @@ impl Operate for Double {
             Ok(DeadLettersView {
                 dead_letters: is_asked_for.then(dead_letter).into_iter().collect(),
                 next_cursor: next_cursor.filter(|_| is_asked_for),
-                retired: retired(&filter).into_iter().collect(),
+                retired: retired(&filter),
             })
         })
     }
 
     fn drop_retired(&self, component: ComponentId, subscription: String, asked: Asked) -> Operation<'_, u64> {
         Box::pin(async move {
+            if component == "broken".into() {
+                return Err(OperateError::Unavailable("the database is away".into()));
+            }
             let said = format!("drop {component}/{subscription} by {}: {}", asked.by, asked.reason);
             self.said.lock().unwrap().push(said);
             Ok(7)

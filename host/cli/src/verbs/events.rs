@@ -90,6 +90,12 @@ async fn settle(client: AdminClient, verb: DeadLetterVerb, args: SettleArgs, jso
     if !view.failed.is_empty() {
         bail!("{} of {} were refused", view.failed.len(), view.matched);
     }
+    if !view.retired_failed.is_empty() {
+        bail!(
+            "what waits for {} retired subscriptions was not dropped",
+            view.retired_failed.len()
+        );
+    }
     Ok(())
 }
 

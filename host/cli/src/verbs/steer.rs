@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use host_admin::{
-    AdminClient, Answer, Bulk, BulkView, ClientError, Completing, PositionView, RevisionDigest, Status, Steering, Verb,
+    AdminClient, Answer, Bulk, BulkView, ClientError, Completing, PositionView, RetiredFailure, RevisionDigest, Status,
+    Steering, Verb,
 };
 use host_types::{ComponentId, InvocationId};
 
@@ -128,6 +129,7 @@ pub(crate) async fn to_all(
         all.done += page.done;
         all.failed.extend(page.failed);
         all.waiting += page.waiting;
+        all.retired_failed.extend(page.retired_failed);
         (all.more, all.next_cursor) = (page.more, page.next_cursor);
         if all.next_cursor.is_none() || limit.is_some_and(|limit| all.matched >= limit) {
             return Ok(all);
@@ -152,6 +154,10 @@ pub(crate) fn tell(verb: impl std::fmt::Display, view: &BulkView, counts: bool) 
     }
     for failure in failed {
         crate::print_line(&format!("{}  {}", failure.id, failure.error));
+    }
+    for RetiredFailure { component, error } in &view.retired_failed {
+        let component = component.as_ref().map_or("a retired subscription", ComponentId::as_str);
+        crate::print_line(&format!("{component}  {error}"));
     }
     if view.more {
         crate::print_line("there are more than the limit: say it again, or raise --limit");
