@@ -109,6 +109,11 @@ pub enum ReplayOutcome {
         /// How.
         fault: String,
     },
+    /// No evidence either way: a secret was changed after it was read.
+    OtherSecret {
+        /// How it ended all the same.
+        found: Box<Self>,
+    },
 }
 
 #[cfg(test)]

@@ -80,6 +80,7 @@ pub(crate) struct Host {
     background: Vec<JoinHandle<()>>,
     looks_after: JoinHandle<()>,
     lease_lost: watch::Receiver<bool>,
+    drain: Duration,
     traces: Traces,
 }
 
@@ -89,8 +90,6 @@ pub(crate) const TOKENS: Purpose = "tokens";
 const FINGERPRINTS: Purpose = "fingerprints";
 const CONFIG: Purpose = "config";
 const IDEMPOTENCY_KEYS: Purpose = "idempotency keys";
-/// How long a stopping host waits for what it has begun.
-const DRAIN: Duration = Duration::from_secs(30);
 /// What all components together may have. Each attempt holds an instance or more, and the pool has two thousand.
 const TURNS: TurnLimits = TurnLimits {
     attempts: 256,
@@ -339,6 +338,7 @@ impl Host {
 
         // Nothing has asked for a connection in the name of a client yet: from here on, whoever waits for one is let go soon.
         store.serve().await;
+        let drain = patience::drain(lease);
         let lease = Lease::new(invoker.clone(), lease);
         // The data directory's lock says that its earlier processes are dead: no need to wait until their leases run out.
         for predecessor in registration.predecessors {
@@ -394,6 +394,9 @@ impl Host {
         let log = Arc::new(DatabaseLog(Arc::clone(&store)));
         let streams = host_http::Streams::new(log, invoker.published());
         background.push(tokio::spawn(streams.clone().run()));
+        let mut limits = host_http::Limits::default();
+        // Whoever waits for what is under way is told of its end.
+        limits.connections.drain_timeout = drain;
         let server = host_http::Server::new(host_http::ServerOptions {
             listener,
             app: Arc::clone(&application.app),
@@ -416,7 +419,7 @@ impl Host {
             metrics: http_metrics,
             exposition: Arc::new(exposition),
             traces: traces.clone(),
-            limits: host_http::Limits::default(),
+            limits,
         });
         let dead_letters = DeadLetters::new(invoker.clone(), Arc::clone(&store));
         let operator = Operator {
@@ -444,6 +447,7 @@ impl Host {
             background,
             looks_after,
             lease_lost,
+            drain,
             traces,
         })
     }
@@ -476,7 +480,7 @@ impl Host {
         }
         tokio::time::sleep(grace).await;
         self.stop.send_replace(true);
-        self.invoker.drain(DRAIN).await;
+        self.invoker.drain(self.drain).await;
         for server in self.servers {
             let _ = server.await;
         }

@@ -20,6 +20,15 @@ pub(crate) fn longest_effect(lease: Duration) -> Duration {
     lease.saturating_sub(SPENT)
 }
 
+/// How long a stopping node waits, at least, for what it has begun.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// How long a stopping node with this lease waits for what it has begun. No effect outlasts the lease, those of earlier manifests included: a
+/// request that its grant has patience with is not cut off, which would leave its outcome unknown.
+pub(crate) fn drain(lease: Duration) -> Duration {
+    DRAIN.max(lease)
+}
+
 /// Whether a node with this lease can do what the manifest says. One that cannot would cut requests off that others have patience with.
 pub(crate) fn check(app: &App, lease: Duration) -> Result<()> {
     let longest = longest_effect(lease);
@@ -55,6 +64,14 @@ mod tests {
              [component.cart.tool.nexus]\noutbound = {{ \"https://api.example.com\" = {{ timeout_ms = {timeout_ms} }} }}\n"
         );
         App::load("spin.toml", &text, &BTreeMap::new()).unwrap_or_else(|errors| panic!("\n{errors}"))
+    }
+
+    #[test]
+    fn a_stop_waits_for_every_request_that_may_have_begun() {
+        assert_eq!(drain(LEASE), Duration::from_secs(30));
+        for lease in (5..=120).map(Duration::from_secs) {
+            assert!(longest_effect(lease) + SPENT <= drain(lease), "{lease:?}");
+        }
     }
 
     #[test]

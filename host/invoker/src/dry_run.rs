@@ -81,6 +81,9 @@ pub enum Outcome {
         /// How.
         fault: String,
     },
+    /// One of the others, and no evidence: a component's secret was changed after it was read. Where nothing differs, some request was taken
+    /// for the recorded one without comparing all of it; where something does, it may have been made with the secret.
+    OtherSecret(Box<Self>),
 }
 
 impl Outcome {
@@ -109,6 +112,12 @@ impl fmt::Display for Outcome {
                 fault,
             } => write!(f, "after {position} it fails: {fault}"),
             Self::Fails { position: None, fault } => write!(f, "it fails: {fault}"),
+            Self::OtherSecret(found) => {
+                write!(
+                    f,
+                    "a secret was changed after it was read, so this is not comparable: {found}"
+                )
+            }
         }
     }
 }
@@ -279,7 +288,7 @@ fn outcome(attempt: &Attempt, ran: Result<Payload, Fault>, recorded: Option<&Pay
     let finished = ran
         .map_err(|fault| attempt.fail(fault))
         .and_then(|output| Ok((attempt.finish_dry_run(&output)?, output)));
-    match (finished, attempt.beyond()) {
+    let found = match (finished, attempt.beyond()) {
         (Ok((Returned::Same, _)), _) => Outcome::Same,
         (Ok((Returned::Unrecorded, _)), _) => Outcome::Returned,
         (Ok((Returned::Other, output)), _) => Outcome::OtherOutput {
@@ -303,6 +312,10 @@ fn outcome(attempt: &Attempt, ran: Result<Payload, Fault>, recorded: Option<&Pay
             position: attempt.last_position(),
             fault: fault.to_string(),
         },
+    };
+    match attempt.is_of_other_secret(!found.is_same()) {
+        true => Outcome::OtherSecret(Box::new(found)),
+        false => found,
     }
 }
 

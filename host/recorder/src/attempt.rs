@@ -507,7 +507,7 @@ impl State {
         Ok((self.interposed(step, target)?, arguments))
     }
 
-    fn hash(&self, scope: &Scope, target: &str, arguments: Arguments<'_>) -> ArgumentHash {
+    fn hash(&mut self, scope: &Scope, target: &str, arguments: Arguments<'_>) -> ArgumentHash {
         let seed = &self.machine.header().seed;
         let whole = seed.hash(arguments.whole);
         let Some(peer) = arguments.peer.map(|peer| seed.hash(peer)) else {

@@ -45,6 +45,13 @@ impl Attempt {
         self.state.lock().machine.beyond().cloned()
     }
 
+    /// Whether what a dry run found is no evidence, as a secret was changed under way: it took a request for the recorded one without
+    /// comparing it, or something differs, which may have been made with the secret.
+    pub fn is_of_other_secret(&self, differs: bool) -> bool {
+        let machine = &self.state.lock().machine;
+        machine.has_assumed() || (differs && machine.has_other_secret())
+    }
+
     /// How many commands of a dry run were the recorded ones.
     pub fn compared(&self) -> u32 {
         self.state.lock().machine.compared()

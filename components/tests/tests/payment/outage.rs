@@ -156,6 +156,14 @@ async fn a_gateway_that_was_down_may_come_back_with_another_secret() -> Result<(
         charges.len() == 1 && charges[0].amount == UNIT && charges[0].requests == 1,
         "{charges:#?}"
     );
+    // It began with the old secret and charged with the new one: a dry run proves nothing of it.
+    let replayed = world.nexus.output(&["replay", &id])?;
+    let told = String::from_utf8_lossy(&replayed.stdout);
+    ensure!(
+        !replayed.status.success() && told.contains("not comparable: a secret was changed"),
+        "{told} {}",
+        String::from_utf8_lossy(&replayed.stderr)
+    );
     Ok(())
 }
 

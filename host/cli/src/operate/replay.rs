@@ -37,32 +37,39 @@ pub(super) fn view(invocation: InvocationId, found: DryRun) -> ReplayView {
         entries,
         compared,
         same: outcome.is_same(),
-        outcome: match outcome {
-            Outcome::Same => ReplayOutcome::Same,
-            Outcome::Returned => ReplayOutcome::Returned,
-            Outcome::GoesOn(beyond) => ReplayOutcome::GoesOn {
-                position: (&beyond.position).into(),
-                command: format!("{} {}", beyond.kind, beyond.target),
-                begun: beyond.begun,
-            },
-            Outcome::OtherOutput { recorded, returned } => ReplayOutcome::Differs {
-                position: None,
-                recorded,
-                asked: returned,
-            },
-            Outcome::Differs {
-                position,
-                recorded,
-                asked,
-            } => ReplayOutcome::Differs {
-                position: Some((&position).into()),
-                recorded,
-                asked,
-            },
-            Outcome::Fails { position, fault } => ReplayOutcome::Fails {
-                position: position.as_ref().map(Into::into),
-                fault,
-            },
+        outcome: ended(outcome),
+    }
+}
+
+fn ended(outcome: Outcome) -> ReplayOutcome {
+    match outcome {
+        Outcome::Same => ReplayOutcome::Same,
+        Outcome::Returned => ReplayOutcome::Returned,
+        Outcome::GoesOn(beyond) => ReplayOutcome::GoesOn {
+            position: (&beyond.position).into(),
+            command: format!("{} {}", beyond.kind, beyond.target),
+            begun: beyond.begun,
+        },
+        Outcome::OtherOutput { recorded, returned } => ReplayOutcome::Differs {
+            position: None,
+            recorded,
+            asked: returned,
+        },
+        Outcome::Differs {
+            position,
+            recorded,
+            asked,
+        } => ReplayOutcome::Differs {
+            position: Some((&position).into()),
+            recorded,
+            asked,
+        },
+        Outcome::Fails { position, fault } => ReplayOutcome::Fails {
+            position: position.as_ref().map(Into::into),
+            fault,
+        },
+        Outcome::OtherSecret(found) => ReplayOutcome::OtherSecret {
+            found: Box::new(ended(*found)),
         },
     }
 }

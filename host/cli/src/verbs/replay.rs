@@ -55,8 +55,12 @@ fn tell(view: &ReplayView) {
         },
         view.entries,
     ));
+    lines(&view.outcome).iter().for_each(|line| crate::print_line(line));
+}
+
+fn lines(outcome: &ReplayOutcome) -> Vec<String> {
     let at = |position: &PositionView| format!("{}#{}", position.scope, position.n);
-    let lines = match &view.outcome {
+    match outcome {
         ReplayOutcome::Same => vec!["same: every command, and the output".to_owned()],
         ReplayOutcome::Returned => vec!["same: every command; it returns, and no output is recorded".to_owned()],
         ReplayOutcome::GoesOn {
@@ -83,6 +87,9 @@ fn tell(view: &ReplayView) {
                 .as_ref()
                 .map_or(String::new(), |position| format!(" after {}", at(position)))
         )],
-    };
-    lines.iter().for_each(|line| crate::print_line(line));
+        ReplayOutcome::OtherSecret { found } => {
+            let text = "not comparable: a secret was changed after it was read; apart from that:";
+            std::iter::once(text.to_owned()).chain(lines(found)).collect()
+        }
+    }
 }

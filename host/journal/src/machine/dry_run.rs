@@ -41,6 +41,8 @@ pub(super) struct DryRun {
     /// Calls a person has answered: what their callee did may lead elsewhere.
     answered: HashSet<Position>,
     compared: u32,
+    /// A request was taken for the recorded one though not all of it is compared.
+    pub(super) has_assumed: bool,
 }
 
 impl Machine {
@@ -77,6 +79,12 @@ impl Machine {
     /// How many commands were the recorded ones.
     pub fn compared(&self) -> u32 {
         self.dry_run.as_ref().map_or(0, |dry_run| dry_run.compared)
+    }
+
+    /// Some request was taken for the recorded one without all of it being compared, as a secret was changed under way: that the rest is the
+    /// same proves nothing.
+    pub fn has_assumed(&self) -> bool {
+        self.dry_run.as_ref().is_some_and(|dry_run| dry_run.has_assumed)
     }
 
     /// The handler of a dry run returned. `Err` names what it should have asked for before.

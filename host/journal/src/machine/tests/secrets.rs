@@ -92,3 +92,31 @@ fn what_was_sent_under_another_secret_is_held_to_its_peer_whatever_the_secret_is
         );
     }
 }
+
+#[test]
+fn a_dry_run_says_when_it_took_another_request_for_the_recorded_one() {
+    let dry_run = || Machine::dry_run(recorded().entries().to_vec()).expect("it is a history");
+    let mut same = dry_run();
+    same.give_other_secret(&Scope::root());
+    sends(&mut same, "bank", "first").expect("it is what was recorded");
+    assert!(
+        same.has_other_secret() && !same.has_assumed(),
+        "nothing was made with the secret"
+    );
+
+    let mut other = dry_run();
+    assert!(!other.has_other_secret());
+    other.give_other_secret(&Scope::root());
+    let answered = sends(&mut other, "exchange", "second").expect("nobody can tell it from the recorded one");
+    assert_eq!(answered, Step::Recorded(Payload::from_static(b"paid")));
+    assert!(other.has_assumed());
+
+    // Recorded by its peer alone.
+    let mut begun = Machine::start(header());
+    begun.give_other_secret(&Scope::root());
+    sends(&mut begun, "bank", "second").expect("nothing is recorded");
+    let mut by_peer = Machine::dry_run(begun.entries().to_vec()).expect("it is a history");
+    let ended = sends(&mut by_peer, "bank", "third");
+    assert_eq!(ended, Err(Fault::Suspended));
+    assert!(by_peer.has_assumed(), "only whom it asks is compared");
+}

@@ -4,7 +4,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -12,17 +12,28 @@ use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Whether a request is with the service, or its answer on the way: from the call to the end of the answer's body.
+/// Where a connection is between the answers of its service.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Exchange(Arc<AtomicBool>);
+pub(super) struct Exchange(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Requests from the call of the service to the end of the answer's body. Two at most: a body may be let go of after the next call.
+    under_way: AtomicUsize,
+    /// The service was called since all that was written was out: what is written next may be its answer, however soon that was done.
+    is_answering: AtomicBool,
+}
 
 impl Exchange {
     pub(super) fn begin(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.under_way.fetch_add(1, Ordering::Relaxed);
+        self.0.is_answering.store(true, Ordering::Relaxed);
     }
 
-    fn is_under_way(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// All that was written is out.
+    fn flushed(&self) {
+        let is_under_way = self.0.under_way.load(Ordering::Relaxed) > 0;
+        self.0.is_answering.store(is_under_way, Ordering::Relaxed);
     }
 
     /// The answer's body; the exchange ends when hyper has taken all of it.
@@ -39,7 +50,7 @@ pub(super) struct Answered<B> {
 
 impl<B> Drop for Answered<B> {
     fn drop(&mut self) {
-        self.exchange.0.store(false, Ordering::Relaxed);
+        self.exchange.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -71,9 +82,7 @@ pub(super) struct Worded<S> {
     stream: S,
     exchange: Exchange,
     refuse: Refuse,
-    /// All that was written is out, and no exchange was under way then: what comes next is an answer from its first byte on.
-    is_between: bool,
-    /// What is written instead of hyper's answer, after which it writes nothing any more.
+    /// What is written instead of hyper's answer.
     instead: Option<Bytes>,
 }
 
@@ -83,25 +92,26 @@ impl<S> Worded<S> {
             stream,
             exchange,
             refuse,
-            is_between: true,
             instead: None,
         }
     }
 
-    /// hyper is about to write this. Whether that is an answer of its own, in whose place something else is written.
+    /// hyper is about to write this, and all before it is out. Whether that is an answer of its own, in whose place something else is
+    /// written.
     ///
     /// After an answer that a client is slow to take, hyper's own may come in the same write; it stays as it is then.
     fn is_replaced(&mut self, head: &[u8]) -> bool {
-        if self.is_between && !self.exchange.is_under_way() && self.instead.is_none() {
-            self.instead = reworded(head, &self.refuse);
+        // The write is hyper's own; what comes after it, until all is out, is its rest.
+        if self.exchange.0.is_answering.swap(true, Ordering::Relaxed) {
+            return false;
         }
-        self.is_between = false;
+        self.instead = reworded(head, &self.refuse);
         self.instead.is_some()
     }
 }
 
-/// The line of an answer without a body, as hyper writes it.
-const NO_BODY: &str = "content-length: 0\r\n";
+/// The line of an answer without a body, as hyper writes it, and the end of the one before.
+const NO_BODY: &str = "\r\ncontent-length: 0\r\n";
 
 /// hyper's answer with more in it. None when it is not such a one.
 fn reworded(head: &[u8], refuse: &Refuse) -> Option<Bytes> {
@@ -110,6 +120,7 @@ fn reworded(head: &[u8], refuse: &Refuse) -> Option<Bytes> {
     let (before, after) = head.split_once(NO_BODY)?;
     let answer = refuse(status);
     let mut bytes = BytesMut::from(before);
+    bytes.extend_from_slice(b"\r\n");
     for (name, value) in answer.headers() {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             bytes.extend_from_slice(part);
@@ -145,6 +156,7 @@ impl<S: AsyncWrite + Unpin> Worded<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Worded<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_instead(context))?;
         match self.is_replaced(data) {
             true => Poll::Ready(Ok(data.len())),
             false => Pin::new(&mut self.stream).poll_write(context, data),
@@ -156,6 +168,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Worded<S> {
         context: &mut Context<'_>,
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_instead(context))?;
         // A head is in one piece.
         match self.is_replaced(data.first().map_or(&[], |first| &**first)) {
             true => Poll::Ready(Ok(data.iter().map(|part| part.len()).sum())),
@@ -170,7 +183,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Worded<S> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_instead(context))?;
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        self.is_between = !self.exchange.is_under_way();
+        self.exchange.flushed();
         Poll::Ready(Ok(()))
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Host, head, own_id, response};
+use crate::support::{Answer, Host, head, own_id, response};
 
 /// Panics of the server's tasks; the runtime keeps them from the test otherwise.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
@@ -104,4 +104,49 @@ async fn only_what_nobody_was_asked_for_is_answered_anew() {
     client.read().await.is_error(400, "validation", text, own_id(3));
     assert!(client.read_to_end().await.is_empty());
     assert_eq!(host.calls().len(), 3);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_that_comes_at_once_is_the_components() {
+    const STATUSES: [u16; 6] = [200, 204, 304, 400, 414, 431];
+    let host = Host::answering(|call| {
+        let status = call.request.query.parse().unwrap();
+        Box::pin(async move { response(&call, status, &[("x-content-length", "0")], "") })
+    })
+    .await;
+    let requests = || {
+        ["GET", "HEAD", "POST"]
+            .into_iter()
+            .flat_map(|method| STATUSES.map(|status| (method, status)))
+    };
+    let mut client = host.connect().await;
+    let (mut count, mut all) = (0, String::new());
+    for (method, status) in requests() {
+        let request = head(method, &format!("/api/x?{status}"), "");
+        for _ in 0..2 {
+            client.write(&request).await;
+            is_the_components(&client.read_head().await, status, count);
+            count += 1;
+        }
+        all.push_str(&request);
+    }
+    // The same with the next request at hand, whose head is none after the last.
+    client.write(&all).await;
+    for (_, status) in requests() {
+        is_the_components(&client.read_head().await, status, count);
+        count += 1;
+    }
+    client.write("none\r\n\r\n").await;
+    let text = "the head of the request is not one of HTTP/1.1";
+    client.read().await.is_error(400, "validation", text, own_id(count));
+    assert!(client.read_to_end().await.is_empty());
+    assert_eq!(host.calls().len() as u64, count);
+}
+
+#[track_caller]
+fn is_the_components(answer: &Answer, status: u16, request: u64) {
+    let id = own_id(request).to_string();
+    assert_eq!((answer.status, answer.header("x-content-length")), (status, Some("0")));
+    assert_eq!(answer.header("x-invocation-id"), Some(id.as_str()), "{answer:?}");
+    assert_eq!(answer.header("content-type"), None, "{answer:?}");
 }
