@@ -153,30 +153,13 @@ pub(crate) fn parcel_lines(checkout: SessionId, seller: AccountId, transport_opt
     .get("lines")
 }
 
-/// The lines of orders that one answer shows. That is all of them, unless they are very many or very wide: then each order has its first line, and
-/// of the next ones, taken in turn, as many as there is room for.
-pub(crate) fn of_orders(orders: &[OrderId]) -> Result<Vec<Item>, Error> {
-    if orders.is_empty() {
-        return Ok(Vec::new());
-    }
-    // As JSON, in which clients get them: 1,000 bytes are the keys, ids, dates and amounts.
-    let shown = sql::query(
-        sql!(
-            r#"SELECT id FROM (
-                   SELECT id, nth, sum(size) OVER (ORDER BY nth, place) AS so_far FROM (
-                       SELECT i.id, array_position($1::uuid[], i.order_id) AS place,
-                              row_number() OVER (PARTITION BY i.order_id ORDER BY i.id) AS nth,
-                              1000 + octet_length(to_json(i.sku_name)::text) + octet_length(to_json(i.address)::text)
-                                   + COALESCE(octet_length(to_json(i.note)::text), 0)
-                                   + LEAST(COALESCE(octet_length(i.serial_ids::text), 0), 2048) AS size
-                       FROM "order".item i WHERE i.order_id = ANY($1::uuid[])
-                   ) line
-               ) page WHERE so_far <= $2::bigint OR nth = 1 ORDER BY id"#
-        ),
-        params![orders, LINES_SHOWN],
-    )?;
-    let ids = shown.iter().map(|row| row.get("id")).collect::<Result<Vec<_>, _>>()?;
-    by_ids(&ids)
+/// The lines of orders, as one answer shows them.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    /// All of them, unless they are very many or very wide: then each order has its first line, and of the next ones, taken in turn, as many as
+    /// there is room for.
+    pub(crate) lines: Vec<Item>,
+    pub(crate) sums: BTreeMap<OrderId, Sum>,
 }
 
 /// All lines of an order, whether they are shown or not.
@@ -187,24 +170,47 @@ pub(crate) struct Sum {
     pub(crate) total_amount: i64,
 }
 
-/// What the lines of orders add up to.
-pub(crate) fn sums(orders: &[OrderId]) -> Result<BTreeMap<OrderId, Sum>, Error> {
-    sql::query(
+pub(crate) fn of_orders(orders: &[OrderId]) -> Result<Shown, Error> {
+    if orders.is_empty() {
+        return Ok(Shown::default());
+    }
+    // As JSON, in which clients get them: 1,000 bytes are the keys, ids, dates and amounts. An order's sums come with its first line.
+    let shown = sql::query(
         sql!(
-            r#"SELECT order_id, count(*) AS lines, COALESCE(sum(total_amount) FILTER (WHERE date_cancelled IS NULL), 0)::bigint AS total
-               FROM "order".item WHERE order_id = ANY($1) GROUP BY order_id"#
+            r#"SELECT id, CASE WHEN nth = 1 THEN order_id END AS sums_of, CASE WHEN nth = 1 THEN lines END AS lines,
+                      CASE WHEN nth = 1 THEN total END AS total
+               FROM (
+                   SELECT id, order_id, nth, lines, total, sum(size) OVER (ORDER BY nth, place) AS so_far FROM (
+                       SELECT i.id, i.order_id, array_position($1::uuid[], i.order_id) AS place,
+                              row_number() OVER (PARTITION BY i.order_id ORDER BY i.id) AS nth,
+                              count(*) OVER every AS lines,
+                              COALESCE(sum(i.total_amount) FILTER (WHERE i.date_cancelled IS NULL) OVER every, 0)::bigint AS total,
+                              1000 + octet_length(to_json(i.sku_name)::text) + octet_length(to_json(i.address)::text)
+                                   + COALESCE(octet_length(to_json(i.note)::text), 0)
+                                   + LEAST(COALESCE(octet_length(i.serial_ids::text), 0), 2048) AS size
+                       FROM "order".item i WHERE i.order_id = ANY($1::uuid[])
+                       WINDOW every AS (PARTITION BY i.order_id)
+                   ) line
+               ) page WHERE so_far <= $2::bigint OR nth = 1 ORDER BY id"#
         ),
-        params![orders],
-    )?
-    .iter()
-    .map(|row| {
-        let sum = Sum {
-            lines: row.get("lines")?,
-            total_amount: row.get("total")?,
-        };
-        Ok((row.get("order_id")?, sum))
+        params![orders, LINES_SHOWN],
+    )?;
+    let mut ids = Vec::with_capacity(shown.len());
+    let mut sums = BTreeMap::new();
+    for row in &shown {
+        ids.push(row.get("id")?);
+        if let Some(order) = row.get::<Option<OrderId>>("sums_of")? {
+            let sum = Sum {
+                lines: row.get("lines")?,
+                total_amount: row.get("total")?,
+            };
+            sums.insert(order, sum);
+        }
+    }
+    Ok(Shown {
+        lines: by_ids(&ids)?,
+        sums,
     })
-    .collect()
 }
 
 /// The lines of an order, which never change.

@@ -77,9 +77,9 @@ pub(crate) fn detail(orders: Vec<Order>) -> Result<Vec<OrderDetail>, Error> {
         .flat_map(|order| [order.confirm_session_id, SessionId(order.id.0)])
         .collect();
 
-    let sums = item::sums(&ids)?;
+    let item::Shown { lines, sums } = item::of_orders(&ids)?;
     let mut items = BTreeMap::<_, Vec<_>>::new();
-    for item in item::of_orders(&ids)? {
+    for item in lines {
         items.entry(item.order_id).or_default().push(item);
     }
     let mut transports = transport::by_ids(&transport_ids)?;

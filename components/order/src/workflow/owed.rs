@@ -116,6 +116,12 @@ impl Owed {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn is_stored_as(owed: &Owed, text: &str) {
+        assert_eq!(serde_json::to_string(owed).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Owed>(text).unwrap(), *owed);
+    }
+
     #[test]
     fn what_is_scheduled_stays_readable() {
         let id = "0190f5e3-0000-7000-8000-000000000001";
@@ -131,8 +137,7 @@ mod tests {
         let text = format!(
             r#"{{"refunds":[{{"item":7,"buyer":"{id}","amount":{{"amount_minor":500,"currency":"VND"}}}}],"released":["{id}"]}}"#
         );
-        assert_eq!(serde_json::to_string(&owed).unwrap(), text);
-        assert_eq!(serde_json::from_str::<Owed>(&text).unwrap(), owed);
+        is_stored_as(&owed, &text);
 
         let late = Owed {
             late: vec![Late {
@@ -145,8 +150,7 @@ mod tests {
         let text = format!(
             r#"{{"refunds":[],"released":[],"late":[{{"leg":"{id}","payer":"{id}","amount":{{"amount_minor":500,"currency":"VND"}}}}]}}"#
         );
-        assert_eq!(serde_json::to_string(&late).unwrap(), text);
-        assert_eq!(serde_json::from_str::<Owed>(&text).unwrap(), late);
+        is_stored_as(&late, &text);
 
         let fee_back = Owed {
             fee_back: Some(FeeBack {
@@ -159,7 +163,6 @@ mod tests {
         let text = format!(
             r#"{{"refunds":[],"released":[],"fee_back":{{"order":"{id}","seller":"{id}","amount":{{"amount_minor":500,"currency":"VND"}}}}}}"#
         );
-        assert_eq!(serde_json::to_string(&fee_back).unwrap(), text);
-        assert_eq!(serde_json::from_str::<Owed>(&text).unwrap(), fee_back);
+        is_stored_as(&fee_back, &text);
     }
 }

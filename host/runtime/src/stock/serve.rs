@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
+use host_basic::Author;
 use host_engine::apply_limits;
 use host_traces::{TraceId, trace_id};
 use host_types::{Fault, InvocationId, StreamBody, StreamedCall, StreamedOutcome};
@@ -43,8 +44,13 @@ pub(crate) async fn serve(
         tracing::info!(component.id = %loaded.id, "it has as many instances as one component may have");
         return overloaded;
     };
-    let trace_id = trace_id(trace_parent.as_deref().unwrap_or_default(), invocation.0.as_u128());
-    let state = StockState::new(deployment, &loaded, invocation, trace_parent, modules, slot);
+    let author = Author {
+        component: loaded.id.clone(),
+        invocation,
+        trace_id: trace_id(trace_parent.as_deref().unwrap_or_default(), invocation.0.as_u128()),
+    };
+    let trace_id = author.trace_id;
+    let state = StockState::new(deployment, &loaded, author, trace_parent, modules, slot);
     let progress = Arc::new(Progress::default());
     let (answer, answered) = oneshot::channel();
     let run = Run {

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use host_basic::Author;
 use host_engine::StoreLimits;
 use host_http_client::StreamedHooks;
-use host_traces::trace_id;
-use host_types::InvocationId;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -39,18 +37,14 @@ impl StockState {
     pub(crate) fn new(
         deployment: Arc<Deployment>,
         loaded: &StockLoaded,
-        invocation: InvocationId,
+        author: Author,
         trace_parent: Option<String>,
         modules: Arc<dyn CallModules>,
         slot: OwnedSemaphorePermit,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        let output = Output::new(Author {
-            component: loaded.id.clone(),
-            invocation,
-            trace_id: trace_id(trace_parent.as_deref().unwrap_or_default(), invocation.0.as_u128()),
-        });
+        let output = Output::new(author);
         // No directory, no address: what a component may reach it is granted. What it prints is a line of the log.
         let wasi = WasiCtx::builder()
             .allow_tcp(false)
