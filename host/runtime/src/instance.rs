@@ -21,7 +21,8 @@ pub(crate) struct InstanceState {
     pub(crate) capabilities: Capabilities,
     pub(crate) begun: BegunCalls,
     pub(crate) table: ResourceTable,
-    wasi: WasiCtx,
+    /// Made when it is first asked for: most calls ask for none of it, and making it is a good part of what a call costs.
+    wasi: Option<Box<WasiCtx>>,
     /// Held as long as the instance is there.
     _slot: OwnedSemaphorePermit,
     _live: Live,
@@ -41,8 +42,7 @@ impl InstanceState {
             recorder,
             begun: BegunCalls::default(),
             table: ResourceTable::new(),
-            // No directory, no address, no environment, and nowhere to write: what a component may reach it is granted.
-            wasi: WasiCtx::builder().build(),
+            wasi: None,
             _slot: slot,
             _live: component.metrics.live(),
         }
@@ -52,7 +52,8 @@ impl InstanceState {
 impl WasiView for InstanceState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
-            ctx: &mut self.wasi,
+            // No directory, no address, no environment, and nowhere to write: what a component may reach it is granted.
+            ctx: self.wasi.get_or_insert_with(|| Box::new(WasiCtx::builder().build())),
             table: &mut self.table,
         }
     }
