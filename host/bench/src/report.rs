@@ -176,6 +176,10 @@ pub(crate) struct Takeovers {
     pub(crate) suspended: i64,
     /// From when the host was declared gone until somebody owned all it had owned.
     pub(crate) owned_again_ms: f64,
+    /// What another host owned that was killed and started again.
+    pub(crate) owned_at_restart: i64,
+    /// From the start of its process until it owned all that again.
+    pub(crate) owned_after_restart_ms: f64,
     /// From the kill until the last had ended.
     pub(crate) finished_ms: f64,
     /// The same, divided by the lease.

@@ -1,6 +1,8 @@
 //! A host with thousands of open invocations is killed, and another one on the same database finishes them: how soon somebody owns them again,
 //! and how fast they go on, beside the same jobs on a host that nobody kills.
 //!
+//! Then the other one is killed, and started again on its data directory: how soon it owns what it had.
+//!
 //! A job is two transactions with a sleep between them. Half of those that are open sleep, and are nobody's; the other half is the killed host's.
 
 use std::path::Path;
@@ -64,7 +66,7 @@ pub(crate) async fn measure(
     first.second_data_dir(&second_dir)?;
     let second = Nexus::start(&NexusOptions {
         data_dir: &second_dir,
-        ..options
+        ..options.clone()
     })
     .await?;
     progress(&format!("{half} jobs fall asleep"));
@@ -102,10 +104,38 @@ pub(crate) async fn measure(
     progress("another host finishes them");
     let finished = ended(&database).await?;
 
-    let all = i64::from(WARM_UP + 3 * half);
-    ensure!(finished.completed == all, "{all} jobs were sent, and {finished:?}");
+    let before = i64::from(WARM_UP + 3 * half);
+    ensure!(
+        finished.completed == before,
+        "{before} jobs were sent, and {finished:?}"
+    );
+
+    progress(&format!(
+        "{} jobs are sent, their host is killed and started again",
+        2 * half
+    ));
+    let lease_of_second = database.only_lease().await?;
+    send(&second, 2 * half, 0.0).await?;
+    second.kill()?;
+    database.give_jobs(&lease_of_second.node).await?;
+    let at_restart = database.jobs(&lease_of_second.node).await?;
+    let restarted_s = database.now_s().await?;
+    let again = NexusOptions {
+        data_dir: &second_dir,
+        ..options
+    };
+    let looking = until(CLOSE_LOOK, || database.owns_nothing_s(&lease_of_second.node));
+    let (third, owned_after_restart_s) = tokio::join!(Nexus::start(&again), looking);
+    let (third, owned_after_restart_s) = (third?, owned_after_restart_s.context("nobody took over")?);
+    progress("it finishes them");
+    let finished_again = ended(&database).await?;
+    let all = before + i64::from(2 * half);
+    ensure!(
+        finished_again.completed == all,
+        "{all} jobs were sent, and {finished_again:?}"
+    );
     database.check_notes(all).await?;
-    second.stop()?;
+    third.stop()?;
     let taken = (at_kill.owned + at_kill.suspended) as f64;
     let recovered_per_second = taken / (finished.last_ended_s - gone_s);
     let finished_s = finished.last_ended_s - killed_s;
@@ -114,6 +144,8 @@ pub(crate) async fn measure(
         owned: at_kill.owned,
         suspended: at_kill.suspended,
         owned_again_ms: (owned_again_s - gone_s) * 1e3,
+        owned_at_restart: at_restart.owned,
+        owned_after_restart_ms: (owned_after_restart_s - restarted_s) * 1e3,
         finished_ms: finished_s * 1e3,
         finished_leases: finished_s / lease.s,
         recovered_per_second,

@@ -207,6 +207,11 @@ fn taken_over(out: &mut String, takeovers: &Takeovers) -> fmt::Result {
         out,
         "  ended per second from then on {:.0}, of {:.0} in normal running; ratio {:.2}",
         takeovers.recovered_per_second, takeovers.normal_per_second, takeovers.throughput
+    )?;
+    writeln!(
+        out,
+        "  a host with {} running is killed and started again: all owned {:.0} ms after the start of its process",
+        takeovers.owned_at_restart, takeovers.owned_after_restart_ms
     )
 }
 

@@ -105,6 +105,9 @@ pub(super) fn verdicts(report: &Report) -> Vec<Verdict> {
         let open = takeovers.owned + takeovers.suspended;
         let what = format!("{open} open after SIGKILL: known dead to all owned again, ms");
         verdicts.push(verdict(what, takeovers.owned_again_ms, Reach::AtMost(3000.0)));
+        let open = takeovers.owned_at_restart;
+        let what = format!("{open} open after SIGKILL: start of the same host to all owned again, ms");
+        verdicts.push(verdict(what, takeovers.owned_after_restart_ms, Reach::AtMost(3000.0)));
     }
     verdicts
 }
