@@ -21,6 +21,8 @@ use crate::{Client, Proxy};
 pub struct NexusOptions {
     /// Further environment variables.
     pub environment: Vec<(String, String)>,
+    /// Another host than the one under test.
+    pub binary: Option<PathBuf>,
 }
 
 impl NexusOptions {
@@ -29,6 +31,7 @@ impl NexusOptions {
         let owned = |(name, value): &(&str, V)| ((*name).to_owned(), value.to_string());
         Self {
             environment: variables.into_iter().map(owned).collect(),
+            ..Self::default()
         }
     }
 }
@@ -487,7 +490,8 @@ async fn launch(manifest: &Path, database_url: &str, data_dir: &Path, options: &
         .create(true)
         .append(true)
         .open(data_dir.join("nexus.log"))?;
-    let mut command = Command::new(binary()?);
+    let binary = options.binary.clone().map_or_else(binary, Ok)?;
+    let mut command = Command::new(binary);
     command
         .args([
             "up",

@@ -54,6 +54,7 @@ impl Guests {
         let target = self.target.path().display().to_string();
         NexusOptions {
             environment: vec![("CARGO_TARGET_DIR".into(), target)],
+            ..NexusOptions::default()
         }
     }
 

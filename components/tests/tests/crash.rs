@@ -42,9 +42,7 @@ async fn from_the_cart(shop: &Shop) -> Result<Value> {
 }
 
 fn die_at(point: u32) -> NexusOptions {
-    NexusOptions {
-        environment: vec![("NEXUS_DIE_AT".into(), point.to_string())],
-    }
+    NexusOptions::with(&[("NEXUS_DIE_AT", point)])
 }
 
 impl Scenario {

@@ -117,9 +117,7 @@ async fn two_transactions_in_two_modules_survive_a_kill_at_every_point() -> Resu
     for point in 1..=POINTS {
         let mut nexus = Nexus::start_application(&application.manifest(), NexusOptions::default()).await?;
         nexus.kill()?;
-        let dying = NexusOptions {
-            environment: vec![("NEXUS_DIE_AT".into(), point.to_string())],
-        };
+        let dying = NexusOptions::with(&[("NEXUS_DIE_AT", point)]);
         nexus.restart(dying).await?;
         let answered = nexus.client().keyed("once").post("/market/checkout", checkout()).await;
         // A kill reaches the client before the parent: only an answer says that there was none.

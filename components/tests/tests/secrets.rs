@@ -110,7 +110,11 @@ async fn the_hosts_tables_and_log_hold_nobodys_secrets() -> Result<()> {
         "SPIN_VARIABLE_COD_CURRENCIES".to_owned(),
         format!("VND,{PROVIDER_SECRET}"),
     )];
-    let nexus = Nexus::start_with(NexusOptions { environment }).await?;
+    let nexus = Nexus::start_with(NexusOptions {
+        environment,
+        ..NexusOptions::default()
+    })
+    .await?;
     let shop = Shop::open(&nexus.client(), 10).await?;
     let nobody = nexus.client();
     let mut secrets: Vec<(String, String)> = [

@@ -10,9 +10,7 @@ use serde_json::json;
 const PATIENCE: Duration = Duration::from_secs(5 + 5);
 
 fn freeze_at(point: u32) -> NexusOptions {
-    NexusOptions {
-        environment: vec![("NEXUS_FREEZE_AT".into(), point.to_string())],
-    }
+    NexusOptions::with(&[("NEXUS_FREEZE_AT", point)])
 }
 
 /// Where the host says that it froze itself.

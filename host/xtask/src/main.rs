@@ -21,6 +21,8 @@ use workspace::Workspace;
 const COMPONENTS_DIR: &str = "NEXUS_COMPONENTS_DIR";
 /// The host that the marketplace's tests start.
 const NEXUS_BINARY: &str = "NEXUS_BINARY";
+/// The host that a release replaces.
+const NEXUS_BINARY_BEFORE: &str = "NEXUS_BINARY_BEFORE";
 /// What nextest is told: how many tests may run at once.
 const TEST_THREADS: &str = "NEXTEST_TEST_THREADS";
 /// What the chaos test is told: how long, and the seed of its faults.
@@ -44,6 +46,8 @@ enum Task {
     Fmt,
     /// Build the components and test guests to WebAssembly
     Guests,
+    /// A release under load: nodes of another revision are replaced, one after the other, by nodes of this one
+    Upgrade(UpgradeArguments),
     /// Two hosts on one database while people trade, killed, frozen and their database crashed at random; then the books are checked
     Chaos(ChaosArguments),
 }
@@ -56,6 +60,13 @@ struct ChaosArguments {
     /// The seed that a failure printed
     #[arg(long)]
     seed: Option<u64>,
+}
+
+#[derive(Args)]
+struct UpgradeArguments {
+    /// What git knows the version before as
+    #[arg(long)]
+    from: String,
 }
 
 #[derive(Args)]
@@ -102,6 +113,7 @@ async fn run(task: Task) -> anyhow::Result<()> {
             toolchain::check(&mut steps, &workspace).await?;
             build_guests(&mut steps, &workspace).await
         }
+        Task::Upgrade(arguments) => upgrade(&mut steps, &workspace, &arguments).await,
         Task::Chaos(arguments) => chaos(&mut steps, &workspace, &arguments).await,
     }
 }
@@ -168,6 +180,57 @@ async fn chaos(steps: &mut Steps, workspace: &Workspace, arguments: &ChaosArgume
     steps
         .run(&format!("chaos, {} minutes", arguments.minutes), nextest)
         .await
+}
+
+/// The test of rolling restarts, with another version before.
+async fn upgrade(steps: &mut Steps, workspace: &Workspace, arguments: &UpgradeArguments) -> anyhow::Result<()> {
+    toolchain::check(steps, workspace).await?;
+    toolchain::nextest(steps, workspace).await?;
+    Programs::find_or_install(&mut step::echo).await?;
+    let before = build_before(steps, workspace, &arguments.from).await?;
+    build_guests(steps, workspace).await?;
+    let binary = build_nexus(steps, workspace).await?;
+    let mut nextest = workspace.cargo([
+        "nextest",
+        "run",
+        "--workspace",
+        "--test",
+        "bounds",
+        "--no-capture",
+        "rolling",
+    ]);
+    nextest
+        .env(COMPONENTS_DIR, workspace.guests_dir())
+        .env(NEXUS_BINARY, binary)
+        .env(NEXUS_BINARY_BEFORE, before);
+    steps.run(&format!("from {} to this", arguments.from), nextest).await
+}
+
+/// Builds the host of another revision, in a work tree that is removed again. It shares the dependencies that were built for this one.
+async fn build_before(steps: &mut Steps, workspace: &Workspace, revision: &str) -> anyhow::Result<PathBuf> {
+    let tree = workspace.target_dir().join("before");
+    let path = tree.to_str().context("the target folder's name is UTF-8")?;
+    // What an interrupted run left; there is none otherwise, and git says so.
+    let _ = steps
+        .output(workspace.program("git", ["worktree", "remove", "--force", path]))
+        .await;
+    let add = workspace.program("git", ["worktree", "add", "--detach", path, revision]);
+    steps.run(&format!("{revision} into a work tree"), add).await?;
+    let mut build = workspace.cargo(["build", "--workspace", "--bin", "nexus"]);
+    build.current_dir(&tree).env("CARGO_TARGET_DIR", workspace.target_dir());
+    let built = steps.run(&format!("the host of {revision}"), build).await;
+    let aside = workspace.target_dir().join("debug/nexus-before");
+    let kept = built.and_then(|()| {
+        let built = workspace.target_dir().join("debug/nexus");
+        std::fs::copy(&built, &aside).with_context(|| format!("copy {} to {}", built.display(), aside.display()))
+    });
+    steps
+        .run(
+            "the work tree goes",
+            workspace.program("git", ["worktree", "remove", "--force", path]),
+        )
+        .await?;
+    kept.map(|_| aside)
 }
 
 /// Builds the host with the points at which a test may end it. Put aside, since a later build of the host without them would replace it.

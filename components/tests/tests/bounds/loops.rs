@@ -18,7 +18,15 @@ async fn a_loop_goes_on_as_a_new_invocation_whatever_the_moment_of_death() -> Re
         world.nexus.kill()?;
         let environment = vec![("NEXUS_DIE_AT".to_owned(), point.to_string())];
         // It may die before it serves, or have nothing left to die of.
-        if world.nexus.restart(NexusOptions { environment }).await.is_ok() {
+        if world
+            .nexus
+            .restart(NexusOptions {
+                environment,
+                ..NexusOptions::default()
+            })
+            .await
+            .is_ok()
+        {
             while !world.nexus.has_ended()? && world.audit.count(laps).await? < LAPS {
                 tokio::task::yield_now().await;
             }

@@ -1,5 +1,5 @@
 //! A rolling restart: each of two nodes stops and starts again under load, behind a load balancer that asks whether they are ready, and
-//! no request fails.
+//! no request fails. With another version before it is a release: `cargo xtask upgrade`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -49,6 +49,14 @@ impl Balancer {
     }
 }
 
+/// What runs before: the version that `NEXUS_BINARY_BEFORE` names, or this one.
+fn before() -> NexusOptions {
+    NexusOptions {
+        binary: std::env::var_os("NEXUS_BINARY_BEFORE").map(Into::into),
+        ..NexusOptions::default()
+    }
+}
+
 /// Requests, one after the other, until told to stop. Returns how many.
 async fn load(balancer: Arc<Balancer>, number: usize, stop: Arc<AtomicBool>) -> Result<usize> {
     let mut sent = 0;
@@ -69,6 +77,19 @@ async fn load(balancer: Arc<Balancer>, number: usize, stop: Arc<AtomicBool>) -> 
             answer.json
         );
         ensure!(answer.data(200)["told"] == told, "{}", answer.json);
+        if sent % 2 == 1 {
+            let other = balancer.pick()?.keyed(&ticket);
+            let again = other.post(path, json!({ "ticket": ticket, "ms": NAP_MS })).await?;
+            ensure!(
+                (again.status, &again.bytes) == (answer.status, &answer.bytes),
+                "{ticket} again: {}",
+                again.json
+            );
+            ensure!(
+                again.headers.contains_key("idempotency-replayed"),
+                "{ticket} was run again"
+            );
+        }
         sent += 1;
     }
     Ok(sent)
@@ -76,8 +97,8 @@ async fn load(balancer: Arc<Balancer>, number: usize, stop: Arc<AtomicBool>) -> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_node_is_restarted_in_turn_and_no_request_fails() -> Result<()> {
-    let mut world = World::start().await?;
-    let mut second = world.nexus.second_node(NexusOptions::default()).await?;
+    let mut world = World::start_with(before()).await?;
+    let mut second = world.nexus.second_node(before()).await?;
     let balancer = Balancer::new(world.nexus.client(), second.client());
     let watch = |node: usize, client: Client| {
         let balancer = Arc::clone(&balancer);
@@ -98,15 +119,14 @@ async fn each_node_is_restarted_in_turn_and_no_request_fails() -> Result<()> {
     ensure!(world.nexus.terminate().await?.success());
     world.nexus.restart(NexusOptions::default()).await?;
     let again = watch(0, world.nexus.client());
+    // For a while one of each version is at work.
+    world.noted_more(20).await?;
     ensure!(second.terminate().await?.success());
     second.restart(NexusOptions::default()).await?;
     let _again = [again, watch(1, second.client())];
 
     // Both have had their turn since; the load goes on for a moment with both.
-    let noted = world.noted("noted").await?;
-    while world.noted("noted").await? < noted + 20 {
-        tokio::task::yield_now().await;
-    }
+    world.noted_more(20).await?;
     stop.store(true, Ordering::Relaxed);
     let mut sent = 0;
     while let Some(client) = clients.join_next().await {

@@ -16,8 +16,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Result<Self> {
+        Self::start_with(NexusOptions::default()).await
+    }
+
+    pub(crate) async fn start_with(options: NexusOptions) -> Result<Self> {
         let manifest = workspace().join(Path::new(MANIFEST));
-        let nexus = Nexus::start_application(&manifest, NexusOptions::default()).await?;
+        let nexus = Nexus::start_application(&manifest, options).await?;
         let audit = Audit::open(nexus.database_url()).await?;
         Ok(Self { nexus, audit })
     }
@@ -37,6 +41,15 @@ impl World {
             .texts("SELECT id::text FROM host.node WHERE gone_at IS NULL ORDER BY started_at DESC")
             .await?;
         nodes.into_iter().next().context("a node lives")
+    }
+
+    /// Returns when that many more have noted something.
+    pub(crate) async fn noted_more(&self, count: i64) -> Result<()> {
+        let noted = self.noted("noted").await?;
+        while self.noted("noted").await? < noted + count {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 
     pub(crate) async fn noted(&self, what: &str) -> Result<i64> {

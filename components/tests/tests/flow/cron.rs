@@ -95,7 +95,12 @@ async fn whatever_the_moment_of_death_a_tick_runs_once() -> Result<()> {
     for point in 1.. {
         pass_years(&audit, "yearly", 2).await?;
         let environment = vec![("NEXUS_DIE_AT".to_owned(), point.to_string())];
-        nexus.restart(NexusOptions { environment }).await?;
+        nexus
+            .restart(NexusOptions {
+                environment,
+                ..NexusOptions::default()
+            })
+            .await?;
         let ran = noted("yearly", "ran quick");
         while !nexus.has_ended()? && (audit.count(&ran).await? < point || audit.count(OPEN).await? > 0) {}
         if !nexus.has_ended()? {

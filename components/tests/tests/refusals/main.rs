@@ -60,7 +60,11 @@ async fn a_checkout_that_nobody_confirms_ends_at_its_deadline() -> Result<()> {
     ]
     .map(|(name, value)| (format!("SPIN_VARIABLE_{name}"), value.to_owned()));
     let environment = environment.to_vec();
-    let nexus = Nexus::start_with(NexusOptions { environment }).await?;
+    let nexus = Nexus::start_with(NexusOptions {
+        environment,
+        ..NexusOptions::default()
+    })
+    .await?;
     let shop = Shop::open(&nexus.client(), 10).await?;
     let audit = Audit::open(nexus.database_url()).await?;
     let dear = shop.buyer.client.post(CHECKOUT, shop.checkout(4)).await?;
