@@ -46,16 +46,25 @@ async fn a_repeated_request_reads_the_first_answer() -> Result<()> {
     once.post(&format!("{CHECKOUT}?x=1"), shop.checkout(2))
         .await?
         .failed(422, "idempotency_key_mismatch");
-    // A key is one account's, on one route.
+    // A key is one account's, on one path.
     let rival = Person::register(&nexus.client(), "rival").await?;
     let other = rival.client.keyed("order-1").post(CHECKOUT, shop.checkout(2)).await?;
     assert_ne!(
         other.text(200, "checkout_session_id"),
         first.text(200, "checkout_session_id")
     );
-    once.post("/api/v1/order/cart", json!({ "sku_id": shop.sku, "quantity": 1 }))
+    let cart = || once.post("/api/v1/order/cart", json!({ "sku_id": shop.sku, "quantity": 1 }));
+    let laid = cart().await?;
+    laid.data(200);
+    assert!(!laid.headers.contains_key("idempotency-replayed"));
+    let again = cart().await?;
+    assert_eq!((again.status, &again.bytes), (laid.status, &laid.bytes));
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    once.post("/api/v1/order/cart", json!({ "sku_id": shop.sku, "quantity": 2 }))
         .await?
         .failed(422, "idempotency_key_mismatch");
+    let lines = shop.buyer.client.get("/api/v1/order/cart").await?;
+    assert_eq!(lines.data(200).as_array().map(Vec::len), Some(1));
     assert_eq!(shop.stock().await?, (6, 4));
     assert_eq!(audit.count(SESSIONS).await?, 2);
 

@@ -60,7 +60,9 @@ impl Claims {
             .iter()
             .find(|(name, _)| name == "content-type")
             .map_or("", |(_, value)| value);
-        let key = self.key(call.component.as_str(), &request.method, &call.route, subject, &key.0);
+        let of_route = key_parts(call.component.as_str(), &request.method, &call.route, subject, &key.0);
+        let mut of_path = of_route.to_vec();
+        of_path.push(request.path.as_bytes());
         let fingerprint = self.hash(&[
             request.method.as_bytes(),
             request.path.as_bytes(),
@@ -69,21 +71,16 @@ impl Claims {
             &request.body,
         ]);
         Some(Claim {
-            key,
+            key: self.hash(&of_route),
+            path_key: self.hash(&of_path),
             fingerprint,
             expires_ms: now_ms.saturating_add(retention_ms()),
         })
     }
 
-    /// A key as it is stored.
+    /// A key as it is stored of a route, whichever its path.
     pub(crate) fn key(&self, component: &str, method: &str, route: &str, subject: &str, key: &str) -> [u8; 32] {
-        self.hash(&[
-            component.as_bytes(),
-            method.as_bytes(),
-            route.as_bytes(),
-            subject.as_bytes(),
-            key.as_bytes(),
-        ])
+        self.hash(&key_parts(component, method, route, subject, key))
     }
 
     fn hash(&self, parts: &[&[u8]]) -> [u8; 32] {
@@ -100,7 +97,7 @@ impl Claims {
     /// Enters a call under its claim.
     pub(crate) fn enter(&self, claim: &Claim, invocation: InvocationId) -> Entered {
         let mut running = self.running.lock();
-        if let Some(first) = running.get(&claim.key) {
+        if let Some(first) = running.get(&claim.path_key) {
             return if first.fingerprint == claim.fingerprint {
                 Entered::Joins(first.invocation, first.outcome.clone())
             } else {
@@ -109,7 +106,7 @@ impl Claims {
         }
         let (sender, outcome) = watch::channel(None);
         running.insert(
-            claim.key,
+            claim.path_key,
             Running {
                 fingerprint: claim.fingerprint,
                 invocation,
@@ -117,11 +114,15 @@ impl Claims {
             },
         );
         Entered::First(Ticket {
-            key: claim.key,
+            key: claim.path_key,
             outcome: sender,
             running: Arc::clone(&self.running),
         })
     }
+}
+
+fn key_parts<'a>(component: &'a str, method: &'a str, route: &'a str, subject: &'a str, key: &'a str) -> [&'a [u8]; 5] {
+    [component, method, route, subject, key].map(str::as_bytes)
 }
 
 impl Ticket {
@@ -176,6 +177,14 @@ mod tests {
         assert_ne!(of("a", "k", "x").key, of("a", "l", "x").key);
         assert_eq!(of("a", "k", "x").key, of("a", "k", "y").key);
         assert_ne!(of("a", "k", "x").fingerprint, of("a", "k", "y").fingerprint);
+
+        let mut elsewhere = call("a", "k", "x");
+        elsewhere.request.path = "/api/v1/order/seller/pending/confirm".into();
+        let elsewhere = claims.claim(&elsewhere, 0, || 1).unwrap();
+        assert_eq!(of("a", "k", "x").key, elsewhere.key);
+        assert_ne!(of("a", "k", "x").path_key, elsewhere.path_key);
+        assert_eq!(of("a", "k", "x").path_key, of("a", "k", "y").path_key);
+        assert_ne!(of("a", "k", "x").path_key, of("b", "k", "x").path_key);
     }
 
     #[test]
@@ -189,6 +198,10 @@ mod tests {
         };
         assert!(matches!(claims.enter(&claim, id), Entered::Joins(..)));
         assert!(matches!(claims.enter(&other, id), Entered::Mismatch));
+        let mut elsewhere = call("a", "k", "x");
+        elsewhere.request.path = "/api/v1/order/seller/pending/confirm".into();
+        let elsewhere = claims.claim(&elsewhere, 0, || 1).unwrap();
+        assert!(matches!(claims.enter(&elsewhere, id), Entered::First(_)));
         drop(ticket);
         assert!(matches!(claims.enter(&claim, id), Entered::First(_)));
     }

@@ -1,7 +1,7 @@
 //! What an invoker asks of the database that all nodes share: `host-store` answers over PostgreSQL, the simulation of `host/testing`
 //! from memory, with every failure a database can have. A trait per kind of question; [`Database`] is all of them.
 
-use host_journal::{AppendError, AppendJournal, KeyId, Message, WorkflowKey};
+use host_journal::{AppendError, AppendJournal, Claim, KeyId, Message, WorkflowKey};
 use host_recorder::Answer;
 use host_store::{
     Asked, AuditFilter, Begun, CronLine, DeadFilter, DeadLetter, Deployment, Fence, GoneBecause, Head, Heartbeat,
@@ -44,8 +44,8 @@ pub trait ReadInvocations: Send + Sync + 'static {
     fn places(&self, invocation: InvocationId) -> Answer<'_, Result<Vec<KeyId>>>;
     /// A promise of a workflow, by its name.
     fn workflow_promise<'a>(&'a self, key: &'a WorkflowKey, name: &'a str) -> Answer<'a, Result<Option<PromiseId>>>;
-    /// Who holds an idempotency key.
-    fn find_key<'a>(&'a self, key: &'a [u8; 32]) -> Answer<'a, Result<Option<HeldKey>>>;
+    /// Who holds the idempotency key of a claim.
+    fn find_key<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Result<Option<HeldKey>>>;
 }
 
 /// How an invocation changes hands.
@@ -183,8 +183,8 @@ impl ReadInvocations for Store {
         Box::pin(self.places(invocation))
     }
 
-    fn find_key<'a>(&'a self, key: &'a [u8; 32]) -> Answer<'a, Result<Option<HeldKey>>> {
-        Box::pin(self.find_key(key))
+    fn find_key<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Result<Option<HeldKey>>> {
+        Box::pin(self.find_key(claim))
     }
 }
 

@@ -202,7 +202,7 @@ async fn join(inner: &Arc<Inner>, claim: &Claim, own: Option<InvocationId>, unti
     let looking = inner.lookers.try_acquire();
     let mut pause = JOIN_POLL;
     loop {
-        let owner = match inner.store.find_key(&claim.key).await {
+        let owner = match inner.store.find_key(claim).await {
             Ok(owner) => owner?,
             Err(error) => {
                 tracing::warn!(%error, "an idempotency key cannot be looked up");

@@ -86,8 +86,10 @@ pub struct Start {
 /// An idempotency key, taken. Every part is a keyed hash, so that the table tells nothing about clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Of component, method, route, subject and key.
+    /// Of component, method, route, subject and the client's key: of all uses of that key on the route the first is found here.
     pub key: [u8; 32],
+    /// Of the same and the path. A key used again on another path of its route is another key, and is found here.
+    pub path_key: [u8; 32],
     /// Of the whole request: another one under the same key is an error.
     pub fingerprint: [u8; 32],
     /// When the key may be forgotten, milliseconds since 1970-01-01 UTC.

@@ -6,6 +6,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use crate::NodeIdentity;
+use crate::idempotency::key_parameter;
 use crate::journal::{bigint, integer};
 
 const APPEND_BATCH: &str = "SELECT lost, key_taken FROM host.append_batch(\
@@ -93,7 +94,7 @@ pub(crate) async fn write(
         }
         if let Some(claim) = &append.claim {
             claimers.push(id);
-            keys.push(&claim.key[..]);
+            keys.push(key_parameter(claim));
             fingerprints.push(&claim.fingerprint[..]);
             expiries.push(bigint(claim.expires_ms));
         }

@@ -1,11 +1,16 @@
 //! Idempotency keys: who holds one. They are taken with an append (`host.claim`).
 
-use host_journal::InvocationStatus;
+use host_journal::{Claim, InvocationStatus};
 use host_types::InvocationId;
 use uuid::Uuid;
 
 use crate::invocations::status_from;
 use crate::{Error, Result, Store};
+
+/// How the database's functions take the keys of a claim: the route's, and behind it the path's. A node of the version before gives the first alone.
+pub(crate) fn key_parameter(claim: &Claim) -> Vec<u8> {
+    [claim.key, claim.path_key].concat()
+}
 
 /// A key that is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,14 +24,16 @@ pub struct HeldKey {
 }
 
 impl Store {
-    /// Who holds a key that is still good.
-    pub async fn find_key(&self, key: &[u8; 32]) -> Result<Option<HeldKey>> {
+    /// Who holds the key of a claim, if that is still good. What a node of the version before took tells no path: it may be this one's.
+    pub async fn find_key(&self, claim: &Claim) -> Result<Option<HeldKey>> {
         let found: Option<(Vec<u8>, Uuid, String)> = sqlx::query_as(
             "SELECT fingerprint, invocation_id, status::text
              FROM host.idempotency_key JOIN host.invocation ON invocation.id = invocation_id
-             WHERE key = $1 AND expires_at > now()",
+             WHERE key IN ($1, $2) AND coalesce(path_key, $2) = $2 AND expires_at > now()
+             ORDER BY key = $2 DESC LIMIT 1",
         )
-        .bind(&key[..])
+        .bind(&claim.key[..])
+        .bind(&claim.path_key[..])
         .fetch_optional(self.pool())
         .await?;
         let Some((fingerprint, id, status)) = found else {

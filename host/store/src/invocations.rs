@@ -258,6 +258,8 @@ impl Store {
             let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
             select
                 .push(" AND id IN (SELECT invocation_id FROM host.idempotency_key WHERE key = ANY (")
+                .push_bind(keys.clone())
+                .push(") OR route_key = ANY (")
                 .push_bind(keys)
                 .push("))");
         }

@@ -11,6 +11,7 @@ use host_journal::{
 use host_types::InvocationId;
 
 use crate::Store;
+use crate::idempotency::key_parameter;
 
 const CLAIM: &str = "SELECT host.claim($1, $2, $3, $4, $5, $6)";
 const APPEND: &str = "SELECT host.append($1, $2, $3, $4, $5, $6)";
@@ -96,7 +97,7 @@ impl AppendJournal for Store {
         self.statement(
             CLAIM,
             [
-                HostParameter::Bytes(Some(claim.key.to_vec())),
+                HostParameter::Bytes(Some(key_parameter(claim))),
                 HostParameter::Bytes(Some(claim.fingerprint.to_vec())),
                 HostParameter::Uuid(Some(invocation.0)),
                 HostParameter::BigInt(bigint(claim.expires_ms)),

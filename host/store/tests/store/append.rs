@@ -32,7 +32,7 @@ async fn the_first_append_makes_row_and_entries_in_the_modules_commit() {
         run(&mut transaction, &statement).await.unwrap();
     }
     assert_eq!(store.load(invocation).await.unwrap(), None);
-    assert_eq!(store.find_key(&[1; 32]).await.unwrap(), None);
+    assert_eq!(store.find_key(&claim(1, 0)).await.unwrap(), None);
     transaction.commit().await.unwrap();
 
     let loaded = store.load(invocation).await.unwrap().unwrap();
@@ -42,7 +42,7 @@ async fn the_first_append_makes_row_and_entries_in_the_modules_commit() {
         (InvocationStatus::Running, Some(store.node()))
     );
     assert_eq!(loaded.row.component.as_str(), "order");
-    let held = store.find_key(&[1; 32]).await.unwrap().unwrap();
+    let held = store.find_key(&claim(1, 0)).await.unwrap().unwrap();
     assert_eq!((held.invocation, held.fingerprint), (invocation, [2; 32]));
     assert_eq!(items(&fixture).await, 1);
 }
@@ -191,22 +191,16 @@ async fn a_key_is_taken_once_until_it_expires() {
     // Nobody knows yet whether the first will commit.
     let waiting = store.claim_statement(other, &claim(9, 1));
     let (refused, ()) = tokio::join!(run(&mut second, &waiting), async {
-        while fixture
-            .value(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-            )
-            .await
-            == 0
-        {}
+        fixture.someone_waits().await;
         execute(&mut first, "COMMIT").await.unwrap();
     });
     assert_eq!(refusal(refused), "idempotency_key_pkey");
-    assert_eq!(store.find_key(&[9; 32]).await.unwrap().unwrap().invocation, one);
+    assert_eq!(store.find_key(&claim(9, 0)).await.unwrap().unwrap().invocation, one);
 
     fixture
         .superuser_executes("UPDATE host.idempotency_key SET expires_at = now() - interval '1 second'")
         .await;
-    assert_eq!(store.find_key(&[9; 32]).await.unwrap(), None);
+    assert_eq!(store.find_key(&claim(9, 0)).await.unwrap(), None);
     run(&mut second, &waiting).await.unwrap();
     assert_eq!(fixture.value("SELECT count(*) FROM host.idempotency_key").await, 1);
 }

@@ -99,7 +99,7 @@ async fn a_taken_key_fails_its_append_alone() {
     assert_eq!(outcomes, [Err(AppendError::KeyTaken), Ok(()), Ok(())]);
     assert_eq!(store.row(late).await.unwrap(), None);
     assert_eq!(store.bodies(late).await.unwrap(), []);
-    assert_eq!(store.find_key(&[2; 32]).await.unwrap().unwrap().invocation, free);
+    assert_eq!(store.find_key(&claim(2, 0)).await.unwrap().unwrap().invocation, free);
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn a_fenced_append_leaves_its_key_free() {
     )
     .await;
     assert_eq!(outcomes, [Err(AppendError::Fenced), Ok(())]);
-    assert_eq!(store.find_key(&[3; 32]).await.unwrap(), None);
+    assert_eq!(store.find_key(&claim(3, 0)).await.unwrap(), None);
     assert_eq!(fixture.value("SELECT count(*) FROM host.idempotency_key").await, 0);
 }
 

@@ -71,7 +71,7 @@ async fn what_is_not_there_is_not_found() {
     let fixture = fixture().await;
     begun(&fixture.store).await;
     assert_eq!(fixture.store.load(new_id()).await.unwrap(), None);
-    assert_eq!(fixture.store.find_key(&[0; 32]).await.unwrap(), None);
+    assert_eq!(fixture.store.find_key(&claim(0, 0)).await.unwrap(), None);
     assert_eq!(fixture.store.next_due().await.unwrap(), None);
 }
 

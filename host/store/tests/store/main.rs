@@ -11,6 +11,7 @@ mod exclusive;
 mod fence;
 mod invocations;
 mod isolation;
+mod key_paths;
 mod key_values;
 mod keys;
 mod migrate;

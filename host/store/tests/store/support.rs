@@ -90,6 +90,13 @@ impl Fixture {
             .unwrap()
     }
 
+    /// Returns when a session waits for another's lock.
+    pub(crate) async fn someone_waits(&self) {
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while self.value(waiting).await == 0 {}
+    }
+
     pub(crate) async fn superuser_executes(&self, statements: &str) {
         execute(&mut self.superuser().await, statements).await.unwrap();
     }
@@ -148,6 +155,7 @@ pub(crate) fn start() -> Start {
 pub(crate) fn claim(key: u8, fingerprint: u8) -> Claim {
     Claim {
         key: [key; 32],
+        path_key: [key; 32],
         fingerprint: [fingerprint; 32],
         expires_ms: SystemClock.unix_ms() + 60_000,
     }

@@ -411,7 +411,7 @@ async fn keys_are_forgotten_when_their_time_is_over() {
         .superuser_executes("UPDATE host.idempotency_key SET expires_at = now() WHERE get_byte(key, 0) < 3")
         .await;
     assert_eq!(fixture.upkeep(&kept_for(1)).await.expired, 2);
-    assert!(store.find_key(&[3; 32]).await.unwrap().is_some());
+    assert!(store.find_key(&claim(3, 0)).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -120,8 +120,8 @@ impl ReadInvocations for Watched {
         Box::pin(self.passed(self.store.workflow_promise(key, name)))
     }
 
-    fn find_key<'a>(&'a self, key: &'a [u8; 32]) -> Answer<'a, Result<Option<HeldKey>>> {
-        Box::pin(self.passed(self.store.find_key(key)))
+    fn find_key<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Result<Option<HeldKey>>> {
+        Box::pin(self.passed(self.store.find_key(claim)))
     }
 }
 

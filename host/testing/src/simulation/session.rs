@@ -276,7 +276,7 @@ impl AppendJournal for Session {
         HostStatement {
             sql: CLAIM,
             parameters: vec![
-                HostParameter::Bytes(Some(claim.key.to_vec())),
+                HostParameter::Bytes(Some(claim.path_key.to_vec())),
                 HostParameter::Bytes(Some(claim.fingerprint.to_vec())),
             ],
         }
@@ -375,12 +375,12 @@ impl ReadInvocations for Session {
         Box::pin(async move { Ok(self.look(|tables, _| tables.places(invocation)).await?) })
     }
 
-    fn find_key<'a>(&'a self, key: &'a [u8; 32]) -> Answer<'a, Result<Option<HeldKey>>> {
+    fn find_key<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Result<Option<HeldKey>>> {
         Box::pin(async move {
             let held = |tables: &Tables, _| {
-                let invocation = *tables.key_owners.get(key)?;
+                let invocation = *tables.key_owners.get(&claim.path_key)?;
                 Some(HeldKey {
-                    fingerprint: tables.keys.get(key)?.fingerprint,
+                    fingerprint: tables.keys.get(&claim.path_key)?.fingerprint,
                     invocation,
                     status: tables.invocations.get(&invocation)?.row.status,
                 })

@@ -116,7 +116,7 @@ impl Tables {
 
     fn claim_conflicts(&self, claim: &Claim, invocation: InvocationId) -> bool {
         self.key_owners
-            .get(&claim.key)
+            .get(&claim.path_key)
             .is_some_and(|owner| *owner != invocation)
     }
 
@@ -125,8 +125,8 @@ impl Tables {
         if self.claim_conflicts(claim, invocation) {
             return Err(AppendError::KeyTaken);
         }
-        self.keys.insert(claim.key, claim.clone());
-        self.key_owners.insert(claim.key, invocation);
+        self.keys.insert(claim.path_key, claim.clone());
+        self.key_owners.insert(claim.path_key, invocation);
         Ok(())
     }
 

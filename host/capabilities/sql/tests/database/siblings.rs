@@ -47,6 +47,7 @@ async fn two_transactions_of_a_request_with_a_key_claim_it_once() {
     for round in 0..10 {
         let claim = Claim {
             key: [round; 32],
+            path_key: [round; 32],
             fingerprint: [0; 32],
             expires_ms: 0,
         };
@@ -67,6 +68,7 @@ async fn who_may_claim_goes_on_after_a_statement_that_cannot_be_prepared() {
     let database = Database::new().await;
     let claim = Claim {
         key: [7; 32],
+        path_key: [7; 32],
         fingerprint: [0; 32],
         expires_ms: 0,
     };

@@ -88,6 +88,7 @@ async fn a_key_is_claimed_first_and_once() {
     let claim = || {
         Some(Claim {
             key: [7; 32],
+            path_key: [7; 32],
             fingerprint: [8; 32],
             expires_ms: 9,
         })
@@ -111,6 +112,7 @@ async fn a_node_that_was_declared_gone_before_its_claim_tells_the_client_to_come
     database.admin.batch_execute(gone).await.unwrap();
     let mut guest = database.guest_with(Some(Claim {
         key: [7; 32],
+        path_key: [7; 32],
         fingerprint: [8; 32],
         expires_ms: 9,
     }));
@@ -128,6 +130,7 @@ async fn a_rolled_back_savepoint_keeps_the_claim() {
     let database = Database::new().await;
     let mut guest = database.guest_with(Some(Claim {
         key: [7; 32],
+        path_key: [7; 32],
         fingerprint: [8; 32],
         expires_ms: 9,
     }));
