@@ -165,6 +165,59 @@ async fn a_refresh_token_is_good_once_and_its_theft_ends_the_sign_in() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_was_suspended_signs_in_anew_once_he_may() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let nobody = nexus.client();
+    let audit = Audit::open(nexus.database_url()).await?;
+    let renew = async |token: &str| nobody.post(REFRESH, json!({ "refresh_token": token })).await;
+    let sign_in = async || nobody.post(LOGIN, json!({ "id": "linh", "password": PASSWORD })).await;
+    let stands = async |status: &str| {
+        let change = format!("UPDATE account.account SET status = '{status}' WHERE username = 'linh'");
+        audit.change(&change).await
+    };
+    const GOOD: &str = "SELECT count(*) FROM account.refresh_family WHERE date_revoked IS NULL";
+
+    let other = Person::sign_up(&nobody, "other", "VN").await?;
+    let registered = nobody
+        .post(REGISTER, registration(json!({ "username": "linh" })))
+        .await?
+        .text(201, "refresh_token");
+    let first = sign_in().await?.text(200, "refresh_token");
+    let second = renew(&first).await?.text(200, "refresh_token");
+    assert_eq!(audit.count(GOOD).await?, 3);
+    // Nobody uses them meanwhile: they are over all the same, and nobody else's are.
+    assert_eq!(stands("Suspended").await?, 1);
+    assert_eq!(audit.count(GOOD).await?, 1);
+    stands("Active").await?;
+    for token in [&registered, &first, &second] {
+        renew(token).await?.failed(401, "unauthorized");
+    }
+    other.client.get(ME).await?.data(200);
+
+    // A sign-in that committed beside the suspension was not there to be revoked: any use of it ends it, that of an old token too.
+    let old = sign_in().await?.text(200, "refresh_token");
+    let newest = renew(&old).await?.text(200, "refresh_token");
+    let another = sign_in().await?.text(200, "refresh_token");
+    let used =
+        "UPDATE account.refresh_token SET date_used = date_used - interval '1 minute' WHERE date_used IS NOT NULL";
+    audit.change(used).await?;
+    stands("Suspended").await?;
+    let begun = "UPDATE account.refresh_family SET date_revoked = NULL WHERE date_revoked > now() - interval '1 minute'
+                 AND id IN (SELECT id FROM account.refresh_family ORDER BY date_created DESC, id DESC LIMIT 2)";
+    assert_eq!(audit.change(begun).await?, 2);
+    for token in [&old, &another] {
+        renew(token).await?.failed(403, "account_suspended");
+    }
+    assert_eq!(audit.count(GOOD).await?, 1);
+    stands("Active").await?;
+    for token in [&old, &newest, &another] {
+        renew(token).await?.failed(401, "unauthorized");
+    }
+    renew(&sign_in().await?.text(200, "refresh_token")).await?.data(200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_was_hashed_elsewhere_signs_in_and_is_hashed_anew() -> Result<()> {
     let nexus = Nexus::start().await?;
     let nobody = nexus.client();

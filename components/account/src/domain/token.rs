@@ -114,6 +114,7 @@ pub(crate) enum Verdict {
     Revoke,
     /// It is over: expired, or its family was ended.
     Refuse,
+    /// Its account may not act: end the family, whether the token was used or not, and say why.
     Suspended,
 }
 
@@ -192,14 +193,15 @@ mod tests {
     }
 
     #[test]
-    fn a_suspended_account_is_told_so() {
-        assert_eq!(
-            verdict(Presented {
-                status: Status::Suspended,
-                ..presented()
-            }),
-            Verdict::Suspended
-        );
+    fn a_suspended_account_is_told_so_whatever_its_token() {
+        let suspended = Presented {
+            status: Status::Suspended,
+            ..presented()
+        };
+        let used = Some(NOW.plus_seconds(-99));
+        for token in [suspended, Presented { used, ..suspended }] {
+            assert_eq!(verdict(token), Verdict::Suspended);
+        }
     }
 
     fn pair(session_seconds: i64) -> Pair {

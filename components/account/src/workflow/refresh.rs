@@ -30,8 +30,9 @@ pub(crate) fn refresh(token: &str) -> Result<AuthTokens, Error> {
         let verdict = judge(&presented, now, grace_seconds);
         match verdict {
             Verdict::Rotate => store::refresh::rotate(tx, &old, family.id, &session.token())?,
-            Verdict::Revoke => store::refresh::revoke(tx, family.id, now)?,
-            Verdict::Refuse | Verdict::Suspended => {}
+            // Of a suspended account there are families that began beside its suspension: the others it has revoked.
+            Verdict::Revoke | Verdict::Suspended => store::refresh::revoke(tx, family.id, now)?,
+            Verdict::Refuse => {}
         }
         Ok(verdict)
     })?;
