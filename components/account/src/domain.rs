@@ -4,5 +4,6 @@ pub(crate) mod contact;
 pub(crate) mod country;
 pub(crate) mod identifier;
 pub(crate) mod ledger;
+pub(crate) mod password;
 pub(crate) mod profile;
 pub(crate) mod token;

@@ -28,6 +28,7 @@ async fn an_account_is_registered_once_and_signs_in_with_its_own_password() -> R
         (json!({ "username": "an", "password": "7 chars" }), "password"),
         (json!({ "username": "an", "password": "x".repeat(73) }), "password"),
         (json!({ "username": "an", "password": null }), "password"),
+        (json!({ "username": "an", "password": "Password123" }), "password"),
         (json!({ "username": "an", "country": "VNM" }), "country"),
         (json!({ "username": "an", "country": "" }), "country"),
         (json!({ "username": "an@example.com" }), "username"),

@@ -8,7 +8,10 @@ use sdk::{
 use serde::Deserialize;
 
 use crate::{
-    domain::identifier::{given, is_username},
+    domain::{
+        identifier::{given, is_username},
+        password::is_common,
+    },
     workflow::{
         login::login as sign_in,
         refresh::refresh as renew,
@@ -65,6 +68,11 @@ impl Input for Register {
             .required()
             .min(8)
             .max(72);
+        checks.require(
+            "password",
+            !is_common(&self.password),
+            "is one of the passwords that are tried first: choose another",
+        );
         checks
             .text("country", self.country.as_str())
             .required()
@@ -146,6 +154,7 @@ mod tests {
             ("email", "nobody"),
             ("phone", "0901234567"),
             ("password", "7 chars"),
+            ("password", "PassWord123"),
             ("country", "VNM"),
             ("country", "1é"),
             ("country", ""),
@@ -154,6 +163,7 @@ mod tests {
             assert!(failed.contains(&format!("\"{field}\"")), "{field}={value}: {failed}");
         }
         assert!(register(serde_json::json!({ "password": "x".repeat(73) })).contains("at most 72"));
+        assert!(register(serde_json::json!({ "password": "iloveyou" })).contains("choose another"));
     }
 
     #[test]
