@@ -184,15 +184,17 @@ async fn buyers_find_what_they_filter_for_in_the_order_they_ask_for() -> Result<
         ("date_created_from=172800&date_created_to=259200&tag=steel", vec!["two"]),
         ("sort=price_asc&price_max=2500", ["one", "two", "five"].to_vec()),
         ("sort=price_desc&price_min=2500", vec!["four", "three", "one"]),
+        ("sort=rating&price_max=2500", ["five", "two", "one"].to_vec()),
     ] {
         assert_eq!(names(query).await?, expected, "{query}");
     }
 
-    // Cursors lead through either order, past two of one price.
+    // Cursors lead through each order, past two of one price, and all of one rating.
     let ascending = ["one", "two", "five", "three", "four"];
     for (sort, expected) in [
         ("price_asc", ascending.to_vec()),
         ("price_desc", ascending.iter().rev().copied().collect()),
+        ("rating", vec!["five", "four", "three", "two", "one"]),
     ] {
         let mut seen = Vec::new();
         let mut cursor = String::new();
@@ -208,6 +210,11 @@ async fn buyers_find_what_they_filter_for_in_the_order_they_ask_for() -> Result<
             );
         }
         assert_eq!(seen, expected, "{sort}");
+    }
+
+    // What was sold of which is not known here.
+    for sort in ["popular", "cheapest"] {
+        nobody.get(&format!("{CARD}?sort={sort}&limit=2")).await?.names("sort");
     }
 
     // What a seller looks a listing up by.

@@ -49,7 +49,8 @@ impl Sort {
     /// The values of `sort`.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         match name {
-            "newest" => Some(Self::Newest),
+            // The best rated first, of equals the newest: without reviews all are equal.
+            "newest" | "rating" => Some(Self::Newest),
             "price_asc" => Some(Self::PriceAscending),
             "price_desc" => Some(Self::PriceDescending),
             _ => None,

@@ -96,7 +96,11 @@ fn filter(request: &Request) -> Result<(Filter, Sort), HttpError> {
     checks.float("price_max", price_max).min(0.0);
     checks.number("date_created_from", created_from).min(0);
     checks.number("date_created_to", created_to).min(0);
-    checks.require("sort", sort.is_some(), "must be one of newest, price_asc, price_desc");
+    checks.require(
+        "sort",
+        sort.is_some(),
+        "must be one of newest, price_asc, price_desc, rating",
+    );
     let tags = tag::normalise_all(&query.list::<String>("tag")?).unwrap_or_else(|error| {
         checks.fail("tag", error.to_string());
         Vec::new()
