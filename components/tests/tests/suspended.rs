@@ -109,9 +109,16 @@ async fn who_is_suspended_acts_nowhere_until_an_operator_says_otherwise() -> Res
     }
     seller.signed_out().get("/api/v1/catalog/product-card").await?.data(200);
 
-    // Nobody else is touched by it, and it ends with the operator's word.
-    shop.buyer.client.get("/api/v1/order/cart").await?.data(200);
+    // Nobody else is touched by it, but that nothing of theirs is bought; and it ends with the operator's word.
+    let buyer = &shop.buyer.client;
+    buyer.get("/api/v1/order/cart").await?.data(200);
+    let refused = buyer.post(CHECKOUT, shop.checkout(1)).await?;
+    refused.failed(409, "seller_suspended");
+    audit.settled().await?;
+    assert_eq!(shop.stock().await?, (10, 0));
     stands(&audit, &shop.seller, "Active").await?;
+    buyer.post(CHECKOUT, shop.checkout(1)).await?.data(200);
+    assert_eq!(shop.stock().await?, (9, 1));
     let renamed = json!({ "id": shop.spu, "name": "Pot" });
     assert_eq!(seller.patch(SPU, renamed).await?.text(200, "name"), "Pot");
     shop.import(1).await?;
