@@ -250,9 +250,110 @@ mod tests {
     }
 
     #[test]
-    fn upper_case_codes_are_sent_as_written() {
-        let answer = http::Error::from(Error::WalletInsufficient);
-        assert_eq!((answer.status(), answer.code()), (402, "ORDER_WALLET_INSUFFICIENT"));
+    fn each_failure_has_the_status_and_code_clients_know() {
+        let text = || "x".to_owned();
+        let most = Money {
+            amount_minor: 1,
+            currency: "VND".parse().unwrap(),
+        };
+        let sku = SkuId("0190f5e3-0000-7000-8000-000000000001".parse().unwrap());
+        let mismatch = Error::AddressCountryMismatch {
+            address: text(),
+            buyer: text(),
+        };
+        let no_rate = Error::FxRateUnavailable {
+            from: text(),
+            to: text(),
+        };
+        let (label, requested, available) = (text(), 2, 1);
+        let out_of_stock = Error::OutOfStock {
+            label,
+            requested,
+            available,
+        };
+        let label = text();
+        let serial_shortage = Error::SerialShortage {
+            label,
+            requested,
+            available,
+        };
+        let (option, currency) = (text(), text());
+        let unsupported = Error::PaymentCurrencyUnsupported { option, currency };
+        for (error, status, code) in [
+            // What clients of the contract know.
+            (Error::QuantityRequired, 400, "quantity_param_required"),
+            (Error::BuyNowSingleSku, 400, "buy_now_single_sku_only"),
+            (Error::EmptyAddress, 400, "empty_address"),
+            (Error::AddressNotFound, 400, "address_not_found"),
+            (Error::AddressCountryUnresolved, 400, "address_country_unresolved"),
+            (mismatch, 400, "address_country_mismatch"),
+            (Error::ItemNotFound, 404, "order_item_not_found"),
+            (Error::OrderNotFound, 404, "order_not_found"),
+            (Error::MixedCurrencyCart, 400, "mixed_currency_cart"),
+            (no_rate, 503, "fx_rate_unavailable"),
+            (out_of_stock, 409, "out_of_stock"),
+            (serial_shortage, 409, "serial_shortage"),
+            (Error::NoDefaultContact(text()), 404, "no_default_contact"),
+            (Error::UnknownTransportOption(text()), 400, "unknown_transport_option"),
+            (Error::UnknownPaymentOption(text()), 400, "unknown_payment_option"),
+            (Error::WalletInsufficient, 402, "ORDER_WALLET_INSUFFICIENT"),
+            (Error::PaymentFailed(text()), 402, "payment_failed"),
+            (Error::ItemsNotSameBuyer, 400, "items_not_same_buyer"),
+            (Error::ItemsNotSameAddress, 400, "items_not_same_address"),
+            (Error::ItemsTransportMismatch, 400, "items_transport_mismatch"),
+            (Error::PaymentNotSuccess, 400, "payment_not_success"),
+            (Error::ItemNotOwnedBySeller(1), 403, "item_not_owned_by_seller"),
+            (Error::ItemAlreadyConfirmed(1), 409, "item_already_confirmed"),
+            (Error::ItemAlreadyCancelled(1), 409, "item_already_cancelled"),
+            (Error::CheckoutExpired, 409, "checkout_expired"),
+            (Error::CheckoutCancelled, 409, "checkout_cancelled"),
+            (Error::ConfirmExpired, 409, "confirm_expired"),
+            (Error::ConfirmCancelled, 409, "confirm_cancelled"),
+            (Error::PaymentSettled, 409, "payment_cannot_cancel"),
+            // What is ours besides.
+            (Error::CartFull, 409, "cart_full"),
+            (Error::EntityNotFound("payment"), 404, "entity_not_found"),
+            (Error::StockNotFound(sku), 404, "stock_not_found"),
+            (Error::OwnProduct(text()), 409, "own_product"),
+            (Error::ProductDisabled(text()), 409, "product_disabled"),
+            (Error::SellerSuspended(text()), 409, "seller_suspended"),
+            (Error::AccountSuspended, 403, "account_suspended"),
+            (Error::AmountTooLarge, 400, "amount_too_large"),
+            (unsupported, 400, "payment_currency_unsupported"),
+            (
+                Error::PaymentTooLarge { option: text(), most },
+                400,
+                "payment_amount_too_large",
+            ),
+            (
+                Error::CollectTooLarge { option: text(), most },
+                400,
+                "payment_amount_too_large",
+            ),
+            (Error::TransportNotServed(text()), 400, "transport_not_served"),
+            (Error::CarriageNotCovered(most), 409, "carriage_not_covered"),
+            (Error::FeeNotSettled, 409, "fee_not_settled"),
+            (Error::SessionClosed, 410, "payment_session_closed"),
+            (Error::PaymentInProgress, 503, "payment_in_progress"),
+            (
+                Error::GeocoderUnavailable(text()),
+                502,
+                "geocoding_provider_unavailable",
+            ),
+            (
+                Error::TransportUnavailable(text()),
+                502,
+                "transport_provider_unavailable",
+            ),
+            (Error::PaymentUnavailable(text()), 502, "payment_provider_unavailable"),
+            // What only an operator understands.
+            (Error::ClaimLost { claimed: 2, placed: 1 }, 500, "internal"),
+        ] {
+            let told = http::Error::from(Error::Refused(Refusal::from(&error)));
+            assert_eq!((told.status(), told.code()), (status, code), "told by a flow");
+            let answer = http::Error::from(error);
+            assert_eq!((answer.status(), answer.code()), (status, code));
+        }
     }
 
     #[test]

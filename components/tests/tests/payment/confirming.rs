@@ -50,6 +50,30 @@ async fn paid_lines_become_an_order_when_their_fee_is_paid() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_line_whose_money_is_awaited_is_not_confirmed() -> Result<()> {
+    let world = PaidShop::start(&[]).await?;
+    let opened = world.opens().await?;
+    let item = world.item_of(&opened.session).await?;
+    ensure!(world.waiting().await?.is_empty(), "its seller is not asked yet");
+    for option in ["system-cod", "sandbox-redirect"] {
+        let body = json!({ "item_ids": [item], "payment_option": option });
+        let refused = world.seller().post(CONFIRM, body).await?;
+        refused.failed(400, "payment_not_success");
+    }
+    // Nor with one that is paid: all of them, or none.
+    let (_, paid) = world.pays().await?;
+    let both = json!({ "item_ids": [paid, item], "payment_option": "sandbox-redirect" });
+    let refused = world.seller().post(CONFIRM, both).await?;
+    refused.failed(400, "payment_not_success");
+
+    world.settles(&opened).await?;
+    world.orders(&[item], "sandbox-redirect").await?;
+    world.audit.settled().await?;
+    ensure!(world.waiting().await?.len() == 1, "the other one still waits");
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fee_that_is_not_paid_gives_the_lines_back() -> Result<()> {
     let world = PaidShop::start(&[]).await?;
     let (_, item) = world.pays().await?;
