@@ -1,7 +1,9 @@
 //! An account that an operator has suspended acts nowhere, from the next request on; and each request asks once whether it may.
 
-use anyhow::{Context, Result};
-use component_tests::{ADDRESS, Audit, CHECKOUT, Client, Nexus, Person, Shop};
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use component_tests::{ADDRESS, Audit, CHECKOUT, Client, Nexus, Person, Shop, workspace};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -18,8 +20,15 @@ async fn stands(audit: &Audit, person: &Person, status: &str) -> Result<()> {
     Ok(())
 }
 
-/// Everything that needs a token, with bodies that would do something if the account might.
-fn requests(shop: &Shop) -> Vec<(Method, String, Value)> {
+/// A request: its method, its path below `/api/v1/`, its body.
+type Asked = (Method, String, Value);
+
+fn asked_for(method: Method, path: impl Into<String>, body: Value) -> Asked {
+    (method, path.into(), body)
+}
+
+/// Everything that asks who calls, with bodies that would do something if the account might.
+fn requests(shop: &Shop) -> Vec<Asked> {
     let stock = json!({ "ref_id": shop.sku, "ref_type": "ProductSku" });
     let owner = format!("ref_id={}&ref_type=ProductSku", shop.sku);
     let with = |body: &Value, key: &str, value: Value| {
@@ -32,48 +41,137 @@ fn requests(shop: &Shop) -> Vec<(Method, String, Value)> {
     });
     let variant = json!({ "spu_id": shop.spu, "price": 1, "package_details": {} });
     let line = json!({ "sku_id": shop.sku, "quantity": 1, "transport_option": "standard" });
-    let (get, post, patch, delete) = (Method::GET, Method::POST, Method::PATCH, Method::DELETE);
-    let none = Value::Null;
-    let of = |method: &Method, path: &str, body: &Value| (method.clone(), format!("/api/v1/{path}"), body.clone());
+    let contact = json!({ "full_name": "x", "phone": "1", "address": ADDRESS, "address_type": "Home" });
+    let units = json!({ "serial_ids": ["a"], "status": "Inactive" });
+    let get = |path: &str| asked_for(Method::GET, path, Value::Null);
+    let post = |path: &str, body: Value| asked_for(Method::POST, path, body);
+    let patch = |path: &str, body: Value| asked_for(Method::PATCH, path, body);
+    let delete = |path: &str, body: Value| asked_for(Method::DELETE, path, body);
     vec![
-        of(&get, "catalog/product-spu?my_products=true", &none),
-        of(&get, "catalog/product-card", &none),
-        of(&post, "catalog/product-spu", &listing),
-        of(&patch, "catalog/product-spu", &json!({ "id": shop.spu, "name": "x" })),
-        of(&delete, &format!("catalog/product-spu/{}", shop.spu), &none),
-        of(&post, "catalog/product-sku", &variant),
-        of(&patch, "catalog/product-sku", &json!({ "id": shop.sku, "price": 1 })),
-        of(&delete, "catalog/product-sku", &json!({ "id": shop.sku })),
-        of(&get, "catalog/tag/coffee", &none),
-        of(&patch, "inventory/stock", &with(&stock, "serial_required", json!(true))),
-        of(&post, "inventory/stock/import", &with(&stock, "change", json!(1))),
-        of(&get, &format!("inventory/stock/history?{owner}"), &none),
-        of(&get, "inventory/serial?stock_id=1", &none),
-        of(
-            &patch,
-            "inventory/serial",
-            &json!({ "serial_ids": ["a"], "status": "Inactive" }),
-        ),
-        of(&get, "order/cart", &none),
-        of(&post, "order/cart", &json!({ "sku_id": shop.sku, "quantity": 1 })),
-        of(&delete, "order/cart", &none),
-        of(
-            &post,
+        get("account/me"),
+        patch("account/me", json!({ "name": "x" })),
+        get(&format!("account?account_id={}", shop.buyer.id)),
+        patch("account/profile/country", json!({ "country": "US" })),
+        get("account/wallet"),
+        get("account/contact"),
+        get(&format!("account/contact/{NOBODYS}")),
+        post("account/contact", contact),
+        patch("account/contact", json!({ "contact_id": NOBODYS, "phone": "2" })),
+        delete("account/contact", json!({ "contact_id": NOBODYS })),
+        get("catalog/product-spu?my_products=true"),
+        get("catalog/product-card"),
+        post("catalog/product-spu", listing),
+        patch("catalog/product-spu", json!({ "id": shop.spu, "name": "x" })),
+        delete(&format!("catalog/product-spu/{}", shop.spu), Value::Null),
+        post("catalog/product-sku", variant),
+        patch("catalog/product-sku", json!({ "id": shop.sku, "price": 1 })),
+        delete("catalog/product-sku", json!({ "id": shop.sku })),
+        get("catalog/tag/coffee"),
+        patch("inventory/stock", with(&stock, "serial_required", json!(true))),
+        post("inventory/stock/import", with(&stock, "change", json!(1))),
+        get(&format!("inventory/stock/history?{owner}")),
+        get("inventory/serial?stock_id=1"),
+        patch("inventory/serial", units),
+        get("order/cart"),
+        post("order/cart", json!({ "sku_id": shop.sku, "quantity": 1 })),
+        delete("order/cart", Value::Null),
+        post(
             "order/buyer/quote-transport",
-            &json!({ "address": ADDRESS, "items": [line] }),
+            json!({ "address": ADDRESS, "items": [line] }),
         ),
-        of(&post, "order/buyer/checkout", &shop.checkout(1)),
-        of(&get, "order/buyer/pending-items", &none),
-        of(&get, &format!("order/buyer/orders/{NOBODYS}"), &none),
-        of(&get, "order/seller/pending", &none),
-        of(&post, "order/seller/pending/reject", &json!({ "item_ids": [1] })),
-        of(&get, "account/me", &none),
-        of(&patch, "account/me", &json!({ "name": "x" })),
-        of(&get, &format!("account?account_id={}", shop.buyer.id), &none),
-        of(&get, "account/wallet", &none),
-        of(&get, "account/contact", &none),
-        of(&get, "common/stream", &none),
+        post("order/buyer/checkout", shop.checkout(1)),
+        post(&format!("order/buyer/checkout/{NOBODYS}/cancel"), json!({})),
+        post(&format!("order/buyer/checkout/{NOBODYS}/payment-url"), json!({})),
+        get(&format!("order/buyer/checkout-summary/{NOBODYS}")),
+        get("order/buyer/pending-items"),
+        delete("order/buyer/pending-items/1", Value::Null),
+        get("order/buyer/cancelled-items"),
+        get("order/buyer/pending-orders"),
+        get("order/buyer/completed-orders"),
+        get("order/buyer/cancelled-orders"),
+        get(&format!("order/buyer/orders/{NOBODYS}")),
+        get("order/seller/pending"),
+        post(
+            "order/seller/pending/confirm",
+            json!({ "item_ids": [1], "payment_option": "system-cod" }),
+        ),
+        post(&format!("order/seller/pending/confirm/{NOBODYS}/cancel"), json!({})),
+        post(
+            &format!("order/seller/pending/confirm/{NOBODYS}/payment-url"),
+            json!({}),
+        ),
+        post("order/seller/pending/reject", json!({ "item_ids": [1] })),
+        get("order/seller/confirmed"),
+        get(&format!("order/seller/confirmed/{NOBODYS}")),
+        get("common/stream"),
     ]
+}
+
+/// Everything that is open to everybody: with a token or without, suspended or not; and the status it has.
+fn public(shop: &Shop, category: &str) -> Vec<(u16, Asked)> {
+    let get = |path: &str| (200, asked_for(Method::GET, path, Value::Null));
+    let post = |status: u16, path: &str, body: Value| (status, asked_for(Method::POST, path, body));
+    let credentials = json!({ "id": "buyer", "password": "correct-horse" });
+    let nameless = json!({ "password": "correct-horse", "country": "VN" });
+    vec![
+        post(200, "account/auth/login/basic", credentials),
+        post(400, "account/auth/register/basic", nameless),
+        post(401, "account/auth/refresh", json!({ "refresh_token": "none" })),
+        get(&format!("catalog/product-detail?id={}", shop.spu)),
+        get(&format!("catalog/product-card/{}", shop.spu)),
+        get(&format!("catalog/product-spu/{}", shop.spu)),
+        get(&format!("catalog/product-sku?spu_id={}", shop.spu)),
+        get("catalog/category?limit=1"),
+        get(&format!("catalog/category/{category}")),
+        get("catalog/tag"),
+        get(&format!("inventory/stock?ref_id={}&ref_type=ProductSku", shop.sku)),
+        get("common/option?type=payment"),
+        post(200, "common/geocode/forward", json!({ "address": ADDRESS })),
+        post(
+            200,
+            "common/geocode/reverse",
+            json!({ "latitude": 14.06, "longitude": 108.28 }),
+        ),
+        get("common/geocode/search?q=viet"),
+        post(404, "payment/webhook/sandbox", json!({})),
+        post(404, "transport/webhook/flat", json!({})),
+    ]
+}
+
+/// The lines of the route tables of all modules, as their sources have them: `METHOD /api/v1/path`.
+fn tables() -> Result<BTreeSet<String>> {
+    let mut tables = BTreeSet::new();
+    for module in ["account", "catalog", "common", "inventory", "order"] {
+        let source = workspace().join("components").join(module).join("src/http.rs");
+        let source = std::fs::read_to_string(&source).with_context(|| source.display().to_string())?;
+        let before = tables.len();
+        for line in source.lines().filter(|line| line.contains("\" => ")) {
+            let (method, rest) = line.trim().split_once(" \"").context("a method")?;
+            let (pattern, _) = rest.split_once('"').context("a pattern")?;
+            ensure!(tables.insert(format!("{method} {pattern}")), "{line} stands twice");
+        }
+        ensure!(tables.len() > before, "{module} has no table that can be read");
+    }
+    Ok(tables)
+}
+
+/// The line of the tables that answers a request: a literal segment wins over a parameter.
+fn line_of<'t>(tables: &'t BTreeSet<String>, (method, path, _): &Asked) -> Result<&'t str> {
+    let path = path.split('?').next().unwrap_or_default();
+    let asked = format!("{method} /api/v1/{path}");
+    let answers = |line: &&String| {
+        line.split('/').count() == asked.split('/').count()
+            && line
+                .split('/')
+                .zip(asked.split('/'))
+                .all(|(pattern, part)| pattern == part || pattern.starts_with(':'))
+    };
+    let line = tables
+        .iter()
+        .filter(answers)
+        .min_by_key(|line| line.matches(':').count());
+    line.map(String::as_str)
+        .with_context(|| format!("nothing answers {asked}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,9 +181,25 @@ async fn who_is_suspended_acts_nowhere_until_an_operator_says_otherwise() -> Res
     let audit = Audit::open(nexus.database_url()).await?;
     let seller = &shop.seller.client;
     stands(&audit, &shop.seller, "Suspended").await?;
-    for (method, path, body) in requests(&shop) {
-        let body = (!body.is_null()).then_some(body);
-        let answer = seller.send(method.clone(), &path, body).await?;
+    let category = nexus.client().get("/api/v1/catalog/category?limit=1").await?;
+    let category = category.data(200)[0]["id"].as_str().unwrap_or_default().to_owned();
+    let (private, public) = (requests(&shop), public(&shop, &category));
+    // Each route is on one of the two sides, and asked for once.
+    let tables = tables()?;
+    let mut lines = Vec::new();
+    for request in private.iter().chain(public.iter().map(|(_, request)| request)) {
+        lines.push(line_of(&tables, request)?);
+    }
+    lines.sort_unstable();
+    assert_eq!(lines, tables.iter().map(String::as_str).collect::<Vec<_>>());
+
+    let ask = async |client: &Client, (method, path, body): &Asked| {
+        let body = (!body.is_null()).then(|| body.clone());
+        client.send(method.clone(), &format!("/api/v1/{path}"), body).await
+    };
+    for request in &private {
+        let answer = ask(seller, request).await?;
+        let (method, path, _) = request;
         assert_eq!(
             answer.json["error"]["code"], "account_suspended",
             "{method} {path}: {}",
@@ -96,16 +210,12 @@ async fn who_is_suspended_acts_nowhere_until_an_operator_says_otherwise() -> Res
     assert_eq!(shop.stock().await?, (10, 0));
 
     // What is open to everybody is open to them, with the token or without; so is it to those who come with none.
-    let public = [
-        format!("{SPU}/{}", shop.spu),
-        format!("/api/v1/catalog/product-sku?spu_id={}", shop.spu),
-        format!("/api/v1/catalog/product-detail?id={}", shop.spu),
-        "/api/v1/catalog/category?limit=1".to_owned(),
-        "/api/v1/common/option?type=payment".to_owned(),
-    ];
-    for path in &public {
-        seller.get(path).await?.data(200);
-        seller.signed_out().get(path).await?.data(200);
+    for (status, request) in &public {
+        for client in [seller, &seller.signed_out()] {
+            let answer = ask(client, request).await?;
+            let (method, path, _) = request;
+            assert_eq!(answer.status, *status, "{method} {path}: {}", answer.json);
+        }
     }
     seller.signed_out().get("/api/v1/catalog/product-card").await?.data(200);
 
