@@ -66,6 +66,24 @@ async fn a_product_is_listed_stocked_bought_and_confirmed() -> Result<()> {
         .await?;
     assert_eq!(detail.data(200)["items"][0]["quantity"], 3);
 
+    // A seller finds it by any part of its id, in any case; what means something to a pattern is no part of one.
+    let part = order[5..31].to_uppercase();
+    let (one, none) = ((1, json!(1)), (0, json!(0)));
+    for (search, expected) in [
+        (part.as_str(), &one),
+        (&order, &one),
+        ("", &one),
+        ("0190a5b2-7c11-7d3e-8f00-0123456789ab", &none),
+        ("%25", &none),
+        ("_", &none),
+    ] {
+        let path = format!("/api/v1/order/seller/confirmed?search={search}");
+        let found = shop.seller.client.get(&path).await?;
+        let rows = found.data(200).as_array().map_or(0, Vec::len);
+        let total = found.json["pagination"]["total"].clone();
+        assert_eq!(&(rows, total), expected, "{search}");
+    }
+
     let audit = Audit::open(nexus.database_url()).await?;
     audit.settled().await?;
     audit.books_hold().await
