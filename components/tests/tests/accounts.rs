@@ -96,7 +96,19 @@ async fn an_account_is_registered_once_and_signs_in_with_its_own_password() -> R
     nobody.post(LOGIN, login("", PASSWORD)).await?.names("id");
     nobody.post(LOGIN, login("an", "")).await?.names("password");
 
+    // Who has no password signs in with none, the one that there was included.
     let audit = Audit::open(nexus.database_url()).await?;
+    nobody.post(LOGIN, login("popular", PASSWORD)).await?.data(200);
+    let without = "UPDATE account.account SET password_hash = NULL WHERE username = 'popular'";
+    assert_eq!(audit.change(without).await?, 1);
+    for password in [PASSWORD, "x", "null"] {
+        nobody
+            .post(LOGIN, login("popular", password))
+            .await?
+            .failed(401, "invalid_credentials");
+    }
+    nobody.post(LOGIN, login("popular", "")).await?.names("password");
+
     audit
         .change("UPDATE account.account SET status = 'Suspended' WHERE username = 'an'")
         .await?;
