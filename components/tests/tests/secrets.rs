@@ -1,12 +1,13 @@
 //! The host's own tables and its log, searched for what only the people concerned may know.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use component_tests::{Audit, Nexus, NexusOptions, Shop};
-use serde_json::json;
+use component_tests::{ADDRESS, Answer, Audit, CHECKOUT, Nexus, NexusOptions, Opened, PaidShop, Shop};
+use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct-horse-battery-7Qz";
 const NEW_EMAIL: &str = "Linh.Secret@private-mail.example";
@@ -85,6 +86,45 @@ fn found(haystack: &[u8], needles: &[Needle]) -> Vec<String> {
     found.into_iter().collect()
 }
 
+fn needles(secrets: &[(String, String)]) -> Vec<Needle> {
+    secrets.iter().flat_map(|(name, text)| spellings(name, text)).collect()
+}
+
+/// The tokens of a sign-in and their signatures, each under a name.
+fn issued((sign_in, answer): (usize, &Answer)) -> Vec<(String, String)> {
+    ["access_token", "refresh_token"]
+        .into_iter()
+        .flat_map(|kind| {
+            let token = answer.json["data"][kind].as_str().expect("a token").to_owned();
+            let signature = token.rsplit('.').next().unwrap_or_default().to_owned();
+            [
+                (format!("{kind} {sign_in}"), token),
+                (format!("signature of {kind} {sign_in}"), signature),
+            ]
+        })
+        .collect()
+}
+
+/// Fails when one of them stands in a table of the host, or in its log.
+async fn host_holds_none(audit: &Audit, nexus: &Nexus, needles: &[Needle]) -> Result<()> {
+    let host = audit.dump("host").await?;
+    assert!(
+        audit.count("SELECT count(*) FROM host.journal_entry").await? > 30,
+        "the flow was journalled"
+    );
+    assert!(
+        contains(&host, b"geocode-local"),
+        "the dump holds what is meant to be read: the deployment"
+    );
+    assert_eq!(found(&host, needles), Vec::<String>::new(), "in the host's tables");
+    assert_eq!(
+        found(nexus.log()?.as_bytes(), needles),
+        Vec::<String>::new(),
+        "in the log"
+    );
+    Ok(())
+}
+
 #[test]
 fn the_search_finds_what_is_there() {
     let needles = spellings("secret", "s3cret-word?>");
@@ -124,7 +164,7 @@ async fn the_hosts_tables_and_log_hold_nobodys_secrets() -> Result<()> {
         ("phone", PHONE),
         ("contact phone", CONTACT_PHONE),
         ("contact address", CONTACT_ADDRESS),
-        ("checkout address", component_tests::ADDRESS),
+        ("checkout address", ADDRESS),
         ("note", NOTE),
         ("idempotency key", CLIENT_KEY),
         ("provider configuration", PROVIDER_SECRET),
@@ -154,14 +194,7 @@ async fn the_hosts_tables_and_log_hold_nobodys_secrets() -> Result<()> {
             .post("/api/v1/account/auth/refresh", refresh)
             .await?,
     );
-    for (sign_in, answer) in tokens.iter().enumerate() {
-        for kind in ["access_token", "refresh_token"] {
-            let token = answer.json["data"][kind].as_str().expect("a token").to_owned();
-            let signature = token.rsplit('.').next().unwrap_or_default().to_owned();
-            secrets.push((format!("{kind} {sign_in}"), token));
-            secrets.push((format!("signature of {kind} {sign_in}"), signature));
-        }
-    }
+    secrets.extend(tokens.iter().enumerate().flat_map(issued));
     secrets.push(("master key".to_owned(), nexus.master_key()?));
 
     let person = nobody.signed_in(&tokens[2].text(200, "access_token"));
@@ -203,23 +236,8 @@ async fn the_hosts_tables_and_log_hold_nobodys_secrets() -> Result<()> {
     let audit = Audit::open(nexus.database_url()).await?;
     audit.settled().await?;
     audit.books_hold().await?;
-    let needles: Vec<Needle> = secrets.iter().flat_map(|(name, text)| spellings(name, text)).collect();
-
-    let host = audit.dump("host").await?;
-    assert!(
-        audit.count("SELECT count(*) FROM host.journal_entry").await? > 30,
-        "the flow was journalled"
-    );
-    assert!(
-        contains(&host, b"geocode-local"),
-        "the dump holds what is meant to be read: the deployment"
-    );
-    assert_eq!(found(&host, &needles), Vec::<String>::new(), "in the host's tables");
-    assert_eq!(
-        found(nexus.log()?.as_bytes(), &needles),
-        Vec::<String>::new(),
-        "in the log"
-    );
+    let needles = needles(&secrets);
+    host_holds_none(&audit, &nexus, &needles).await?;
 
     // The same search finds what the modules keep for their owners, so it does search; and no module keeps a password or a token.
     let account = audit.dump("account").await?;
@@ -241,5 +259,104 @@ async fn the_hosts_tables_and_log_hold_nobodys_secrets() -> Result<()> {
     // What sign-ins left in the journal cannot be decrypted any more, not even with all keys of the host.
     let salted = "SELECT count(*) FROM host.invocation WHERE ended_at IS NOT NULL AND erasure_salt IS NOT NULL";
     assert_eq!(audit.count(salted).await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_paid_elsewhere_leaves_no_secret_with_the_host_nor_with_its_options() -> Result<()> {
+    /// A host that gives up soon.
+    const LINES: &str =
+        "wait_hold_ms = 0\nrequest_timeout_ms = 1000\nretry = { attempts = 3, initial_ms = 10, max_ms = 50 }";
+    let mut world = PaidShop::start_with(&[], LINES).await?;
+    let nobody = world.nexus.client();
+    let mut secrets: Vec<(String, String)> = [
+        ("password", PASSWORD),
+        ("e-mail", NEW_EMAIL),
+        ("phone", PHONE),
+        ("checkout address", ADDRESS),
+        ("note", NOTE),
+        ("idempotency key", CLIENT_KEY),
+    ]
+    .map(|(name, text)| (name.to_owned(), text.to_owned()))
+    .into();
+    let configured = world.gateway.variables().into_iter();
+    secrets.extend(
+        configured
+            .filter(|(name, _)| name.ends_with("_secret"))
+            .map(|(name, secret)| (name.to_owned(), secret)),
+    );
+    assert_eq!(secrets.len(), 8, "the gateway's and the drivers'");
+    secrets.push(("master key".to_owned(), world.nexus.master_key()?));
+    let registration = json!({ "email": NEW_EMAIL, "phone": PHONE, "password": PASSWORD, "country": "VN" });
+    let tokens = nobody.post("/api/v1/account/auth/register/basic", registration).await?;
+    secrets.extend(issued((0, &tokens)));
+    world.shop.buyer.client = nobody.signed_in(&tokens.text(201, "access_token"));
+
+    // One that is paid, confirmed, and brought; one that is paid and given back.
+    let mut lines = Vec::new();
+    for name in ["kept", "given back"] {
+        let opened = world.opens().await?;
+        world.settles(&opened).await?;
+        lines.push(world.item_of(&opened.session).await?);
+        secrets.push((format!("where it is paid, {name}"), opened.url));
+    }
+    let cancel = format!("/api/v1/order/buyer/pending-items/{}", lines[1]);
+    world.buyer().delete(&cancel, None).await?.data(200);
+    let order = world.orders(&lines[..1], "sandbox-redirect").await?;
+    world.parcel(&order, "delivered").await?;
+    world.audit.settled().await?;
+
+    // One whose gateway is down until the host gives up, and says why.
+    world.gateway.goes_down().await;
+    let mut checkout = world.checkout(1);
+    checkout["items"][0]["note"] = json!(NOTE);
+    let waiting = world.buyer().keyed(CLIENT_KEY);
+    let answer = waiting.post(CHECKOUT, checkout.clone()).await?;
+    assert_eq!(answer.status, 503, "{}", answer.json);
+    let paused = "SELECT count(*) FROM host.invocation WHERE status = 'paused'";
+    world.audit.becomes(paused, 1).await?;
+    let causes = "SELECT cause FROM host.invocation WHERE status = 'paused'";
+    let causes = world.audit.texts(causes).await?;
+    assert!(causes[0].contains("the gateway does not answer"), "{causes:?}");
+    host_holds_none(&world.audit, &world.nexus, &needles(&secrets)).await?;
+
+    world.gateway.comes_back().await?;
+    world.nexus.run(&["invocations", "resume", "--status", "paused"])?;
+    let answer = waiting
+        .post_until_answered(CHECKOUT, &checkout, Duration::from_secs(30))
+        .await?;
+    let opened = Opened::read(&answer, "checkout_session_id");
+    world.settles(&opened).await?;
+    secrets.push(("where it is paid, late".to_owned(), opened.url));
+    world.books_hold().await?;
+    let needles = needles(&secrets);
+    host_holds_none(&world.audit, &world.nexus, &needles).await?;
+    // So the search does search: where payments are made is kept by the module whose they are.
+    let kept = found(&world.audit.dump("order").await?, &needles);
+    for name in ["kept", "given back", "late"] {
+        let name = format!("where it is paid, {name} (plain)");
+        assert!(kept.contains(&name), "{name} is not among {kept:?}");
+    }
+    assert!(
+        !kept
+            .iter()
+            .any(|name| name.contains("_secret") || name.contains("token")),
+        "{kept:?}"
+    );
+
+    // What everybody may read of how it is paid and carried.
+    let options = async |query: &str| nobody.get(&format!("/api/v1/common/option{query}")).await;
+    for (kind, expected) in [
+        ("payment", vec!["sandbox-redirect", "system-cod"]),
+        ("transport", vec!["economy", "express", "standard"]),
+        ("object_store", vec![]),
+    ] {
+        let listed = options(&format!("?type={kind}")).await?;
+        let offered = listed.data(200).as_array().map_or(&[][..], Vec::as_slice);
+        let ids: Vec<&Value> = offered.iter().map(|option| &option["id"]).collect();
+        assert_eq!(ids, expected, "{kind}");
+        assert_eq!(found(&listed.bytes, &needles), Vec::<String>::new(), "{kind}");
+    }
+    options("").await?.names("type");
     Ok(())
 }
