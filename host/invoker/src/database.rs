@@ -84,7 +84,9 @@ pub trait KeepLease: Send + Sync + 'static {
     fn dead_nodes(&self) -> Answer<'_, Result<Vec<NodeId>>>;
     /// Declares a node gone.
     fn mark_gone(&self, node: NodeId, because: GoneBecause) -> Answer<'_, Result<bool>>;
-    /// Fences what a gone node left open.
+    /// Ends what a gone node had begun.
+    fn end_backends(&self, node: NodeId) -> Answer<'_, Result<()>>;
+    /// The same, and fences what it left open.
     fn take_over(&self, node: NodeId, limit: u32) -> Answer<'_, Result<Vec<(InvocationId, ComponentId)>>>;
 }
 
@@ -243,6 +245,10 @@ impl KeepLease for Store {
 
     fn mark_gone(&self, node: NodeId, because: GoneBecause) -> Answer<'_, Result<bool>> {
         Box::pin(self.mark_gone(node, because))
+    }
+
+    fn end_backends(&self, node: NodeId) -> Answer<'_, Result<()>> {
+        Box::pin(self.end_backends(node))
     }
 
     fn take_over(&self, node: NodeId, limit: u32) -> Answer<'_, Result<Vec<(InvocationId, ComponentId)>>> {

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use host_journal::{Header, RetryPolicy};
@@ -25,6 +24,7 @@ use crate::handlers::{Deploy, Handlers};
 use crate::lease::LeaseTerm;
 use crate::metrics::InvokerMetrics;
 use crate::run::{Ended, HTTP_FUNCTION, Run};
+use crate::stop::Stop;
 use crate::turns::{Share, Turn, TurnLimits, Turns};
 use crate::waits::Waits;
 
@@ -73,11 +73,9 @@ pub(crate) struct Inner {
     /// Invocations at work on this node.
     pub(crate) here: Mutex<HashSet<InvocationId>>,
     tasks: Mutex<JoinSet<()>>,
-    draining: watch::Sender<bool>,
+    stop: Arc<Stop>,
     /// How what runs here is stopped.
     pub(crate) halts: Halts,
-    /// Whether the last heartbeat allowed this node to take work.
-    may_work: AtomicBool,
     pub(crate) lease_term: Arc<LeaseTerm>,
     /// Callers that look for an answer which others bring: each look is a question to the database.
     pub(crate) lookers: Semaphore,
@@ -128,8 +126,8 @@ impl Invoker {
             lease_term,
             traces,
         } = options;
-        let draining = watch::Sender::new(false);
-        let waits = Waits::new(Arc::clone(&store), draining.subscribe());
+        let stop = Arc::<Stop>::default();
+        let waits = Waits::new(Arc::clone(&store), Arc::clone(&stop));
         let inner = Inner {
             store,
             clock: Arc::clone(&clock) as _,
@@ -143,9 +141,8 @@ impl Invoker {
             loading: Arc::new(Semaphore::new(LOADS)),
             here: Mutex::default(),
             tasks: Mutex::default(),
-            draining,
+            stop,
             halts: Halts::default(),
-            may_work: AtomicBool::new(true),
             lease_term,
             lookers: Semaphore::new(LOOKERS),
             changed: Notify::new(),
@@ -188,7 +185,7 @@ impl Invoker {
     pub fn may_work(&self) -> MayWork {
         MayWork {
             lease_left: self.inner.lease_term.left(),
-            is_on_time: self.inner.may_work.load(Ordering::Relaxed),
+            is_on_time: self.inner.lease_term.may_work(),
             clock_offset_ms: self.inner.corrected.offset_ms(),
         }
     }
@@ -196,14 +193,8 @@ impl Invoker {
     /// Takes no new work, gives away at once what nobody here works on, and waits for what runs at most `patience`. What is durable
     /// and unfinished then is left to other nodes: `release` is called once more when everything is written.
     pub async fn drain(&self, patience: Duration) {
-        self.inner.draining.send_replace(true);
-        let here: Vec<_> = self.inner.here.lock().iter().copied().collect();
-        match self.inner.store.release(&here).await {
-            Ok(0) => {}
-            Ok(released) => tracing::info!(released, "open invocations that waited here are other nodes' now"),
-            // They are given away at the end, or found when this node is gone.
-            Err(error) => tracing::warn!(%error, "open invocations that wait here cannot be given away"),
-        }
+        self.inner.stop.ask();
+        self.inner.give_away().await;
         let drained = self.inner.until(HashSet::is_empty);
         if tokio::time::timeout(patience, drained).await.is_err() {
             tracing::warn!(
@@ -218,7 +209,18 @@ impl Invoker {
 impl Inner {
     /// No new work: the node is stopping, or its clock is off.
     pub(crate) fn is_draining(&self) -> bool {
-        *self.draining.borrow() || !self.may_work.load(Ordering::Relaxed)
+        self.stop.is_asked() || !self.lease_term.may_work()
+    }
+
+    /// Gives to other nodes what nobody here works on.
+    pub(crate) async fn give_away(&self) {
+        let here: Vec<_> = self.here.lock().iter().copied().collect();
+        match self.store.release(&here).await {
+            Ok(0) => {}
+            Ok(released) => tracing::info!(released, "open invocations that waited here are other nodes' now"),
+            // They are given away at the end, or found when this node is gone.
+            Err(error) => tracing::warn!(%error, "open invocations that wait here cannot be given away"),
+        }
     }
 
     /// Whether the invocation is at work here, or will be when its turn has come.
@@ -244,14 +246,9 @@ impl Inner {
 
     /// Takes note of a heartbeat.
     pub(crate) fn hold_lease(&self, heartbeat: Heartbeat) {
-        self.lease_term.renew(heartbeat);
+        // First: nothing is taken by a clock that is not right yet.
         self.corrected.correct(heartbeat.clock_offset_ms);
-        if self.may_work.swap(heartbeat.may_work, Ordering::Relaxed) && !heartbeat.may_work {
-            tracing::error!(
-                clock_offset_ms = heartbeat.clock_offset_ms,
-                "this machine's clock is off: no new work until it agrees with the database's",
-            );
-        }
+        self.lease_term.renew(heartbeat);
     }
 
     pub(crate) fn current(&self) -> Arc<dyn Handlers> {
@@ -334,9 +331,7 @@ impl Inner {
 
     /// Returns when this node takes no new work any more.
     pub(crate) async fn stopped(&self) {
-        let mut draining = self.draining.subscribe();
-        // A dropped sender is a stop as well.
-        let _ = draining.wait_for(|draining| *draining).await;
+        self.stop.asked().await;
     }
 
     /// A turn for a request of a component: now, or after a short wait.

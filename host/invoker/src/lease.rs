@@ -1,7 +1,7 @@
 //! The node's heartbeat, and taking over what a dead node left open.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use host_store::{Error, GoneBecause, Heartbeat};
@@ -10,18 +10,26 @@ use host_types::{Clock, NodeId};
 use crate::backlog::enqueue;
 use crate::invoker::Invoker;
 
-/// Until when this node owns its invocations for certain. Whatever is not undone by a fence asks before it begins.
+/// What the last heartbeat allows this node: until when it owns its invocations for certain, and whether it may take more. Whatever is not
+/// undone by a fence asks before it begins.
 pub struct LeaseTerm {
     clock: Arc<dyn Clock>,
     /// By [`Clock::boot_ns`], so that a process that was frozen finds it over.
     until_ns: AtomicU64,
+    may_work: AtomicBool,
 }
 
 impl LeaseTerm {
-    /// As long as the heartbeat says with which the node registered.
+    /// As the heartbeat says with which the node registered.
     pub fn new(clock: Arc<dyn Clock>, first: Heartbeat) -> Self {
-        let until_ns = AtomicU64::new(first.lease_until_ns);
-        Self { clock, until_ns }
+        let term = Self {
+            clock,
+            until_ns: AtomicU64::new(0),
+            // Else nothing would be said of a first one that does not allow it.
+            may_work: AtomicBool::new(true),
+        };
+        term.renew(first);
+        term
     }
 
     /// How much of the lease is left.
@@ -30,8 +38,19 @@ impl LeaseTerm {
         Duration::from_nanos(until_ns.saturating_sub(self.clock.boot_ns()))
     }
 
+    /// The clocks are close enough to take work.
+    pub(crate) fn may_work(&self) -> bool {
+        self.may_work.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn renew(&self, heartbeat: Heartbeat) {
         self.until_ns.store(heartbeat.lease_until_ns, Ordering::Release);
+        if self.may_work.swap(heartbeat.may_work, Ordering::Relaxed) && !heartbeat.may_work {
+            tracing::error!(
+                clock_offset_ms = heartbeat.clock_offset_ms,
+                "this machine's clock is off: no new work until it agrees with the database's",
+            );
+        }
     }
 
     fn end(&self) {
@@ -112,7 +131,8 @@ impl Lease {
         interval
     }
 
-    /// Nothing under a gone node's token is accepted any more; its backends end before its invocations are fenced.
+    /// Nothing under a gone node's token is accepted any more; its backends end before its invocations are fenced. A node that takes no work
+    /// leaves it at that: what is still the gone one's is found by everybody's next look.
     async fn take_over(&self, node: NodeId, because: GoneBecause) {
         let inner = &self.invoker.inner;
         match inner.store.mark_gone(node, because).await {
@@ -126,6 +146,9 @@ impl Lease {
         }
         let mut taken = 0;
         loop {
+            if inner.is_draining() {
+                return self.end_backends(node).await;
+            }
             let fenced = match inner.store.take_over(node, BATCH).await {
                 Ok(fenced) => fenced,
                 Err(error) => {
@@ -138,12 +161,27 @@ impl Lease {
             }
             inner.metrics.took_over(fenced.len());
             taken += fenced.len();
+            // The word to stop came while they were fenced, and what it gave away were not yet these.
+            if inner.is_draining() {
+                inner.give_away().await;
+                continue;
+            }
             // All are fenced before long, however many there are; each runs when its turn has come.
             for (invocation, component) in fenced {
                 enqueue(inner, &component, invocation);
             }
         }
         tracing::info!(node.id = %node, taken, "took over from a dead node");
+    }
+
+    /// What a dead node had begun holds locks that others wait for, whoever takes its invocations.
+    async fn end_backends(&self, node: NodeId) {
+        match self.invoker.inner.store.end_backends(node).await {
+            Ok(()) => tracing::debug!(node.id = %node, "what a dead node left open is left to others"),
+            Err(error) => {
+                tracing::warn!(node.id = %node, %error, "a dead node's connections are not ended; trying again")
+            }
+        }
     }
 }
 
@@ -169,6 +207,21 @@ mod tests {
             may_work: true,
             lease_until_ns,
         }
+    }
+
+    #[test]
+    fn a_node_that_registers_with_a_clock_that_is_off_takes_no_work_before_a_heartbeat_finds_it_right() {
+        let first = Heartbeat {
+            clock_offset_ms: 600_000,
+            may_work: false,
+            lease_until_ns: 40,
+        };
+        let term = LeaseTerm::new(Arc::new(Hand(AtomicU64::new(10))), first);
+        assert!(!term.may_work());
+        term.renew(until(50));
+        assert!(term.may_work());
+        term.renew(first);
+        assert!(!term.may_work());
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod recovery;
 mod revisions;
 mod run;
 mod scheduler;
+mod stop;
 mod strays;
 mod streamed;
 mod turns;

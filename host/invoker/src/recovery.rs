@@ -391,6 +391,13 @@ pub(crate) async fn run_here(inner: &Arc<Inner>, invocation: InvocationId, reaso
     if inner.has(&invocation) {
         return false;
     }
+    // The word to stop came while it was being given to this node.
+    if inner.is_draining() {
+        if let Err(error) = inner.store.give_back(invocation).await {
+            tracing::warn!(invocation.id = %invocation, %error, "an open invocation cannot be given back");
+        }
+        return false;
+    }
     match inner.take_over(invocation, reason).await {
         Some(recovered) => begin(inner, recovered).await,
         None => false,

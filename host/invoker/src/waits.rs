@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::database::Database;
+use crate::stop::Stop;
 
 /// Waits that keep their instances at once: each holds a turn as well, of which there must remain most.
 const HOLDS: usize = 64;
@@ -22,7 +23,7 @@ pub(crate) struct Waits {
     store: Arc<dyn Database>,
     holds: Arc<Semaphore>,
     watched: Mutex<BTreeMap<Watched, Told>>,
-    stopping: watch::Receiver<bool>,
+    stop: Arc<Stop>,
     /// Told of what may be due: the scheduler looks.
     pub(crate) due: Notify,
     /// Counts what may have been published.
@@ -36,12 +37,12 @@ struct Told {
 }
 
 impl Waits {
-    pub(crate) fn new(store: Arc<dyn Database>, stopping: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Database>, stop: Arc<Stop>) -> Self {
         Self {
             store,
             holds: Arc::new(Semaphore::new(HOLDS)),
             watched: Mutex::default(),
-            stopping,
+            stop,
             due: Notify::new(),
             events: watch::Sender::new(0),
         }
@@ -104,11 +105,7 @@ impl Promises for Waits {
     }
 
     fn changed(&self, watched: Watched) -> Answer<'_, ()> {
-        let mut stopping = self.stopping.clone();
-        let stopped = async move {
-            // A dropped sender is a stop as well.
-            let _ = stopping.wait_for(|stopping| *stopping).await;
-        };
+        let stopped = self.stop.asked();
         if watched == Watched::Time {
             return Box::pin(stopped);
         }
@@ -133,7 +130,7 @@ impl Promises for Waits {
     }
 
     fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
+        self.stop.is_asked()
     }
 
     fn announce(&self, completed: &[PromiseId], released: &[KeyId], due: bool) {

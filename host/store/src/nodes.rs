@@ -253,12 +253,13 @@ impl Store {
     }
 
     fn answered(&self, (asked_ms, asked_ns): (u64, u64), database_ms: i64) -> Heartbeat {
-        // The database read its clock somewhere between question and answer: within half of that time of the middle.
-        let answered_ms = self.inner.clock.unix_ms();
+        // The database read its clock somewhere between question and answer: within half of that time of the middle. Counted by the clock
+        // that nobody sets: one that is set meanwhile would make a long time of it, within which any offset may lie.
+        let answered_ns = self.inner.clock.boot_ns();
         self.inner
             .last_heartbeat_ms
             .store(database_ms.unsigned_abs(), Ordering::Relaxed);
-        let half_ms = (answered_ms.saturating_sub(asked_ms) / 2).cast_signed();
+        let half_ms = (answered_ns.saturating_sub(asked_ns) / 2_000_000).cast_signed();
         let clock_offset_ms = database_ms - asked_ms.cast_signed() - half_ms;
         Heartbeat {
             clock_offset_ms,

@@ -3,8 +3,8 @@
 //! means the same every time.
 //!
 //! What is simulated is what the host stands on: the tables and functions of `migrations/host` (`tables.rs`), connections that lose
-//! questions and answers (`session.rs`), modules' transactions (`transaction.rs`), processes that are killed and stopped (`gate.rs`,
-//! `world.rs`), an outside provider (`provider.rs`). What runs in it is a market (`market.rs`) for people (`people.rs`). When
+//! questions and answers (`session.rs`), modules' transactions (`transaction.rs`), processes that are killed, frozen and asked to stop
+//! (`gate.rs`, `world.rs`), an outside provider (`provider.rs`). What runs in it is a market (`market.rs`) for people (`people.rs`). When
 //! everything has come to its end, `auditor.rs` compares it with books of its own.
 
 mod auditor;
@@ -48,6 +48,10 @@ pub struct Played {
     pub events: usize,
     /// Dead letters that an operator had delivered anew.
     pub renewed: usize,
+    /// Nodes that were asked to stop.
+    pub stopped: usize,
+    /// Nodes that began with a clock that was far off.
+    pub far_off: usize,
     /// Simulated time, milliseconds.
     pub time_ms: u64,
     /// Of everything that was written, in order: equal for equal seeds.
@@ -98,6 +102,8 @@ pub fn play(seed: u64, sabotage: Option<Sabotage>) -> Result<Played, Violation> 
             ticks: tables.ticks.iter().filter(|tick| tick.invocation.is_some()).count(),
             events: tables.events.len(),
             renewed: tables.renewed,
+            stopped: tables.stopped,
+            far_off: tables.far_off,
             time_ms,
             digest: tables.digest,
         })

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use component_tests::{Answer, Audit, Client, Edited, Nexus, NexusOptions};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 /// Relative to the workspace.
 const MANIFEST: &str = "components/tests/hostile/spin.toml";
@@ -34,6 +35,16 @@ impl Attacked {
     pub(crate) async fn start_with(change: impl FnOnce(&str) -> String) -> Result<Self> {
         let edited = Edited::application(Path::new(MANIFEST), change)?;
         Self::start_application(&edited.manifest(), Some(edited)).await
+    }
+
+    /// With guests that may compute for longer than a test lasts.
+    pub(crate) async fn start_without_time_limit() -> Result<Self> {
+        let limit = "time_limit_ms = 1_000\n";
+        let attacked = Self::start_with(|manifest| {
+            assert_eq!(manifest.matches(limit).count(), 1, "the manifest has another shape");
+            manifest.replace(limit, "time_limit_ms = 600_000\n")
+        });
+        attacked.await
     }
 
     async fn start_application(manifest: &Path, edited: Option<Edited>) -> Result<Self> {
@@ -123,6 +134,12 @@ impl Attacked {
             .parse()?;
         Ok(kib / 1024)
     }
+}
+
+/// Asks this host for a guest that computes without end, in an invocation that is durable already.
+pub(crate) fn begin_loop(nexus: &Nexus) -> JoinHandle<Result<Answer>> {
+    let client = nexus.client();
+    tokio::spawn(async move { client.post("/hostile/do/loop?after=append", Value::Null).await })
 }
 
 /// Which invocation an answer is about.

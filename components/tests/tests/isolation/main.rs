@@ -5,3 +5,4 @@ mod cancelled;
 mod limits;
 mod neighbour;
 mod statements;
+mod stopping;

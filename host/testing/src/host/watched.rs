@@ -191,6 +191,10 @@ impl KeepLease for Watched {
         Box::pin(self.passed(self.store.mark_gone(node, because)))
     }
 
+    fn end_backends(&self, node: NodeId) -> Answer<'_, Result<()>> {
+        Box::pin(self.passed(self.store.end_backends(node)))
+    }
+
     fn take_over(&self, node: NodeId, limit: u32) -> Answer<'_, Result<Vec<(InvocationId, ComponentId)>>> {
         Box::pin(self.passed(self.store.take_over(node, limit)))
     }

@@ -30,6 +30,11 @@ pub(crate) fn audit(world: &World) -> Vec<String> {
         endings(&mut findings, &tables, &answered);
         answers(&mut findings, &answered, &orders);
         flows::audit(&mut findings, &tables, &answered, &orders);
+        for node in &tables.taken_unfit {
+            findings.check(false, "N1", || {
+                format!("node {node} asked for work although it stops, or its clock is off")
+            });
+        }
     }
     replay::histories(&mut findings, world);
     findings.0

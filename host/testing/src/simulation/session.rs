@@ -7,7 +7,7 @@ mod hints;
 mod ticks;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use host_invoker::{AppendFences, Bodies, FindWork, KeepLease, ReadDeployments, ReadInvocations, TellNodes};
@@ -37,7 +37,9 @@ pub(crate) const LEASE: Duration = Duration::from_secs(3);
 /// Twelve seconds before a minute ends. A world begins up to ten later: its tick comes while there is trouble.
 const BEGINNING_MS: u64 = 1_800_000_048_000;
 /// A node whose clock is further off takes no work.
-const MAX_CLOCK_OFFSET_MS: i64 = 1_000;
+pub(crate) const MAX_CLOCK_OFFSET_MS: i64 = 1_000;
+/// So far off a clock is that no heartbeat finds it right, however long it was under way.
+pub(crate) const FAR_OFF_MS: i64 = 60_000;
 
 /// The database that all nodes share.
 pub(crate) struct Database {
@@ -117,17 +119,27 @@ pub(crate) struct Session {
     pub(crate) clock: Arc<NodeClock>,
     /// Appends on their way into a module's transaction, by the number that stands for them in its statement.
     riding: Mutex<Vec<Append>>,
+    /// It was asked to stop.
+    pub(crate) stopping: AtomicBool,
 }
 
 /// A machine's clock: the true one, and how far this one is off.
 pub(crate) struct NodeClock {
     pub(crate) database: Arc<Database>,
-    pub(crate) offset_ms: AtomicI64,
+    offset_ms: i64,
+}
+
+impl NodeClock {
+    /// One that is far off is put right when the trouble is over.
+    fn is_far_off(&self) -> bool {
+        self.offset_ms.abs() >= FAR_OFF_MS && self.database.is_rough()
+    }
 }
 
 impl Clock for NodeClock {
     fn unix_ms(&self) -> u64 {
-        let offset_ms = self.offset_ms.load(Ordering::Relaxed);
+        let is_right = self.offset_ms.abs() >= FAR_OFF_MS && !self.is_far_off();
+        let offset_ms = if is_right { 0 } else { self.offset_ms };
         self.database.now_ms().saturating_add_signed(offset_ms)
     }
 
@@ -144,7 +156,7 @@ impl Session {
     pub(crate) fn new(database: Arc<Database>, node: NodeId, gate: Arc<Gate>, offset_ms: i64) -> Self {
         let clock = NodeClock {
             database: Arc::clone(&database),
-            offset_ms: AtomicI64::new(offset_ms),
+            offset_ms,
         };
         Self {
             database,
@@ -152,6 +164,14 @@ impl Session {
             gate,
             clock: Arc::new(clock),
             riding: Mutex::default(),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// It asks for work: the auditor is told of one that may take none.
+    fn takes_work(&self) {
+        if self.clock.is_far_off() || self.stopping.load(Ordering::Relaxed) {
+            self.database.tables.lock().taken_unfit.push(self.node);
         }
     }
 
@@ -418,14 +438,21 @@ impl FindWork for Session {
         let node = self.node;
         let left = left.clone();
         Box::pin(async move {
+            self.takes_work();
             Ok(self
                 .ask(move |tables, now_ms| tables.due(node, limit, &left, now_ms))
                 .await?)
         })
     }
 
-    fn give_back(&self, _: InvocationId) -> Answer<'_, Result<()>> {
-        unreachable!("every node has the one deployment there is")
+    fn give_back(&self, invocation: InvocationId) -> Answer<'_, Result<()>> {
+        let node = self.node;
+        Box::pin(async move {
+            self.ask(move |tables, now_ms| tables.give_back(node, invocation, now_ms))
+                .await?;
+            self.notify(Wake::Due);
+            Ok(())
+        })
     }
 
     fn release<'a>(&'a self, kept: &'a [InvocationId]) -> Answer<'a, Result<u64>> {
@@ -475,7 +502,7 @@ impl KeepLease for Session {
                 Some(now_ms)
             };
             let database_ms = self.ask(beat).await?.ok_or(Error::NodeGone)?;
-            let half_ms = (self.clock.unix_ms().saturating_sub(asked_ms) / 2).cast_signed();
+            let half_ms = ((self.clock.boot_ns() - asked_ns) / 2_000_000).cast_signed();
             let clock_offset_ms = database_ms.cast_signed() - asked_ms.cast_signed() - half_ms;
             Ok(Heartbeat {
                 clock_offset_ms,
@@ -506,9 +533,14 @@ impl KeepLease for Session {
         })
     }
 
+    fn end_backends(&self, node: NodeId) -> Answer<'_, Result<()>> {
+        Box::pin(async move { Ok(self.ask(move |tables, _| tables.end_backends(node)).await?) })
+    }
+
     fn take_over(&self, node: NodeId, limit: u32) -> Answer<'_, Result<Vec<(InvocationId, ComponentId)>>> {
         Box::pin(async move {
-            self.ask(move |tables, _| tables.end_backends(node)).await?;
+            self.takes_work();
+            self.end_backends(node).await?;
             let abandoned = self.look(|tables, _| abandoned(tables, node, limit)).await?;
             let mut ours = Vec::new();
             for (row, next_index) in abandoned {

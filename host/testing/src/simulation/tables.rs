@@ -79,6 +79,11 @@ pub(crate) struct Tables {
     pub(crate) queued: usize,
     pub(crate) renewed: usize,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
+    /// Those that asked for work and may take none.
+    pub(crate) taken_unfit: Vec<NodeId>,
+    /// How many nodes were asked to stop, and how many began with a clock that is far off.
+    pub(crate) stopped: usize,
+    pub(crate) far_off: usize,
     pub(crate) successors: BTreeMap<InvocationId, InvocationId>,
     pub(crate) rows: BTreeMap<RowKey, Row>,
     pub(crate) lines: Vec<Line>,
@@ -410,19 +415,26 @@ impl Tables {
 
     /// Takes from the node what it owns, but for `kept`. Says how much.
     pub(crate) fn release(&mut self, node: NodeId, kept: &[InvocationId], now_ms: u64) -> u64 {
+        let open: Vec<_> = self.open.iter().filter(|id| !kept.contains(id)).copied().collect();
         let mut released = 0;
-        for id in &self.open {
-            let Some(stored) = self.invocations.get_mut(id) else {
-                continue;
-            };
-            let row = &mut stored.row;
-            if row.node == Some(node) && row.status == InvocationStatus::Running && !kept.contains(id) {
-                row.node = None;
-                row.due_ms.get_or_insert(now_ms.cast_signed());
-                released += 1;
-            }
+        for id in open {
+            released += u64::from(self.give_back(node, id, now_ms));
         }
         released
+    }
+
+    /// Takes one invocation from the node, if it owns it.
+    pub(crate) fn give_back(&mut self, node: NodeId, id: InvocationId, now_ms: u64) -> bool {
+        let Some(stored) = self.invocations.get_mut(&id) else {
+            return false;
+        };
+        let row = &mut stored.row;
+        let owns = row.node == Some(node) && row.status == InvocationStatus::Running;
+        if owns {
+            row.node = None;
+            row.due_ms.get_or_insert(now_ms.cast_signed());
+        }
+        owns
     }
 
     /// Gives the node what was woken.

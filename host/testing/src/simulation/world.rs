@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use host_invoker::{
-    Cron, DeadLetters, Deliveries, Invoker, InvokerOptions, Lease, LeaseTerm, Listener, Scheduler, Strays, TurnLimits,
+    Cron, DeadLetters, Deliveries, FindWork, Invoker, InvokerOptions, KeepLease, Lease, LeaseTerm, Listener, Scheduler,
+    Strays, TurnLimits,
 };
-use host_store::Heartbeat;
+use host_store::{GoneBecause, Heartbeat};
 use host_types::{Clock, CorrectedClock, NodeId, Rng};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -22,7 +23,7 @@ use super::market::{Market, Nothing};
 use super::people::{self, Answered};
 use super::provider::{Notification, Provider};
 use super::sabotage::Sabotage;
-use super::session::{Database, LEASE, Session};
+use super::session::{Database, FAR_OFF_MS, LEASE, MAX_CLOCK_OFFSET_MS, Session};
 use super::tables;
 
 /// Units of each item that are there at first.
@@ -134,7 +135,7 @@ impl World {
         let entropy: &dyn Rng = &self.dice;
         let id = NodeId::new(self.database.now_ms(), entropy.bytes());
         let gate = Arc::new(Gate::open());
-        let offset_ms = self.dice.between(0, 801).cast_signed() - 400;
+        let offset_ms = self.clock_offset_ms();
         let session = Arc::new(Session::new(
             Arc::clone(&self.database),
             id,
@@ -144,7 +145,7 @@ impl World {
         let predecessors = self.register(id, name);
         let first = Heartbeat {
             clock_offset_ms: -offset_ms,
-            may_work: true,
+            may_work: offset_ms.abs() <= MAX_CLOCK_OFFSET_MS,
             lease_until_ns: session.clock.boot_ns() + LEASE.as_nanos() as u64,
         };
         let own_clock: Arc<dyn Clock> = Arc::clone(&session.clock) as _;
@@ -207,6 +208,16 @@ impl World {
         node
     }
 
+    /// How far a machine's clock is ahead of the database's: a little, and now and then minutes in the one or the other direction.
+    fn clock_offset_ms(&self) -> i64 {
+        if !(self.is_rough() && self.dice.per_mille(80)) {
+            return self.dice.between(0, 801).cast_signed() - 400;
+        }
+        self.database.tables.lock().far_off += 1;
+        let far_ms = FAR_OFF_MS + self.dice.between(0, 540_000).cast_signed();
+        if self.dice.per_mille(500) { far_ms } else { -far_ms }
+    }
+
     fn register(&self, id: NodeId, name: u64) -> Vec<NodeId> {
         let mut tables = self.database.tables.lock();
         let earlier = tables.nodes.iter().filter(|(_, node)| node.name == name && !node.gone);
@@ -225,11 +236,12 @@ impl World {
     async fn trouble(self: &Arc<Self>) {
         loop {
             sleep(self.dice.time_ms(100, 1_800)).await;
-            match self.dice.between(0, 10) {
+            match self.dice.between(0, 11) {
                 0..4 => self.kill(),
                 4..7 => self.freeze(),
                 7..9 => self.lose_database(),
-                _ => self.lose_provider(),
+                9 => self.lose_provider(),
+                _ => self.stop(),
             }
         }
     }
@@ -246,6 +258,27 @@ impl World {
         if self.dice.per_mille(500) {
             self.database.tables.lock().end_backends(node.view.session.node);
         }
+    }
+
+    /// Asks a node to stop: it takes no more, waits for what it has begun, and leaves the rest to others.
+    fn stop(&self) {
+        let Some(node) = self.some_node() else { return };
+        let session = Arc::clone(&node.view.session);
+        let patience = self.dice.time_ms(500, 5_000);
+        while_alive(&node.gate, {
+            let node = Arc::clone(&node);
+            async move {
+                if session.stopping.swap(true, Ordering::Relaxed) {
+                    return;
+                }
+                session.database.tables.lock().stopped += 1;
+                node.invoker.drain(patience).await;
+                // Whatever of this gets lost, others find when its lease has run out.
+                let _ = session.release(&[]).await;
+                let _ = session.mark_gone(session.node, GoneBecause::ProcessEnded).await;
+                node.gate.set(Life::Dead);
+            }
+        });
     }
 
     fn freeze(&self) {
