@@ -66,6 +66,8 @@ pub trait FindWork: Send + Sync + 'static {
     fn woken(&self, limit: u32) -> Answer<'_, Result<Vec<InvocationId>>>;
     /// What this node owns.
     fn owned(&self) -> Answer<'_, Result<Vec<InvocationId>>>;
+    /// Which of these are not this node's. One without a row is.
+    fn not_owned<'a>(&'a self, running: &'a [InvocationId]) -> Answer<'a, Result<Vec<InvocationId>>>;
     /// Gives up what this node owns, but for some.
     fn release<'a>(&'a self, kept: &'a [InvocationId]) -> Answer<'a, Result<u64>>;
     /// Gives up one of them that has not begun here.
@@ -215,6 +217,10 @@ impl FindWork for Store {
 
     fn owned(&self) -> Answer<'_, Result<Vec<InvocationId>>> {
         Box::pin(self.owned())
+    }
+
+    fn not_owned<'a>(&'a self, running: &'a [InvocationId]) -> Answer<'a, Result<Vec<InvocationId>>> {
+        Box::pin(self.not_owned(running))
     }
 
     fn release<'a>(&'a self, kept: &'a [InvocationId]) -> Answer<'a, Result<u64>> {

@@ -9,6 +9,8 @@ use host_types::InvocationId;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::invoker::Inner;
+
 /// The way to stop one run. It looks again at what is recorded, and goes on accordingly.
 #[derive(Default)]
 pub(crate) struct Halt(Notify);
@@ -46,7 +48,26 @@ impl Halts {
     }
 
     /// Everything that runs on this node.
-    pub(crate) fn here(&self) -> Vec<InvocationId> {
-        self.0.lock().keys().copied().collect()
+    fn here(&self) -> BTreeMap<InvocationId, Arc<Halt>> {
+        self.0.lock().clone()
+    }
+}
+
+impl Inner {
+    /// Stops everything here that is no longer this node's, whether or not anybody said so. What has no row yet is nobody's but ours.
+    pub(crate) async fn stop_what_is_not_ours(&self) {
+        let here = self.halts.here();
+        if here.is_empty() {
+            return;
+        }
+        let running: Vec<_> = here.keys().copied().collect();
+        match self.store.not_owned(&running).await {
+            // Those runs, and none that has begun of the same invocation since.
+            Ok(lost) => lost
+                .iter()
+                .filter_map(|invocation| here.get(invocation))
+                .for_each(|halt| halt.0.notify_one()),
+            Err(error) => tracing::warn!(%error, "whether all that runs here is this node's cannot be told"),
+        }
     }
 }

@@ -58,7 +58,7 @@ impl Listener {
                 inner.waits.look_for_events();
                 inner.deployments.activated.notify_one();
                 inner.deployments.followed.notify_waiters();
-                self.stop_what_is_not_ours().await;
+                inner.stop_what_is_not_ours().await;
             }
             Wake::Prepare(number) => {
                 let preparing = Arc::clone(inner);
@@ -70,18 +70,6 @@ impl Listener {
             }
             Wake::Deployment => inner.deployments.activated.notify_one(),
             Wake::Node => inner.deployments.followed.notify_waiters(),
-        }
-    }
-
-    /// Stops everything here that is no longer this node's. What has no row yet is nobody's but ours.
-    async fn stop_what_is_not_ours(&self) {
-        let inner = &self.invoker.inner;
-        for invocation in inner.halts.here() {
-            if let Ok(Some(row)) = inner.store.row(invocation).await
-                && row.node != Some(inner.store.node())
-            {
-                inner.halts.ask(invocation);
-            }
         }
     }
 }

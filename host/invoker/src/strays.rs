@@ -1,5 +1,6 @@
 //! What this node owns and nobody here works on: an output handed over lazily whose commit failed, a run that panicked, one
-//! that was due and could not be fenced. Without this it would stay open for as long as the node lives.
+//! that was due and could not be fenced. Without this it would stay open for as long as the node lives. And the reverse: what runs here and is
+//! this node's no longer, when nobody heard the word that ended it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use host_types::InvocationId;
 use crate::invoker::Invoker;
 use crate::recovery::run_here;
 
-/// Finds strays and runs them again: what is recorded of them is replayed, the rest is done.
+/// Finds strays and runs them again: what is recorded of them is replayed, the rest is done. Stops what runs here for nothing.
 pub struct Strays {
     invoker: Invoker,
 }
@@ -29,6 +30,7 @@ impl Strays {
         let mut before = BTreeSet::new();
         loop {
             tokio::time::sleep(LOOK).await;
+            self.invoker.inner.stop_what_is_not_ours().await;
             let found = self.look().await;
             // An output may be on its way to the database: only who is found twice is a stray.
             for invocation in found.intersection(&before) {

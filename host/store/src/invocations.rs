@@ -308,6 +308,18 @@ impl Store {
         Ok(ids.into_iter().map(InvocationId).collect())
     }
 
+    /// Which of these are not this node's, or not any more. One without a row is.
+    pub async fn not_owned(&self, running: &[InvocationId]) -> Result<Vec<InvocationId>> {
+        let running: Vec<Uuid> = running.iter().map(|running| running.0).collect();
+        let ids =
+            sqlx::query_scalar("SELECT id FROM host.invocation WHERE id = ANY($1) AND node_id IS DISTINCT FROM $2")
+                .bind(running)
+                .bind(self.node().0)
+                .fetch_all(self.pool())
+                .await?;
+        Ok(ids.into_iter().map(InvocationId).collect())
+    }
+
     /// Gives up what this node owns but for `kept`: whoever is free takes it, at once. For a node that stops. Of what it was still
     /// writing itself and of the next owner's fence only one can be first, as ever. Returns how many.
     pub async fn release(&self, kept: &[InvocationId]) -> Result<u64> {

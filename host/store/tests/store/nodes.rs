@@ -52,8 +52,11 @@ async fn takeover_ends_the_dead_nodes_connections_before_it_fences() {
     assert!(ours.mark_gone(dead.node(), GoneBecause::LeaseExpired).await.unwrap());
     // It is still to be taken over from, should we die now.
     assert_eq!(ours.dead_nodes().await.unwrap(), [dead.node()]);
+    let begins = new_id();
+    assert_eq!(ours.not_owned(&[invocation, begins]).await.unwrap(), [invocation]);
     assert_eq!(taken_over(&ours, dead).await, [invocation]);
     assert_eq!(taken_over(&ours, dead).await, []);
+    assert_eq!(ours.not_owned(&[invocation, begins]).await.unwrap(), []);
     assert_eq!(ours.dead_nodes().await.unwrap(), []);
 
     assert!(execute(&mut session, "COMMIT").await.is_err());

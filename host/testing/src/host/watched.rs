@@ -165,6 +165,10 @@ impl FindWork for Watched {
         Box::pin(self.passed(self.store.owned()))
     }
 
+    fn not_owned<'a>(&'a self, running: &'a [InvocationId]) -> Answer<'a, Result<Vec<InvocationId>>> {
+        Box::pin(self.passed(self.store.not_owned(running)))
+    }
+
     fn release<'a>(&'a self, kept: &'a [InvocationId]) -> Answer<'a, Result<u64>> {
         Box::pin(self.passed(self.store.release(kept)))
     }

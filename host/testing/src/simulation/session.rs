@@ -455,6 +455,10 @@ impl FindWork for Session {
         })
     }
 
+    fn not_owned<'a>(&'a self, running: &'a [InvocationId]) -> Answer<'a, Result<Vec<InvocationId>>> {
+        Box::pin(async move { Ok(self.look(|tables, _| tables.not_owned(self.node, running)).await?) })
+    }
+
     fn release<'a>(&'a self, kept: &'a [InvocationId]) -> Answer<'a, Result<u64>> {
         let node = self.node;
         let kept = kept.to_vec();

@@ -487,6 +487,14 @@ impl Tables {
         self.open.iter().filter(is_owned).copied().collect()
     }
 
+    pub(crate) fn not_owned(&self, node: NodeId, running: &[InvocationId]) -> Vec<InvocationId> {
+        let is_lost = |id: &&InvocationId| {
+            let stored = self.invocations.get(*id);
+            stored.is_some_and(|stored| stored.row.node != Some(node))
+        };
+        running.iter().filter(is_lost).copied().collect()
+    }
+
     pub(crate) fn load(&self, id: InvocationId) -> Option<Loaded> {
         let stored = self.invocations.get(&id)?;
         let entries = entries(&stored.bodies);
