@@ -9,7 +9,7 @@ use crate::Seed;
 
 /// Bytes of one entry at most, before sealing.
 pub const MAX_ENTRY_BYTES: usize = 1 << 20;
-/// Payload bytes of one invocation at most.
+/// Payload bytes of one invocation at most, its input among them. Nothing is added beyond it; what was recorded is replayed whatever its size.
 pub const MAX_INVOCATION_BYTES: usize = 16 << 20;
 /// Entries of one invocation at most.
 pub const MAX_ENTRIES: usize = 50_000;

@@ -77,6 +77,7 @@ pub struct Machine {
     last_position: Option<Position>,
     /// The latest time that was told anywhere in the invocation.
     now_floor_ms: u64,
+    /// Of the input, and of every answer.
     payload_bytes: usize,
     /// Where the guest has another secret than is recorded of it.
     other_secrets: Vec<Scope>,
@@ -120,6 +121,7 @@ impl Machine {
     fn with_log(header: Header, log: Vec<Entry>, durable: usize) -> Self {
         Self {
             now_floor_ms: header.started_ms,
+            payload_bytes: header.input.len(),
             header,
             log,
             durable,
@@ -128,7 +130,6 @@ impl Machine {
             begun: Vec::new(),
             transactions: Vec::new(),
             last_position: None,
-            payload_bytes: 0,
             other_secrets: Vec::new(),
             is_undoing: false,
             dry_run: None,

@@ -6,6 +6,7 @@ use super::*;
 use crate::{Cause, FenceReason, Seed, compensating_scope};
 
 mod derived;
+mod limits;
 mod secrets;
 
 fn header() -> Header {
@@ -302,111 +303,6 @@ fn a_recorded_output_must_come_again() {
         replay().finish(Payload::from_static(b"tuo"), true),
         Err(Fault::Mismatch { .. })
     ));
-}
-
-#[test]
-fn an_answer_over_the_limit_is_refused() {
-    let mut guest = Guest::new(Machine::start(header()));
-    let arguments = guest.hash("");
-    let Step::Perform(position) = guest
-        .machine
-        .command(&Scope::root(), CommandKind::Observation, "sql.query", arguments)
-        .unwrap()
-    else {
-        panic!("nothing is recorded yet")
-    };
-    let answer = Payload::from(vec![0; MAX_ENTRY_BYTES + 1]);
-    let refused = guest
-        .machine
-        .complete(&position, CommandKind::Observation, "sql.query", arguments, answer);
-    assert!(matches!(refused, Err(Fault::LimitExceeded(_))));
-}
-
-/// The first refusal, after how many answers of this size it came.
-fn fills_up(size: usize) -> (usize, Fault) {
-    let mut machine = Machine::start(header());
-    for answers in 0.. {
-        let arguments = machine.header().seed.hash(b"");
-        let step = machine
-            .command(&Scope::root(), CommandKind::Observation, "sql.query", arguments)
-            .unwrap();
-        let Step::Perform(position) = step else {
-            panic!("nothing is recorded yet")
-        };
-        let answer = Payload::from(vec![0; size]);
-        let noted = machine.complete(&position, CommandKind::Observation, "sql.query", arguments, answer);
-        if let Err(refused) = noted {
-            return (answers, refused);
-        }
-    }
-    unreachable!("nothing is without an end")
-}
-
-#[test]
-fn an_invocation_over_its_limits_is_refused_and_told_what_to_do_instead() {
-    for (size, most) in [(MAX_ENTRY_BYTES, 16), (0, MAX_ENTRIES - 1)] {
-        let (answers, refused) = fills_up(size);
-        assert_eq!(answers, most, "of {size} bytes");
-        let Fault::LimitExceeded(text) = refused else {
-            panic!("{refused:?}")
-        };
-        assert_eq!(
-            text,
-            "the invocation holds more than 16777216 bytes or 50000 entries: end it with the rest of its work sent to a new one"
-        );
-    }
-}
-
-#[test]
-fn one_that_is_full_is_undone_all_the_same_within_a_bound_of_its_own() {
-    let noted = |index: usize, size: usize| Entry {
-        index: index as u32,
-        body: Body::Command {
-            position: Position {
-                scope: Scope::root(),
-                number: index as u32,
-            },
-            kind: CommandKind::Observation,
-            target: "sql.query".into(),
-            arguments: ArgumentHash([0; 16]),
-            answer: Some(Payload::from(vec![0; size])),
-        },
-    };
-    for (size, count, room) in [(MAX_ENTRY_BYTES, 16, 2), (0, MAX_ENTRIES - 1, UNDOING_ENTRIES - 1)] {
-        let mut full = vec![Entry {
-            index: 0,
-            body: Body::Started(Box::new(header())),
-        }];
-        full.extend((1..=count).map(|index| noted(index, size)));
-        full.push(Entry {
-            index: full.len() as u32,
-            body: Body::Fence {
-                attempt: 1,
-                node: NodeId::new(1, [0; 10]),
-                reason: FenceReason::Cancel("it is full".into()),
-            },
-        });
-        let mut machine = Machine::replay(full).unwrap();
-        machine.compensate().unwrap();
-        let scope = compensating_scope().child(0);
-        for undone in 0.. {
-            let arguments = ArgumentHash([1; 16]);
-            let step = machine.command(&scope, CommandKind::Observation, "sql.query", arguments);
-            let Ok(Step::Perform(position)) = step else {
-                panic!("{step:?}")
-            };
-            let answer = Payload::from(vec![0; size]);
-            match machine.complete(&position, CommandKind::Observation, "sql.query", arguments, answer) {
-                Ok(()) => {}
-                Err(Fault::LimitExceeded(text)) => {
-                    assert_eq!(undone, room, "of {size} bytes");
-                    assert!(text.ends_with("what is left to be undone is for a person"), "{text}");
-                    break;
-                }
-                Err(other) => panic!("{other}"),
-            }
-        }
-    }
 }
 
 #[test]
