@@ -87,16 +87,31 @@ pub(crate) struct Run {
     turn: Option<Turn>,
 }
 
-/// The longest wait, milliseconds, before an attempt that ended like this begins once more in its place. `None`: it has failed. What the
-/// database wants again, and what found no room on this node, is nobody's failure until it was so for a while.
-fn repeats_within_ms(fault: &Fault, repeats: u32) -> Option<u64> {
-    const TRANSACTION: u32 = 10;
-    // About four seconds together, with jitter: what is under way then has had its time to make room.
-    const OVERLOADED: u32 = 16;
-    match fault {
-        Fault::RepeatTransaction(_) if repeats < TRANSACTION => Some(1 << (repeats + 1).min(7)),
-        Fault::Overloaded(_) if repeats < OVERLOADED => Some(1 << (repeats + 1).min(10)),
-        _ => None,
+/// How often, in a row, an attempt has begun once more in the place of one that ended like this. What the database wants again, and what
+/// found no room on this node, is nobody's failure until it was so for a while; one says nothing of the other.
+#[derive(Default)]
+struct Repeats {
+    transactions: u32,
+    overloads: u32,
+}
+
+impl Repeats {
+    const TRANSACTIONS: u32 = 10;
+    /// About four seconds together, with jitter: what is under way then has had its time to make room.
+    const OVERLOADS: u32 = 16;
+
+    /// The longest wait, milliseconds, before it begins once more. `None`: it has failed.
+    fn again_within_ms(&mut self, fault: &Fault) -> Option<u64> {
+        let (repeats, most, doublings) = match fault {
+            Fault::RepeatTransaction(_) => (&mut self.transactions, Self::TRANSACTIONS, 7),
+            Fault::Overloaded(_) => (&mut self.overloads, Self::OVERLOADS, 10),
+            _ => return None,
+        };
+        if *repeats == most {
+            return None;
+        }
+        *repeats += 1;
+        Some(1 << (*repeats).min(doublings))
     }
 }
 
@@ -203,7 +218,7 @@ impl Run {
                 Err(fault) => return Ended::Failed(fault),
             },
         };
-        let mut repeats = 0;
+        let mut repeats = Repeats::default();
         loop {
             let (result, cause) = self.attempt().await;
             let fault = match result {
@@ -212,8 +227,11 @@ impl Run {
             };
             // A request that is not durable yet is better told to come again than kept waiting for room.
             let is_refused = matches!(fault, Fault::Overloaded(_)) && !self.machine.is_durable();
-            if let Some(bound_ms) = repeats_within_ms(&fault, repeats).filter(|_| !is_refused) {
-                repeats += 1;
+            let again_within_ms = match is_refused {
+                true => None,
+                false => repeats.again_within_ms(&fault),
+            };
+            if let Some(bound_ms) = again_within_ms {
                 let ended = match &fault {
                     // Perhaps others were faster with a promise or a workflow: that is for another look to say.
                     Fault::RepeatTransaction(_) if self.unwritten.is_contested() => self.look_again().await,
@@ -241,7 +259,7 @@ impl Run {
                 }
                 _ => {}
             }
-            repeats = 0;
+            repeats = Repeats::default();
             match self.after_failure(&fault, cause).await {
                 Some(ended) => {
                     drop(turn);
@@ -559,4 +577,37 @@ pub(crate) fn encode<T: Encode<()>>(value: &T) -> Payload {
     minicbor::to_vec(value)
         .expect("a recorded value has an encoding")
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_repeated_ten_times_whatever_room_there_was_meanwhile() {
+        let (again, no_room) = (
+            Fault::RepeatTransaction("deadlock".into()),
+            Fault::Overloaded("no instance came free".into()),
+        );
+        let mut repeats = Repeats::default();
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            assert!(repeats.again_within_ms(&no_room).is_some());
+            waits.extend(repeats.again_within_ms(&again));
+        }
+        assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 128, 128, 128]);
+        assert_eq!(repeats.again_within_ms(&again), None);
+        assert!(
+            again.is_transient(),
+            "then it is a failure that is tried again like others"
+        );
+        for _ in 10..16 {
+            assert!(repeats.again_within_ms(&no_room).is_some());
+        }
+        assert_eq!(repeats.again_within_ms(&no_room), None);
+        assert_eq!(
+            Repeats::default().again_within_ms(&Fault::Trap("unreachable".into())),
+            None
+        );
+    }
 }
