@@ -2,6 +2,7 @@
 
 mod callers;
 mod encrypted;
+mod holding;
 mod release;
 mod sending;
 mod world;
