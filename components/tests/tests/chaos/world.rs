@@ -40,6 +40,14 @@ impl Dice {
         all.get(self.below(bound) as usize)
     }
 
+    /// All of them, in some order.
+    pub(crate) fn shuffled<T, const N: usize>(&mut self, mut all: [T; N]) -> Vec<T> {
+        for last in (1..N).rev() {
+            all.swap(last, self.below(last as u64 + 1) as usize);
+        }
+        all.into()
+    }
+
     /// Up to so many milliseconds.
     pub(crate) fn pause(&mut self, most_ms: u64) -> Duration {
         Duration::from_millis(self.below(most_ms))
