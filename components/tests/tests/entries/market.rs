@@ -96,10 +96,14 @@ async fn post(client: &Client, run: &str, path: &str, body: &Value) -> Result<An
 impl Market {
     /// Checks out one unit, paid under this option, or under this one and from the wallet.
     async fn check_out(&self, run: &str, option: &str) -> Result<Answer> {
+        post(self.world.buyer(), run, CHECKOUT, &self.checkout(option)).await
+    }
+
+    fn checkout(&self, option: &str) -> Value {
         let mut body = self.world.shop.checkout(1);
         body["payment_option"] = json!(option);
         body["use_wallet"] = json!(self.wallets);
-        post(self.world.buyer(), run, CHECKOUT, &body).await
+        body
     }
 
     /// The seller's word about the line of a session.
@@ -123,6 +127,12 @@ impl Market {
     async fn came_to(&self, host: &TestHost, session: &str, answers: &[&Answer]) -> Result<CameTo> {
         self.time_passes(host, OWED).await?;
         books_hold(host, &self.world).await?;
+        let statuses = answers.iter().map(|answer| answer.status.as_u16());
+        Ok((statuses.collect(), self.ended(host, session).await?))
+    }
+
+    /// Where a session, its line and their payments ended.
+    async fn ended(&self, host: &TestHost, session: &str) -> Result<Vec<String>> {
         let rows = format!(
             "WITH line AS (SELECT * FROM \"order\".item WHERE payment_session_id::text = '{session}')
              SELECT 'session ' || status FROM \"order\".payment_session WHERE id::text = '{session}'
@@ -136,8 +146,7 @@ impl Market {
                  WHERE id = '{session}' OR id IN (SELECT confirm_session_id::text FROM line) OR id IN (SELECT order_id::text FROM line)
              ORDER BY 1"
         );
-        let statuses = answers.iter().map(|answer| answer.status.as_u16());
-        Ok((statuses.collect(), host.texts(&rows).await?))
+        host.texts(&rows).await
     }
 
     /// Paid at the door, confirmed, delivered, paid out.
@@ -457,12 +466,61 @@ async fn a_checkout_whose_parcel_is_missing_and_found() -> Result<()> {
     Ok(())
 }
 
+const CHARGE: &str = "payment-sandbox:shop:payment/provider@0.1.0.charge";
+const PAUSED: &str = "SELECT id::text FROM host.invocation WHERE status = 'paused'";
+/// What waits for a gateway that is away is soon left to a person.
+const GIVES_UP_SOON: &str = "request_timeout_ms = 1000\nretry = { attempts = 3 }\n";
+
+impl Market {
+    /// What a flow begins with: a checkout whose gateway is away, and which waits for a person. `None`: one has set it going.
+    async fn stuck(&self, host: &TestHost, run: &str) -> Result<Option<String>> {
+        let client = self.world.buyer().keyed(&format!("{CHECKOUT}-{run}"));
+        // It goes on without its buyer, whatever he is told meanwhile.
+        host.aside(client.post(CHECKOUT, self.checkout("sandbox-redirect")))
+            .await?;
+        Ok(host.texts(PAUSED).await?.pop())
+    }
+
+    /// A person answers for the gateway, sees the answer, and sets the checkout going.
+    async fn is_answered_for(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        if let Some(id) = self.stuck(host, run).await? {
+            let answer = json!({ "ok": { "settled": run } });
+            host.answer(&id, CHARGE, &answer).await?;
+            // Once more, as who has not seen what became of the first word: that changes nothing.
+            host.answer(&id, CHARGE, &answer).await?;
+            host.resume(&id).await?;
+        }
+        let placed = self.check_out(run, "sandbox-redirect").await?;
+        host.settled().await?;
+        host.nothing_is_stuck().await?;
+        // Of the gateway's books there is nothing to say: it was never asked.
+        self.world.audit.books_hold().await?;
+        let ended = self.ended(host, session(&placed)).await?;
+        Ok((vec![placed.status.as_u16()], ended))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_that_a_person_answers_for() -> Result<()> {
+    let (mut host, mut market) = open_with(Manner::Waits, GIVES_UP_SOON).await?;
+    market.world.gateway.goes_down().await;
+    market.is_answered_for(&host, "first").await.context("the first time")?;
+    market.before = market.world.audit.tally().await?;
+    let moments = crash_at_each_entry(&mut host, async |host, run| {
+        market.world.reconnect(host.url());
+        let came_to = market.is_answered_for(host, &format!("run-{run}")).await?;
+        ensure!(came_to.0 == [200], "{came_to:?}");
+        Ok((came_to, changed(&market, run + 1).await?))
+    });
+    let moments = moments.await?;
+    // The answer, the resumption, the commits of what follows them, and the outputs.
+    ensure!(moments >= 12, "only {moments} moments");
+    Ok(())
+}
+
 /// A checkout whose gateway is away, stopped and set going by a person, who then answers for the gateway; and one that is given up after
 /// it was paused. The ids of both.
 pub(crate) async fn repaired() -> Result<(TestHost, String, String)> {
-    const CHARGE: &str = "payment-sandbox:shop:payment/provider@0.1.0.charge";
-    const PAUSED: &str = "SELECT id::text FROM host.invocation WHERE status = 'paused'";
-    const GIVES_UP_SOON: &str = "request_timeout_ms = 1000\nretry = { attempts = 3 }\n";
     let (host, mut market) = open_with(Manner::Waits, GIVES_UP_SOON).await?;
     market.world.gateway.goes_down().await;
     let mut body = market.world.shop.checkout(1);

@@ -49,8 +49,7 @@ pub(crate) async fn bill(host: &TestHost, run: &str) -> Result<(Value, Value, Ve
     );
     let pays = async {
         waits(host, run).await?;
-        let promise = format!("SELECT promise FROM waiter.ticket WHERE name = '{run}'");
-        let promise = host.texts(&promise).await?.pop().context("a promise")?;
+        let promise = promise(host, run).await?;
         let body = json!({ "promise": promise, "value": "paid" });
         let completed = ask(host, run, "/waiter/complete", body).await?;
         Ok((completed, promise))
@@ -60,6 +59,38 @@ pub(crate) async fn bill(host: &TestHost, run: &str) -> Result<(Value, Value, Ve
     let mut all = notes(host, run).await?;
     all.extend(notes(host, &promise).await?);
     Ok((waited["told"].clone(), completed["told"].clone(), all))
+}
+
+/// The promise that was handed out under this name.
+async fn promise(host: &TestHost, ticket: &str) -> Result<String> {
+    let promise = format!("SELECT promise FROM waiter.ticket WHERE name = '{ticket}'");
+    host.texts(&promise).await?.pop().context("a promise")
+}
+
+/// A person stops an invocation that waits, brings what would have come from outside, and sets it going: no other value comes after it.
+async fn brought(host: &TestHost, run: &str) -> Result<(Value, Vec<String>)> {
+    const OPEN: &str = "FROM host.invocation WHERE status IN ('suspended', 'paused')";
+    let body = json!({ "ticket": run, "timeout_ms": LONG_MS });
+    let waited = ask(host, run, "/waiter/wait", body);
+    let brings = async {
+        let stands = format!(
+            "SELECT (EXISTS (SELECT {OPEN})
+                 OR EXISTS (SELECT FROM waiter.note WHERE ticket = '{run}' AND what <> 'before'))::int::bigint"
+        );
+        host.becomes(&stands, 1).await?;
+        // None: it was said before the process ended.
+        let Some(id) = host.texts(&format!("SELECT id::text {OPEN}")).await?.pop() else {
+            return Ok(());
+        };
+        host.pause(&id).await?;
+        let promise = promise(host, run).await?;
+        host.complete(&promise, &json!("brought")).await?;
+        ensure!(!host.complete(&promise, &json!("another")).await?);
+        host.resume(&id).await
+    };
+    let (waited, ()) = tokio::try_join!(waited, brings)?;
+    nothing_is_held(host).await?;
+    Ok((waited["told"].clone(), notes(host, run).await?))
 }
 
 async fn letters(host: &TestHost, run: &str) -> Result<Vec<String>> {
@@ -84,6 +115,13 @@ async fn a_sleep() -> Result<()> {
 async fn a_promise() -> Result<()> {
     let failures = ends_and_fails(start(MANIFEST).await?, bill, 9).await?;
     ensure!(failures.transient >= 5, "{failures:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promise_that_a_person_completes() -> Result<()> {
+    // Two transactions, the suspension, the output, and four words, one of them for nothing.
+    ends_and_fails(start(MANIFEST).await?, brought, 14).await?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use host_invoker::{Asked, DeadLetters, Invoker, OperateError};
 use host_journal::Body;
 use host_runtime::Deployment;
-use host_types::InvocationId;
+use host_types::{InvocationId, PromiseId};
 
 use super::TestHost;
 
@@ -62,6 +62,23 @@ impl TestHost {
         let position = position.with_context(|| format!("{invocation} has asked for no {target}"))?;
         let recorded = |deployment: &Deployment, target: &str| deployment.answer_from_json(target, answer);
         Ok(self.invoker().complete_entry(id, position, recorded, &asked()).await?)
+    }
+
+    /// Brings a promise its value, as JSON. `false`: it had one before, and keeps it.
+    pub async fn complete(&self, promise: &str, value: &serde_json::Value) -> Result<bool> {
+        let promise = PromiseId::from_str(promise)?;
+        let value = value.to_string().into_bytes();
+        let (invoker, store) = (self.invoker().clone(), Arc::clone(&self.process().serving().store));
+        let disturbance = Arc::clone(self.disturbance());
+        let completing = async move {
+            // The store is asked past what watches it: this commit is a moment like that of a fence.
+            disturbance.moment().await;
+            let completed = invoker.complete_promise(&store, promise, &value, &asked()).await;
+            disturbance.moment().await;
+            completed
+        };
+        let (_, is_new) = self.process().run(completing).await??;
+        Ok(is_new)
     }
 
     /// On the process's threads: what a word sets going ends with the process.
