@@ -16,7 +16,7 @@ use host_admin::{
     ReplayView, Replaying, RevisionDigest, SaidView, SettledView, Status, Timestamp, UploadedView, Uploading, Verb,
     WaitView,
 };
-use host_invoker::{DeadLetters, Invoker, Revisions};
+use host_invoker::{DeadLetters, Handlers, Invoker, Revisions};
 use host_journal::{
     Body, CommandKind, Entry, FenceReason, InvocationStatus, OUTPUT_PROMISE, Seal, SealError, WorkflowKey,
 };
@@ -242,11 +242,14 @@ impl Operate for Operator {
         asked: host_admin::Asked,
     ) -> Operation<'_, InvocationView> {
         Box::pin(async move {
-            let recorded = |deployment: &Deployment, target: &str| match &answer {
-                Answer::Json(value) => deployment.answer_from_json(target, value),
-                Answer::Base64(text) => {
-                    let recorded = STANDARD.decode(text).map_err(|error| format!("not base64: {error}"))?;
-                    deployment.check_answer(target, &recorded).map(|()| recorded)
+            let recorded = |pinned: Arc<dyn Handlers>, target: &str| {
+                let deployment = pinned.deployment().ok_or("no component is called there")?;
+                match &answer {
+                    Answer::Json(value) => deployment.answer_from_json(target, value),
+                    Answer::Base64(text) => {
+                        let recorded = STANDARD.decode(text).map_err(|error| format!("not base64: {error}"))?;
+                        deployment.check_answer(target, &recorded).map(|()| recorded)
+                    }
                 }
             };
             let asked = in_words(asked);
@@ -286,7 +289,7 @@ impl Operate for Operator {
                 } => self.named_promise(component, &function, workflow, &name).await?,
             };
             let asked = in_words(asked);
-            let completed = self.invoker.complete_promise(&self.store, id, &value, &asked).await;
+            let completed = self.invoker.complete_promise(id, &value, &asked).await;
             let (owner, is_new) = completed.map_err(refused)?;
             Ok(PromiseView {
                 id,

@@ -5,8 +5,8 @@ use host_journal::{AppendError, AppendJournal, Claim, KeyId, Message, WorkflowKe
 use host_recorder::Answer;
 use host_store::{
     Asked, AuditFilter, Begun, CronLine, DeadFilter, DeadLetter, Deployment, Fence, GoneBecause, Head, Heartbeat,
-    HeldKey, InvocationRow, KeyPlace, Left, Loaded, Met, Result, Said, Store, StoredPromise, Subscription,
-    SubscriptionId, Tick, Wake, Wakeups, Word,
+    HeldKey, InvocationRow, KeyPlace, Left, Loaded, Met, PromiseOutcome, PromiseWord, Result, Said, Store,
+    StoredPromise, Subscription, SubscriptionId, Tick, Wake, Wakeups, Word,
 };
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
 
@@ -48,7 +48,7 @@ pub trait ReadInvocations: Send + Sync + 'static {
     fn find_key<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Result<Option<HeldKey>>>;
 }
 
-/// How an invocation changes hands.
+/// How an invocation changes hands, and what a person says of what it waits for.
 pub trait AppendFences: Send + Sync + 'static {
     /// Appends a fence in a commit of its own.
     fn fence(&self, fence: Fence) -> Answer<'_, Result<(), AppendError>>;
@@ -56,6 +56,13 @@ pub trait AppendFences: Send + Sync + 'static {
     fn fence_and_pin(&self, fence: Fence, number: DeploymentNumber) -> Answer<'_, Result<(), AppendError>>;
     /// The same with an operator's word.
     fn fence_with_word<'a>(&'a self, fence: &'a Fence, word: &'a Word) -> Answer<'a, Result<(), AppendError>>;
+    /// Completes a promise by an operator's word.
+    fn complete_promise<'a>(
+        &'a self,
+        promise: PromiseId,
+        value: &'a [u8],
+        said: &'a PromiseWord,
+    ) -> Answer<'a, Result<PromiseOutcome>>;
 }
 
 /// What there is to do.
@@ -203,6 +210,15 @@ impl AppendFences for Store {
 
     fn fence_with_word<'a>(&'a self, fence: &'a Fence, word: &'a Word) -> Answer<'a, Result<(), AppendError>> {
         Box::pin(self.fence_with_word(fence, word))
+    }
+
+    fn complete_promise<'a>(
+        &'a self,
+        promise: PromiseId,
+        value: &'a [u8],
+        said: &'a PromiseWord,
+    ) -> Answer<'a, Result<PromiseOutcome>> {
+        Box::pin(self.complete_promise(promise, value, said))
     }
 }
 

@@ -22,6 +22,7 @@ mod world;
 
 use std::fmt;
 
+use host_journal::{Body, Entry, FenceReason};
 use host_types::Fault;
 
 pub use sabotage::Sabotage;
@@ -48,6 +49,10 @@ pub struct Played {
     pub events: usize,
     /// Dead letters that an operator had delivered anew.
     pub renewed: usize,
+    /// Effects in doubt that an operator answered.
+    pub answered: usize,
+    /// Promises that an operator completed.
+    pub brought: usize,
     /// Nodes that were asked to stop.
     pub stopped: usize,
     /// Nodes that began with a clock that was far off.
@@ -102,12 +107,25 @@ pub fn play(seed: u64, sabotage: Option<Sabotage>) -> Result<Played, Violation> 
             ticks: tables.ticks.iter().filter(|tick| tick.invocation.is_some()).count(),
             events: tables.events.len(),
             renewed: tables.renewed,
+            answered: stored().map(|stored| answered_by_hand(&stored.bodies)).sum(),
+            brought: tables.brought,
             stopped: tables.stopped,
             far_off: tables.far_off,
             time_ms,
             digest: tables.digest,
         })
     })
+}
+
+fn answered_by_hand(bodies: &[Vec<u8>]) -> usize {
+    let entries = tables::entries(bodies);
+    let is_answer = |entry: &&Entry| {
+        let Body::Fence { reason, .. } = &entry.body else {
+            return false;
+        };
+        matches!(reason, FenceReason::Answer { .. })
+    };
+    entries.iter().filter(is_answer).count()
 }
 
 /// The journals of this seed's world, each as its stored entries with the payloads in clear.

@@ -1,15 +1,17 @@
 //! `complete-entry`: a person answers what nobody else can.
 
+use std::sync::Arc;
+
 use host_journal::{
     Body, CommandKind, Entry, FenceReason, InvocationStatus, KeyId, MAX_ENTRY_BYTES, Payload, places_within,
 };
-use host_runtime::Deployment;
 use host_store::Loaded;
 use host_types::{InvocationId, Position};
 
 use super::word::Spoken;
 use super::{Asked, OperateError, unavailable};
 use crate::compensate;
+use crate::handlers::Handlers;
 use crate::invoker::Invoker;
 
 impl Invoker {
@@ -20,7 +22,7 @@ impl Invoker {
         &self,
         invocation: InvocationId,
         position: Position,
-        answer: impl Fn(&Deployment, &str) -> Result<Vec<u8>, String>,
+        answer: impl Fn(Arc<dyn Handlers>, &str) -> Result<Vec<u8>, String>,
         asked: &Asked,
     ) -> Result<(), OperateError> {
         loop {
@@ -43,9 +45,7 @@ impl Invoker {
             } else {
                 let pinned = self.inner.pinned(loaded.row.deployment).await;
                 let pinned = pinned.map_err(|error| OperateError::Store(error.to_string()))?;
-                let deployment = pinned.deployment();
-                let deployment = deployment.ok_or_else(|| unanswerable("no component is called there".into()))?;
-                Payload::from(answer(&deployment, target).map_err(unanswerable)?)
+                Payload::from(answer(pinned, target).map_err(unanswerable)?)
             };
             if let Some((_, given)) = given {
                 return match *given == answer {

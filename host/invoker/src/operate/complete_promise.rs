@@ -1,7 +1,7 @@
 //! `complete-promise`: a value that would have come from outside, brought by a person.
 
 use host_recorder::{MAX_PROMISE_BYTES, Promises};
-use host_store::{PromiseOutcome, PromiseOwner, PromiseWord, Store};
+use host_store::{PromiseOutcome, PromiseOwner, PromiseWord};
 use host_types::PromiseId;
 
 use super::{Asked, OperateError, unavailable};
@@ -11,7 +11,6 @@ impl Invoker {
     /// Completes a promise, and wakes those who wait for it. `false`: it had a value before, and keeps it.
     pub async fn complete_promise(
         &self,
-        store: &Store,
         promise: PromiseId,
         value: &[u8],
         asked: &Asked,
@@ -27,7 +26,9 @@ impl Invoker {
             operator: asked.by.clone(),
             reason: asked.reason.clone(),
         };
-        match store
+        match self
+            .inner
+            .store
             .complete_promise(promise, value, &said)
             .await
             .map_err(unavailable)?

@@ -4,9 +4,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use host_invoker::{Asked, DeadLetters, Invoker, OperateError};
+use host_invoker::{Asked, DeadLetters, Handlers, Invoker, OperateError};
 use host_journal::Body;
-use host_runtime::Deployment;
 use host_types::{InvocationId, PromiseId};
 
 use super::TestHost;
@@ -60,7 +59,10 @@ impl TestHost {
             _ => None,
         });
         let position = position.with_context(|| format!("{invocation} has asked for no {target}"))?;
-        let recorded = |deployment: &Deployment, target: &str| deployment.answer_from_json(target, answer);
+        let recorded = |pinned: Arc<dyn Handlers>, target: &str| {
+            let deployment = pinned.deployment().ok_or("no component is called there")?;
+            deployment.answer_from_json(target, answer)
+        };
         Ok(self.invoker().complete_entry(id, position, recorded, &asked()).await?)
     }
 
@@ -68,15 +70,8 @@ impl TestHost {
     pub async fn complete(&self, promise: &str, value: &serde_json::Value) -> Result<bool> {
         let promise = PromiseId::from_str(promise)?;
         let value = value.to_string().into_bytes();
-        let (invoker, store) = (self.invoker().clone(), Arc::clone(&self.process().serving().store));
-        let disturbance = Arc::clone(self.disturbance());
-        let completing = async move {
-            // The store is asked past what watches it: this commit is a moment like that of a fence.
-            disturbance.moment().await;
-            let completed = invoker.complete_promise(&store, promise, &value, &asked()).await;
-            disturbance.moment().await;
-            completed
-        };
+        let invoker = self.invoker().clone();
+        let completing = async move { invoker.complete_promise(promise, &value, &asked()).await };
         let (_, is_new) = self.process().run(completing).await??;
         Ok(is_new)
     }

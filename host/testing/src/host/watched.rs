@@ -7,8 +7,8 @@ use host_invoker::{AppendFences, Bodies, FindWork, HearNodes, KeepLease, ReadDep
 use host_journal::{Append, AppendError, AppendJournal, Claim, HostStatement, KeyId, Seal, WorkflowKey};
 use host_recorder::Answer;
 use host_store::{
-    Deployment, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, KeyPlace, Left, Loaded, Result, Store,
-    StoredPromise, Wake, Word,
+    Deployment, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, KeyPlace, Left, Loaded, PromiseOutcome,
+    PromiseWord, Result, Store, StoredPromise, Wake, Word,
 };
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
 
@@ -145,6 +145,15 @@ impl AppendFences for Watched {
     ) -> Answer<'a, std::result::Result<(), AppendError>> {
         let fence = self.translated_fence(fence.clone());
         Box::pin(async move { self.fenced(self.store.fence_with_word(&fence, word)).await })
+    }
+
+    fn complete_promise<'a>(
+        &'a self,
+        promise: PromiseId,
+        value: &'a [u8],
+        said: &'a PromiseWord,
+    ) -> Answer<'a, Result<PromiseOutcome>> {
+        Box::pin(self.fenced(self.store.complete_promise(promise, value, said)))
     }
 }
 

@@ -23,7 +23,7 @@ use super::transaction::{Transaction, is_committed};
 
 pub(crate) use desk::{COMES, DESK};
 pub(crate) use flows::{FLOW, GIVEN_UP, OPEN, ORDER};
-pub(crate) use orders::{CHECKOUT, CLOSED, NEW, PAID, REFUNDED, RETURN, SETTLED, WEBHOOK};
+pub(crate) use orders::{CHECKOUT, CLOSED, NEW, PAID, REFUNDED, RETURN, SETTLED, WEBHOOK, paid};
 pub(crate) use stock::{CONFIRMED, HELD, RELEASED};
 
 /// Who has money.

@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use host_invoker::Asked;
-use host_journal::{Body, InvocationStatus};
-use host_types::{HttpCall, HttpOutcome, HttpRequest, IdempotencyKey, Identity, InvocationClient, InvocationId, Rng};
+use host_invoker::{Asked, Handlers};
+use host_journal::{Body, CommandKind, InvocationStatus};
+use host_types::{
+    HttpCall, HttpOutcome, HttpRequest, IdempotencyKey, Identity, InvocationClient, InvocationId, Position, Rng,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::market::{CHECKOUT, FLOW, ORDER, RETURN, SHOP, WEBHOOK};
-use super::provider::Notification;
+use super::instance::encode;
+use super::market::{CHECKOUT, FLOW, ORDER, RETURN, SHOP, WEBHOOK, paid};
+use super::provider::{CAPTURED, DECLINED, Notification, UNKNOWN};
 use super::tables;
 use super::world::{ITEMS, Node, World};
 
@@ -214,7 +217,7 @@ pub(crate) async fn operate(world: Arc<World>) {
         let Some(node) = some_node(&world) else { continue };
         let checkouts = choose(&world, |_, begun| begun == CHECKOUT || begun == FLOW);
         let said = async {
-            match world.dice.between(0, 10) {
+            match world.dice.between(0, 13) {
                 0..3 => {
                     let open = choose(&world, |status, _| !status.is_final());
                     if let Some((invocation, _)) = world.dice.one_of(&open) {
@@ -228,7 +231,9 @@ pub(crate) async fn operate(world: Arc<World>) {
                         let _ = node.invoker.cancel(invocation, &asked()).await;
                     }
                 }
-                7..8 => restart(&world, &node, &checkouts).await,
+                7 => restart(&world, &node, &checkouts).await,
+                8..10 => answer(&world, &node).await,
+                10 => bring(&world, &node).await,
                 _ => {
                     let paused = choose(&world, |status, _| status == InvocationStatus::Paused);
                     if let Some((invocation, _)) = world.dice.one_of(&paused) {
@@ -252,6 +257,60 @@ async fn restart(world: &World, node: &Node, checkouts: &[(InvocationId, i64)]) 
     // Before it is asked for: it may happen although no answer comes.
     world.answered.lock().restarted.insert(number);
     let _ = node.invoker.restart(invocation, false, &asked()).await;
+}
+
+/// Answers an effect of a paused invocation whose outcome nobody knows, with just that.
+async fn answer(world: &World, node: &Node) {
+    let in_doubt: Vec<_> = choose(world, |status, _| status == InvocationStatus::Paused)
+        .into_iter()
+        .filter_map(|(invocation, _)| Some((invocation, in_doubt(world, invocation)?)))
+        .collect();
+    if let Some((invocation, position)) = world.dice.one_of(&in_doubt) {
+        let unknown = |_: Arc<dyn Handlers>, _: &str| Ok(encode(UNKNOWN).to_vec());
+        let _ = node
+            .invoker
+            .complete_entry(invocation, position, unknown, &asked())
+            .await;
+    }
+}
+
+/// Where it has begun an effect of which it has no answer.
+fn in_doubt(world: &World, invocation: InvocationId) -> Option<Position> {
+    let tables = world.database.tables.lock();
+    let entries = tables::entries(&tables.invocations.get(&invocation)?.bodies);
+    let is_answered = |at: &Position| {
+        let mut completions = entries.iter();
+        completions.any(|entry| matches!(&entry.body, Body::Completion { position, .. } if position == at))
+    };
+    entries.iter().find_map(|entry| match &entry.body {
+        Body::Command {
+            position,
+            kind: CommandKind::External,
+            answer: None,
+            ..
+        } if !is_answered(position) => Some(position.clone()),
+        _ => None,
+    })
+}
+
+/// Tells an order what the provider's webhook would, as somebody who has looked at its books.
+async fn bring(world: &World, node: &Node) {
+    let mut charges = world.provider.charges();
+    charges.retain(|charge| matches!(charge.state, CAPTURED | DECLINED));
+    let Some(charge) = world.dice.one_of(&charges) else {
+        return;
+    };
+    let promise = {
+        let tables = world.database.tables.lock();
+        tables
+            .rows
+            .get(&("order", charge.order.unsigned_abs()))
+            .and_then(|row| paid(row))
+    };
+    if let Some(promise) = promise {
+        let value = encode(charge.state);
+        let _ = node.invoker.complete_promise(promise, &value, &asked()).await;
+    }
 }
 
 /// Sets everything going that waits for a person.

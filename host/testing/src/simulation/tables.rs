@@ -9,7 +9,7 @@ mod workflows;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use host_journal::{Append, AppendError, Body, Claim, Entry, InvocationStatus, KeyId, Message, Start, decode};
-use host_store::{Fence, InvocationRow, KeyPlace, Left, Loaded, StoredEvent, Word};
+use host_store::{Fence, InvocationRow, KeyPlace, Left, Loaded, PromiseOutcome, PromiseOwner, StoredEvent, Word};
 use host_types::{InvocationId, NodeId, PromiseId};
 
 use super::sabotage::Sabotage;
@@ -78,6 +78,8 @@ pub(crate) struct Tables {
     /// How many places were taken behind others, and how many deliveries were begun anew.
     pub(crate) queued: usize,
     pub(crate) renewed: usize,
+    /// How many promises an operator completed.
+    pub(crate) brought: usize,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     /// Those that asked for work and may take none.
     pub(crate) taken_unfit: Vec<NodeId>,
@@ -306,6 +308,24 @@ impl Tables {
         };
         stored.value = Some(value.to_vec());
         self.wakeups.extend(stored.waiters.iter());
+    }
+
+    /// Completes a promise of some invocation, unless it has a value.
+    pub(crate) fn bring(&mut self, promise: PromiseId, value: &[u8]) -> PromiseOutcome {
+        let Some(stored) = self.promises.get(&promise) else {
+            return PromiseOutcome::Unknown;
+        };
+        // Nobody here asks whose it is.
+        let owner = PromiseOwner {
+            invocation: InvocationId(promise.0),
+            name: None,
+        };
+        if stored.value.is_some() {
+            return PromiseOutcome::Before(owner);
+        }
+        self.complete(promise, value);
+        self.brought += 1;
+        PromiseOutcome::Now(owner)
     }
 
     /// A fence with what its row then says.

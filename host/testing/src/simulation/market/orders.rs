@@ -133,15 +133,23 @@ pub(crate) async fn checkout(
     Ok((200, format!("order {order}")))
 }
 
+/// What an order waits for, by its row.
+pub(crate) fn paid(row: &[i64]) -> Option<PromiseId> {
+    let &[_, _, _, _, _, high, low] = row else { return None };
+    Some(PromiseId(Uuid::from_u64_pair(
+        high.cast_unsigned(),
+        low.cast_unsigned(),
+    )))
+}
+
 /// The provider says what became of a payment. It says so until it is answered.
 pub(crate) async fn notified(instance: &Instance, order: i64, state: i64) -> Result<Response, Fault> {
     let mut looking = instance.transaction("look up a payment").await?;
     let row = looking.read("order", order.unsigned_abs()).await?;
     looking.rollback().await?;
-    let Some(&[_, _, _, _, _, high, low]) = row.as_deref() else {
+    let Some(promise) = row.as_deref().and_then(paid) else {
         return Ok((404, format!("no order {order}")));
     };
-    let promise = PromiseId(Uuid::from_u64_pair(high.cast_unsigned(), low.cast_unsigned()));
     match instance.recorder.complete_promise(promise, &encode(state)).await? {
         Completed::Now | Completed::Before => Ok((200, format!("order {order} noted"))),
         Completed::Unknown => Ok((404, format!("order {order} waits for nothing"))),
