@@ -126,6 +126,14 @@ async fn the_doctor_only_looks() -> Result<()> {
     );
     let after: bool = client.query_one(may_make, &[]).await?.get(0);
     ensure!(after, "and so they may afterwards");
+    let unclear = format!("{}#?sslmode=require", database.url());
+    let found = examined(&data_dir, &["--database-url", &unclear])?;
+    let said = found.iter().find(|finding| finding["subject"] == "database");
+    let said = said.context("the URL is looked at")?;
+    ensure!(
+        said["ok"] == false && said["detail"].to_string().contains("write %23"),
+        "{said}"
+    );
     ensure!(!data_dir.exists(), "no key and no folder was made");
     drop(client);
     driven.await??;

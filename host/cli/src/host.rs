@@ -35,6 +35,7 @@ use crate::operate::Operator;
 use crate::patience::{self, LEASE};
 use crate::request_counter::DatabaseCounter;
 use crate::sockets::Sockets;
+use crate::target::target;
 use crate::traces;
 
 /// What a host needs.
@@ -139,7 +140,7 @@ pub(crate) async fn connect(
         clock: Arc::clone(clock),
         rng: Arc::clone(rng),
     };
-    // What modules' sessions would refuse of a URL is refused for the host's own, too, whatever they are for.
+    // Whatever the sessions are for: one URL is good for all verbs, or for none.
     target(database_url)?;
     Ok(Store::connect(database_url, options).await?)
 }
@@ -217,11 +218,6 @@ pub(crate) fn module_connection(
         schema: schema.to_owned(),
         reset: open.iter().any(|function| function.contains("set_config")),
     }
-}
-
-/// Where modules find the database that this URL names, by the same variables that the host's own driver looks at.
-pub(crate) fn target(database_url: &str) -> Result<Target> {
-    Ok(Target::read(database_url, |name| std::env::var(name).ok())?)
 }
 
 /// The first session of a module: what keeps all of them out is told before anything is served.

@@ -16,6 +16,7 @@ mod request_counter;
 mod sockets;
 mod statements;
 mod stop;
+mod target;
 mod traces;
 mod up;
 mod verbs;

@@ -14,9 +14,10 @@ use host_types::{Clock, ComponentId, Rng, SystemClock, SystemRng};
 use serde_json::json;
 
 use crate::application::Application;
-use crate::host::{Opening, module_connection, open_store, target};
+use crate::host::{Opening, module_connection, open_store};
 use crate::keys::InstallationKey;
 use crate::patience::LEASE;
+use crate::target::target;
 
 /// What came of preparing.
 pub(crate) struct Prepared {

@@ -60,6 +60,11 @@ impl Tls {
         })))
     }
 
+    /// Whether it is asked for, and then whether there is no session without it.
+    pub fn demand(&self) -> Option<bool> {
+        self.0.as_ref().map(|offer| offer.is_demanded)
+    }
+
     /// Agrees with the server on whether the connection is encrypted, before anything else is said.
     pub(crate) async fn secure(&self, host: &str, mut stream: TcpStream) -> Result<Secured, Unopened> {
         /// `SSLRequest`: its length, and a number that is no version of the protocol.

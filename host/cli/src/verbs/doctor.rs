@@ -8,7 +8,7 @@ use host_store::Examined;
 
 use crate::application::Application;
 use crate::args::DoctorArgs;
-use crate::host::target;
+use crate::target::target;
 
 /// One thing that was looked at.
 struct Finding {
