@@ -52,6 +52,28 @@ fn a_file_of_a_variable_that_cannot_be_read_is_an_error_of_the_manifest() -> Res
 }
 
 #[test]
+fn a_variable_that_no_order_could_be_reckoned_with_is_an_error_of_the_manifest() -> Result<()> {
+    let options = NexusOptions::with(&[
+        ("SPIN_VARIABLE_PLATFORM_FEE_BPS", "10001"),
+        ("SPIN_VARIABLE_COD_MAX_MINOR", "much"),
+        ("SPIN_VARIABLE_ESCROW_DAYS", "7 days"),
+    ]);
+    let output = check_application(&component_tests::workspace().join("spin.toml"), &options, &[])?;
+    let text = String::from_utf8(output.stderr)?;
+    let told = [
+        "`platform_fee_bps` in [component.order.variables] is 10001, and has to be an integer from 0 to 10000",
+        "correct SPIN_VARIABLE_PLATFORM_FEE_BPS, or leave it empty",
+        "`cod_max_minor` in [component.payment-cod.variables] is `much`, which is no integer",
+        "`escrow_days` in [component.order.variables] is `7 days`, which is no integer",
+    ];
+    ensure!(
+        !output.status.success() && told.iter().all(|told| text.contains(told)),
+        "{text}"
+    );
+    Ok(())
+}
+
+#[test]
 fn components_ahead_of_their_migrations_are_found_with_every_statement_that_fails() -> Result<()> {
     let guests = Guests::built()?;
     let marketplace = Edited::marketplace(str::to_owned)?;

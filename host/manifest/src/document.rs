@@ -240,6 +240,20 @@ impl<'v, 'd> Item<'v, 'd> {
         within
     }
 
+    /// A list of the least and the most.
+    pub(crate) fn range(&self, report: &mut Report<'_>) -> Option<RangeInclusive<i64>> {
+        let list = self.value.as_array().map(Vec::as_slice).unwrap_or_default();
+        match list {
+            [least, most] if least.as_integer().is_some() && least.as_integer() <= most.as_integer() => {
+                Some(least.as_integer()?..=most.as_integer()?)
+            }
+            _ => {
+                self.wrong_type("a list of the least and the most integer", report);
+                None
+            }
+        }
+    }
+
     pub(crate) fn number(&self, range: RangeInclusive<f64>, report: &mut Report<'_>) -> Option<f64> {
         let value = match self.value.as_ref() {
             ValueInner::Float(value) => *value,

@@ -170,6 +170,21 @@ pub enum Error {
         environment: String,
         reason: String,
     },
+    #[error("`{name}` in {place} is {found}, and has to be an integer from {min} to {max}")]
+    VariableOutOfBounds {
+        place: String,
+        name: String,
+        found: String,
+        min: i64,
+        max: i64,
+        environment: Vec<String>,
+    },
+    #[error("{place} is about a variable `{name}` that the component does not have")]
+    BoundOfNothing {
+        place: String,
+        name: String,
+        nearest: Option<String>,
+    },
     #[error("{place} trusts the key `{key}`, which no component may sign with")]
     UnknownKeyName {
         place: String,
@@ -293,9 +308,20 @@ impl Error {
             Self::VariableFile { environment, .. } => {
                 format!("set {environment}_FILE to the path of a file that the host may read")
             }
-            Self::UnknownKeyName {
+            Self::VariableOutOfBounds { environment, .. } if environment.is_empty() => {
+                "write such a number there, or leave it empty for what the component takes without it".into()
+            }
+            Self::VariableOutOfBounds { environment, .. } => format!(
+                "correct {}, or leave it empty for what the component takes without it",
+                environment.join(" or ")
+            ),
+            Self::BoundOfNothing {
+                nearest: Some(nearest), ..
+            }
+            | Self::UnknownKeyName {
                 nearest: Some(nearest), ..
             } => did_you_mean(nearest),
+            Self::BoundOfNothing { .. } => "remove it, or add the variable to the component's `variables`".into(),
             Self::UnknownKeyName { key, .. } => {
                 format!("add \"{key}\" to the `keys` of the component that signs with it")
             }
@@ -359,6 +385,7 @@ fn example(key: &str, expected: &str) -> String {
     let value = match expected {
         "a string" => "\"...\"",
         "a list of strings" => "[\"...\"]",
+        "a list of the least and the most integer" => "[0, 100]",
         "true or false" => "true",
         "an integer" => "1",
         "a number" => "1.5",

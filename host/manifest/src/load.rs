@@ -1,6 +1,7 @@
 //! From text to an [`App`]: one pass over the tables, each in its own file, then the rules that span several of them.
 
 mod application;
+mod bounds;
 mod check;
 mod component;
 mod cron;

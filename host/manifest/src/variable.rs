@@ -53,6 +53,12 @@ impl Variables {
         format!("SPIN_VARIABLE_{}", variable.to_ascii_uppercase())
     }
 
+    /// The variables that a template names.
+    pub(crate) fn named(template: &str) -> impl Iterator<Item = &str> {
+        let opened = template.split("{{").skip(1);
+        opened.filter_map(|rest| Some(rest.split_once("}}")?.0.trim()))
+    }
+
     pub(crate) fn declare(&mut self, name: &str, text: Option<String>, secret: bool) {
         self.values
             .insert(name.to_owned(), text.map(|text| ConfigValue { text, secret }));

@@ -391,3 +391,37 @@ stock = { topics = ["*"], after_dead_letter = "go-on" }
         ]
     );
 }
+
+#[test]
+fn a_variable_within_its_bounds_or_empty_is_taken() {
+    let text = format!(
+        r#"{VALID}[component.cart.variables]
+least = "{{{{ number }}}}"
+most = "{{{{ number }}}}0"
+none = "{{{{ empty }}}}"
+free = "ten"
+[component.cart.tool.nexus.variables]
+least = {{ integer = [1, 10] }}
+most = {{ integer = [1, 10] }}
+none = {{ integer = [1, 10] }}
+[variables]
+number = {{ default = "1" }}
+empty = {{ default = "" }}
+"#
+    );
+    let values = |environment: &[(&str, &str)]| {
+        let variables = load(&text, environment).map(|app| app.components["cart"].variables.clone());
+        variables.map(|it| {
+            it.into_values()
+                .map(|value| value.expose().to_owned())
+                .collect::<Vec<_>>()
+        })
+    };
+    let taken = values(&[]).expect("they are within");
+    assert_eq!(taken, ["ten", "1", "10", ""]);
+    let refused = values(&[("SPIN_VARIABLE_NUMBER", "2"), ("SPIN_VARIABLE_EMPTY", "0")]).unwrap_err();
+    assert!(
+        refused.contains("`most`") && refused.contains("`none`") && !refused.contains("`least`"),
+        "{refused}"
+    );
+}

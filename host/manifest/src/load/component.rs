@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::document::{Item, Report, Section};
+use crate::load::bounds::Bound;
 use crate::load::{Names, dependencies, nexus, outbound};
 use crate::names::is_words;
 use crate::{Build, Component, ComponentId, ConfigValue, StoreName};
@@ -63,7 +64,7 @@ pub(super) fn read(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) 
         variable_hosts: hosts.of_variables,
         effect_rules: nexus.effect_rules,
         key_value_stores: stores,
-        variables: read_variables(&mut table, id, names, report),
+        variables: read_variables(&mut table, id, &nexus.bounds, names, report),
         environment: read_environment(&mut table, id, report),
         dependencies: dependencies::read(&mut table, id, names, report),
         providers: nexus.providers,
@@ -131,6 +132,7 @@ fn read_store(item: &Item<'_, '_>, report: &mut Report<'_>) -> Option<StoreName>
 fn read_variables(
     table: &mut Section<'_, '_>,
     id: &str,
+    bounds: &[Bound],
     names: &Names,
     report: &mut Report<'_>,
 ) -> BTreeMap<String, ConfigValue> {
@@ -148,8 +150,15 @@ fn read_variables(
         if item.string(report).is_some()
             && let Some(value) = names.resolve(&item, item.text(), report)
         {
+            if let Some(bound) = bounds.iter().find(|bound| bound.is_of(item.key)) {
+                bound.check(&item, &value, report);
+            }
             values.insert(item.key.to_owned(), value);
         }
+    }
+    let names = || section.iter().flat_map(Section::entries).map(|item| item.key);
+    for bound in bounds.iter().filter(|bound| !names().any(|name| bound.is_of(name))) {
+        bound.has_no_variable(names(), report);
     }
     values
 }

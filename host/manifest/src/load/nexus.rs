@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::document::{Item, Report, Section};
-use crate::load::{Names, cron, deadline, dependencies, events, exclusive, outbound, rate_limit, retention, retry};
+use crate::load::bounds::Bound;
+use crate::load::{
+    Names, bounds, cron, deadline, dependencies, events, exclusive, outbound, rate_limit, retention, retry,
+};
 use crate::{
     CronRule, DeadlineRule, EffectRule, EventRules, ExclusiveRule, IdentityRule, KeyName, Limits, OutboundHost,
     Providers, RateLimit, Retention, RetryPolicy, RetryRule, RoutePattern, SchemaName, SensitiveRoute,
@@ -27,6 +30,7 @@ pub(super) struct Nexus {
     pub(super) deadline_for: Vec<DeadlineRule>,
     pub(super) exclusive: Vec<ExclusiveRule>,
     pub(super) rate_limits: Vec<RateLimit>,
+    pub(super) bounds: Vec<Bound>,
 }
 
 /// Methods a request can have that changes something, or carries something to hide.
@@ -76,6 +80,7 @@ pub(super) fn read(
         deadline_for: deadline::read_rules(&mut table, id, report),
         exclusive: exclusive::read_rules(&mut table, id, report),
         rate_limits: rate_limit::read(&mut table, id, report),
+        bounds: bounds::read(&mut table, id, report),
     };
     table.finish(report);
     nexus

@@ -1,6 +1,6 @@
 //! Components, and who answers whom.
 
-use crate::refused;
+use crate::{VALID, refused, refused_text};
 
 #[test]
 fn a_component_that_is_named_must_be_there() {
@@ -102,5 +102,69 @@ fn a_token_is_verified_with_a_key_somebody_signs_with() {
         r#"
 spin.toml:7:12: [component.cart.tool.nexus.identity] trusts the key `access`, which no component may sign with
     did you mean `acces`?"#,
+    );
+}
+
+#[test]
+fn a_variable_outside_its_bounds_is_refused_and_a_secret_one_is_not_shown() {
+    refused_text(
+        &format!(
+            r#"{VALID}[component.cart.variables]
+plain = "{{{{ number }}}}"
+secret = "{{{{ token }}}}"
+most = "{{{{ token_most }}}}"
+written = " 11 "
+text = "ten"
+[component.cart.tool.nexus.variables]
+plain = {{ integer = [1, 10] }}
+secret = {{ integer = [1, 10] }}
+most = {{ integer = [1, 10] }}
+written = {{ integer = [-1, 10] }}
+text = {{ integer = [1, 10] }}
+[variables]
+number = {{ default = "0" }}
+token = {{ default = "s3cret", secret = true }}
+token_most = {{ default = "1234", secret = true }}
+"#
+        ),
+        r#"
+spin.toml:10:10: `plain` in [component.cart.variables] is 0, and has to be an integer from 1 to 10
+    correct SPIN_VARIABLE_NUMBER, or leave it empty for what the component takes without it
+spin.toml:11:11: `secret` in [component.cart.variables] is a secret that is no integer, and has to be an integer from 1 to 10
+    correct SPIN_VARIABLE_TOKEN, or leave it empty for what the component takes without it
+spin.toml:12:9: `most` in [component.cart.variables] is a secret number, and has to be an integer from 1 to 10
+    correct SPIN_VARIABLE_TOKEN_MOST, or leave it empty for what the component takes without it
+spin.toml:13:12: `written` in [component.cart.variables] is 11, and has to be an integer from -1 to 10
+    write such a number there, or leave it empty for what the component takes without it
+spin.toml:14:9: `text` in [component.cart.variables] is `ten`, which is no integer, and has to be an integer from 1 to 10
+    write such a number there, or leave it empty for what the component takes without it"#,
+    );
+}
+
+#[test]
+fn bounds_are_a_range_of_integers_for_a_variable_that_is_there() {
+    refused(
+        r#"[component.cart.variables]
+fee = "3"
+[component.cart.tool.nexus.variables]
+fees = { integer = [0, 1] }
+fee = { integer = [1, 0] }
+other = { integer = 1 }
+none = {}
+word = { integer = [0, 1], least = 1 }
+"#,
+        r#"
+spin.toml:12:1: [component.cart.tool.nexus.variables.fees] is about a variable `fees` that the component does not have
+    did you mean `fee`?
+spin.toml:13:9: `integer` in [component.cart.tool.nexus.variables.fee] must be a list of the least and the most integer, not a list
+    write `integer = [0, 100]`
+spin.toml:14:11: `integer` in [component.cart.tool.nexus.variables.other] must be a list of the least and the most integer, not an integer
+    write `integer = [0, 100]`
+spin.toml:15:1: [component.cart.tool.nexus.variables.none] has no `integer`
+    add `integer = ...` to [component.cart.tool.nexus.variables.none]
+spin.toml:16:1: [component.cart.tool.nexus.variables.word] is about a variable `word` that the component does not have
+    remove it, or add the variable to the component's `variables`
+spin.toml:16:28: unknown key `least` in [component.cart.tool.nexus.variables.word]
+    remove it; known here: integer"#,
     );
 }
