@@ -18,7 +18,11 @@ pub(crate) async fn say(
     let mut view = BulkView::default();
     loop {
         filter.limit = Some((limit - view.matched).min(MAX_LIMIT));
-        let page = operate.list(filter.clone()).await?;
+        let page = match operate.list(filter.clone()).await {
+            Ok(page) => page,
+            Err(error) if view.matched > 0 => return Ok(view.stopped_by(&error, filter.cursor)),
+            Err(error) => return Err(error),
+        };
         for invocation in page.invocations {
             view.matched += 1;
             if bulk.dry_run {

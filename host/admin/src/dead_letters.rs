@@ -210,20 +210,28 @@ pub(crate) async fn say(
     let mut view = BulkView::default();
     loop {
         filter.limit = Some((limit - view.matched).min(MAX_LIMIT));
-        let page = operate.dead_letters(filter.clone()).await?;
+        let page = match operate.dead_letters(filter.clone()).await {
+            Ok(page) => page,
+            Err(error) if view.matched > 0 => return Ok(view.stopped_by(&error, filter.cursor)),
+            Err(error) => return Err(error.into()),
+        };
         for letter in page.dead_letters {
+            if !bulk.dry_run {
+                match operate.settle(verb, letter.id, asked.clone()).await {
+                    Ok(_) => view.done += 1,
+                    // The others would wait for the same. Whether it was done is not known: saying it again changes nothing then.
+                    Err(error @ OperateError::Unavailable(_)) if view.matched > 0 => {
+                        return Ok(view.stopped_by(&error, filter.cursor));
+                    }
+                    Err(error @ OperateError::Unavailable(_)) => return Err(error.into()),
+                    Err(error) => view.failed.push(BulkFailure {
+                        id: letter.id,
+                        error: error.to_string(),
+                    }),
+                }
+            }
             view.matched += 1;
-            if bulk.dry_run {
-                continue;
-            }
-            match operate.settle(verb, letter.id, asked.clone()).await {
-                Ok(_) => view.done += 1,
-                Err(error @ OperateError::Unavailable(_)) => return Err(error.into()),
-                Err(error) => view.failed.push(BulkFailure {
-                    id: letter.id,
-                    error: error.to_string(),
-                }),
-            }
+            filter.cursor = Some(letter.id);
         }
         match page.next_cursor {
             Some(cursor) if view.matched < limit => filter.cursor = Some(cursor),

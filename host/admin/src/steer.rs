@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::journal::PositionView;
-use crate::operate::Filter;
+use crate::operate::{Filter, OperateError};
 use crate::problem::Refusal;
 use crate::query;
 use crate::view::{RevisionDigest, Status};
@@ -287,8 +287,11 @@ pub struct BulkView {
     pub done: u32,
     /// The others, with why not.
     pub failed: Vec<BulkFailure>,
-    /// There are more than the limit: say it again, to those after the cursor.
+    /// There are more than the limit, or than it came to: say it again, to those after the cursor.
     pub more: bool,
+    /// Why it ended before its time. What was done until then stands, and is counted here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
     /// The last of these, when there are more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<InvocationId>,
@@ -298,6 +301,18 @@ pub struct BulkView {
     /// The retired subscriptions whose events still wait, with why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retired_failed: Vec<RetiredFailure>,
+}
+
+impl BulkView {
+    /// This is as far as it came; the cursor is that of the last one that it was said to.
+    pub(crate) fn stopped_by(self, error: &OperateError, cursor: Option<InvocationId>) -> Self {
+        Self {
+            more: true,
+            next_cursor: cursor,
+            stopped: Some(error.to_string()),
+            ..self
+        }
+    }
 }
 
 fn is_zero(count: &u64) -> bool {

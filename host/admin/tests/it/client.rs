@@ -11,7 +11,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use crate::support::{
-    Host, TOKEN, component, cursor, dead_letter, detail, ended, invocation, node_view, open, replayed, said, unknown,
+    BROKEN, Host, TOKEN, TORN, TORN_WITHIN, component, cursor, dead_letter, detail, ended, invocation, node_view, open,
+    replayed, said, unknown,
 };
 
 fn client(url: &str) -> AdminClient {
@@ -232,6 +233,41 @@ fn a_url_is_one_of_an_admin_server_or_refused() {
         AdminClient::new("http://localhost", "a\nb"),
         Err(ClientError::TokenText)
     ));
+}
+
+#[tokio::test]
+async fn a_word_to_many_tells_what_it_has_done_where_it_cannot_go_on() {
+    let host = Host::start(TOKEN).await;
+    let client = client(&host.url());
+    let letters = async |subscription: &str| {
+        let bulk = DeadLetterBulk {
+            subscription: Some(subscription.to_owned()),
+            ..DeadLetterBulk::default()
+        };
+        client.settle_all(DeadLetterVerb::Replay, &bulk).await
+    };
+    let away = Some("the database does not answer".to_owned());
+    let between = letters(TORN).await.unwrap();
+    assert_eq!((between.matched, between.done, between.more), (1, 1, true));
+    assert_eq!((between.stopped, between.next_cursor), (away.clone(), Some(cursor())));
+    // The one of which it is not known is said to again: it is behind the cursor.
+    let within = letters(TORN_WITHIN).await.unwrap();
+    assert_eq!((within.matched, within.done, within.more), (1, 1, true));
+    assert_eq!((within.stopped, within.next_cursor), (away.clone(), Some(open())));
+    let bulk = Bulk {
+        component: Some(TORN.into()),
+        ..Bulk::default()
+    };
+    let resumed = client.steer_all(Verb::Resume, &bulk).await.unwrap();
+    assert_eq!((resumed.matched, resumed.done, resumed.stopped), (1, 1, away));
+    // What has done nothing has nothing to tell.
+    assert!(
+        letters(BROKEN)
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("does not answer")
+    );
 }
 
 #[tokio::test]

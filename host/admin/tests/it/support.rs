@@ -213,6 +213,16 @@ pub(crate) fn replayed() -> ReplayView {
 /// The database is away while this component is asked for.
 pub(crate) const BROKEN: &str = "broken";
 
+/// It goes away after the first page of what is asked for by this name.
+pub(crate) const TORN: &str = "torn";
+
+/// It goes away within the first page of what is asked for by this name, before the word to the second one of it.
+pub(crate) const TORN_WITHIN: &str = "torn-within";
+
+fn away() -> OperateError {
+    OperateError::Unavailable("the database does not answer".into())
+}
+
 #[derive(Default)]
 struct Double {
     filters: Arc<Mutex<Vec<Filter>>>,
@@ -237,12 +247,10 @@ impl Operate for Double {
     fn list(&self, filter: Filter) -> Operation<'_, InvocationsView> {
         Box::pin(async move {
             self.filters.lock().unwrap().push(filter.clone());
-            if filter
-                .component
-                .as_ref()
-                .is_some_and(|component| component.as_str() == BROKEN)
-            {
-                return Err(OperateError::Unavailable("the database does not answer".into()));
+            match filter.component.as_ref().map(ComponentId::as_str) {
+                Some(BROKEN) => return Err(away()),
+                Some(TORN) if filter.cursor.is_some() => return Err(away()),
+                _ => {}
             }
             let next_cursor = filter.cursor.is_none().then(cursor);
             Ok(InvocationsView {
@@ -390,9 +398,20 @@ impl Operate for Double {
     fn dead_letters(&self, filter: DeadLetterFilter) -> Operation<'_, DeadLettersView> {
         Box::pin(async move {
             let next_cursor = filter.cursor.is_none().then(cursor);
-            let is_asked_for = filter.subscription.as_deref().is_none_or(|name| name == "placed");
+            let subscription = filter.subscription.as_deref();
+            match subscription {
+                Some(BROKEN) => return Err(away()),
+                Some(TORN) if filter.cursor.is_some() => return Err(away()),
+                _ => {}
+            }
+            let is_asked_for = subscription.is_none_or(|name| ["placed", TORN, TORN_WITHIN].contains(&name));
+            let mut dead_letters: Vec<_> = is_asked_for.then(dead_letter).into_iter().collect();
+            if subscription == Some(TORN_WITHIN) {
+                let id = cursor();
+                dead_letters.push(DeadLetterView { id, ..dead_letter() });
+            }
             Ok(DeadLettersView {
-                dead_letters: is_asked_for.then(dead_letter).into_iter().collect(),
+                dead_letters,
                 next_cursor: next_cursor.filter(|_| is_asked_for),
                 retired: retired(&filter),
             })
@@ -412,6 +431,9 @@ impl Operate for Double {
 
     fn settle(&self, verb: DeadLetterVerb, id: InvocationId, asked: Asked) -> Operation<'_, SettledView> {
         Box::pin(async move {
+            if id == cursor() {
+                return Err(away());
+            }
             if id != open() {
                 return Err(OperateError::Conflict(format!("{id} is no dead letter")));
             }

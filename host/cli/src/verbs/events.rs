@@ -5,7 +5,7 @@ use host_admin::{AdminClient, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb, 
 use host_types::ComponentId;
 
 use super::invocations::parse;
-use super::steer::{named, tell, to_all};
+use super::steer::{check_said, named, tell, to_all};
 use crate::args::{EventsArgs, EventsVerb, SettleArgs};
 use crate::up::Ready;
 
@@ -87,9 +87,7 @@ async fn settle(client: AdminClient, verb: DeadLetterVerb, args: SettleArgs, jso
     } else {
         tell(verb, &view, counts);
     }
-    if !view.failed.is_empty() {
-        bail!("{} of {} were refused", view.failed.len(), view.matched);
-    }
+    check_said(&view)?;
     if !view.retired_failed.is_empty() {
         bail!(
             "what waits for {} retired subscriptions was not dropped",

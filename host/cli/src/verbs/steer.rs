@@ -107,6 +107,14 @@ async fn steer_all(client: AdminClient, verb: Verb, bulk: Bulk, limit: Option<u3
     } else {
         tell(verb, &view, counts);
     }
+    check_said(&view)
+}
+
+/// An error where it was not said to all, or not all took it.
+pub(crate) fn check_said(view: &BulkView) -> Result<()> {
+    if let Some(reason) = &view.stopped {
+        bail!("stopped after {}, say it again: {reason}", view.matched);
+    }
     if !view.failed.is_empty() {
         bail!("{} of {} were refused", view.failed.len(), view.matched);
     }
@@ -114,7 +122,8 @@ async fn steer_all(client: AdminClient, verb: Verb, bulk: Bulk, limit: Option<u3
 }
 
 /// Page after page, from the newest to the oldest, until there are none left or `limit` is reached. What fails again while this goes on is
-/// behind the cursor by then: it is not chosen twice, and keeps nobody from their turn.
+/// behind the cursor by then: it is not chosen twice, and keeps nobody from their turn. An error after the first page is in the view, so that
+/// what was done is told.
 pub(crate) async fn to_all(
     limit: Option<u32>,
     mut say: impl AsyncFnMut(u32, Option<InvocationId>) -> Result<BulkView, ClientError>,
@@ -122,16 +131,21 @@ pub(crate) async fn to_all(
     let mut all = BulkView::default();
     loop {
         let left = limit.map_or(PAGE, |limit| limit - all.matched);
-        let page = say(left.min(PAGE), all.next_cursor)
-            .await
-            .with_context(|| format!("after {} of {}", all.done, all.matched))?;
+        let page = match say(left.min(PAGE), all.next_cursor).await {
+            Ok(page) => page,
+            Err(error) if all.matched > 0 => {
+                all.stopped = Some(format!("{:#}", anyhow::Error::from(error)));
+                return Ok(all);
+            }
+            Err(error) => return Err(error.into()),
+        };
         all.matched += page.matched;
         all.done += page.done;
         all.failed.extend(page.failed);
         all.waiting += page.waiting;
         all.retired_failed.extend(page.retired_failed);
-        (all.more, all.next_cursor) = (page.more, page.next_cursor);
-        if all.next_cursor.is_none() || limit.is_some_and(|limit| all.matched >= limit) {
+        (all.more, all.next_cursor, all.stopped) = (page.more, page.next_cursor, page.stopped);
+        if all.stopped.is_some() || all.next_cursor.is_none() || limit.is_some_and(|limit| all.matched >= limit) {
             return Ok(all);
         }
     }
@@ -159,7 +173,7 @@ pub(crate) fn tell(verb: impl std::fmt::Display, view: &BulkView, counts: bool) 
         let component = component.as_ref().map_or("a retired subscription", ComponentId::as_str);
         crate::print_line(&format!("{component}  {error}"));
     }
-    if view.more {
+    if view.more && view.stopped.is_none() {
         crate::print_line("there are more than the limit: say it again, or raise --limit");
     }
 }
@@ -204,4 +218,38 @@ pub(crate) fn named(client: AdminClient, by: Option<&str>) -> Result<AdminClient
         Some(name) => client.named(name)?,
         None => client,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_done_before_an_error_is_told_with_it() {
+        let cursor = InvocationId::new(1, [7; 10]);
+        let page = BulkView {
+            matched: PAGE,
+            done: PAGE,
+            more: true,
+            next_cursor: Some(cursor),
+            ..BulkView::default()
+        };
+        let mut pages = vec![Ok(page)];
+        let said = to_all(None, async |_, _| pages.pop().unwrap_or(Err(ClientError::TokenText)));
+        let view = said.await.unwrap();
+        assert_eq!((view.matched, view.done, view.next_cursor), (PAGE, PAGE, Some(cursor)));
+        let told = check_said(&view).unwrap_err().to_string();
+        assert!(told.starts_with("stopped after 100, say it again: "), "{told}");
+
+        // A host that could not go on has said so, and is not asked for more.
+        let stopped = BulkView {
+            stopped: Some("away".to_owned()),
+            ..view
+        };
+        let mut pages = vec![Err(ClientError::TokenText), Ok(stopped)];
+        let said = to_all(None, async |_, _| pages.pop().expect("one page"));
+        assert_eq!(said.await.unwrap().stopped.as_deref(), Some("away"));
+        let nothing = to_all(None, async |_, _| Err(ClientError::TokenText)).await;
+        assert!(nothing.is_err());
+    }
 }
