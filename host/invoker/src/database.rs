@@ -44,6 +44,8 @@ pub trait ReadInvocations: Send + Sync + 'static {
     fn places(&self, invocation: InvocationId) -> Answer<'_, Result<Vec<KeyId>>>;
     /// A promise of a workflow, by its name.
     fn workflow_promise<'a>(&'a self, key: &'a WorkflowKey, name: &'a str) -> Answer<'a, Result<Option<PromiseId>>>;
+    /// Whether a wait for this output would close a circle.
+    fn closes_circle(&self, invocation: InvocationId, promise: PromiseId) -> Answer<'_, Result<bool>>;
     /// Who holds the idempotency key of a claim.
     fn find_key<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Result<Option<HeldKey>>>;
 }
@@ -184,6 +186,10 @@ impl ReadInvocations for Store {
 
     fn workflow_promise<'a>(&'a self, key: &'a WorkflowKey, name: &'a str) -> Answer<'a, Result<Option<PromiseId>>> {
         Box::pin(self.workflow_promise(key, name))
+    }
+
+    fn closes_circle(&self, invocation: InvocationId, promise: PromiseId) -> Answer<'_, Result<bool>> {
+        Box::pin(self.closes_circle(invocation, promise))
     }
 
     fn key_place(&self, key: KeyId, invocation: InvocationId) -> Answer<'_, Result<KeyPlace>> {

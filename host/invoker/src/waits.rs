@@ -92,6 +92,10 @@ impl Promises for Waits {
         Box::pin(async move { self.store.workflow_promise(key, name).await.map_err(fault) })
     }
 
+    fn closes_circle(&self, invocation: InvocationId, promise: PromiseId) -> Answer<'_, Result<bool, Fault>> {
+        Box::pin(async move { self.store.closes_circle(invocation, promise).await.map_err(fault) })
+    }
+
     fn place(&self, key: KeyId, invocation: InvocationId) -> Answer<'_, Result<Place, Fault>> {
         Box::pin(async move {
             Ok(match self.store.key_place(key, invocation).await.map_err(fault)? {

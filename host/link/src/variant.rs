@@ -26,7 +26,12 @@ pub enum AttachError {
     NotFound,
     /// An operator ended it.
     Cancelled,
+    /// It waits for the one who asks.
+    Circle,
 }
+
+/// The cases of `attach-error`. Those that were built before there were circles have all but the last.
+const ATTACH_ERRORS: [&str; 4] = ["timed-out", "not-found", "cancelled", "circle"];
 
 impl Signature {
     /// Whether this is `meant` with the id of an invocation for its result.
@@ -48,12 +53,22 @@ impl Signature {
     pub fn attaches(&self, meant: &Self) -> bool {
         let timeout = Schema::Option(Box::new(Schema::U64));
         let params = [(WORKFLOW.to_owned(), Schema::String), (TIMEOUT.to_owned(), timeout)];
-        let errors = ["timed-out", "not-found", "cancelled"].map(str::to_owned);
-        let result = Schema::Result {
-            ok: meant.result().cloned().map(Box::new),
-            err: Some(Box::new(Schema::Enum(errors.into()))),
+        let Some(Schema::Result { ok, err: Some(err) }) = self.result() else {
+            return false;
         };
-        *self.params() == params && self.result() == Some(&result)
+        let Schema::Enum(errors) = &**err else {
+            return false;
+        };
+        let is_known = errors.len() >= 3 && *errors == ATTACH_ERRORS[..errors.len().min(4)];
+        *self.params() == params && ok.as_deref() == meant.result() && is_known
+    }
+
+    /// Whether this, which attaches to a workflow, has a word for [`AttachError::Circle`].
+    pub fn knows_circles(&self) -> bool {
+        let Some(Schema::Result { err: Some(err), .. }) = self.result() else {
+            return false;
+        };
+        matches!(&**err, Schema::Enum(errors) if errors.len() == ATTACH_ERRORS.len())
     }
 
     /// What waiting for a workflow came to, as the result of a function that attaches to it; `Ok` holds what it returned, encoded.
@@ -215,7 +230,7 @@ mod tests {
         let timeout = (TIMEOUT, Schema::Option(Box::new(Schema::U64)));
         let case = |name: &str| (name.to_owned(), Some(Schema::String));
         let started = Schema::Variant(vec![case("started"), case("already-started")]);
-        let errors = Schema::Enum(["timed-out", "not-found", "cancelled"].map(str::to_owned).into());
+        let errors = Schema::Enum(ATTACH_ERRORS.map(str::to_owned).into());
         let attached = |ok: Option<Schema>| Schema::Result {
             ok: ok.map(Box::new),
             err: Some(Box::new(errors.clone())),
@@ -232,6 +247,15 @@ mod tests {
             assert!(!starting.attaches(&meant) && !attaching.starts(&meant) && !starting.sends(&meant));
             let other = signature(&[id.clone(), timeout.clone()], Some(attached(Some(Schema::String))));
             assert!(!other.attaches(&meant));
+            // One that was built before there were circles; and what no version had.
+            for (cases, is_known) in [(3, true), (2, false), (4, true)] {
+                let err = Some(Box::new(Schema::Enum(
+                    ATTACH_ERRORS[..cases].iter().map(|case| (*case).to_owned()).collect(),
+                )));
+                let ok = result.clone().map(Box::new);
+                let built = signature(&[id.clone(), timeout.clone()], Some(Schema::Result { ok, err }));
+                assert_eq!((built.attaches(&meant), built.knows_circles()), (is_known, cases == 4));
+            }
 
             let encoded = encode_params(&starting, &[Value::String("a".into()), Value::Unsigned(7)]).unwrap();
             let (split, rest) = split_workflow(&encoded).unwrap();
@@ -254,6 +278,8 @@ mod tests {
             assert_eq!(told, Some(Value::Case(0, value.map(Box::new))));
             let told = decode_result(&attaching, &attaching.attach_result(Err(AttachError::Cancelled))).unwrap();
             assert_eq!(told, Some(Value::Case(1, Some(Box::new(Value::Case(2, None))))));
+            let told = decode_result(&attaching, &attaching.attach_result(Err(AttachError::Circle))).unwrap();
+            assert_eq!(told, Some(Value::Case(1, Some(Box::new(Value::Case(3, None))))));
         }
         assert!(split_workflow(b"").is_err() && attach_params(&[0x81, 0x60]).is_err());
     }

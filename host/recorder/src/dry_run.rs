@@ -112,6 +112,10 @@ impl Promises for Nowhere {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    fn closes_circle(&self, _: InvocationId, _: PromiseId) -> Answer<'_, Result<bool, Fault>> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
     fn place(&self, _: KeyId, _: InvocationId) -> Answer<'_, Result<Place, Fault>> {
         Box::pin(std::future::ready(Ok(Place::Waits)))
     }

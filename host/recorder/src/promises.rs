@@ -69,6 +69,10 @@ pub trait Promises: Send + Sync + 'static {
         name: &'a str,
     ) -> Answer<'a, Result<Option<PromiseId>, Fault>>;
 
+    /// Whether a wait of the invocation for this promise would never end: it is the output of a workflow that waits for the invocation's, itself
+    /// or through others.
+    fn closes_circle(&self, invocation: InvocationId, promise: PromiseId) -> Answer<'_, Result<bool, Fault>>;
+
     /// Where an invocation stands in the queue of an exclusive key.
     fn place(&self, key: KeyId, invocation: InvocationId) -> Answer<'_, Result<Place, Fault>>;
 

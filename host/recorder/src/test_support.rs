@@ -1,7 +1,7 @@
 //! An invocation whose journal is in memory, and can be ended and begun again. For the tests of capabilities, under the feature
 //! `test-support`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -73,6 +73,8 @@ pub struct MemoryJournal {
     workflows: Mutex<HashMap<WorkflowKey, (InvocationId, [u8; 32])>>,
     /// The queues of exclusive keys.
     places: Mutex<HashMap<KeyId, Vec<InvocationId>>>,
+    /// The outputs of workflows that wait for this invocation.
+    circles: Mutex<HashSet<PromiseId>>,
     /// Of the invocation, from its start on.
     deadline_ms: Mutex<Option<u64>>,
     /// The same.
@@ -178,6 +180,11 @@ impl MemoryJournal {
     /// An invocation that begins after this belongs to a trace.
     pub fn trace(&self, trace_parent: &str) {
         *self.trace_parent.lock() = trace_parent.to_owned();
+    }
+
+    /// The workflow whose output this is waits for the invocation from here on.
+    pub fn close_circle(&self, output: PromiseId) {
+        self.circles.lock().insert(output);
     }
 
     /// Completes a promise, or makes one that is completed.
@@ -337,6 +344,11 @@ impl Promises for MemoryJournal {
         name: &'a str,
     ) -> Answer<'a, Result<Option<PromiseId>, Fault>> {
         Box::pin(std::future::ready(Ok(self.named(key, name))))
+    }
+
+    fn closes_circle(&self, _: InvocationId, promise: PromiseId) -> Answer<'_, Result<bool, Fault>> {
+        let closes = self.circles.lock().contains(&promise);
+        Box::pin(std::future::ready(Ok(closes)))
     }
 
     fn place(&self, key: KeyId, invocation: InvocationId) -> Answer<'_, Result<Place, Fault>> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use host_journal::{
-    Acquired, ArgumentHash, CommandKind, Completion, MAX_INVOCATION_BYTES, Payload, Step, Suspension, WorkflowKey,
+    Acquired, ArgumentHash, CommandKind, Completion, MAX_INVOCATION_BYTES, OUTPUT_PROMISE, Payload, Step, Suspension,
+    WorkflowKey,
 };
 use host_traces::SpanKind;
 use host_types::{Fault, InvocationId, Position, PromiseId};
@@ -29,6 +30,8 @@ const SLOW_LOOK: Duration = Duration::from_secs(1);
 pub(crate) struct Awaited {
     what: What,
     until_ms: Option<u64>,
+    /// What a wait that would never end comes to, where that is looked for.
+    on_circle: Option<Result<Payload, Fault>>,
 }
 
 enum What {
@@ -40,8 +43,19 @@ enum What {
 impl Awaited {
     /// The promise of this name.
     pub(crate) fn of_workflow(key: WorkflowKey, name: String, until_ms: Option<u64>) -> Self {
-        let what = What::OfWorkflow(key, name);
-        Self { what, until_ms }
+        Self {
+            what: What::OfWorkflow(key, name),
+            until_ms,
+            on_circle: None,
+        }
+    }
+
+    /// The same of its output: one for which it is waited here, and that waits for what waits here, comes to this.
+    pub(crate) fn output(key: WorkflowKey, until_ms: Option<u64>, on_circle: Result<Payload, Fault>) -> Self {
+        Self {
+            on_circle: Some(on_circle),
+            ..Self::of_workflow(key, OUTPUT_PROMISE.to_owned(), until_ms)
+        }
     }
 }
 
@@ -159,6 +173,7 @@ impl Recorder {
         let awaited = Awaited {
             what: What::Promise(promise),
             until_ms,
+            on_circle: None,
         };
         let mut arguments = promise.0.as_bytes().to_vec();
         arguments.extend(until_ms.unwrap_or(u64::MAX).to_be_bytes());
@@ -175,6 +190,7 @@ impl Recorder {
         let awaited = Awaited {
             what: What::Time,
             until_ms: Some(until_ms),
+            on_circle: None,
         };
         self.wait(SLEEP, &until_ms.to_be_bytes(), &awaited).await?;
         Ok(())
@@ -223,7 +239,12 @@ impl Recorder {
                 break;
             };
             wait.watched = Watched::Promise(promise);
-            answer = self.end_of(&wait).await?;
+            answer = match &awaited.on_circle {
+                Some(refused) if self.closes_circle(promise).await? => {
+                    refused.clone().map_err(|fault| self.attempt.fail(fault))?
+                }
+                _ => self.end_of(&wait).await?,
+            };
         }
         self.complete(&wait.position, CommandKind::Wait, target, arguments, answer.clone())?;
         Ok(answer)
@@ -307,6 +328,12 @@ impl Recorder {
             PromiseState::Unknown => Some(encode(&Waited::Unknown)),
             PromiseState::Open => None,
         })
+    }
+
+    async fn closes_circle(&self, promise: PromiseId) -> Result<bool, Fault> {
+        let attempt = &self.attempt;
+        let closes = attempt.promises.closes_circle(attempt.invocation, promise).await;
+        closes.map_err(|fault| attempt.fail(fault))
     }
 
     fn left_ms(&self, until_ms: Option<u64>) -> Option<u64> {

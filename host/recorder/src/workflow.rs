@@ -1,8 +1,6 @@
 //! Workflows: starting one under an id, waiting for its output, and its promises by their names.
 
-use host_journal::{
-    CommandKind, MAX_PROMISE_NAME_BYTES, MAX_WORKFLOW_ID_BYTES, OUTPUT_PROMISE, Step, WorkflowEnd, WorkflowKey,
-};
+use host_journal::{CommandKind, MAX_PROMISE_NAME_BYTES, MAX_WORKFLOW_ID_BYTES, Step, WorkflowEnd, WorkflowKey};
 use host_traces::SpanKind;
 use host_types::{Fault, InvocationId, PromiseId, Scope};
 use minicbor::{Decode, Encode};
@@ -41,6 +39,21 @@ pub enum Attached {
     TimedOut,
     /// Nothing was started under that id, or it is forgotten.
     Unknown,
+    /// It waits for the output of this invocation, itself or through others, or is this invocation: the wait would never end.
+    Circle,
+}
+
+/// [`Attached`] as it is recorded: as [`Waited`], with a case more.
+#[derive(Encode, Decode)]
+enum Ended {
+    #[n(0)]
+    Value(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    #[n(1)]
+    TimedOut,
+    #[n(2)]
+    Unknown,
+    #[n(3)]
+    Circle,
 }
 
 /// [`Started`] as it is recorded.
@@ -111,17 +124,33 @@ impl Recorder {
         }
     }
 
-    /// Waits until a workflow has ended, at most `timeout_ms`.
-    pub async fn attach(&self, target: &str, key: WorkflowKey, timeout_ms: Option<u64>) -> Result<Attached, Fault> {
+    /// Waits until a workflow has ended, at most `timeout_ms`. Where the wait would close a circle the guest is told so, unless it was built
+    /// without a word for that (`knows_circles`): then a person has to look.
+    pub async fn attach(
+        &self,
+        target: &str,
+        key: WorkflowKey,
+        timeout_ms: Option<u64>,
+        knows_circles: bool,
+    ) -> Result<Attached, Fault> {
         let until_ms = self.until_ms(timeout_ms)?;
         let mut arguments = key.to_bytes();
         arguments.extend(until_ms.unwrap_or(u64::MAX).to_be_bytes());
-        let awaited = Awaited::of_workflow(key, OUTPUT_PROMISE.to_owned(), until_ms);
+        let on_circle = match knows_circles {
+            true => Ok(encode(&Ended::Circle)),
+            false => Err(Fault::Guest(format!(
+                "{target} of {:?} would never end: that workflow waits for the output of this invocation, itself or through others, or is it. \
+                 Cancel one of them",
+                key.id
+            ))),
+        };
+        let awaited = Awaited::output(key, until_ms, on_circle);
         let answer = self.wait(target, &arguments, &awaited).await?;
         Ok(match self.decode(&answer)? {
-            Waited::Value(end) => Attached::Ended(self.decode(&end)?),
-            Waited::TimedOut => Attached::TimedOut,
-            Waited::Unknown => Attached::Unknown,
+            Ended::Value(end) => Attached::Ended(self.decode(&end)?),
+            Ended::TimedOut => Attached::TimedOut,
+            Ended::Unknown => Attached::Unknown,
+            Ended::Circle => Attached::Circle,
         })
     }
 
@@ -201,7 +230,7 @@ impl State {
 mod tests {
     use std::sync::Arc;
 
-    use host_journal::Suspension;
+    use host_journal::{OUTPUT_PROMISE, Suspension};
 
     use super::*;
     use crate::test_support::{MemoryJournal, call_beside};
@@ -238,7 +267,7 @@ mod tests {
 
         // Waiting for it makes it durable; another attempt is told the same, and so is who did not start it.
         assert_eq!(
-            recorder.attach("order:attach", key("7"), None).await,
+            recorder.attach("order:attach", key("7"), None, true).await,
             Err(Fault::Suspended)
         );
         let output = journal.named(&key("7"), OUTPUT_PROMISE).unwrap();
@@ -255,14 +284,60 @@ mod tests {
         let end = WorkflowEnd::Returned(b"done".to_vec());
         journal.complete(output, &end.to_payload());
         assert_eq!(
-            again.attach("order:attach", key("7"), None).await,
+            again.attach("order:attach", key("7"), None, true).await,
             Ok(Attached::Ended(end))
         );
         assert_eq!(
-            again.attach("order:attach", key("9"), None).await,
+            again.attach("order:attach", key("9"), None, true).await,
             Ok(Attached::Unknown)
         );
         assert_eq!(start(&again, "7").await, Ok(Started::Before(invocation)));
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_closes_a_circle_is_refused_and_stays_so() {
+        let journal = Arc::new(MemoryJournal::default());
+        let recorder = journal.attempt().recorder();
+        start(&recorder, "7").await.unwrap();
+        let attach = async |recorder: &Recorder, knows| recorder.attach("order:attach", key("7"), None, knows).await;
+        assert_eq!(attach(&recorder, true).await, Err(Fault::Suspended));
+        let output = journal.named(&key("7"), OUTPUT_PROMISE).unwrap();
+        journal.close_circle(output);
+        let entries = journal.history().len();
+        // Whoever has no word for it is not told anything else.
+        let again = journal.attempt().recorder();
+        start(&again, "7").await.unwrap();
+        let refused = attach(&again, false).await;
+        assert!(
+            matches!(&refused, Err(Fault::Guest(text)) if text.contains("would never end")),
+            "{refused:?}"
+        );
+        assert_eq!(journal.history().len(), entries);
+
+        let again = journal.attempt().recorder();
+        start(&again, "7").await.unwrap();
+        assert_eq!(attach(&again, true).await, Ok(Attached::Circle));
+        again.attempt().flush(None).await.unwrap();
+        // What is recorded holds, whatever became of the circle.
+        journal.complete(output, &WorkflowEnd::Cancelled.to_payload());
+        let replayed = journal.attempt().recorder();
+        start(&replayed, "7").await.unwrap();
+        assert_eq!(attach(&replayed, true).await, Ok(Attached::Circle));
+    }
+
+    #[test]
+    fn an_end_is_recorded_as_that_of_any_wait() {
+        let pairs = [
+            (
+                encode(&Ended::Value(b"x".to_vec())),
+                encode(&Waited::Value(b"x".to_vec())),
+            ),
+            (encode(&Ended::TimedOut), encode(&Waited::TimedOut)),
+            (encode(&Ended::Unknown), encode(&Waited::Unknown)),
+        ];
+        for (ended, waited) in pairs {
+            assert_eq!(ended, waited);
+        }
     }
 
     #[tokio::test]

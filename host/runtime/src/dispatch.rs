@@ -307,12 +307,15 @@ async fn call(
         }
         Delivery::Attach => {
             let (id, timeout_ms) = host_link::attach_params(&params).map_err(trap)?;
-            let attached = recorder.attach(&target, key(id), timeout_ms).await?;
+            let attached = recorder
+                .attach(&target, key(id), timeout_ms, signature.knows_circles())
+                .await?;
             return Ok(signature.attach_result(match &attached {
                 Attached::Ended(WorkflowEnd::Returned(returned)) => Ok(returned),
                 Attached::Ended(WorkflowEnd::Cancelled) => Err(AttachError::Cancelled),
                 Attached::TimedOut => Err(AttachError::TimedOut),
                 Attached::Unknown => Err(AttachError::NotFound),
+                Attached::Circle => Err(AttachError::Circle),
             }));
         }
     }

@@ -22,7 +22,7 @@ const SET_KEY_VALUE: &str = "SELECT host.set_key_value($1, $2, $3, $4, $5)";
 const DELETE_KEY_VALUE: &str = "SELECT host.delete_key_value($1, $2, $3, $4)";
 const PUBLISH: &str = "SELECT host.publish_traced($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 const START_WORKFLOW: &str = "SELECT host.start_workflow($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-const LOCK_WAITS: &str = "SELECT host.lock_waits($1, $2)";
+const LOCK_WAITS: &str = "SELECT host.lock_waits_of($1, $2, $3)";
 const SUSPEND: &str = "SELECT host.suspend($1, $2, $3, $4, NULL)";
 const SUSPEND_UNTIL: &str = "SELECT host.suspend($1, $2, $3, $4, $5)";
 const SUSPEND_FOR_KEYS: &str = "SELECT host.suspend_for_keys($1, $2, $3, $4)";
@@ -76,7 +76,11 @@ fn lock_waits(append: &Append) -> Option<HostStatement> {
         || !(append.releases.is_empty() && append.acquires.is_empty() && append.completions.is_empty());
     locks.then(|| HostStatement {
         sql: LOCK_WAITS,
-        parameters: vec![promises(suspension), keys(suspension)],
+        parameters: vec![
+            HostParameter::Uuid(Some(append.invocation.0)),
+            promises(suspension),
+            keys(suspension),
+        ],
     })
 }
 

@@ -54,6 +54,13 @@ impl Store {
         }
     }
 
+    /// Whether a wait of the invocation for this promise would never end: it is the output of a workflow that waits, itself or through the output
+    /// of others, for that of the invocation.
+    pub async fn closes_circle(&self, invocation: InvocationId, promise: PromiseId) -> Result<bool> {
+        let closes = sqlx::query_scalar("SELECT host.closes_circle($1, $2)");
+        Ok(closes.bind(invocation.0).bind(promise.0).fetch_one(self.pool()).await?)
+    }
+
     /// What an invocation is known by, if it is a workflow.
     pub async fn workflow_of(&self, invocation: InvocationId) -> Result<Option<WorkflowKey>> {
         let row: Option<(String, String, String)> =

@@ -129,6 +129,49 @@ async fn a_circle_through_a_workflows_output_is_refused_whichever_of_its_waits_c
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_circle_through_outputs_alone_is_refused_to_whoever_closes_it() -> Result<()> {
+    let world = World::start().await?;
+    let start = async |id: &str, what: &str| {
+        let start = json!({ "id": id, "ticket": id, "what": what });
+        ensure!(world.ask("flow/start", start).await? == "started");
+        Ok(())
+    };
+    let go = async |id: &str| {
+        let complete = json!({ "id": id, "ticket": id, "what": "now", "name": "go" });
+        ensure!(world.ask("flow/complete", complete).await? == "completed");
+        Ok(())
+    };
+    let end = async |id: &str| {
+        let attach = json!({ "id": id, "ticket": "end" });
+        told(&world.begin("flow/attach", &format!("end-of-{id}"), attach).await??)
+    };
+    start("own", "own own").await?;
+    ensure!(end("own").await? == "returned a circle");
+
+    // Each waits for the next one once that is told to go, the last for the first.
+    for (id, next) in [("a", "b"), ("b", "c"), ("c", "a")] {
+        start(id, &format!("attach {next}")).await?;
+    }
+    for (id, outputs) in [("b", 1), ("c", 2)] {
+        go(id).await?;
+        let waits = "SELECT count(*) FROM host.promise_waiter JOIN host.promise ON id = promise_id WHERE name = ''";
+        world.audit.becomes(waits, outputs).await?;
+    }
+    go("a").await?;
+    ensure!(end("c").await? == "returned now, a circle");
+    ensure!(end("b").await? == "returned now, returned now, a circle");
+    ensure!(end("a").await? == "returned now, returned now, returned now, a circle");
+
+    // At the same moment: of both at least one is told.
+    start("x", "attach y").await?;
+    start("y", "attach x").await?;
+    tokio::try_join!(go("y"), go("x"))?;
+    let (x, y) = tokio::try_join!(end("x"), end("y"))?;
+    ensure!([&x, &y].iter().all(|outcome| outcome.contains("a circle")), "{x}; {y}");
+    world.nothing_is_left().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_paused_holder_holds_and_a_cancelled_one_does_not() -> Result<()> {
     let world = World::start().await?;
     let admin = world.nexus.admin();

@@ -25,6 +25,8 @@ pub(crate) fn run(ticket: &str, what: &str) -> Result<String, String> {
         }
         what => match what.split_once(' ') {
             Some(("visit", desk)) => visit(desk, ticket)?,
+            Some(("attach", id)) => end_of(id),
+            Some(("own", id)) => attached(jobs_attach::run(id, None)),
             _ => what.to_owned(),
         },
     };
@@ -90,6 +92,7 @@ fn attached(outcome: Result<Result<String, String>, AttachError>) -> String {
         Err(AttachError::TimedOut) => "timed out".into(),
         Err(AttachError::NotFound) => "not found".into(),
         Err(AttachError::Cancelled) => "cancelled".into(),
+        Err(AttachError::Circle) => "a circle".into(),
     }
 }
 

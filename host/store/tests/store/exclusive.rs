@@ -214,6 +214,110 @@ async fn of_two_waits_that_close_a_circle_through_outputs_at_the_same_moment_one
     }
 }
 
+/// What a workflow waits for, of those whose outputs these are.
+async fn awaits(fixture: &Fixture, invocation: InvocationId) -> i64 {
+    let waits = format!("SELECT count(*) FROM host.promise_waiter WHERE invocation_id = '{invocation}'");
+    fixture.value(&waits).await
+}
+
+#[tokio::test]
+async fn a_circle_through_outputs_alone_is_found_before_the_wait_and_not_begun_with_it() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let all = [
+        workflow(&fixture).await,
+        workflow(&fixture).await,
+        workflow(&fixture).await,
+    ];
+    let [(first, first_output), (second, second_output), (third, third_output)] = all;
+    let closes = async |invocation, output| store.closes_circle(invocation, output).await.unwrap();
+    assert!(closes(first, first_output).await, "nobody ends before it has ended");
+    assert!(!closes(first, second_output).await);
+    attach(store, first, 1, second_output).await;
+    attach(store, second, 1, third_output).await;
+    assert!(
+        closes(third, first_output).await && closes(third, second_output).await && closes(third, third_output).await
+    );
+    assert!(
+        !closes(begun(store).await, first_output).await,
+        "nobody can wait for its output"
+    );
+    // One that did not ask is not suspended for good, and leaves the others alone.
+    attach(store, third, 1, first_output).await;
+    assert_eq!(
+        [
+            awaits(&fixture, first).await,
+            awaits(&fixture, second).await,
+            awaits(&fixture, third).await
+        ],
+        [1, 1, 0]
+    );
+    let due =
+        format!("SELECT count(*) FROM host.invocation WHERE id = '{third}' AND due_at < now() + interval '2 seconds'");
+    assert_eq!(fixture.value(&due).await, 1);
+
+    // Who was set going meanwhile does not wait, and then waits for what it says.
+    let status = async |status: &str| {
+        let due = if status == "running" { "now()" } else { "NULL" };
+        let set = format!("UPDATE host.invocation SET status = '{status}', due_at = {due} WHERE id = '{second}'");
+        fixture.superuser_executes(&set).await;
+    };
+    status("running").await;
+    assert!(!closes(third, first_output).await);
+    status("paused").await;
+    assert!(closes(third, first_output).await, "it will wait again");
+    attach(store, second, 2, PromiseId(new_id().0)).await;
+    assert!(!closes(third, first_output).await);
+    attach(store, second, 3, third_output).await;
+
+    // An end breaks it, as what others wait for does not make one.
+    let ended = format!("UPDATE host.promise SET completed_at = now(), value = '' WHERE id = '{second_output}'");
+    fixture.superuser_executes(&ended).await;
+    assert!(!closes(third, first_output).await && closes(third, third_output).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_workflows_that_wait_for_each_other_at_the_same_moment_one_comes_back() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    for round in 0..20 {
+        let ((left, left_output), (right, right_output)) = (workflow(&fixture).await, workflow(&fixture).await);
+        tokio::join!(
+            attach(store, left, 1, right_output),
+            attach(store, right, 1, left_output)
+        );
+        let waits = [awaits(&fixture, left).await, awaits(&fixture, right).await];
+        assert!([[0, 1], [1, 0]].contains(&waits), "round {round}: {waits:?}");
+        let who = if waits == [0, 1] {
+            (left, right_output)
+        } else {
+            (right, left_output)
+        };
+        assert!(
+            store.closes_circle(who.0, who.1).await.unwrap(),
+            "it is told when it asks"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_circle_that_has_a_key_in_it_is_refused_there_and_leaves_the_wait_for_the_output() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let ((holder, holder_output), (awaited, output)) = (workflow(&fixture).await, workflow(&fixture).await);
+    take(store, holder, 1, 1).await;
+    take(store, awaited, 1, 1).await;
+    wait_for(store, awaited, 2, 1).await;
+    assert!(
+        !store.closes_circle(holder, output).await.unwrap(),
+        "that is the key's matter"
+    );
+    attach(store, holder, 2, output).await;
+    assert_eq!(place(store, awaited, 1).await, KeyPlace::Refused);
+    assert_eq!(awaits(&fixture, holder).await, 1);
+    assert!(store.closes_circle(awaited, holder_output).await.unwrap());
+}
+
 /// Of one the wait for an output is there, and not yet to be seen, while the other takes its place and is suspended for the key.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_suspended_for_a_key_waits_for_whom_it_cannot_see_yet() {

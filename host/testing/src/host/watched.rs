@@ -120,6 +120,10 @@ impl ReadInvocations for Watched {
         Box::pin(self.passed(self.store.workflow_promise(key, name)))
     }
 
+    fn closes_circle(&self, invocation: InvocationId, promise: PromiseId) -> Answer<'_, Result<bool>> {
+        Box::pin(self.passed(self.store.closes_circle(invocation, promise)))
+    }
+
     fn find_key<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Result<Option<HeldKey>>> {
         Box::pin(self.passed(self.store.find_key(claim)))
     }

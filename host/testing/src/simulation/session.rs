@@ -385,6 +385,11 @@ impl ReadInvocations for Session {
         Box::pin(async move { Ok(self.ask(move |tables, _| tables.workflow_promise(&key, &name)).await?) })
     }
 
+    fn closes_circle(&self, _: InvocationId, _: PromiseId) -> Answer<'_, Result<bool>> {
+        // No flow of the market waits for another one.
+        Box::pin(async move { Ok(self.look(|_, _| false).await?) })
+    }
+
     fn key_place(&self, key: KeyId, invocation: InvocationId) -> Answer<'_, Result<KeyPlace>> {
         Box::pin(async move { Ok(self.look(|tables, _| tables.key_place(key, invocation)).await?) })
     }

@@ -164,6 +164,10 @@ impl Promises for Nobody {
         Box::pin(std::future::pending())
     }
 
+    fn closes_circle(&self, _: InvocationId, _: PromiseId) -> Answer<'_, Result<bool, Fault>> {
+        Box::pin(std::future::pending())
+    }
+
     fn place(&self, _: KeyId, _: InvocationId) -> Answer<'_, Result<Place, Fault>> {
         Box::pin(std::future::pending())
     }

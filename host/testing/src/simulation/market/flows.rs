@@ -53,12 +53,14 @@ pub(super) async fn order(instance: &Instance, asked: &[i64; 3], until_opened: b
             Waited::TimedOut | Waited::Unknown => (OPEN, "not yet".into()),
         });
     }
-    match recorder.attach("orders:flows.attach", key, None).await? {
+    match recorder.attach("orders:flows.attach", key, None, true).await? {
         Attached::Ended(WorkflowEnd::Returned(output)) => {
             minicbor::decode(&output).map_err(|error| Fault::Guest(error.to_string()))
         }
         Attached::Ended(WorkflowEnd::Cancelled) => Ok((GIVEN_UP, "given up".into())),
-        Attached::TimedOut | Attached::Unknown => Err(Fault::Guest("what was begun is not there".into())),
+        Attached::TimedOut | Attached::Unknown | Attached::Circle => {
+            Err(Fault::Guest("what was begun is not there".into()))
+        }
     }
 }
 
