@@ -25,6 +25,7 @@ use std::fmt;
 use host_journal::{Body, Entry, FenceReason};
 use host_types::Fault;
 
+use people::Told;
 pub use sabotage::Sabotage;
 use world::World;
 
@@ -49,6 +50,10 @@ pub struct Played {
     pub events: usize,
     /// Dead letters that an operator had delivered anew.
     pub renewed: usize,
+    /// Orders that the seller confirmed.
+    pub confirmed: usize,
+    /// Orders that the seller rejected.
+    pub rejected: usize,
     /// Effects in doubt that an operator answered.
     pub answered: usize,
     /// Promises that an operator completed.
@@ -97,6 +102,12 @@ pub fn play(seed: u64, sabotage: Option<Sabotage>) -> Result<Played, Violation> 
         }
         let tables = world.database.tables.lock();
         let stored = || tables.invocations.values();
+        let answered = world.answered.lock();
+        let done_by = |word: &str| {
+            let told = answered.by_key.iter().filter(|(key, _)| key.starts_with(word));
+            told.filter(|(_, told)| matches!(told.first(), Some(Told::Response(200, _))))
+                .count()
+        };
         Ok(Played {
             seed,
             invocations: stored().count(),
@@ -107,6 +118,8 @@ pub fn play(seed: u64, sabotage: Option<Sabotage>) -> Result<Played, Violation> 
             ticks: tables.ticks.iter().filter(|tick| tick.invocation.is_some()).count(),
             events: tables.events.len(),
             renewed: tables.renewed,
+            confirmed: done_by("confirm"),
+            rejected: done_by("reject"),
             answered: stored().map(|stored| answered_by_hand(&stored.bodies)).sum(),
             brought: tables.brought,
             stopped: tables.stopped,

@@ -54,6 +54,8 @@ fn the_worlds_are_no_idle_ones() {
         ("ticks that were met", sum(|played| played.ticks), 20),
         ("events", sum(|played| played.events), 20),
         ("dead letters that were delivered anew", sum(|played| played.renewed), 5),
+        ("orders that the seller confirmed", sum(|played| played.confirmed), 10),
+        ("orders that he rejected", sum(|played| played.rejected), 5),
         ("effects that an operator answered", sum(|played| played.answered), 1),
         ("promises that an operator completed", sum(|played| played.brought), 5),
         ("nodes that were asked to stop", sum(|played| played.stopped), 10),

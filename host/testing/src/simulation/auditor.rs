@@ -315,10 +315,9 @@ fn answers(findings: &mut Findings, answered: &Answered, orders: &Orders) {
                 )
             });
         } else if *status == 200 {
-            let is_refunded = order.is_some_and(|order| order.state == REFUNDED);
-            findings.check(is_refunded, "W2", || {
-                format!("{key} was told {body:?}, which is not so")
-            });
+            let becomes = if key.starts_with("confirm") { SETTLED } else { REFUNDED };
+            let is_so = order.is_some_and(|order| order.state == becomes);
+            findings.check(is_so, "W2", || format!("{key} was told {body:?}, which is not so"));
         }
     }
     for told in &answered.mismatched {

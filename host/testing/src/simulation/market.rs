@@ -23,7 +23,7 @@ use super::transaction::{Transaction, is_committed};
 
 pub(crate) use desk::{COMES, DESK};
 pub(crate) use flows::{FLOW, GIVEN_UP, OPEN, ORDER};
-pub(crate) use orders::{CHECKOUT, CLOSED, NEW, PAID, REFUNDED, RETURN, SETTLED, WEBHOOK, paid};
+pub(crate) use orders::{CHECKOUT, CLOSED, CONFIRM, NEW, PAID, REFUNDED, REJECT, RETURN, SETTLED, WEBHOOK, paid};
 pub(crate) use stock::{CONFIRMED, HELD, RELEASED};
 
 /// Who has money.
@@ -145,7 +145,8 @@ impl Handlers for Market {
                 (ORDER, [number, item, quantity, until_opened]) => {
                     flows::order(&instance, &[*number, *item, *quantity], *until_opened == 1).await?
                 }
-                (RETURN, [order]) => orders::give_back(&instance, *order).await?,
+                (RETURN | REJECT, [order]) => orders::give_back(&instance, *order).await?,
+                (CONFIRM, [order]) => orders::confirm(&instance, *order).await?,
                 (WEBHOOK, [order, state]) => orders::notified(&instance, *order, *state).await?,
                 (path, arguments) => (404, format!("{path} {arguments:?}")),
             };

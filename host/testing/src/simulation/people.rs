@@ -1,4 +1,5 @@
-//! Who uses the market: buyers who ask until they are answered, the provider's webhooks, an operator who meddles.
+//! Who uses the market: buyers who ask until they are answered, a seller's clerks who confirm and reject, the provider's webhooks, an
+//! operator who meddles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::instance::encode;
-use super::market::{CHECKOUT, FLOW, ORDER, RETURN, SHOP, WEBHOOK, paid};
+use super::market::{CHECKOUT, CONFIRM, FLOW, ORDER, PAID, REJECT, RETURN, SHOP, WEBHOOK, paid};
 use super::provider::{CAPTURED, DECLINED, Notification, UNKNOWN};
 use super::tables;
 use super::world::{ITEMS, Node, World};
@@ -115,6 +116,37 @@ async fn buy(world: Arc<World>, number: i64) {
         sleep(dice.time_ms(0, 4_500)).await;
         insist(&world, RETURN, &[order], &format!("return {number}")).await;
     }
+}
+
+/// Sends the seller's clerks to work. Neither knows what the other says.
+pub(crate) fn clerks(world: &Arc<World>) -> [JoinHandle<()>; 2] {
+    [0, 1].map(|clerk| tokio::spawn(sell(Arc::clone(world), clerk)))
+}
+
+/// Confirms some orders that are paid and rejects others, each once, as long as there is trouble; what is left is paid out by itself.
+async fn sell(world: Arc<World>, clerk: u32) {
+    let dice = world.dice.clone();
+    let mut answered = BTreeSet::new();
+    while world.is_rough() {
+        sleep(dice.time_ms(100, 2_500)).await;
+        let mut orders = paid_orders(&world);
+        orders.retain(|order| !answered.contains(order));
+        let Some(order) = dice.one_of(&orders) else { continue };
+        answered.insert(order);
+        let (path, word) = match dice.per_mille(600) {
+            true => (CONFIRM, "confirm"),
+            false => (REJECT, "reject"),
+        };
+        insist(&world, path, &[order], &format!("{word} {order} by {clerk}")).await;
+    }
+}
+
+/// What the seller has to answer.
+fn paid_orders(world: &World) -> Vec<i64> {
+    let tables = world.database.tables.lock();
+    let orders = tables.rows.iter().filter(|((table, _), _)| *table == "order");
+    let paid = orders.filter(|(_, row)| row[0] == PAID);
+    paid.map(|((_, order), _)| order.cast_signed()).collect()
 }
 
 /// Asks under a key until it is answered, and keeps what was told.

@@ -84,23 +84,24 @@ impl World {
             tokio::spawn(Arc::clone(self).supervise(name));
         }
         tokio::spawn(people::deliver(Arc::clone(self), notifications));
-        let buyers = people::buyers(self);
+        let mut clients = people::buyers(self);
+        clients.extend(people::clerks(self));
         let operator = tokio::spawn(people::operate(Arc::clone(self)));
         let troubled = tokio::time::timeout(TROUBLE, self.trouble()).await;
         debug_assert!(troubled.is_err(), "trouble does not end by itself");
         operator.abort();
         self.calm();
-        // The buyers ask until they are answered.
+        // They ask until they are answered.
         let settled = async {
-            while !buyers.iter().all(JoinHandle::is_finished) || !self.is_settled() {
+            while !clients.iter().all(JoinHandle::is_finished) || !self.is_settled() {
                 people::resume_all(self).await;
                 sleep(Duration::from_millis(500)).await;
             }
         };
         if tokio::time::timeout(SETTLING, settled).await.is_ok() {
-            for buyer in buyers {
-                // A buyer's panic is the test's.
-                buyer.await.expect("a buyer came to an end");
+            for client in clients {
+                // A client's panic is the test's.
+                client.await.expect("a client came to an end");
             }
         }
     }

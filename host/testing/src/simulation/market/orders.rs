@@ -13,6 +13,8 @@ use crate::simulation::provider::{CAPTURED, DECLINED, PENDING};
 
 pub(crate) const CHECKOUT: &str = "/checkout";
 pub(crate) const RETURN: &str = "/return";
+pub(crate) const CONFIRM: &str = "/confirm";
+pub(crate) const REJECT: &str = "/reject";
 pub(crate) const WEBHOOK: &str = "/webhook";
 pub(crate) const PAY_OUT: &str = "pay out";
 
@@ -156,7 +158,7 @@ pub(crate) async fn notified(instance: &Instance, order: i64, state: i64) -> Res
     }
 }
 
-/// The buyer gives a paid order back.
+/// A paid order goes back: its buyer does not want it any more, or its seller will not sell it.
 pub(crate) async fn give_back(instance: &Instance, order: i64) -> Result<Response, Fault> {
     let mut returning = instance.transaction("take an order back").await?;
     let mut row = existing(returning.read("order", order.unsigned_abs()).await?)?;
@@ -178,12 +180,26 @@ pub(crate) async fn give_back(instance: &Instance, order: i64) -> Result<Respons
     Ok((200, format!("order {order} is refunded")))
 }
 
+/// The seller has handed the goods over: he need not wait until nobody wants them back any more.
+pub(crate) async fn confirm(instance: &Instance, order: i64) -> Result<Response, Fault> {
+    Ok(match settle(instance, order).await? {
+        true => (200, format!("order {order} is paid out")),
+        false => (409, format!("order {order} cannot be paid out")),
+    })
+}
+
 /// The seller's money, when nobody wants it back any more.
 pub(crate) async fn pay_out(instance: &Instance, order: i64) -> Result<(), Fault> {
+    settle(instance, order).await.map(drop)
+}
+
+/// Whether the order was to be settled, and now is.
+async fn settle(instance: &Instance, order: i64) -> Result<bool, Fault> {
     let mut paying = instance.transaction("pay out").await?;
     let mut row = existing(paying.read("order", order.unsigned_abs()).await?)?;
     if row[0] != PAID {
-        return paying.rollback().await;
+        paying.rollback().await?;
+        return Ok(false);
     }
     let commission = row[4] * COMMISSION_PERCENT / 100;
     let amount = row[4] - commission;
@@ -191,7 +207,8 @@ pub(crate) async fn pay_out(instance: &Instance, order: i64) -> Result<(), Fault
     paying.write("order", order.unsigned_abs(), row);
     transfer(&mut paying, order, account::ESCROW, account::SELLER, amount).await?;
     transfer(&mut paying, order, account::ESCROW, account::PLATFORM, commission).await?;
-    paying.commit().await
+    paying.commit().await?;
+    Ok(true)
 }
 
 /// Undoes one thing; harmless when there is nothing to undo.
