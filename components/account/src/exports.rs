@@ -53,19 +53,34 @@ pub(crate) fn post(transfers: Vec<ledger::Transfer>) -> Result<(), ledger::Error
     answered(workflow::ledger::post(&transfers))
 }
 
-/// Moves back what a transfer has moved.
+/// Moves back what a transfer has moved. Revisions of order ask for it that took a wallet's share before it was to be paid.
 pub(crate) fn revert(id: &str, reversal_id: &str, note: &str) -> Result<(), ledger::Error> {
     answered(workflow::ledger::revert(id, reversal_id, note))
 }
 
-/// What a wallet holds. What is no id names no account.
+/// What a wallet can pay. What is no id names no account.
 pub(crate) fn balance(account_id: &str) -> Result<Money, ledger::Error> {
     let unknown = |_| ledger::Error::AccountNotFound(account_id.to_owned());
-    let (amount_minor, currency) = answered(workflow::ledger::balance(account_id.parse().map_err(unknown)?))?;
+    let wallet = answered(workflow::ledger::wallet(account_id.parse().map_err(unknown)?))?;
     Ok(Money {
-        amount_minor,
-        currency: currency.to_owned(),
+        amount_minor: wallet.filling.balance,
+        currency: wallet.currency.to_owned(),
     })
+}
+
+/// Holds what a transfer is to take out of a wallet.
+pub(crate) fn hold(wire: ledger::Transfer) -> Result<(), ledger::Error> {
+    answered(workflow::hold::hold(&transfer(wire)?))
+}
+
+/// Makes the transfer that is held.
+pub(crate) fn capture(id: &str) -> Result<(), ledger::Error> {
+    answered(workflow::hold::capture(id))
+}
+
+/// Lets go of what is held.
+pub(crate) fn release(id: &str) -> Result<(), ledger::Error> {
+    answered(workflow::hold::release(id))
 }
 
 /// A database that does not answer ends the attempt, and the host tries again.

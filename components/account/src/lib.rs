@@ -48,4 +48,16 @@ impl ledger::Guest for Account {
     fn post(transfers: Vec<ledger::Transfer>) -> Result<(), ledger::Error> {
         exports::post(transfers)
     }
+
+    fn hold(transfer: ledger::Transfer) -> Result<(), ledger::Error> {
+        exports::hold(transfer)
+    }
+
+    fn capture(id: String) -> Result<(), ledger::Error> {
+        exports::capture(&id)
+    }
+
+    fn release(id: String) -> Result<(), ledger::Error> {
+        exports::release(&id)
+    }
 }

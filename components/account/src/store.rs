@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod contact;
+pub(crate) mod hold;
 pub(crate) mod ledger;
 pub(crate) mod profile;
 pub(crate) mod refresh;

@@ -2,6 +2,7 @@
 
 pub(crate) mod contact;
 pub(crate) mod country;
+pub(crate) mod hold;
 pub(crate) mod ledger;
 pub(crate) mod login;
 pub(crate) mod profile;

@@ -47,7 +47,7 @@ async fn who_has_nothing_in_the_old_currency_moves() -> Result<()> {
     );
     ensure!(after["date_updated"] != before["date_updated"], "{after}");
     let wallet = traveller.client.get("/api/v1/account/wallet").await?;
-    ensure!(*wallet.data(200) == json!({ "balance": 0, "currency": "USD" }));
+    ensure!(*wallet.data(200) == json!({ "balance": 0, "held": 0, "currency": "USD" }));
     // Somebody else's body does not name whom it moves.
     let other = json!({ "country": "DE", "id": world.shop.buyer.id, "account_id": world.shop.buyer.id });
     traveller.client.patch(COUNTRY, other).await?.data(200);

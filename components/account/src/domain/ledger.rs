@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use sdk::{AccountId, Currency};
+use sdk::{
+    AccountId, Currency,
+    sql::{FromValue, Value},
+};
 
 /// The most bytes of an id.
 const MAX_ID_BYTES: usize = 200;
@@ -66,6 +69,15 @@ impl FromStr for Book {
     }
 }
 
+impl FromValue for Book {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Text(name) => name.parse().ok(),
+            _ => None,
+        }
+    }
+}
+
 /// Money from one book to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Transfer {
@@ -78,6 +90,15 @@ pub(crate) struct Transfer {
     pub(crate) note: String,
     /// The transfer that this one moves back.
     pub(crate) reverts_id: Option<String>,
+}
+
+/// What is in a wallet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Filling {
+    /// What it can pay.
+    pub(crate) balance: i64,
+    /// What it is to pay besides, and has not paid yet.
+    pub(crate) held: i64,
 }
 
 /// What is known of a transfer that happened.
@@ -123,12 +144,7 @@ impl Posted {
 impl Transfer {
     /// What can be refused without looking at any book.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
-        if self.id.is_empty() || self.id.len() > MAX_ID_BYTES {
-            return Err(Refusal::Invalid(format!(
-                "an id of {} bytes: it has 1 to {MAX_ID_BYTES}",
-                self.id.len()
-            )));
-        }
+        check_id(&self.id)?;
         if self.amount <= 0 {
             return Err(Refusal::Invalid(format!("{}: an amount of {}", self.id, self.amount)));
         }
@@ -150,6 +166,23 @@ impl Transfer {
         (posted.source == self.source.to_string() && posted.destination == self.destination.to_string())
             && (posted.currency, posted.amount) == (self.currency, self.amount)
     }
+
+    /// Whether both move as much between the same books.
+    pub(super) fn moves_the_same(&self, other: &Self) -> bool {
+        (self.source, self.destination, self.currency, self.amount)
+            == (other.source, other.destination, other.currency, other.amount)
+    }
+}
+
+/// What an id looks like.
+pub(crate) fn check_id(id: &str) -> Result<(), Refusal> {
+    if id.is_empty() || id.len() > MAX_ID_BYTES {
+        return Err(Refusal::Invalid(format!(
+            "an id of {} bytes: it has 1 to {MAX_ID_BYTES}",
+            id.len()
+        )));
+    }
+    Ok(())
 }
 
 /// Applies the transfers to the balances, in their order, and returns those that did not happen before.

@@ -1,4 +1,4 @@
-//! One's own wallet.
+//! One's own wallet: `balance` is what it can pay, `held` what it is to pay besides for payments that are under way.
 
 use sdk::http::{Error, Request, Response};
 use serde_json::json;
@@ -9,9 +9,10 @@ use crate::{
 };
 
 pub(super) fn get(request: &Request) -> Result<Response, Error> {
-    let (balance, currency) = ledger::balance(request.account()?).map_err(|error| match error {
+    let wallet = ledger::wallet(request.account()?).map_err(|error| match error {
         LedgerError::Refused(_) => Failure::CallerGone,
         LedgerError::Sql(error) => error.into(),
     })?;
-    Ok(Response::data(&json!({ "balance": balance, "currency": currency }))?.no_store())
+    let body = json!({ "balance": wallet.filling.balance, "held": wallet.filling.held, "currency": wallet.currency });
+    Ok(Response::data(&body)?.no_store())
 }

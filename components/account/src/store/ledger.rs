@@ -7,34 +7,39 @@ use sdk::{
     sql::{self, Error, Row, Transaction, params, sql},
 };
 
-use crate::domain::ledger::{Book, BookKey, Posted, Transfer};
+use crate::domain::ledger::{Book, BookKey, Filling, Posted, Transfer};
 
-/// What is in a book; one that was never used is empty.
-pub(crate) fn balance(book: Book, currency: Currency) -> Result<i64, Error> {
+/// What is in an account's wallet; one that was never used is empty.
+pub(crate) fn wallet(owner: AccountId, currency: Currency) -> Result<Filling, Error> {
     let row = sql::query_opt(
-        sql!("SELECT balance FROM ledger_book WHERE name = $1 AND currency = $2"),
-        params![book.to_string(), currency],
+        sql!("SELECT balance, held FROM ledger_book WHERE name = $1 AND currency = $2"),
+        params![Book::Wallet(owner).to_string(), currency],
     )?;
-    row.map_or(Ok(0), |row| row.get("balance"))
+    row.map_or(Ok(Filling::default()), |row| {
+        Ok(Filling {
+            balance: row.get("balance")?,
+            held: row.get("held")?,
+        })
+    })
 }
 
-const FILLED_WALLET: &str =
-    sql!("SELECT balance, currency FROM ledger_book WHERE owner_id = $1 AND balance <> 0 ORDER BY currency LIMIT 1");
+const FILLED_WALLET: &str = sql!(
+    "SELECT balance + held AS amount, currency FROM ledger_book WHERE owner_id = $1 AND balance + held <> 0
+     ORDER BY currency LIMIT 1"
+);
 
-/// What an account's wallet holds, in whatever currency; none when it is empty.
+/// What is in an account's wallet, held or not, in whatever currency; none when it is empty.
 pub(crate) fn filled_wallet(account: AccountId) -> Result<Option<(i64, Currency)>, Error> {
-    sql::query_opt(FILLED_WALLET, params![account])?
-        .map(filling)
-        .transpose()
+    sql::query_opt(FILLED_WALLET, params![account])?.map(filled).transpose()
 }
 
 /// The same while the account's profile is locked: nothing is paid into it until the transaction ends.
-pub(crate) fn held_wallet(tx: &Transaction, account: AccountId) -> Result<Option<(i64, Currency)>, Error> {
-    tx.query_opt(FILLED_WALLET, params![account])?.map(filling).transpose()
+pub(crate) fn locked_wallet(tx: &Transaction, account: AccountId) -> Result<Option<(i64, Currency)>, Error> {
+    tx.query_opt(FILLED_WALLET, params![account])?.map(filled).transpose()
 }
 
-fn filling(row: Row) -> Result<(i64, Currency), Error> {
-    Ok((row.get("balance")?, row.get("currency")?))
+fn filled(row: Row) -> Result<(i64, Currency), Error> {
+    Ok((row.get("amount")?, row.get("currency")?))
 }
 
 /// The countries of these accounts, which stay what they are until the transaction ends; unknown accounts are left out.
@@ -48,7 +53,7 @@ pub(crate) fn hold_countries(tx: &Transaction, accounts: &[AccountId]) -> Result
     .collect()
 }
 
-/// Locks these books in the order of their names, and says what is in them. Those that are not there yet come to be.
+/// Locks these books in the order of their names, and says what their balances are. Those that are not there yet come to be.
 pub(crate) fn lock(tx: &Transaction, books: &BTreeMap<BookKey, Book>) -> Result<BTreeMap<BookKey, i64>, Error> {
     let names: Vec<String> = books.keys().map(|(name, _)| name.clone()).collect();
     let currencies: Vec<String> = books.keys().map(|(_, currency)| currency.to_string()).collect();
@@ -78,6 +83,16 @@ pub(crate) fn lock(tx: &Transaction, books: &BTreeMap<BookKey, Book>) -> Result<
     .iter()
     .map(|row| Ok(((row.get("name")?, row.get("currency")?), row.get("balance")?)))
     .collect()
+}
+
+/// Takes this much of a wallet's balance aside, or puts it back when it is below 0. The book is locked.
+pub(crate) fn set_aside(tx: &Transaction, wallet: &BookKey, amount: i64) -> Result<(), Error> {
+    let (name, currency) = wallet;
+    tx.execute(
+        sql!("UPDATE ledger_book SET balance = balance - $3, held = held + $3 WHERE name = $1 AND currency = $2"),
+        params![name, currency, amount],
+    )
+    .map(drop)
 }
 
 /// The transfer of this id, if it happened. It never changes.

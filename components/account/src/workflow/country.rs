@@ -38,7 +38,7 @@ pub(crate) fn move_to(me: AccountId, country: &str) -> Result<&'static str, Erro
         if locked.country != profile.country {
             return Err(Error::MovedMeanwhile);
         }
-        if let Some((balance, currency)) = store::ledger::held_wallet(tx, me)? {
+        if let Some((balance, currency)) = store::ledger::locked_wallet(tx, me)? {
             return Err(Error::WalletNotEmpty { balance, currency });
         }
         store::profile::set_country(tx, me, country, now)?;

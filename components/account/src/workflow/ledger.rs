@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sdk::{
-    AccountId, now,
+    AccountId, Timestamp, now,
     sql::{self, Transaction},
 };
 
 use crate::{
     domain::{
         country,
-        ledger::{self, Book, BookKey, Refusal, Transfer},
+        ledger::{self, Book, BookKey, Filling, Refusal, Transfer},
     },
     store,
 };
@@ -34,15 +34,21 @@ impl From<sql::Error> for Error {
     }
 }
 
-/// What an account's wallet holds; the wallet of one whose country has no currency is empty, and is in none.
-pub(crate) fn balance(account: AccountId) -> Result<(i64, &'static str), Error> {
+/// An account's wallet.
+pub(crate) struct Wallet {
+    pub(crate) filling: Filling,
+    pub(crate) currency: &'static str,
+}
+
+/// What is in an account's wallet; the wallet of one whose country has no currency is empty, and is in none.
+pub(crate) fn wallet(account: AccountId) -> Result<Wallet, Error> {
     let profile = store::profile::get(account)?.ok_or(Refusal::NoAccount(account))?;
     let currency = profile.currency();
-    let balance = match currency.parse() {
-        Ok(currency) => store::ledger::balance(Book::Wallet(account), currency)?,
-        Err(_) => 0,
+    let filling = match currency.parse() {
+        Ok(currency) => store::ledger::wallet(account, currency)?,
+        Err(_) => Filling::default(),
     };
-    Ok((balance, currency))
+    Ok(Wallet { filling, currency })
 }
 
 /// Moves back what a transfer has moved, if it has. It cannot happen between the look and the move: whoever undoes it asked for it, too.
@@ -61,15 +67,7 @@ pub(crate) fn post(transfers: &[Transfer]) -> Result<(), Error> {
         return Ok(());
     }
     transfers.iter().try_for_each(Transfer::check)?;
-    let books: BTreeMap<BookKey, Book> = transfers
-        .iter()
-        .flat_map(|transfer| {
-            [
-                (transfer.source_key(), transfer.source),
-                (transfer.destination_key(), transfer.destination),
-            ]
-        })
-        .collect();
+    let books = books(transfers);
     let owners: BTreeSet<AccountId> = books.values().filter_map(|book| book.owner()).collect();
     let now = now();
     sql::transaction(|tx| {
@@ -82,23 +80,45 @@ pub(crate) fn post(transfers: &[Transfer]) -> Result<(), Error> {
             return Ok(());
         }
         check_wallets(&new, &countries)?;
-        match store::ledger::write(tx, &new, &balances, now) {
-            // Another transfer of that id, between other books, was faster; or another has moved the same one back.
-            Err(error)
-                if matches!(
-                    error.constraint(),
-                    Some("ledger_transfer_pkey" | "ledger_transfer_reverted_once")
-                ) =>
-            {
-                Err(Refusal::Conflict(ids.join(", ")).into())
-            }
-            written => Ok(written?),
-        }
+        write(tx, &new, &balances, now)
     })
 }
 
+/// The books between which these transfers are.
+pub(super) fn books(transfers: &[Transfer]) -> BTreeMap<BookKey, Book> {
+    let ends = |transfer: &Transfer| {
+        [
+            (transfer.source_key(), transfer.source),
+            (transfer.destination_key(), transfer.destination),
+        ]
+    };
+    transfers.iter().flat_map(ends).collect()
+}
+
+/// Writes transfers down, and what they leave in the books, which are locked.
+pub(super) fn write(
+    tx: &Transaction,
+    transfers: &[&Transfer],
+    balances: &BTreeMap<BookKey, i64>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    match store::ledger::write(tx, transfers, balances, now) {
+        // Another transfer of that id, between other books, was faster; or another has moved the same one back.
+        Err(error)
+            if matches!(
+                error.constraint(),
+                Some("ledger_transfer_pkey" | "ledger_transfer_reverted_once")
+            ) =>
+        {
+            let ids: Vec<&str> = transfers.iter().map(|transfer| transfer.id.as_str()).collect();
+            Err(Refusal::Conflict(ids.join(", ")).into())
+        }
+        written => Ok(written?),
+    }
+}
+
 /// The countries of the owners of wallets, none of whom moves meanwhile.
-fn countries(tx: &Transaction, owners: &BTreeSet<AccountId>) -> Result<BTreeMap<AccountId, String>, Error> {
+pub(super) fn countries(tx: &Transaction, owners: &BTreeSet<AccountId>) -> Result<BTreeMap<AccountId, String>, Error> {
     if owners.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -111,7 +131,7 @@ fn countries(tx: &Transaction, owners: &BTreeSet<AccountId>) -> Result<BTreeMap<
 }
 
 /// A wallet is in the currency of its owner's country.
-fn check_wallets(transfers: &[&Transfer], countries: &BTreeMap<AccountId, String>) -> Result<(), Refusal> {
+pub(super) fn check_wallets(transfers: &[&Transfer], countries: &BTreeMap<AccountId, String>) -> Result<(), Refusal> {
     for transfer in transfers {
         for owner in [transfer.source.owner(), transfer.destination.owner()]
             .into_iter()
