@@ -198,18 +198,43 @@ impl Audit {
         let must_be_empty = [
             (
                 "the books of a currency add up to nothing",
-                "SELECT currency FROM account.ledger_book GROUP BY currency HAVING sum(balance) <> 0",
+                "SELECT currency FROM account.ledger_book GROUP BY currency HAVING sum(balance + held) <> 0",
             ),
             (
-                "a balance is what the transfers left",
+                "what is in a book, held or not, is what the transfers left",
                 "SELECT b.name FROM account.ledger_book b
-                 WHERE b.balance <> (SELECT coalesce(sum(CASE WHEN t.destination = b.name THEN t.amount ELSE -t.amount END), 0)
+                 WHERE b.balance + b.held <> (SELECT coalesce(sum(CASE WHEN t.destination = b.name THEN t.amount ELSE -t.amount END), 0)
                                      FROM account.ledger_transfer t
                                      WHERE t.currency = b.currency AND b.name IN (t.source, t.destination))",
             ),
             (
                 "no wallet holds less than nothing",
-                "SELECT name FROM account.ledger_book WHERE name LIKE 'wallet:%' AND balance < 0",
+                "SELECT name FROM account.ledger_book WHERE name LIKE 'wallet:%' AND (balance < 0 OR held < 0)",
+            ),
+            (
+                "a wallet holds what is held in it",
+                "SELECT b.name FROM account.ledger_book b
+                 WHERE b.held <> (SELECT coalesce(sum(h.amount), 0) FROM account.ledger_hold h
+                                  WHERE h.state = 'held' AND (h.source, h.currency) = (b.name, b.currency))",
+            ),
+            (
+                "wallets hold what they are to pay for sessions that wait for the rest, once, and nothing else",
+                "SELECT coalesce(l.id, h.id) FROM
+                     (SELECT CASE s.kind WHEN 'buyer-checkout' THEN 'checkout:' ELSE 'confirm:' END || s.id AS id,
+                             o.amount, 'wallet:' || s.from_id AS wallet
+                      FROM \"order\".transaction o JOIN \"order\".payment_session s ON s.id = o.session_id
+                      WHERE s.kind <> 'seller-payout' AND o.payment_option IS NULL AND o.status = 'Pending' AND s.status = 'Pending') l
+                 FULL JOIN (SELECT id, amount, source FROM account.ledger_hold WHERE state = 'held') h ON h.id = l.id
+                 WHERE l.amount IS DISTINCT FROM h.amount OR l.wallet IS DISTINCT FROM h.source",
+            ),
+            (
+                "what was held and captured is the transfer that was held; what was released is none",
+                "SELECT h.id FROM account.ledger_hold h LEFT JOIN account.ledger_transfer t ON t.id = h.id
+                 WHERE CASE h.state
+                           WHEN 'captured' THEN (t.source, t.destination, t.currency, t.amount)
+                               IS DISTINCT FROM (h.source, h.destination, h.currency, h.amount)
+                           ELSE t.id IS NOT NULL
+                       END",
             ),
             (
                 "what was captured is in the books, once, and nothing else is",
@@ -231,24 +256,24 @@ impl Audit {
                  WHERE l.amount IS DISTINCT FROM -t.amount",
             ),
             (
-                "what wallets paid and did not get back at once is in the books, once, and nothing else is",
+                "what wallets paid was held before, is in the books, once, and nothing else is",
                 "SELECT coalesce(l.id, t.id) FROM
                      (SELECT CASE s.kind WHEN 'buyer-checkout' THEN 'checkout:' ELSE 'confirm:' END || s.id AS id,
                              sum(o.amount) AS amount, 'wallet:' || s.from_id AS wallet
                       FROM \"order\".transaction o JOIN \"order\".payment_session s ON s.id = o.session_id
                       WHERE s.kind <> 'seller-payout' AND o.payment_option IS NULL AND o.amount > 0 AND o.status = 'Success'
-                          AND NOT EXISTS (SELECT FROM \"order\".transaction r WHERE r.reverses_id = o.id AND r.item_id IS NULL)
                       GROUP BY s.id) l
-                 FULL JOIN (SELECT id, amount, source FROM account.ledger_transfer t
-                            WHERE (id LIKE 'checkout:%' OR id LIKE 'confirm:%')
-                                AND NOT EXISTS (SELECT FROM account.ledger_transfer r WHERE r.reverts_id = t.id)) t ON t.id = l.id
-                 WHERE l.amount IS DISTINCT FROM t.amount OR l.wallet IS DISTINCT FROM t.source",
+                 FULL JOIN (SELECT t.id, t.amount, t.source, h.state FROM account.ledger_transfer t
+                            LEFT JOIN account.ledger_hold h ON h.id = t.id
+                            WHERE t.id LIKE 'checkout:%' OR t.id LIKE 'confirm:%') t ON t.id = l.id
+                 WHERE l.amount IS DISTINCT FROM t.amount OR l.wallet IS DISTINCT FROM t.source OR t.state IS DISTINCT FROM 'captured'",
             ),
             (
-                "what is moved back goes the way it came, all of it",
-                "SELECT r.id FROM account.ledger_transfer r JOIN account.ledger_transfer t ON t.id = r.reverts_id
-                 WHERE (r.source, r.destination, r.currency, r.amount) <> (t.destination, t.source, t.currency, t.amount)
-                     OR r.id NOT LIKE 'undo:%'",
+                "no wallet is given back what it paid for a session as a whole: until that is paid it pays nothing",
+                "SELECT id FROM account.ledger_transfer WHERE reverts_id IS NOT NULL OR id LIKE 'undo:%'
+                 UNION ALL
+                 SELECT r.id::text FROM \"order\".transaction r JOIN \"order\".transaction o ON o.id = r.reverses_id
+                 WHERE r.item_id IS NULL AND o.payment_option IS NULL",
             ),
             (
                 "no leg gives back more than it brought",
@@ -256,11 +281,12 @@ impl Audit {
                      AND l.amount < (SELECT coalesce(-sum(r.amount), 0) FROM \"order\".transaction r WHERE r.reverses_id = l.id)",
             ),
             (
-                "the settled legs of a checkout are what its lines cost, or what wallets paid for them while the rest is awaited",
+                "the settled legs of a checkout are what its lines cost, or what wallets paid for them while the rest is to be collected",
                 "SELECT s.id::text FROM \"order\".payment_session s WHERE s.kind = 'buyer-checkout'
                      AND (SELECT coalesce(sum(l.amount), 0) FROM \"order\".transaction l
                           WHERE l.session_id = s.id AND l.status = 'Success')
-                      <> (SELECT coalesce(sum(CASE s.status WHEN 'Success' THEN i.total_amount ELSE i.wallet_amount END), 0)
+                      <> (SELECT coalesce(sum(CASE WHEN s.status = 'Success' THEN i.total_amount
+                                                   WHEN s.collect_on_delivery THEN i.wallet_amount ELSE 0 END), 0)
                           FROM \"order\".item i WHERE i.payment_session_id = s.id AND i.date_cancelled IS NULL)",
             ),
             (
@@ -326,19 +352,17 @@ impl Audit {
                  WHERE p.amount IS DISTINCT FROM t.amount",
             ),
             (
-                "escrow holds what was paid for lines that are neither given back nor paid out, and for orders to be",
+                "escrow holds what was paid for lines that are neither given back nor paid out",
                 "SELECT 'escrow' WHERE
                      (SELECT coalesce(sum(balance), 0) FROM account.ledger_book WHERE name = 'escrow') <>
-                     (SELECT coalesce(sum(CASE WHEN s.status = 'Success' OR t.status = 'Success' THEN i.total_amount ELSE i.wallet_amount END), 0)
+                     (SELECT coalesce(sum(CASE WHEN s.status = 'Success' OR t.status = 'Success' THEN i.total_amount
+                                               WHEN s.collect_on_delivery THEN i.wallet_amount ELSE 0 END), 0)
                       FROM \"order\".item i
                       JOIN \"order\".payment_session s ON s.id = i.payment_session_id
                       LEFT JOIN \"order\".payment_session payout ON payout.id = i.order_id
                       LEFT JOIN \"order\".\"order\" o ON o.id = i.order_id
                       LEFT JOIN \"order\".transport t ON t.id = o.transport_id
-                      WHERE i.date_cancelled IS NULL AND payout.status IS DISTINCT FROM 'Success') +
-                     (SELECT coalesce(sum(l.amount), 0) FROM \"order\".transaction l
-                      JOIN \"order\".payment_session s ON s.id = l.session_id
-                      WHERE s.kind = 'seller-confirmation-fee' AND s.status = 'Pending' AND l.status = 'Success')",
+                      WHERE i.date_cancelled IS NULL AND payout.status IS DISTINCT FROM 'Success')",
             ),
             (
                 "nothing waits for the payment of a session that is decided",
@@ -381,7 +405,7 @@ impl Audit {
         Ok(())
     }
 
-    /// Brings the wallet of an account to this balance, as an operator could, by one transfer from or to the world outside. One of this name
+    /// Brings what the wallet of an account can pay to this balance, as an operator could, by one transfer from or to the world outside. One of this name
     /// happens once.
     pub async fn fill_wallet(&self, account: &str, balance: i64, name: &str) -> Result<()> {
         self.change(&format!(
@@ -447,6 +471,7 @@ impl Audit {
             "SELECT 'item ' || quantity || ' ' || total_amount || ' ' || (order_id IS NOT NULL) || ' ' || (date_cancelled IS NULL) FROM \"order\".item ORDER BY 1",
             "SELECT 'order ' || count(*) FROM \"order\".\"order\"",
             "SELECT 'transfer ' || split_part(id, ':', 1) || ' ' || amount FROM account.ledger_transfer ORDER BY 1",
+            "SELECT concat_ws(' ', 'hold', split_part(id, ':', 1), state, amount) FROM account.ledger_hold ORDER BY 1",
             "SELECT 'cart ' || quantity FROM \"order\".cart_item ORDER BY 1",
             "SELECT 'taken from a cart ' || quantity FROM \"order\".cart_taken ORDER BY 1",
             "SELECT 'transport ' || status || ' ' || cost_amount FROM \"order\".transport ORDER BY 1",

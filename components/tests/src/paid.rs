@@ -216,11 +216,18 @@ impl<H> PaidShop<H> {
         Ok(waiting.data(200).as_array().context("a list")?.clone())
     }
 
-    /// What somebody's wallet holds.
+    /// What somebody's wallet can pay.
     pub async fn wallet(&self, client: &Client) -> Result<i64> {
+        Ok(self.wallet_and_held(client).await?.0)
+    }
+
+    /// What somebody's wallet can pay, and what it holds besides.
+    pub async fn wallet_and_held(&self, client: &Client) -> Result<(i64, i64)> {
         let wallet = client.get("/api/v1/account/wallet").await?;
-        ensure!(wallet.data(200)["currency"] == "VND", "{}", wallet.json);
-        wallet.data(200)["balance"].as_i64().context("a number")
+        let wallet = wallet.data(200);
+        ensure!(wallet["currency"] == "VND", "{wallet}");
+        let amount = |name: &str| wallet[name].as_i64().with_context(|| name.to_owned());
+        Ok((amount("balance")?, amount("held")?))
     }
 
     /// The legs of a session, oldest first: status and amount.

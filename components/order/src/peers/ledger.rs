@@ -1,6 +1,6 @@
 //! Money inside the shop: what is captured, paid out and given back, each once.
 
-use sdk::{AccountId, Money, trap};
+use sdk::{AccountId, Money, trap, try_again};
 
 use super::{failed, id, wire_money};
 use crate::{
@@ -33,11 +33,9 @@ pub(crate) enum Movement {
     Return(LegId, AccountId),
     /// A line's money, to its buyer.
     Refund(ItemId, AccountId),
-    /// What an account's wallet pays for a session of this kind.
-    Spend(Kind, SessionId, AccountId),
 }
 
-/// The id of what a wallet paid for a session.
+/// The id of what a wallet pays for a session.
 fn spent(kind: Kind, session: SessionId) -> String {
     match kind {
         Kind::BuyerCheckout | Kind::SellerPayout => format!("checkout:{session}"),
@@ -76,7 +74,6 @@ impl Movement {
             ),
             Self::Payout(order, seller) => (format!("payout:{order}"), Book::Escrow, wallet(seller), "Payout"),
             Self::Return(leg, payer) => (format!("return:{leg}"), Book::Escrow, wallet(payer), "Refund"),
-            Self::Spend(kind, session, payer) => (spent(kind, session), wallet(payer), Book::Escrow, kind.note()),
             Self::Refund(item, buyer) => (format!("refund-item:{item}"), Book::Escrow, wallet(buyer), "Refund"),
         };
         Transfer {
@@ -90,7 +87,7 @@ impl Movement {
 }
 
 /// Makes these movements, all or none; nothing is moved for an amount of nothing. They are owed: a failure is tried again until they are
-/// made, and a person is asked when that does not help.
+/// made, and a person is asked when that does not help. What is not there yet is owed by somebody else, who is about to move it.
 pub(crate) fn post(movements: &[(Movement, Money)]) {
     let transfers: Vec<Transfer> = movements
         .iter()
@@ -100,25 +97,42 @@ pub(crate) fn post(movements: &[(Movement, Money)]) {
     if transfers.is_empty() {
         return;
     }
-    if let Err(error) = ledger::post(&transfers) {
-        trap(&format!("move {movements:?}: {error:?}"));
+    match ledger::post(&transfers) {
+        Ok(()) => {}
+        Err(ledger::Error::Insufficient(id)) => try_again(&format!("{id}: its source has too little")),
+        Err(error) => trap(&format!("move {movements:?}: {error:?}")),
     }
 }
 
-/// What an account's wallet holds.
+/// What an account's wallet can pay.
 pub(crate) fn balance(account: AccountId) -> Result<Money, Error> {
     let held = ledger::balance(&account.to_string()).map_err(refused)?;
     Ok(Money::new(held.amount_minor, id(MODULE, &held.currency)?))
 }
 
-/// Makes a movement if its source holds enough: all of it or nothing.
-pub(crate) fn pay(movement: Movement, amount: Money) -> Result<(), Error> {
-    ledger::post(&[movement.transfer(amount)]).map_err(refused)
+/// Holds what an account's wallet is to pay for a session, all of it or nothing: nobody else can have it from now on.
+pub(crate) fn hold(kind: Kind, session: SessionId, payer: AccountId, amount: Money) -> Result<(), Error> {
+    let share = Transfer {
+        id: spent(kind, session),
+        source: Book::Wallet(payer.to_string()),
+        destination: Book::Escrow,
+        amount: wire_money(amount),
+        note: kind.note().to_owned(),
+    };
+    ledger::hold(&share).map_err(refused)
 }
 
-/// Gives back what a wallet paid for a session, once, in the name of its leg. Nothing happens when it paid nothing.
-pub(crate) fn revert(kind: Kind, session: SessionId, leg: LegId) -> Result<(), Error> {
-    ledger::revert(&spent(kind, session), &format!("undo:{leg}"), "Refund").map_err(refused)
+/// Takes what a wallet holds for a session, which is paid. It is owed, as above.
+pub(crate) fn capture(kind: Kind, session: SessionId) {
+    let id = spent(kind, session);
+    if let Err(error) = ledger::capture(&id) {
+        trap(&format!("capture {id}: {error:?}"));
+    }
+}
+
+/// Lets go of what a wallet holds for a session, which is not paid. Nothing happens when it holds nothing, and it never will then.
+pub(crate) fn release(kind: Kind, session: SessionId) -> Result<(), Error> {
+    ledger::release(&spent(kind, session)).map_err(refused)
 }
 
 fn refused(error: ledger::Error) -> Error {

@@ -114,19 +114,6 @@ pub(crate) fn insert_refund(
     if inserted == 1 { Ok(()) } else { Err(Error::NoRow) }
 }
 
-/// Gives back what a wallet paid for a session, all of it. Nothing happens when no wallet did.
-pub(crate) fn reverse_wallet(tx: &Transaction, id: LegId, session: SessionId, now: Timestamp) -> Result<(), Error> {
-    tx.execute(
-        sql!(r#"INSERT INTO "order".transaction
-               (id, session_id, status, note, amount, from_currency, to_currency, reverses_id, date_created, date_settled)
-           SELECT $1, t.session_id, 'Success', 'Refund', -t.amount, t.to_currency, t.from_currency, t.id, $3, $3
-           FROM "order".transaction t
-           WHERE t.session_id = $2 AND t.status = 'Success' AND t.reverses_id IS NULL AND t.payment_option IS NULL"#),
-        params![id, session, now],
-    )
-    .map(drop)
-}
-
 /// The fee of an order's confirmation is not kept back after all: nothing was collected. Nothing happens when it was paid otherwise.
 pub(crate) fn reverse_netted(tx: &Transaction, id: LegId, order: OrderId, now: Timestamp) -> Result<(), Error> {
     tx.execute(
@@ -241,6 +228,18 @@ pub(crate) fn note_money(tx: &Transaction, id: LegId, reference: &str) -> Result
 pub(crate) fn settle(tx: &Transaction, session: SessionId, now: Timestamp) -> Result<(), Error> {
     tx.execute(
         sql!(r#"UPDATE "order".transaction SET status = 'Success', date_settled = $2 WHERE session_id = $1 AND status = 'Pending'"#),
+        params![session, now],
+    )
+    .map(drop)
+}
+
+/// Settles what a wallet pays for a session, which is paid. Nothing happens when no wallet does.
+pub(crate) fn settle_wallet(tx: &Transaction, session: SessionId, now: Timestamp) -> Result<(), Error> {
+    tx.execute(
+        sql!(
+            r#"UPDATE "order".transaction SET status = 'Success', date_settled = $2
+           WHERE session_id = $1 AND payment_option IS NULL AND status = 'Pending'"#
+        ),
         params![session, now],
     )
     .map(drop)

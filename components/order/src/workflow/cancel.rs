@@ -140,12 +140,9 @@ fn finish(cancelled: Cancelled, when_paid: Error) -> Result<(), Error> {
 /// Notes that what was paid for a line is given back: a leg for each that it was paid with. Returns what is to move, if anything is. Its
 /// session, which is in this state, is locked.
 pub(super) fn refund(tx: &Transaction, item: &Item, payment: Payment, now: Timestamp) -> Result<Option<Refund>, Error> {
-    let elsewhere = match payment {
-        Payment::Settled => item.total_amount - item.wallet_amount,
-        Payment::OnDelivery | Payment::Awaited | Payment::Over => 0,
-    };
+    let paid = item.paid(payment);
     let mut amount = 0;
-    for (rail, paid) in [(Rail::Wallet, item.wallet_amount), (Rail::Elsewhere, elsewhere)] {
+    for (rail, paid) in [(Rail::Wallet, paid.from_wallet), (Rail::Elsewhere, paid.elsewhere)] {
         if paid > 0 {
             leg::insert_refund(tx, LegId(new_id()), item, rail, paid, now)?;
             amount += paid;

@@ -105,12 +105,13 @@ pub(crate) fn checkout(input: Checkout, buyer: &Buyer) -> Result<Receipt, Error>
 /// Opens a checkout that asks nothing more of its buyer: the wallet pays for all, or the carrier collects what it does not.
 fn place(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<(), Error> {
     let serials = hold(plan, undo)?;
-    take(plan, undo)?;
+    hold_share(plan, undo)?;
     if plan.payment.is_none() {
         sell(plan)?;
     }
     undo.push(Undo::CloseCheckout(plan.session_id));
     sql::transaction(|tx| open(tx, plan, &serials))?;
+    capture_share(plan);
     match &plan.payment {
         Some(payment) => collect_at_the_door(plan, payment),
         None => Ok(()),
@@ -137,7 +138,7 @@ pub(crate) fn run(flow: &Flow<Checkout>) -> Result<(), Error> {
             attempt_seconds: collect::attempt_seconds()?,
         };
         let serials = hold(&plan, undo)?;
-        take(&plan, undo)?;
+        hold_share(&plan, undo)?;
         undo.push(Undo::CloseCheckout(plan.session_id));
         let opened = open_waiting(&plan, &serials, &due)?;
         let paid = due.collect(opened)?;
@@ -148,6 +149,7 @@ pub(crate) fn run(flow: &Flow<Checkout>) -> Result<(), Error> {
             expire::await_sellers(plan.session_id, plan.confirm_seconds);
             due.settle(tx, &paid, now)
         })?;
+        capture_share(&plan);
         ledger::post(&[due.capture(&paid)]);
         Ok(())
     });
@@ -164,11 +166,18 @@ fn hold(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<Vec<Vec<String>>,
     Ok(serials)
 }
 
-/// Takes the wallet's share.
-fn take(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<(), Error> {
+/// Has the wallet hold its share.
+fn hold_share(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<(), Error> {
     match &plan.wallet {
-        Some(share) => share.take(Kind::BuyerCheckout, plan.session_id, plan.buyer, undo),
+        Some(share) => share.hold(Kind::BuyerCheckout, plan.session_id, plan.buyer, undo),
         None => Ok(()),
+    }
+}
+
+/// Takes the wallet's share, whose leg is settled.
+fn capture_share(plan: &Plan) {
+    if plan.wallet.is_some() {
+        ledger::capture(Kind::BuyerCheckout, plan.session_id);
     }
 }
 
@@ -330,7 +339,9 @@ fn open_session(tx: &Transaction, plan: &Plan, serials: &[Vec<String>]) -> Resul
         },
     )?;
     if let Some(share) = &plan.wallet {
-        share.insert(tx, Kind::BuyerCheckout, plan.session_id, plan.date_created)?;
+        // What a carrier collects the rest of is on its way to be sold: it waits for no payment.
+        let is_settled = !plan.is_paid_elsewhere();
+        share.insert(tx, Kind::BuyerCheckout, plan.session_id, plan.date_created, is_settled)?;
     }
     let common = item::Common {
         session_id: plan.session_id,

@@ -306,6 +306,7 @@ impl Due<'_> {
     pub(super) fn settle(&self, tx: &Transaction, paid: &Paid, now: Timestamp) -> Result<(), Error> {
         session::succeed(tx, self.session_id, now)?;
         leg::settle_one(tx, paid.leg_id, &paid.reference, now)?;
+        leg::settle_wallet(tx, self.session_id, now)?;
         leg::close(tx, self.session_id, "another attempt was paid")?;
         end(tx, self.session_id, self.kind, Ended::Paid)
     }
@@ -373,6 +374,9 @@ fn mark_failed(legs: &mut [Leg], id: LegId) {
 /// Moves what a session was paid, if it was. Whoever settles one owes that, and an operator may end the flow in between.
 pub(super) fn post_paid(id: SessionId, kind: Kind) -> Result<(), Error> {
     let paid = leg::paid(id)?;
+    if paid.iter().any(|leg| !leg.is_captured) {
+        ledger::capture(kind, id);
+    }
     let captured = paid.iter().filter(|leg| leg.is_captured);
     let mut movements: Vec<_> = captured.map(|leg| (Movement::Capture(leg.id), leg.amount)).collect();
     if let (Kind::SellerConfirmationFee, Some(first)) = (kind, paid.first()) {

@@ -117,7 +117,7 @@ pub(crate) fn confirm(input: Confirm) -> Result<Receipt, Error> {
 
 /// A confirmation that asks nothing more of its seller: what the wallet does not pay of the fee is netted.
 fn confirm_now(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<(), Error> {
-    take(plan, undo)?;
+    hold_share(plan, undo)?;
     undo.push(Undo::ReleaseClaim(plan.session_id));
     sql::transaction(|tx| claim(tx, plan))?;
     sell(plan)?;
@@ -127,16 +127,24 @@ fn confirm_now(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<(), Error>
         leg::settle(tx, plan.session_id, plan.now)?;
         Ok::<_, Error>(())
     })?;
+    capture_share(plan);
     let paid = Money::new(plan.fee.amount_minor - plan.rest.amount_minor, plan.fee.currency);
     ledger::post(&[(Movement::Fee(plan.session_id), paid)]);
     Ok(())
 }
 
-/// Takes the wallet's share of the fee.
-fn take(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<(), Error> {
+/// Has the wallet hold its share of the fee.
+fn hold_share(plan: &Plan, undo: &mut sdk::Undo<'_, Undo>) -> Result<(), Error> {
     match &plan.wallet {
-        Some(share) => share.take(Kind::SellerConfirmationFee, plan.session_id, plan.confirm.seller, undo),
+        Some(share) => share.hold(Kind::SellerConfirmationFee, plan.session_id, plan.confirm.seller, undo),
         None => Ok(()),
+    }
+}
+
+/// Takes the wallet's share of the fee, whose leg is settled.
+fn capture_share(plan: &Plan) {
+    if plan.wallet.is_some() {
+        ledger::capture(Kind::SellerConfirmationFee, plan.session_id);
     }
 }
 
@@ -158,7 +166,7 @@ pub(crate) fn run(flow: &Flow<Confirm>) -> Result<(), Error> {
             expires: plan.date_expired,
             attempt_seconds: collect::attempt_seconds()?,
         };
-        take(&plan, undo)?;
+        hold_share(&plan, undo)?;
         undo.push(Undo::ReleaseClaim(plan.session_id));
         let opened = claim_waiting(&plan, &due)?;
         sell(&plan)?;
@@ -170,6 +178,7 @@ pub(crate) fn run(flow: &Flow<Confirm>) -> Result<(), Error> {
             place(tx, &plan, now)?;
             due.settle(tx, &paid, now)
         })?;
+        capture_share(&plan);
         ledger::post(&[due.capture(&paid), (Movement::Fee(plan.session_id), plan.fee)]);
         Ok(())
     });
@@ -359,7 +368,7 @@ fn claim_lines(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
         },
     )?;
     match &plan.wallet {
-        Some(share) => share.insert(tx, Kind::SellerConfirmationFee, plan.session_id, plan.now),
+        Some(share) => share.insert(tx, Kind::SellerConfirmationFee, plan.session_id, plan.now, false),
         None => Ok(()),
     }
 }

@@ -1,12 +1,12 @@
 //! What the flows of this module undo when they fail, or when an operator cancels them.
 
-use sdk::{Compensation, new_id, now, sql};
+use sdk::{Compensation, now, sql};
 use serde::{Deserialize, Serialize};
 
 use super::{cancel, collect, expire};
 use crate::{
     domain::{
-        id::{ItemId, LegId, ReservationId, SessionId},
+        id::{ItemId, ReservationId, SessionId},
         item::Item,
         session::Kind,
         status::Status,
@@ -24,11 +24,11 @@ use crate::{
 pub(crate) enum Undo {
     /// The stock held for a line of a checkout; an id never held is blocked.
     ReleaseStock(ReservationId),
-    /// What a checkout has taken out of its buyer's wallet, under the leg of that id. Comes after the session is closed: its rows say what
-    /// is left to be given back.
-    ReturnPayment(SessionId, LegId),
-    /// What a confirmation has taken out of its seller's wallet, under the leg of that id.
-    ReturnFee(SessionId, LegId),
+    /// What the wallet of a checkout's buyer holds for it; an id never held for is blocked. Comes after the session is closed: its rows say
+    /// whether it is let go of, or taken.
+    ReleasePayment(SessionId),
+    /// What the wallet of a confirmation's seller holds for it.
+    ReleaseFee(SessionId),
     /// The session of a checkout, with what it took out of the cart.
     CloseCheckout(SessionId),
     /// The lines that a confirmation's session has claimed, and that session.
@@ -41,8 +41,8 @@ impl Compensation for Undo {
     fn name(&self) -> &'static str {
         match self {
             Self::ReleaseStock(_) => "release-stock",
-            Self::ReturnPayment(..) => "return-payment",
-            Self::ReturnFee(..) => "return-fee",
+            Self::ReleasePayment(_) => "release-payment",
+            Self::ReleaseFee(_) => "release-fee",
             Self::CloseCheckout(_) => "close-checkout",
             Self::ReleaseClaim(_) => "release-claim",
         }
@@ -51,8 +51,8 @@ impl Compensation for Undo {
     fn run(self) -> Result<(), Error> {
         match self {
             Self::ReleaseStock(reservation) => release_stock(reservation),
-            Self::ReturnPayment(session, leg) => return_payment(session, leg),
-            Self::ReturnFee(session, leg) => return_fee(session, leg),
+            Self::ReleasePayment(session) => release_payment(session),
+            Self::ReleaseFee(session) => release_fee(session),
             Self::CloseCheckout(session) => close_checkout(session),
             Self::ReleaseClaim(claim) => release_claim(claim),
         }
@@ -67,14 +67,16 @@ fn release_stock(reservation: ReservationId) -> Result<(), Error> {
     inventory::release(reservation)
 }
 
-/// Gives back what a wallet paid: all of it when the session was never opened, otherwise what was paid for the lines that came to nothing.
-fn return_payment(id: SessionId, leg: LegId) -> Result<(), Error> {
+/// Lets go of what a wallet holds for a checkout that is not paid. What it was to pay beside a carrier is taken from the session's commit on, and
+/// given back for the lines that came to nothing.
+fn release_payment(id: SessionId) -> Result<(), Error> {
     let sessions = session::by_ids(&[id])?;
-    match sessions.get(&id).map(|session| (session.status, session.from_id)) {
-        None => ledger::revert(Kind::BuyerCheckout, id, leg),
+    match sessions.get(&id) {
         // What comes to nothing from now on is given back by whoever cancels it.
-        Some((Status::Success, _) | (_, None)) => Ok(()),
-        Some((_, Some(payer))) => {
+        Some(session) if session.status == Status::Success => Ok(()),
+        Some(session) if session.collect_on_delivery => {
+            ledger::capture(Kind::BuyerCheckout, id);
+            let Some(payer) = session.from_id else { return Ok(()) };
             let refunds = leg::wallet_refunds(id)?;
             let refunds = refunds
                 .into_iter()
@@ -82,15 +84,16 @@ fn return_payment(id: SessionId, leg: LegId) -> Result<(), Error> {
             ledger::post(&refunds.collect::<Vec<_>>());
             Ok(())
         }
+        _ => ledger::release(Kind::BuyerCheckout, id),
     }
 }
 
-/// Gives the fee back, unless it has paid for an order.
-fn return_fee(id: SessionId, leg: LegId) -> Result<(), Error> {
+/// Lets go of what a wallet holds for a fee, unless that has paid for an order.
+fn release_fee(id: SessionId) -> Result<(), Error> {
     let sessions = session::by_ids(&[id])?;
     match sessions.get(&id) {
         Some(session) if session.status == Status::Success => Ok(()),
-        _ => ledger::revert(Kind::SellerConfirmationFee, id, leg),
+        _ => ledger::release(Kind::SellerConfirmationFee, id),
     }
 }
 
@@ -132,7 +135,6 @@ fn release_claim(claim: SessionId) -> Result<(), Error> {
         item::unclaim(tx, claim)?;
         if session::close(tx, claim, Status::Failed)? {
             leg::close(tx, claim, "the confirmation failed")?;
-            leg::reverse_wallet(tx, LegId(new_id()), claim, now)?;
             collect::end(tx, claim, Kind::SellerConfirmationFee, Ended::Unpaid)?;
         }
         Ok::<_, Error>(())
@@ -152,17 +154,10 @@ mod tests {
             (Undo::ReleaseStock(ReservationId(id.parse().unwrap())), "ReleaseStock"),
             (Undo::CloseCheckout(SessionId(id.parse().unwrap())), "CloseCheckout"),
             (Undo::ReleaseClaim(SessionId(id.parse().unwrap())), "ReleaseClaim"),
+            (Undo::ReleasePayment(SessionId(id.parse().unwrap())), "ReleasePayment"),
+            (Undo::ReleaseFee(SessionId(id.parse().unwrap())), "ReleaseFee"),
         ] {
             let text = format!("{{\"{argument}\":\"{id}\"}}");
-            assert_eq!(serde_json::to_string(&undo).unwrap(), text);
-            assert_eq!(serde_json::from_str::<Undo>(&text).unwrap(), undo);
-        }
-        let (session, leg) = (SessionId(id.parse().unwrap()), LegId(id.parse().unwrap()));
-        for (undo, argument) in [
-            (Undo::ReturnPayment(session, leg), "ReturnPayment"),
-            (Undo::ReturnFee(session, leg), "ReturnFee"),
-        ] {
-            let text = format!("{{\"{argument}\":[\"{id}\",\"{id}\"]}}");
             assert_eq!(serde_json::to_string(&undo).unwrap(), text);
             assert_eq!(serde_json::from_str::<Undo>(&text).unwrap(), undo);
         }

@@ -1,7 +1,7 @@
 //! What is paid from a wallet: first, and all of its share or nothing.
 //!
-//! It is paid before the session is opened, so a session never waits for its wallet. A failure in between gives it back by the id of the
-//! payment, whatever came of it; later ones, by what the session's rows say.
+//! It is held before the session is opened, so a session never waits for its wallet, and captured once the session's rows say that its leg
+//! is settled. A session that comes to nothing lets go of it: it was never paid, so nothing is given back.
 
 use sdk::{AccountId, Money, Timestamp, new_id, sql::Transaction};
 use serde_json::json;
@@ -13,7 +13,7 @@ use crate::{
         session::Kind,
     },
     error::Error,
-    peers::ledger::{self, Movement},
+    peers::ledger,
     store::leg::{self, NewLeg},
 };
 
@@ -25,18 +25,18 @@ pub(super) struct Share {
     pub(super) amount: Money,
 }
 
-/// As much of what is due as the wallet of its payer holds, if it may be used.
+/// As much of what is due as the wallet of its payer can pay, if it may be used.
 pub(super) fn share(may_use: bool, payer: AccountId, due: Money) -> Result<Option<Share>, Error> {
     if !may_use || due.amount_minor == 0 {
         return Ok(None);
     }
-    let held = ledger::balance(payer)?;
-    if held.currency != due.currency || held.amount_minor == 0 {
+    let balance = ledger::balance(payer)?;
+    if balance.currency != due.currency || balance.amount_minor == 0 {
         return Ok(None);
     }
     Ok(Some(Share {
         leg_id: LegId(new_id()),
-        amount: Money::new(held.amount_minor.min(due.amount_minor), due.currency),
+        amount: Money::new(balance.amount_minor.min(due.amount_minor), due.currency),
     }))
 }
 
@@ -53,8 +53,8 @@ pub(super) fn with(rest: Money, share: Option<&Share>) -> Money {
 }
 
 impl Share {
-    /// Takes it out of the wallet, which may hold less by now: then nothing is taken.
-    pub(super) fn take(
+    /// Has the wallet hold it, which may be able to pay less by now: then nothing is held.
+    pub(super) fn hold(
         &self,
         kind: Kind,
         session: SessionId,
@@ -62,14 +62,21 @@ impl Share {
         undo: &mut sdk::Undo<'_, Undo>,
     ) -> Result<(), Error> {
         undo.push(match kind {
-            Kind::SellerConfirmationFee => Undo::ReturnFee(session, self.leg_id),
-            Kind::BuyerCheckout | Kind::SellerPayout => Undo::ReturnPayment(session, self.leg_id),
+            Kind::SellerConfirmationFee => Undo::ReleaseFee(session),
+            Kind::BuyerCheckout | Kind::SellerPayout => Undo::ReleasePayment(session),
         });
-        ledger::pay(Movement::Spend(kind, session, payer), self.amount)
+        ledger::hold(kind, session, payer, self.amount)
     }
 
-    /// Its leg, which is settled, in the transaction that opens the session.
-    pub(super) fn insert(&self, tx: &Transaction, kind: Kind, session: SessionId, now: Timestamp) -> Result<(), Error> {
+    /// Its leg, in the transaction that opens the session: pending while something else has to happen first, or settled, and to be captured.
+    pub(super) fn insert(
+        &self,
+        tx: &Transaction,
+        kind: Kind,
+        session: SessionId,
+        now: Timestamp,
+        is_settled: bool,
+    ) -> Result<(), Error> {
         leg::insert(
             tx,
             &NewLeg {
@@ -82,7 +89,7 @@ impl Share {
                 currency: self.amount.currency,
                 date_created: now,
                 date_expired: None,
-                date_settled: Some(now),
+                date_settled: is_settled.then_some(now),
             },
         )?;
         Ok(())

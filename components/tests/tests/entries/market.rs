@@ -258,7 +258,7 @@ impl Market {
         self.with_wallets(came_to).await
     }
 
-    /// The wallet has paid a part, and nobody pays the rest: it is given back.
+    /// The wallet holds a part, and nobody pays the rest: it lets go of it.
     async fn unpaid_with_wallet(&self, host: &TestHost, run: &str) -> Result<CameTo> {
         self.fill(run, SHARE, 0).await?;
         let came_to = self.unpaid(host, run).await?;

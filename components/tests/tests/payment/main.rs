@@ -3,6 +3,7 @@
 mod authorisation;
 mod cancelling;
 mod confirming;
+mod holding;
 mod outage;
 mod paying;
 mod reports;

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{CHECKOUT, Manner, PaidShop, STOCK, UNIT};
+use component_tests::{CHECKOUT, Manner, Opened, PaidShop, STOCK, UNIT};
 use futures_util::future::try_join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const BUYERS: i64 = 4;
 /// How long a resumed checkout may take.
@@ -344,7 +344,11 @@ async fn a_person_answers_for_an_undoing_that_never_will() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flow_that_is_ended_after_its_money_came_still_books_it() -> Result<()> {
     let world = PaidShop::start_with(&[], LINES).await?;
-    let paid = world.opens().await?;
+    // A part of it is in the wallet, which holds it.
+    world.audit.fill_wallet(&world.shop.buyer.id, 40_000, "share").await?;
+    let mut body = world.checkout(1);
+    body["use_wallet"] = json!(true);
+    let paid = Opened::read(&world.buyer().post(CHECKOUT, body).await?, "checkout_session_id");
     // The session is settled, and what follows from it cannot be done.
     mislays(&world, "account.ledger_transfer").await?;
     world.gateway.is_paid(&world.gateway.leg_at(&paid.url)?).await?;
@@ -363,6 +367,10 @@ async fn a_flow_that_is_ended_after_its_money_came_still_books_it() -> Result<()
     is_cancelled_once_resumed(&world, &id).await?;
     world.audit.settled().await?;
     world.is(&paid.session, "Success").await?;
+    ensure!(
+        world.wallet_and_held(world.buyer()).await? == (0, 0),
+        "it has paid its part"
+    );
     world.books_hold().await
 }
 

@@ -1,4 +1,4 @@
-//! What wallets pay: first, all of their share or nothing, and given back when it comes to nothing.
+//! What wallets pay: first, and all of their share or nothing. Where the rest is paid elsewhere, `holding.rs` has what is held meanwhile.
 
 use anyhow::{Context, Result, ensure};
 use component_tests::{ADDRESS, Answer, CHECKOUT, CONFIRM, Client, Manner, Opened, PaidShop, STOCK, UNIT};
@@ -112,7 +112,7 @@ async fn a_gateway_takes_what_the_wallet_does_not_cover_and_a_refund_gives_both_
         .await?;
     let opened = Opened::read(&answer, "checkout_session_id");
     let rest = TWO - UNIT;
-    ensure!(world.legs(&opened.session).await? == [format!("Success {UNIT}"), format!("Pending {rest}")]);
+    ensure!(world.legs(&opened.session).await? == [format!("Pending {UNIT}"), format!("Pending {rest}")]);
     holds(&world, world.buyer(), 0).await?;
     ensure!(world.waiting().await?.is_empty(), "it is not paid");
     world.books_hold().await?;
@@ -139,55 +139,6 @@ async fn a_gateway_takes_what_the_wallet_does_not_cover_and_a_refund_gives_both_
     let mut expected = [UNIT, rest, -UNIT, -rest].map(|amount| format!("Success {amount}"));
     expected.sort();
     ensure!(legs == expected, "{legs:?}");
-    world.books_hold().await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_share_is_given_back_when_the_rest_is_not_paid() -> Result<()> {
-    let world = PaidShop::start(&[]).await?;
-    earns(&world).await?;
-    let body = checkout(&world, 2, "sandbox-redirect");
-    let opened = Opened::read(
-        &world.buyer().post(CHECKOUT, body.clone()).await?,
-        "checkout_session_id",
-    );
-    let rest = TWO - UNIT;
-    let cancel = format!("{CHECKOUT}/{}/cancel", opened.session);
-    world.buyer().post(&cancel, json!({})).await?.data(200);
-    world.audit.settled().await?;
-    holds(&world, world.buyer(), UNIT).await?;
-    let mut legs = world.legs(&opened.session).await?;
-    legs.sort();
-    ensure!(
-        legs == [
-            format!("Failed {rest}"),
-            format!("Success -{UNIT}"),
-            format!("Success {UNIT}")
-        ],
-        "{legs:?}"
-    );
-    ensure!(world.shop.stock().await? == (STOCK, 0));
-    world.books_hold().await?;
-
-    // The rest comes too late: it goes to the wallet as well.
-    world.gateway.is_paid(&world.gateway.leg_at(&opened.url)?).await?;
-    holds(&world, world.buyer(), TWO).await?;
-    world.books_hold().await?;
-
-    // A gateway that takes no charge.
-    world.gateway.behaves(Manner::Declines);
-    let refused = world
-        .buyer()
-        .post(CHECKOUT, checkout(&world, 3, "sandbox-redirect"))
-        .await?;
-    refused.failed(402, "payment_failed");
-    let session = world.unpaid().await?.context("a pending checkout")?;
-    holds(&world, world.buyer(), 0).await?;
-    let cancel = format!("{CHECKOUT}/{session}/cancel");
-    world.buyer().post(&cancel, json!({})).await?.data(200);
-    world.audit.settled().await?;
-    holds(&world, world.buyer(), TWO).await?;
-    ensure!(world.shop.stock().await? == (STOCK, 0));
     world.books_hold().await
 }
 
@@ -317,15 +268,31 @@ async fn a_seller_pays_a_fee_from_the_wallet_and_the_rest_elsewhere() -> Result<
         &seller.post(CONFIRM, confirm(item, "sandbox-redirect")).await?,
         "confirm_session_id",
     );
-    ensure!(world.legs(&fee.session).await? == ["Success 10000", "Pending 5000"]);
-    holds(&world, seller, 0).await?;
+    ensure!(world.legs(&fee.session).await? == ["Pending 10000", "Pending 5000"]);
+    ensure!(
+        world.wallet_and_held(seller).await? == (0, 10_000),
+        "what is held cannot be spent"
+    );
     world.audit.money_holds(&world.gateway).await?;
     seller
         .post(&format!("{CONFIRM}/{}/cancel", fee.session), json!({}))
         .await?
         .data(200);
     world.audit.settled().await?;
-    holds(&world, seller, 10_000).await?;
+    ensure!(world.wallet_and_held(seller).await? == (10_000, 0), "let go of");
+    let mut legs = world.legs(&fee.session).await?;
+    legs.sort();
+    ensure!(legs == ["Failed 10000", "Failed 5000"], "{legs:?}");
+    world.books_hold().await?;
+    // A first charge that is declined ends the session, and lets go of it at once.
+    world.gateway.behaves(Manner::Declines);
+    seller
+        .post(CONFIRM, confirm(item, "sandbox-redirect"))
+        .await?
+        .failed(402, "payment_failed");
+    world.gateway.behaves(Manner::Waits);
+    world.audit.settled().await?;
+    ensure!(world.wallet_and_held(seller).await? == (10_000, 0), "let go of");
     world.books_hold().await?;
     let fee = Opened::read(
         &seller.post(CONFIRM, confirm(item, "sandbox-redirect")).await?,
@@ -333,7 +300,9 @@ async fn a_seller_pays_a_fee_from_the_wallet_and_the_rest_elsewhere() -> Result<
     );
     world.settles(&fee).await?;
     order_of(&world, &fee.session).await?;
-    holds(&world, seller, 0).await?;
+    world.audit.settled().await?;
+    ensure!(world.wallet_and_held(seller).await? == (0, 0), "captured");
+    ensure!(world.legs(&fee.session).await? == ["Success 10000", "Success 5000"]);
     world.books_hold().await?;
 
     // At the door: what the wallet does not pay is kept back from what is collected.

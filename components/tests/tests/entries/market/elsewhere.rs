@@ -11,6 +11,9 @@ use crate::PATIENCE;
 
 const GATEWAY: &str = "sandbox-redirect";
 
+/// What the wallet of a seller pays of a fee.
+const FEE_SHARE: i64 = 5_000;
+
 impl Market {
     /// What a flow begins with: a checkout whose buyer is at the gateway.
     async fn opened(&self, host: &TestHost, run: &str) -> Result<Opened> {
@@ -106,13 +109,15 @@ impl Market {
         self.came_to(host, &opened.session, &[&again]).await
     }
 
-    /// A payment of the fee fails, and the seller pays at another address.
+    /// A payment of what the wallet does not pay of the fee fails, and the seller pays at another address.
     async fn confirms_again(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        self.fill(run, 0, FEE_SHARE).await?;
         let (session, opened) = self.confirming(host, run).await?;
         self.payment_fails(host, &opened.url).await?;
         let path = format!("{CONFIRM}/{}", opened.session);
         let again = self.pays_anew(host, self.world.seller(), run, &path).await?;
-        self.came_to(host, &session, &[&again]).await
+        let came_to = self.came_to(host, &session, &[&again]).await?;
+        self.with_wallets(came_to).await
     }
 
     /// The buyer does not want it any more, and the money comes nevertheless.
@@ -125,8 +130,9 @@ impl Market {
         self.came_to(host, &opened.session, &[&cancelled]).await
     }
 
-    /// The seller takes a confirmation back whose fee is not paid yet.
+    /// The seller takes a confirmation back whose fee is not paid yet: the wallet lets go of its share.
     async fn takes_back(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        self.fill(run, 0, FEE_SHARE).await?;
         let (session, opened) = self.confirming(host, run).await?;
         let path = format!("{CONFIRM}/{}/cancel", opened.session);
         let cancelled = post(self.world.seller(), run, &path, &json!({})).await?;
@@ -135,7 +141,11 @@ impl Market {
             let again = post(self.world.seller(), &format!("{run}-again"), &path, &json!({})).await?;
             ensure!(matches!(again.status.as_u16(), 200 | 410), "{}", again.json);
         }
-        self.came_to(host, &session, &[&cancelled]).await
+        let came_to = self.came_to(host, &session, &[&cancelled]).await?;
+        let came_to = self.with_wallets(came_to).await?;
+        // So that the next run, too, begins with a transfer.
+        self.fill(&format!("after-{run}"), 0, 0).await?;
+        Ok(came_to)
     }
 
     /// A line that the wallet and the gateway have paid is cancelled, and the buyer has both back.
@@ -159,8 +169,9 @@ impl Market {
         self.came_to(host, &session, &[&rejected]).await
     }
 
-    /// An operator ends the flow of a checkout that waits to be paid: what it has done is undone without it.
+    /// An operator ends the flow of a checkout that waits to be paid: what it has done is undone without it, and the wallet lets go of its share.
     async fn is_ended(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        self.fill(run, SHARE, 0).await?;
         let opened = self.opened(host, run).await?;
         let flow = format!(
             "SELECT invocation_id::text FROM host.workflow WHERE id = '{}' AND function = '{FLOW}'",
@@ -168,7 +179,10 @@ impl Market {
         );
         let flow = host.texts(&flow).await?.pop().context("the flow of the session")?;
         host.cancel(&flow).await?;
-        self.came_to(host, &opened.session, &[]).await
+        let came_to = self.came_to(host, &opened.session, &[]).await?;
+        let came_to = self.with_wallets(came_to).await?;
+        self.fill(&format!("after-{run}"), 0, 0).await?;
+        Ok(came_to)
     }
 }
 
@@ -199,7 +213,7 @@ async fn a_payment_that_takes_too_long_and_another_attempt() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fee_whose_payment_fails_and_another_attempt() -> Result<()> {
-    survives(Manner::Waits, Market::confirms_again, 16).await?;
+    survives_with_wallets(Manner::Waits, Market::confirms_again, 16).await?;
     Ok(())
 }
 
@@ -211,7 +225,7 @@ async fn a_checkout_that_is_given_up_and_whose_money_comes_nevertheless() -> Res
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirmation_that_is_taken_back() -> Result<()> {
-    survives(Manner::Waits, Market::takes_back, 8).await?;
+    survives_with_wallets(Manner::Waits, Market::takes_back, 8).await?;
     Ok(())
 }
 
@@ -229,6 +243,6 @@ async fn a_paid_line_that_is_rejected() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_that_an_operator_ends() -> Result<()> {
-    survives(Manner::Waits, Market::is_ended, 8).await?;
+    survives_with_wallets(Manner::Waits, Market::is_ended, 8).await?;
     Ok(())
 }
