@@ -15,17 +15,19 @@ pub(crate) struct NewToken<'a> {
     pub(crate) expires: Timestamp,
 }
 
-/// Adds a sign-in with its first token.
+/// Adds a sign-in with its first token; false when the account is suspended. Waits for who is about to suspend it, and makes who comes later
+/// wait, so that no sign-in survives a suspension.
 pub(crate) fn insert_family(
     tx: &Transaction,
     account: AccountId,
     family: Family,
     token: &NewToken<'_>,
-) -> Result<(), sql::Error> {
-    tx.execute(
+) -> Result<bool, sql::Error> {
+    let inserted = tx.execute(
         sql!(
             "WITH family AS (
-             INSERT INTO refresh_family (id, account_id, date_created, date_expires) VALUES ($1, $2, $3, $4)
+             INSERT INTO refresh_family (id, account_id, date_created, date_expires)
+             SELECT $1, id, $3, $4 FROM account WHERE id = $2 AND status <> 'Suspended' FOR SHARE
              RETURNING id
          )
          INSERT INTO refresh_token (fingerprint, family_id, date_created, date_expires)
@@ -40,7 +42,7 @@ pub(crate) fn insert_family(
             token.expires
         ],
     )?;
-    Ok(())
+    Ok(inserted == 1)
 }
 
 /// Removes an account's sign-ins that are over, so that they do not pile up.

@@ -38,8 +38,11 @@ pub(crate) fn login(identifier: &str, password: &str) -> Result<AuthTokens, Erro
             store::account::rehash(tx, account.id, hash, renewed)?;
         }
         store::refresh::delete_expired(tx, account.id, session.issued())?;
-        store::refresh::insert_family(tx, account.id, session.family(), &session.token())?;
-        Ok::<_, Error>(())
+        match store::refresh::insert_family(tx, account.id, session.family(), &session.token())? {
+            true => Ok(()),
+            // Since it was looked at.
+            false => Err(Error::Suspended),
+        }
     })?;
     session.sign(AccountClaim {
         id: account.id,
