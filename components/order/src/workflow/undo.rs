@@ -72,8 +72,7 @@ fn release_stock(reservation: ReservationId) -> Result<(), Error> {
 fn release_payment(id: SessionId) -> Result<(), Error> {
     let sessions = session::by_ids(&[id])?;
     match sessions.get(&id) {
-        // What comes to nothing from now on is given back by whoever cancels it.
-        Some(session) if session.status == Status::Success => Ok(()),
+        // Also when all that was kept of it has arrived meanwhile: taking it, and giving back a line, happen once.
         Some(session) if session.collect_on_delivery => {
             ledger::capture(Kind::BuyerCheckout, id);
             let Some(payer) = session.from_id else { return Ok(()) };
@@ -84,6 +83,8 @@ fn release_payment(id: SessionId) -> Result<(), Error> {
             ledger::post(&refunds.collect::<Vec<_>>());
             Ok(())
         }
+        // What comes to nothing from now on is given back by whoever cancels it.
+        Some(session) if session.status == Status::Success => Ok(()),
         _ => ledger::release(Kind::BuyerCheckout, id),
     }
 }
