@@ -434,7 +434,7 @@ impl Machine {
         };
         if size > MAX_ENTRY_BYTES {
             return Err(Fault::LimitExceeded(format!(
-                "an answer of {size} bytes: one entry holds at most {MAX_ENTRY_BYTES}; read less at once, or keep it in a blob",
+                "an answer of {size} bytes: one entry holds at most {MAX_ENTRY_BYTES}; read less at once",
             )));
         }
         let (max_bytes, max_entries, instead) = match self.is_undoing {
@@ -444,7 +444,8 @@ impl Machine {
                 "end it with the rest of its work sent to a new one",
             ),
             true => (
-                MAX_INVOCATION_BYTES + UNDOING_BYTES,
+                // One that was full before inputs were counted has the room all the same.
+                MAX_INVOCATION_BYTES + UNDOING_BYTES + self.header.input.len(),
                 MAX_ENTRIES + UNDOING_ENTRIES,
                 "what is left to be undone is for a person",
             ),
