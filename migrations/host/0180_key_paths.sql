@@ -82,12 +82,15 @@ DECLARE
     v_status text;
     v_changed uuid[];
     v_claim record;
+    v_patience text := current_setting('lock_timeout');
 BEGIN
     PERFORM host.check_node(p_node, p_token);
     -- A batch nobody waits for need not wait for the disk; later commits write it out before themselves.
     PERFORM set_config('synchronous_commit', CASE WHEN p_durable THEN 'on' ELSE 'off' END, true);
 
     IF cardinality(p_claim_keys) > 0 THEN
+        -- Whose key is in somebody's open transaction has to wait for its end. Others do not have to wait with it: it is written alone.
+        PERFORM set_config('lock_timeout', '20ms', true);
         -- One for each route's key: what is left of a batch that has it twice is looked at below.
         WITH won AS (
             INSERT INTO host.idempotency_key AS held (key, path_key, fingerprint, invocation_id, expires_at)
@@ -117,6 +120,7 @@ BEGIN
                 END IF;
             END LOOP;
         END IF;
+        PERFORM set_config('lock_timeout', v_patience, true);
         SELECT coalesce(array_agg(claimed), '{}') INTO v_taken
             FROM unnest(p_claim_invocations) AS claimed WHERE claimed <> ALL (v_won);
         v_lost := v_taken;

@@ -12,6 +12,7 @@ use host_types::InvocationId;
 
 use crate::Store;
 use crate::idempotency::key_parameter;
+use crate::writer::Unwritten;
 
 const CLAIM: &str = "SELECT host.claim($1, $2, $3, $4, $5, $6)";
 const APPEND: &str = "SELECT host.append($1, $2, $3, $4, $5, $6)";
@@ -22,7 +23,7 @@ const SET_KEY_VALUE: &str = "SELECT host.set_key_value($1, $2, $3, $4, $5)";
 const DELETE_KEY_VALUE: &str = "SELECT host.delete_key_value($1, $2, $3, $4)";
 const PUBLISH: &str = "SELECT host.publish_traced($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 const START_WORKFLOW: &str = "SELECT host.start_workflow($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-const LOCK_WAITS: &str = "SELECT host.lock_waits_of($1, $2, $3)";
+const LOCK_WAITS: &str = "SELECT host.lock_waits_of($1, $2, $3, $4)";
 const SUSPEND: &str = "SELECT host.suspend($1, $2, $3, $4, NULL)";
 const SUSPEND_UNTIL: &str = "SELECT host.suspend($1, $2, $3, $4, $5)";
 const SUSPEND_FOR_KEYS: &str = "SELECT host.suspend_for_keys($1, $2, $3, $4)";
@@ -80,6 +81,7 @@ fn lock_waits(append: &Append) -> Option<HostStatement> {
             HostParameter::Uuid(Some(append.invocation.0)),
             promises(suspension),
             keys(suspension),
+            HostParameter::Boolean(suspension.due_ms.is_some()),
         ],
     })
 }
@@ -250,7 +252,11 @@ impl AppendJournal for Store {
                 || !append.acquires.is_empty();
             let (path, outcome) = match alone {
                 true => ("alone", self.append_alone(append).await),
-                false => ("group", inner.writer.append(append).await),
+                false => match inner.writer.append(append).await {
+                    Ok(()) => ("group", Ok(())),
+                    Err(Unwritten::Failed(error)) => ("group", Err(error)),
+                    Err(Unwritten::Waits(append)) => ("alone", self.append_alone(*append).await),
+                },
             };
             let duration_ns = inner.clock.boot_ns().saturating_sub(begun_ns);
             inner.metrics.appended(path, duration_ns, &outcome);

@@ -1,7 +1,8 @@
 //! The group writer: appends that wait at the same time share a commit.
 //!
 //! Two tasks take turns at one queue: while one waits for its commit, the other collects the next batch. An append that cannot
-//! be written fails alone: the database leaves out the fenced ones, and a batch it refuses whole is written one by one.
+//! be written fails alone: the database leaves out the fenced ones, and a batch it refuses whole is written one by one. One that would have
+//! to wait for somebody's open transaction is given back.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use sqlx::postgres::PgPool;
 use sqlx::{Connection, Postgres};
 use tokio::sync::{Mutex, oneshot, watch};
 
-use crate::error::{append_error_from, is_refusal};
+use crate::error::{append_error_from, is_lock_timeout, is_refusal};
 use crate::metrics::StoreMetrics;
 use crate::{NodeIdentity, batch};
 
@@ -33,7 +34,14 @@ const LAZY_WAIT: Duration = Duration::from_millis(100);
 /// A connection idle for longer may have been closed from the other side: it is asked before it is used.
 const TRUSTED_IDLE_NS: u64 = 1_000_000_000;
 
-type Outcome = Result<(), AppendError>;
+type Outcome = Result<(), Unwritten>;
+
+/// What became of an append that is not in the journal.
+pub(crate) enum Unwritten {
+    Failed(AppendError),
+    /// Its key is in somebody's open transaction. Whoever claims it waits for that alone: a batch does not.
+    Waits(Box<Append>),
+}
 
 struct Job {
     append: Append,
@@ -47,10 +55,17 @@ impl Job {
             // The caller may have gone: what it asked for is done all the same.
             Some(done) => drop(done.send(outcome)),
             None => {
-                if let Err(error) = outcome {
+                if let Err(Unwritten::Failed(error)) = outcome {
                     tracing::debug!(invocation.id = %self.append.invocation, %error, "a lazy append was not written");
                 }
             }
+        }
+    }
+
+    fn hand_back(self) {
+        // A lazy one has no claim: that is written before there is anything to be lazy about.
+        if let Some(done) = self.done {
+            drop(done.send(Err(Unwritten::Waits(Box::new(self.append)))));
         }
     }
 }
@@ -134,11 +149,9 @@ impl Writer {
         let done = Some(done);
         if !self.queue.push(Job { append, done }).await {
             self.open.send_modify(|open| *open -= 1);
-            return Err(AppendError::Unknown("the journal's writer has ended".into()));
+            return Err(ended());
         }
-        outcome
-            .await
-            .unwrap_or_else(|_| Err(AppendError::Unknown("the journal's writer has ended".into())))
+        outcome.await.unwrap_or_else(|_| Err(ended()))
     }
 
     pub(crate) fn append_lazily(&self, append: Append) {
@@ -249,12 +262,19 @@ impl WriterTask {
                     job.finish(outcome);
                 }
             }
+            Err(error) if is_lock_timeout(&error) && batch.iter().any(|job| job.append.claim.is_some()) => {
+                let (claiming, rest): (Vec<_>, Vec<_>) = batch.into_iter().partition(|job| job.append.claim.is_some());
+                claiming.into_iter().for_each(Job::hand_back);
+                if !rest.is_empty() {
+                    Box::pin(self.write(rest)).await;
+                }
+            }
             // One of them is why.
             Err(error) if batch.len() > 1 && is_refusal(&error) => {
                 for job in batch {
                     let outcome = match self.attempt(std::slice::from_ref(&job), job.done.is_some()).await {
                         Ok(lost) => outcome_of(job.append.invocation, &lost),
-                        Err(error) => Err(append_error_from(&error)),
+                        Err(error) => Err(Unwritten::Failed(append_error_from(&error))),
                     };
                     job.finish(outcome);
                 }
@@ -262,9 +282,9 @@ impl WriterTask {
             Err(error) => {
                 // One line for the batch; each caller handles its own.
                 tracing::warn!(%error, appends = batch.len(), "a batch of appends failed");
-                let outcome = append_error_from(&error);
+                let failed = append_error_from(&error);
                 for job in batch {
-                    job.finish(Err(outcome.clone()));
+                    job.finish(Err(Unwritten::Failed(failed.clone())));
                 }
             }
         }
@@ -305,7 +325,11 @@ impl WriterTask {
 fn outcome_of(invocation: InvocationId, lost: &[batch::Lost]) -> Outcome {
     match lost.iter().find(|lost| lost.invocation == invocation) {
         None => Ok(()),
-        Some(lost) if lost.key_taken => Err(AppendError::KeyTaken),
-        Some(_) => Err(AppendError::Fenced),
+        Some(lost) if lost.key_taken => Err(Unwritten::Failed(AppendError::KeyTaken)),
+        Some(_) => Err(Unwritten::Failed(AppendError::Fenced)),
     }
+}
+
+fn ended() -> Unwritten {
+    Unwritten::Failed(AppendError::Unknown("the journal's writer has ended".into()))
 }

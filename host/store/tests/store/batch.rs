@@ -300,3 +300,38 @@ async fn what_a_batch_reads_does_not_grow_with_what_is_stored() {
     assert_eq!(ended, ROUNDS * BATCH);
     assert!(reads <= 2 * ended, "{reads} rows were looked at to change {ended}");
 }
+
+#[tokio::test]
+async fn nobody_waits_with_a_claim_for_somebodys_open_transaction() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let (_, mut holder) = fixture.module("order").await;
+    let holding = new_id();
+    execute(&mut holder, "BEGIN").await.unwrap();
+    run(&mut holder, &store.claim_statement(holding, &claim(1, 1)))
+        .await
+        .unwrap();
+    run(
+        &mut holder,
+        &store.append_statements(&first_append(store, holding)).remove(0),
+    )
+    .await
+    .unwrap();
+
+    let claiming = Append {
+        claim: Some(claim(1, 1)),
+        ..first_append(store, new_id())
+    };
+    let others = async {
+        // Again and again, so that each of the writers would have to wait.
+        for _ in 0..20 {
+            let both = [first_append(store, new_id()), first_append(store, new_id())];
+            assert_eq!(together(store, both.into()).await, [Ok(()), Ok(())]);
+        }
+        fixture.someone_waits().await;
+        execute(&mut holder, "COMMIT").await.unwrap();
+    };
+    let (claimed, ()) = tokio::join!(store.append(claiming), others);
+    assert_eq!(claimed, Err(AppendError::KeyTaken));
+    assert_eq!(store.find_key(&claim(1, 1)).await.unwrap().unwrap().invocation, holding);
+}
