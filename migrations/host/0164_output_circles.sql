@@ -12,7 +12,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, host, pg_temp AS $$
         FROM awaited JOIN host.promise_waiter ON promise_waiter.invocation_id = awaited.invocation_id
             JOIN host.promise ON promise.id = promise_waiter.promise_id
             JOIN host.invocation AS waiting ON waiting.id = promise_waiter.invocation_id
-        WHERE promise.name = '' AND promise.completed_at IS NULL AND waiting.status IN ('suspended', 'paused')
+        WHERE promise.name = '' AND promise.completed_at IS NULL
+            -- A wait that ends by itself is no part of a circle.
+            AND (waiting.status = 'paused' OR waiting.status = 'suspended' AND waiting.due_at IS NULL)
     ) SELECT invocation_id FROM awaited WHERE is_behind
 $$;
 
@@ -24,15 +26,16 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, host, pg_temp AS $$
             AND (invocation_id = p_invocation OR p_invocation IN (SELECT host.outputs_behind(invocation_id))))
 $$;
 
--- As lock_waits, which nodes of the version before call, in 0162; and one that waits for an output closes a circle without any key, too, if others
--- can wait for its own.
-CREATE FUNCTION lock_waits_of(p_invocation uuid, p_promises uuid[], p_keys uuid[]) RETURNS boolean
+-- As lock_waits in 0162, which nodes of the version before call; and a wait for an output that nothing else ends (`p_is_bounded` says otherwise)
+-- closes a circle without any key, too, if others can wait for one's own. Such suspensions are one after the other, each for as long as its
+-- commit takes.
+CREATE FUNCTION lock_waits_of(p_invocation uuid, p_promises uuid[], p_keys uuid[], p_is_bounded boolean) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, host, pg_temp AS $$
 BEGIN
     IF cardinality(p_promises) > 0
         AND EXISTS (SELECT FROM host.promise WHERE id = ANY (p_promises) AND name = '' AND completed_at IS NULL)
         AND (EXISTS (SELECT FROM host.exclusive_place)
-            OR EXISTS (SELECT FROM host.promise WHERE invocation_id = p_invocation AND name = ''))
+            OR NOT p_is_bounded AND EXISTS (SELECT FROM host.promise WHERE invocation_id = p_invocation AND name = ''))
     THEN
         PERFORM pg_advisory_xact_lock(1852139641, 0);
         RETURN true;
@@ -44,8 +47,9 @@ BEGIN
 END
 $$;
 
--- As in 0162, and what it waited for before it was set going by a person is waited for no more. A wait for an output that closes a circle although no wait for a key in one is left is not begun: the invocation is due soon, and asks
--- then. Not at once, since a node of the version before does not ask, and comes back here.
+-- As in 0162, and what it waited for before it was set going by a person is waited for no more. A wait for an output that closes a circle although
+-- no wait for a key in one is left is not begun: the invocation is due soon, and asks then. Not at once, since a node of the version before does
+-- not ask, and comes back here.
 CREATE OR REPLACE FUNCTION suspend(p_node uuid, p_token bytea, p_invocation uuid, p_promises uuid[], p_due_ms bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, host, pg_temp AS $$
 DECLARE
@@ -55,7 +59,7 @@ DECLARE
     v_may_close boolean;
 BEGIN
     PERFORM host.check_node(p_node, p_token);
-    v_may_close := host.lock_waits_of(p_invocation, p_promises, '{}');
+    v_may_close := host.lock_waits_of(p_invocation, p_promises, '{}', p_due_ms IS NOT NULL);
     DELETE FROM host.promise_waiter WHERE invocation_id = p_invocation AND promise_id <> ALL (p_promises);
     IF cardinality(p_promises) > 0 THEN
         INSERT INTO host.promise_waiter (promise_id, invocation_id)
@@ -74,7 +78,8 @@ BEGIN
         WHERE id = p_invocation;
     IF v_may_close THEN
         PERFORM host.refuse_circle_of_output(p_invocation);
-        DELETE FROM host.promise_waiter WHERE invocation_id = p_invocation AND host.closes_circle(p_invocation, promise_id);
+        DELETE FROM host.promise_waiter
+            WHERE invocation_id = p_invocation AND p_due_ms IS NULL AND host.closes_circle(p_invocation, promise_id);
         IF FOUND THEN
             UPDATE host.invocation SET due_at = least(due_at, clock_timestamp() + interval '1 second') WHERE id = p_invocation;
         END IF;

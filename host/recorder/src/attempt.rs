@@ -190,6 +190,11 @@ impl Attempt {
         self.node
     }
 
+    /// Whether it was started under an id: then others may wait for its output.
+    pub(crate) fn is_workflow(&self) -> bool {
+        self.state.lock().machine.header().workflow.is_some()
+    }
+
     /// Something of this invocation is in the database: from here on it outlives its caller.
     pub fn is_durable(&self) -> bool {
         self.state.lock().machine.is_durable()

@@ -78,6 +78,8 @@ pub struct MemoryJournal {
     /// Of the invocation, from its start on.
     deadline_ms: Mutex<Option<u64>>,
     /// The same.
+    workflow: Mutex<Option<String>>,
+    /// The same.
     trace_parent: Mutex<String>,
     /// What the last append said would wake the invocation.
     suspension: Mutex<Option<Suspension>>,
@@ -177,6 +179,11 @@ impl MemoryJournal {
         *self.deadline_ms.lock() = Some(deadline_ms);
     }
 
+    /// An invocation that begins after this is a workflow.
+    pub fn name(&self, workflow: &str) {
+        *self.workflow.lock() = Some(workflow.to_owned());
+    }
+
     /// An invocation that begins after this belongs to a trace.
     pub fn trace(&self, trace_parent: &str) {
         *self.trace_parent.lock() = trace_parent.to_owned();
@@ -212,6 +219,7 @@ impl MemoryJournal {
         match history.is_empty() {
             true => Machine::start(Header {
                 deadline_ms: *self.deadline_ms.lock(),
+                workflow: self.workflow.lock().clone(),
                 trace_parent: self.trace_parent.lock().clone(),
                 ..header()
             }),

@@ -50,10 +50,10 @@ impl Awaited {
         }
     }
 
-    /// The same of its output: one for which it is waited here, and that waits for what waits here, comes to this.
-    pub(crate) fn output(key: WorkflowKey, until_ms: Option<u64>, on_circle: Result<Payload, Fault>) -> Self {
+    /// The same of its output: one for which it is waited here, and that waits for what waits here, comes to this, if it may.
+    pub(crate) fn output(key: WorkflowKey, until_ms: Option<u64>, on_circle: Option<Result<Payload, Fault>>) -> Self {
         Self {
-            on_circle: Some(on_circle),
+            on_circle,
             ..Self::of_workflow(key, OUTPUT_PROMISE.to_owned(), until_ms)
         }
     }

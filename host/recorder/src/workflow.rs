@@ -124,8 +124,8 @@ impl Recorder {
         }
     }
 
-    /// Waits until a workflow has ended, at most `timeout_ms`. Where the wait would close a circle the guest is told so, unless it was built
-    /// without a word for that (`knows_circles`): then a person has to look.
+    /// Waits until a workflow has ended, at most `timeout_ms`. Where the wait would close a circle that nothing ends the guest is told so, unless it
+    /// was built without a word for that (`knows_circles`): then a person has to look.
     pub async fn attach(
         &self,
         target: &str,
@@ -136,14 +136,16 @@ impl Recorder {
         let until_ms = self.until_ms(timeout_ms)?;
         let mut arguments = key.to_bytes();
         arguments.extend(until_ms.unwrap_or(u64::MAX).to_be_bytes());
-        let on_circle = match knows_circles {
+        // A wait that ends by itself closes no circle, and for one that is no workflow nobody can wait.
+        let may_close = until_ms.is_none() && self.attempt.is_workflow();
+        let on_circle = may_close.then(|| match knows_circles {
             true => Ok(encode(&Ended::Circle)),
             false => Err(Fault::Guest(format!(
                 "{target} of {:?} would never end: that workflow waits for the output of this invocation, itself or through others, or is it. \
                  Cancel one of them",
                 key.id
             ))),
-        };
+        });
         let awaited = Awaited::output(key, until_ms, on_circle);
         let answer = self.wait(target, &arguments, &awaited).await?;
         Ok(match self.decode(&answer)? {
@@ -297,6 +299,7 @@ mod tests {
     #[tokio::test]
     async fn a_wait_that_closes_a_circle_is_refused_and_stays_so() {
         let journal = Arc::new(MemoryJournal::default());
+        journal.name("8");
         let recorder = journal.attempt().recorder();
         start(&recorder, "7").await.unwrap();
         let attach = async |recorder: &Recorder, knows| recorder.attach("order:attach", key("7"), None, knows).await;
@@ -323,6 +326,20 @@ mod tests {
         let replayed = journal.attempt().recorder();
         start(&replayed, "7").await.unwrap();
         assert_eq!(attach(&replayed, true).await, Ok(Attached::Circle));
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_ends_by_itself_and_one_that_nobody_can_wait_for_close_no_circle() {
+        for (name, timeout_ms) in [(Some("8"), Some(60_000)), (None, None)] {
+            let journal = Arc::new(MemoryJournal::default());
+            name.into_iter().for_each(|name| journal.name(name));
+            let recorder = journal.attempt().recorder();
+            start(&recorder, "7").await.unwrap();
+            recorder.attempt().flush(None).await.unwrap();
+            journal.close_circle(journal.named(&key("7"), OUTPUT_PROMISE).unwrap());
+            let waited = recorder.attach("order:attach", key("7"), timeout_ms, true).await;
+            assert_eq!(waited, Err(Fault::Suspended), "{name:?}");
+        }
     }
 
     #[test]

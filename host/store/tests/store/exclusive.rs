@@ -270,6 +270,16 @@ async fn a_circle_through_outputs_alone_is_found_before_the_wait_and_not_begun_w
     assert!(!closes(third, first_output).await);
     attach(store, second, 3, third_output).await;
 
+    // A wait that ends by itself is no part of one.
+    let until = async |due: &str| {
+        let set = format!("UPDATE host.invocation SET due_at = {due} WHERE id = '{second}'");
+        fixture.superuser_executes(&set).await;
+    };
+    until("now() + interval '1 hour'").await;
+    assert!(!closes(third, first_output).await);
+    until("NULL").await;
+    assert!(closes(third, first_output).await);
+
     // An end breaks it, as what others wait for does not make one.
     let ended = format!("UPDATE host.promise SET completed_at = now(), value = '' WHERE id = '{second_output}'");
     fixture.superuser_executes(&ended).await;
