@@ -134,7 +134,7 @@ fn public(shop: &Shop, category: &str) -> Vec<(u16, Asked)> {
         ),
         get("common/geocode/search?q=viet"),
         post(404, "payment/webhook/sandbox", json!({})),
-        post(404, "transport/webhook/flat", json!({})),
+        post(503, "transport/webhook/flat", json!({})),
     ]
 }
 
