@@ -249,7 +249,7 @@ pub(crate) async fn operate(world: Arc<World>) {
         let Some(node) = some_node(&world) else { continue };
         let checkouts = choose(&world, |_, begun| begun == CHECKOUT || begun == FLOW);
         let said = async {
-            match world.dice.between(0, 13) {
+            match world.dice.between(0, 14) {
                 0..3 => {
                     let open = choose(&world, |status, _| !status.is_final());
                     if let Some((invocation, _)) = world.dice.one_of(&open) {
@@ -264,8 +264,8 @@ pub(crate) async fn operate(world: Arc<World>) {
                     }
                 }
                 7 => restart(&world, &node, &checkouts).await,
-                8..10 => answer(&world, &node).await,
-                10 => bring(&world, &node).await,
+                8..11 => answer(&world, &node).await,
+                11 => bring(&world, &node).await,
                 _ => {
                     let paused = choose(&world, |status, _| status == InvocationStatus::Paused);
                     if let Some((invocation, _)) = world.dice.one_of(&paused) {
@@ -291,13 +291,14 @@ async fn restart(world: &World, node: &Node, checkouts: &[(InvocationId, i64)]) 
     let _ = node.invoker.restart(invocation, false, &asked()).await;
 }
 
-/// Answers an effect of a paused invocation whose outcome nobody knows, with just that.
+/// Stops an invocation that has begun an effect and has no answer to it, and gives it one: that nobody knows what became of it.
 async fn answer(world: &World, node: &Node) {
-    let in_doubt: Vec<_> = choose(world, |status, _| status == InvocationStatus::Paused)
+    let in_doubt: Vec<_> = choose(world, |status, _| !status.is_final())
         .into_iter()
         .filter_map(|(invocation, _)| Some((invocation, in_doubt(world, invocation)?)))
         .collect();
     if let Some((invocation, position)) = world.dice.one_of(&in_doubt) {
+        let _ = node.invoker.pause(invocation, &asked()).await;
         let unknown = |_: Arc<dyn Handlers>, _: &str| Ok(encode(UNKNOWN).to_vec());
         let _ = node
             .invoker
