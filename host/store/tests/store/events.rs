@@ -324,7 +324,7 @@ async fn an_append_publishes_behind_all_it_may_have_to_wait_for() {
     };
     let calls: Vec<_> = store.append_statements(&append).iter().map(called).collect();
     let expected = [
-        "lock_waits",
+        "lock_waits_of",
         "start",
         "give_up_places",
         "suspend",
