@@ -168,6 +168,13 @@ mod tests {
         }
     }
 
+    /// The first of these calls, on another path of its route.
+    fn call_elsewhere() -> HttpCall {
+        let mut call = call("a", "k", "x");
+        call.request.path = "/api/v1/order/seller/pending/confirm".into();
+        call
+    }
+
     #[test]
     fn a_key_belongs_to_its_subject_and_a_fingerprint_to_its_body() {
         let claims = Claims::new(b"secret");
@@ -178,9 +185,7 @@ mod tests {
         assert_eq!(of("a", "k", "x").key, of("a", "k", "y").key);
         assert_ne!(of("a", "k", "x").fingerprint, of("a", "k", "y").fingerprint);
 
-        let mut elsewhere = call("a", "k", "x");
-        elsewhere.request.path = "/api/v1/order/seller/pending/confirm".into();
-        let elsewhere = claims.claim(&elsewhere, 0, || 1).unwrap();
+        let elsewhere = claims.claim(&call_elsewhere(), 0, || 1).unwrap();
         assert_eq!(of("a", "k", "x").key, elsewhere.key);
         assert_ne!(of("a", "k", "x").path_key, elsewhere.path_key);
         assert_eq!(of("a", "k", "x").path_key, of("a", "k", "y").path_key);
@@ -198,9 +203,7 @@ mod tests {
         };
         assert!(matches!(claims.enter(&claim, id), Entered::Joins(..)));
         assert!(matches!(claims.enter(&other, id), Entered::Mismatch));
-        let mut elsewhere = call("a", "k", "x");
-        elsewhere.request.path = "/api/v1/order/seller/pending/confirm".into();
-        let elsewhere = claims.claim(&elsewhere, 0, || 1).unwrap();
+        let elsewhere = claims.claim(&call_elsewhere(), 0, || 1).unwrap();
         assert!(matches!(claims.enter(&elsewhere, id), Entered::First(_)));
         drop(ticket);
         assert!(matches!(claims.enter(&claim, id), Entered::First(_)));

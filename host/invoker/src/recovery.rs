@@ -278,15 +278,18 @@ impl Inner {
 
     async fn leave(&self, invocation: InvocationId, number: DeploymentNumber) {
         self.deployments.leave(number);
-        match self.store.give_back(invocation).await {
-            Ok(()) => {
-                tracing::info!(invocation.id = %invocation, %number, "an open invocation is left to a node whose manifest has all of its deployment");
-            }
-            // It is found again, as a stray.
-            Err(error) => {
-                tracing::warn!(invocation.id = %invocation, %error, "an open invocation cannot be given back")
-            }
+        if self.give_back(invocation).await {
+            tracing::info!(invocation.id = %invocation, %number, "an open invocation is left to a node whose manifest has all of its deployment");
         }
+    }
+
+    /// Lets other nodes have an open invocation that has not begun here. `false`: not now; it is found again, as a stray.
+    async fn give_back(&self, invocation: InvocationId) -> bool {
+        let given = self.store.give_back(invocation).await;
+        if let Err(error) = &given {
+            tracing::warn!(invocation.id = %invocation, %error, "an open invocation cannot be given back");
+        }
+        given.is_ok()
     }
 
     /// Fences, and gives the record up to and with the fence. `pin`: what it runs on from there on.
@@ -393,9 +396,7 @@ pub(crate) async fn run_here(inner: &Arc<Inner>, invocation: InvocationId, reaso
     }
     // The word to stop came while it was being given to this node.
     if inner.is_draining() {
-        if let Err(error) = inner.store.give_back(invocation).await {
-            tracing::warn!(invocation.id = %invocation, %error, "an open invocation cannot be given back");
-        }
+        inner.give_back(invocation).await;
         return false;
     }
     match inner.take_over(invocation, reason).await {
