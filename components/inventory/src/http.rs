@@ -10,11 +10,11 @@ use sdk::{http::Router, routes};
 use crate::account;
 
 pub(crate) const ROUTER: Router = Router::new(&routes![
-    GET "/api/v1/inventory/stock" => stock::get,
-    PATCH "/api/v1/inventory/stock" => stock::patch,
-    GET "/api/v1/inventory/stock/history" => history::list,
-    POST "/api/v1/inventory/stock/import" => import::import,
-    GET "/api/v1/inventory/serial" => serial::list,
-    PATCH "/api/v1/inventory/serial" => serial::patch,
+    GET "/api/v1/inventory/stock" for anyone => stock::get,
+    PATCH "/api/v1/inventory/stock" for account => stock::patch,
+    GET "/api/v1/inventory/stock/history" for account => history::list,
+    POST "/api/v1/inventory/stock/import" for account => import::import,
+    GET "/api/v1/inventory/serial" for account => serial::list,
+    PATCH "/api/v1/inventory/serial" for account => serial::patch,
 ])
 .gated(account::standing);

@@ -15,5 +15,5 @@ pub use self::{
     query::{FromText, Query, StrictBool},
     request::{Claims, Request},
     response::Response,
-    router::{Handler, Route, Router},
+    router::{Access, Handler, Route, Router},
 };

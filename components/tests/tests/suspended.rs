@@ -1,6 +1,6 @@
 //! An account that an operator has suspended acts nowhere, from the next request on; and each request asks once whether it may.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use component_tests::{ADDRESS, Audit, CHECKOUT, Client, Nexus, Person, Shop, workspace};
@@ -138,17 +138,21 @@ fn public(shop: &Shop, category: &str) -> Vec<(u16, Asked)> {
     ]
 }
 
-/// The lines of the route tables of all modules, as their sources have them: `METHOD /api/v1/path`.
-fn tables() -> Result<BTreeSet<String>> {
-    let mut tables = BTreeSet::new();
+/// The lines of the route tables of all modules, as their sources have them: `METHOD /api/v1/path`, and who may ask.
+type Tables = BTreeMap<String, String>;
+
+fn tables() -> Result<Tables> {
+    let mut tables = Tables::new();
     for module in ["account", "catalog", "common", "inventory", "order"] {
         let source = workspace().join("components").join(module).join("src/http.rs");
         let source = std::fs::read_to_string(&source).with_context(|| source.display().to_string())?;
         let before = tables.len();
-        for line in source.lines().filter(|line| line.contains("\" => ")) {
+        for line in source.lines().filter(|line| line.contains("\" for ")) {
             let (method, rest) = line.trim().split_once(" \"").context("a method")?;
-            let (pattern, _) = rest.split_once('"').context("a pattern")?;
-            ensure!(tables.insert(format!("{method} {pattern}")), "{line} stands twice");
+            let (pattern, rest) = rest.split_once("\" for ").context("a pattern")?;
+            let (who, _) = rest.split_once(" => ").context("a handler")?;
+            let before = tables.insert(format!("{method} {pattern}"), who.to_owned());
+            ensure!(before.is_none(), "{line} stands twice");
         }
         ensure!(tables.len() > before, "{module} has no table that can be read");
     }
@@ -156,7 +160,7 @@ fn tables() -> Result<BTreeSet<String>> {
 }
 
 /// The line of the tables that answers a request: a literal segment wins over a parameter.
-fn line_of<'t>(tables: &'t BTreeSet<String>, (method, path, _): &Asked) -> Result<&'t str> {
+fn line_of<'t>(tables: &'t Tables, (method, path, _): &Asked) -> Result<&'t str> {
     let path = path.split('?').next().unwrap_or_default();
     let asked = format!("{method} /api/v1/{path}");
     let answers = |line: &&String| {
@@ -167,7 +171,7 @@ fn line_of<'t>(tables: &'t BTreeSet<String>, (method, path, _): &Asked) -> Resul
                 .all(|(pattern, part)| pattern == part || pattern.starts_with(':'))
     };
     let line = tables
-        .iter()
+        .keys()
         .filter(answers)
         .min_by_key(|line| line.matches(':').count());
     line.map(String::as_str)
@@ -191,7 +195,7 @@ async fn who_is_suspended_acts_nowhere_until_an_operator_says_otherwise() -> Res
         lines.push(line_of(&tables, request)?);
     }
     lines.sort_unstable();
-    assert_eq!(lines, tables.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(lines, tables.keys().map(String::as_str).collect::<Vec<_>>());
 
     let ask = async |client: &Client, (method, path, body): &Asked| {
         let body = (!body.is_null()).then(|| body.clone());
@@ -206,6 +210,25 @@ async fn who_is_suspended_acts_nowhere_until_an_operator_says_otherwise() -> Res
             answer.json
         );
         answer.failed(403, "account_suspended");
+    }
+    // The table says who may ask. Nobody is asked for a token before a body that is none is told.
+    let nobody = seller.signed_out();
+    for request in &private {
+        let (method, path, body) = request;
+        let status = ask(&nobody, request).await?.status;
+        let expected = if tables[line_of(&tables, request)?] == "account" {
+            401
+        } else {
+            200
+        };
+        assert_eq!(status, expected, "{method} {path}");
+        if body.as_object().is_some_and(|fields| !fields.is_empty()) {
+            let spoiled = asked_for(method.clone(), path.clone(), json!("no object"));
+            ask(&nobody, &spoiled).await?.failed(400, "validation");
+        }
+    }
+    for (_, request) in &public {
+        assert_eq!(tables[line_of(&tables, request)?], "anyone", "{request:?}");
     }
     assert_eq!(shop.stock().await?, (10, 0));
 

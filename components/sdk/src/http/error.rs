@@ -10,7 +10,7 @@ use crate::{config, invocation, log, sql};
 
 /// A failure with a status and a code. Its message begins with the code, because clients strip or show that prefix.
 ///
-/// The cause of a 500 is kept for the log and never sent; it is logged once, when the answer is written.
+/// A cause is kept for the log and never sent; it is logged once, when the answer is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     status: u16,
@@ -83,9 +83,14 @@ impl Error {
 
     /// 500 `internal`: the client gets a general message and the invocation's id, the log gets the cause.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
-        let mut error = Self::new(500, "internal", "the request could not be completed");
-        error.cause = Some(cause.to_string());
-        error
+        Self::new(500, "internal", "the request could not be completed").with_cause(cause)
+    }
+
+    /// The same with what lies behind it, for the log; the client gets the invocation's id instead.
+    #[must_use]
+    pub fn with_cause(mut self, cause: impl std::fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
     }
 
     /// A failure found before any handler ran.

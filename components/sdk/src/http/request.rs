@@ -1,6 +1,6 @@
 //! A request as a handler sees it.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -17,6 +17,8 @@ pub struct Request {
     gate: Gate,
     /// What the gate said; empty until somebody wants to know who calls.
     caller: OnceCell<Result<Caller, Error>>,
+    /// Somebody wanted to know what the token says.
+    asked: Cell<bool>,
 }
 
 /// Who calls, as the verified access token says.
@@ -55,6 +57,7 @@ impl Request {
             query,
             gate,
             caller: OnceCell::new(),
+            asked: Cell::new(false),
         }
     }
 
@@ -155,6 +158,7 @@ impl Request {
 
     /// What the token says; 401 without a valid one. Whether the account may act is another question: [`account`](Self::account).
     pub fn claims(&self) -> Result<Claims, Error> {
+        self.asked.set(true);
         let claims = match &self.wire.identity {
             wire::Identity::Verified(claims) => claims,
             wire::Identity::Invalid(reason) => return Err(Error::unauthorized(reason)),
@@ -166,6 +170,11 @@ impl Request {
             account_id: payload.account.id,
             account_number: payload.account.number,
         })
+    }
+
+    /// Whether the handler wanted to know who calls.
+    pub(super) fn asked_who_calls(&self) -> bool {
+        self.asked.get()
     }
 
     fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {

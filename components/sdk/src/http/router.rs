@@ -5,6 +5,16 @@ use super::{Error, Request, Response, gate, gate::Gate, wire};
 /// Answers one route.
 pub type Handler = fn(&Request) -> Result<Response, Error>;
 
+/// Who may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever; a token, if there is one, may change what is answered.
+    Anyone,
+    /// An account that signed in and may act. Its handler asks who that is, which is what refuses everybody else: in which order, since a bad
+    /// body is told before a missing token, only the handler knows. An answer of one that did not ask is withheld.
+    Account,
+}
+
 /// One line of a route table.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
@@ -12,11 +22,13 @@ pub struct Route {
     pub method: &'static str,
     /// The whole path; a segment that begins with `:` is a parameter and matches anything but nothing.
     pub pattern: &'static str,
+    /// Who may ask.
+    pub access: Access,
     /// What answers it.
     pub handler: Handler,
 }
 
-/// A route table: `METHOD "pattern" => handler`, one line each.
+/// A route table: `METHOD "pattern" for WHO => handler`, one line each; `WHO` is `anyone` or `account`, an [`Access`].
 ///
 /// ```
 /// use sdk::http::{Error, Request, Response, Router};
@@ -26,14 +38,30 @@ pub struct Route {
 /// }
 ///
 /// const ROUTER: Router = Router::new(&sdk::routes![
+///     GET "/api/v1/thing/:id" for anyone => get,
+/// ]);
+/// ```
+///
+/// A line that does not say who may ask is no line:
+/// ```compile_fail
+/// # use sdk::http::{Error, Request, Response, Router};
+/// # fn get(_: &Request) -> Result<Response, Error> { Response::data(&1) }
+/// const ROUTER: Router = Router::new(&sdk::routes![
 ///     GET "/api/v1/thing/:id" => get,
 /// ]);
 /// ```
 #[macro_export]
 macro_rules! routes {
-    ($($method:ident $pattern:literal => $handler:expr),* $(,)?) => {
-        [$($crate::http::Route { method: stringify!($method), pattern: $pattern, handler: $handler }),*]
+    ($($method:ident $pattern:literal for $who:ident => $handler:expr),* $(,)?) => {
+        [$($crate::http::Route {
+            method: stringify!($method),
+            pattern: $pattern,
+            access: $crate::routes!(@access $who),
+            handler: $handler,
+        }),*]
     };
+    (@access anyone) => { $crate::http::Access::Anyone };
+    (@access account) => { $crate::http::Access::Account };
 }
 
 /// A module's whole HTTP.
@@ -93,7 +121,13 @@ impl Router {
             let error = Error::bare(405, "method_not_allowed", "Method Not Allowed");
             return Err(error.with_header("allow", allowed.join(", ")));
         };
-        (route.handler)(&Request::new(request, params, self.gate))
+        let request = Request::new(request, params, self.gate);
+        let response = (route.handler)(&request)?;
+        if route.access == Access::Account && !request.asked_who_calls() {
+            let forgot = format!("{} {} answered without asking who calls", route.method, route.pattern);
+            return Err(Error::internal(forgot));
+        }
+        Ok(response)
     }
 }
 
@@ -137,14 +171,15 @@ mod tests {
     }
 
     const ROUTER: Router = Router::new(&crate::routes![
-        GET "/api/v1/thing/:id" => one,
-        GET "/api/v1/thing/mine" => mine,
-        POST "/api/v1/thing" => taken,
-        GET "/api/v1/owner" => whose,
+        GET "/api/v1/thing/:id" for anyone => one,
+        GET "/api/v1/thing/mine" for anyone => mine,
+        POST "/api/v1/thing" for anyone => taken,
+        GET "/api/v1/owner" for account => whose,
+        GET "/api/v1/secret" for account => mine,
     ]);
 
-    fn ask(method: &str, path: &str) -> (u16, String) {
-        let response = ROUTER.handle(wire::Request {
+    fn anonymous(method: &str, path: &str) -> wire::Request {
+        wire::Request {
             method: method.to_owned(),
             path: path.to_owned(),
             query: String::new(),
@@ -152,7 +187,11 @@ mod tests {
             identity: wire::Identity::Anonymous,
             peer: String::new(),
             body: Vec::new(),
-        });
+        }
+    }
+
+    fn ask(method: &str, path: &str) -> (u16, String) {
+        let response = ROUTER.handle(anonymous(method, path));
         (response.status, String::from_utf8(response.body).unwrap())
     }
 
@@ -189,16 +228,11 @@ mod tests {
     fn a_router_without_a_gate_lets_no_account_in() {
         let id = "0190a5b2-7c11-7d3e-8f00-0123456789ab";
         let signed_in = || wire::Request {
-            method: "GET".to_owned(),
-            path: "/api/v1/owner".to_owned(),
-            query: String::new(),
-            headers: Vec::new(),
             identity: wire::Identity::Verified(wire::Claims {
                 subject: id.to_owned(),
                 payload: format!(r#"{{"Account":{{"ID":"{id}","Number":1}}}}"#),
             }),
-            peer: String::new(),
-            body: Vec::new(),
+            ..anonymous("GET", "/api/v1/owner")
         };
         assert_eq!(ROUTER.answer(signed_in()).unwrap_err().status(), 500);
         let open = ROUTER.gated(|account_id| {
@@ -209,6 +243,14 @@ mod tests {
             }))
         });
         assert_eq!(open.answer(signed_in()).unwrap().status(), 200);
+    }
+
+    #[test]
+    fn a_handler_that_forgot_to_ask_who_calls_tells_nothing() {
+        let error = ROUTER.answer(anonymous("GET", "/api/v1/secret")).unwrap_err();
+        assert_eq!((error.status(), error.code()), (500, "internal"));
+        assert!(!error.message().contains("mine"), "{}", error.message());
+        assert_eq!(ask("GET", "/api/v1/owner").0, 401);
     }
 
     #[test]

@@ -14,12 +14,12 @@ use sdk::{Checks, Input, routes, sleep};
 use serde::{Deserialize, Serialize};
 
 const ROUTER: Router = Router::new(&routes![
-    POST "/:who/note" => note_once,
-    POST "/:who/idle" => idle,
-    POST "/:who/nap" => nap_once,
-    POST "/:who/begin" => begin,
-    POST "/:who/loop" => run_laps,
-    GET "/:who/greeting" => greeting,
+    POST "/:who/note" for anyone => note_once,
+    POST "/:who/idle" for anyone => idle,
+    POST "/:who/nap" for anyone => nap_once,
+    POST "/:who/begin" for anyone => begin,
+    POST "/:who/loop" for anyone => run_laps,
+    GET "/:who/greeting" for anyone => greeting,
 ]);
 
 /// Jobs of one request: they are sent in one append.

@@ -13,8 +13,8 @@ use sdk::{Checks, Input, events, routes};
 use serde::{Deserialize, Serialize};
 
 const ROUTER: Router = Router::new(&routes![
-    POST "/:name/tell" => tell,
-    GET "/:name/stream/:key" => stream,
+    POST "/:name/tell" for anyone => tell,
+    GET "/:name/stream/:key" for anyone => stream,
 ]);
 
 struct Herald;

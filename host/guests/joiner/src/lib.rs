@@ -13,15 +13,15 @@ use sdk::{Checks, Input, begin, join, join_all, new_id, now, routes, sleep};
 use serde::{Deserialize, Serialize};
 
 const ROUTER: Router = Router::new(&routes![
-    POST "/joiner/naps" => naps,
-    POST "/joiner/naps-in-turn" => naps_in_turn,
-    POST "/joiner/notes" => notes,
-    POST "/joiner/queries" => queries,
-    POST "/joiner/work" => work,
-    POST "/joiner/fall" => fall,
-    POST "/joiner/spread" => spread,
-    POST "/joiner/unfinished" => unfinished,
-    POST "/joiner/misuse" => misuse,
+    POST "/joiner/naps" for anyone => naps,
+    POST "/joiner/naps-in-turn" for anyone => naps_in_turn,
+    POST "/joiner/notes" for anyone => notes,
+    POST "/joiner/queries" for anyone => queries,
+    POST "/joiner/work" for anyone => work,
+    POST "/joiner/fall" for anyone => fall,
+    POST "/joiner/spread" for anyone => spread,
+    POST "/joiner/unfinished" for anyone => unfinished,
+    POST "/joiner/misuse" for anyone => misuse,
 ]);
 
 struct Joiner;

@@ -29,11 +29,11 @@ use sdk::{Checks, Input, join_all, outbound, routes};
 use serde::{Deserialize, Serialize};
 
 const ROUTER: Router = Router::new(&routes![
-    POST "/:component/send" => send,
-    POST "/:component/read-together" => read_together,
-    POST "/:component/set" => set,
-    POST "/:component/get" => get,
-    POST "/:component/delete" => delete,
+    POST "/:component/send" for anyone => send,
+    POST "/:component/read-together" for anyone => read_together,
+    POST "/:component/set" for anyone => set,
+    POST "/:component/get" for anyone => get,
+    POST "/:component/delete" for anyone => delete,
 ]);
 
 struct Outbound;

@@ -16,14 +16,14 @@ use sdk::{Checks, Input, Promise, now, routes, sleep};
 use serde::{Deserialize, Serialize};
 
 const ROUTER: Router = Router::new(&routes![
-    POST "/waiter/sleep" => nap,
-    POST "/waiter/wait" => wait,
-    POST "/waiter/wait-for" => wait_for,
-    POST "/waiter/complete" => complete,
-    POST "/waiter/complete-own" => complete_own,
-    POST "/waiter/wait-in-transaction" => wait_in_transaction,
-    POST "/waiter/send" => send,
-    POST "/waiter/review" => review,
+    POST "/waiter/sleep" for anyone => nap,
+    POST "/waiter/wait" for anyone => wait,
+    POST "/waiter/wait-for" for anyone => wait_for,
+    POST "/waiter/complete" for anyone => complete,
+    POST "/waiter/complete-own" for anyone => complete_own,
+    POST "/waiter/wait-in-transaction" for anyone => wait_in_transaction,
+    POST "/waiter/send" for anyone => send,
+    POST "/waiter/review" for anyone => review,
 ]);
 
 struct Waiter;
