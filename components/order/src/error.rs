@@ -96,6 +96,8 @@ pub(crate) enum Error {
     ItemAlreadyCancelled(i64),
     #[error("the checkout expired")]
     CheckoutExpired,
+    #[error("the time to confirm this is over, and its money goes back to the buyer")]
+    SellerConfirmTimeout,
     #[error("the checkout was cancelled")]
     CheckoutCancelled,
     #[error("the confirmation expired: its fee was not paid in time")]
@@ -171,6 +173,7 @@ impl Error {
             Self::ItemAlreadyConfirmed(_) => (409, "item_already_confirmed"),
             Self::ItemAlreadyCancelled(_) => (409, "item_already_cancelled"),
             Self::CheckoutExpired => (409, "checkout_expired"),
+            Self::SellerConfirmTimeout => (409, "seller_confirm_timeout"),
             Self::CheckoutCancelled => (409, "checkout_cancelled"),
             Self::ConfirmExpired => (409, "confirm_expired"),
             Self::ConfirmCancelled => (409, "confirm_cancelled"),
@@ -306,6 +309,7 @@ mod tests {
             (Error::ItemAlreadyConfirmed(1), 409, "item_already_confirmed"),
             (Error::ItemAlreadyCancelled(1), 409, "item_already_cancelled"),
             (Error::CheckoutExpired, 409, "checkout_expired"),
+            (Error::SellerConfirmTimeout, 409, "seller_confirm_timeout"),
             (Error::CheckoutCancelled, 409, "checkout_cancelled"),
             (Error::ConfirmExpired, 409, "confirm_expired"),
             (Error::ConfirmCancelled, 409, "confirm_cancelled"),

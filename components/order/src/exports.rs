@@ -73,6 +73,15 @@ pub(crate) fn run_scheduled(name: &str, argument: &[u8]) -> Result<(), String> {
             }
             Ok(())
         }
+        collect::GIVE_BACK_TIMER => {
+            let session: SessionId = read(argument)?;
+            if let Err(error) = collect::give_back(session) {
+                trap(&format!(
+                    "give back what session {session} was paid for nothing: {error}"
+                ));
+            }
+            Ok(())
+        }
         owed::TIMER => {
             let owed: Owed = read(argument)?;
             owed.settle();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -94,6 +94,8 @@ struct Shared {
     charged: watch::Sender<usize>,
     /// How many charges are still to be paid or reported by the gateway itself.
     at_work: watch::Sender<usize>,
+    /// It does what it is asked, and says that it failed.
+    stumbles: AtomicBool,
     /// By how much its clock was set forward.
     skipped_s: AtomicU64,
     /// Where the marketplace listens now.
@@ -118,6 +120,7 @@ impl Gateway {
             choice: Mutex::new(Box::new(|| Manner::Waits)),
             charged: watch::Sender::default(),
             at_work: watch::Sender::default(),
+            stumbles: AtomicBool::default(),
             skipped_s: AtomicU64::default(),
             url: watch::Sender::default(),
             secret: watch::Sender::new(SECRET.to_owned()),
@@ -255,6 +258,11 @@ impl Gateway {
     pub async fn is_paid(&self, leg: &str) -> Result<()> {
         self.shared.decide(leg, "succeeded");
         self.shared.report(leg, &format!("{leg}-succeeded")).await
+    }
+
+    /// From now on it does what it is asked and says that it failed, or no longer.
+    pub fn stumbles(&self, does: bool) {
+        self.shared.stumbles.store(does, Ordering::SeqCst);
     }
 
     /// The payer has paid, and it is not reported.
@@ -451,7 +459,12 @@ async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Resp
     let expected = hex::encode(mac(&shared.secret(), &signed));
     let (status, answer) = if header("x-sandbox-signature") == Some(expected) {
         shared.books().trace_parents.extend(header("traceparent"));
-        shared.answer(&head.method, head.uri.path(), header("idempotency-key"), &body)
+        let answer = shared.answer(&head.method, head.uri.path(), header("idempotency-key"), &body);
+        if shared.stumbles.load(Ordering::SeqCst) {
+            (500, json!({}))
+        } else {
+            answer
+        }
     } else {
         let refused = format!("{} {} is not signed by us", head.method, head.uri.path());
         shared.books().refused.push(refused);

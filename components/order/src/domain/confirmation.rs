@@ -68,13 +68,15 @@ impl PlatformFee {
     }
 }
 
-/// Checks that this seller may confirm all these lines now. Lines and sessions are as they are stored.
+/// Checks that this seller may confirm all these lines now. Lines and sessions are as they are stored; `confirm_seconds` is how long a paid line
+/// waits for its seller.
 pub(crate) fn check(
     ids: &[ItemId],
     items: Vec<Item>,
     sessions: &BTreeMap<SessionId, Session>,
     seller: AccountId,
     now: Timestamp,
+    confirm_seconds: i64,
 ) -> Result<Batch, Error> {
     // A repeated id finds fewer lines than were asked for.
     let Some(first) = items.first().filter(|_| items.len() == ids.len()) else {
@@ -91,7 +93,7 @@ pub(crate) fn check(
     let mut on_delivery = BTreeSet::new();
     for item in &items {
         let session = sessions.get(&item.payment_session_id).ok_or(Error::ItemNotFound)?;
-        check_item(item, session, seller, now)?;
+        check_item(item, session, seller, now, confirm_seconds)?;
         if item.account_id != buyer_id {
             return Err(Error::ItemsNotSameBuyer);
         }
@@ -143,7 +145,13 @@ pub(crate) fn check(
     })
 }
 
-fn check_item(item: &Item, session: &Session, seller: AccountId, now: Timestamp) -> Result<(), Error> {
+fn check_item(
+    item: &Item,
+    session: &Session,
+    seller: AccountId,
+    now: Timestamp,
+    confirm_seconds: i64,
+) -> Result<(), Error> {
     if item.seller_id != seller {
         return Err(Error::ItemNotOwnedBySeller(item.id.0));
     }
@@ -154,6 +162,14 @@ fn check_item(item: &Item, session: &Session, seller: AccountId, now: Timestamp)
         return Err(Error::ItemAlreadyConfirmed(item.id.0));
     }
     match session.payment() {
+        // From then on the money is on its way back to the buyer: a seller who claims it once more would keep it from him.
+        Payment::Settled
+            if session
+                .date_paid
+                .is_some_and(|paid| now >= paid.plus_seconds(confirm_seconds)) =>
+        {
+            Err(Error::SellerConfirmTimeout)
+        }
         Payment::Settled => Ok(()),
         // From then on the stock is no longer held.
         Payment::OnDelivery if now >= session.date_expired => Err(Error::CheckoutExpired),
@@ -172,6 +188,7 @@ mod tests {
     };
 
     const BEFORE_EXPIRY: Timestamp = Timestamp::from_ms(1);
+    const CONFIRM_SECONDS: i64 = 7;
 
     fn confirm(items: Vec<Item>, session: Session) -> Result<Batch, Error> {
         let ids: Vec<_> = items.iter().map(|item| item.id).collect();
@@ -181,6 +198,7 @@ mod tests {
             &BTreeMap::from([(session.id, session)]),
             SELLER,
             BEFORE_EXPIRY,
+            CONFIRM_SECONDS,
         )
     }
 
@@ -251,7 +269,7 @@ mod tests {
         ];
         let ids = [ItemId(1), ItemId(2)];
         let sessions = BTreeMap::from([(sample::session().id, sample::session()), (paid.id, paid)]);
-        let batch = check(&ids, items, &sessions, SELLER, BEFORE_EXPIRY).unwrap();
+        let batch = check(&ids, items, &sessions, SELLER, BEFORE_EXPIRY, CONFIRM_SECONDS).unwrap();
         assert_eq!((batch.total_amount, batch.on_delivery_amount), (2 * 115_000, 115_000));
         assert_eq!(batch.collected_by, None, "the fee cannot be netted from a part");
         assert_eq!(batch.checkout, None);
@@ -276,7 +294,7 @@ mod tests {
         ];
         let ids = [ItemId(1), ItemId(2)];
         let sessions = BTreeMap::from([(sample::session().id, sample::session()), (other.id, other)]);
-        let batch = check(&ids, items, &sessions, SELLER, BEFORE_EXPIRY).unwrap();
+        let batch = check(&ids, items, &sessions, SELLER, BEFORE_EXPIRY, CONFIRM_SECONDS).unwrap();
         assert_eq!((batch.checkout, batch.on_delivery_amount), (None, 2 * 115_000));
         assert_eq!(batch.joined_options, BTreeSet::from(["system-cod".to_owned()]));
         let alone = confirm(vec![sample::item(1), sample::item(2)], sample::session()).unwrap();
@@ -301,7 +319,7 @@ mod tests {
             (vec![ItemId(1), ItemId(1)], vec![sample::item(1)]),
             (vec![], vec![]),
         ] {
-            let outcome = check(&ids, items, &sessions, SELLER, BEFORE_EXPIRY);
+            let outcome = check(&ids, items, &sessions, SELLER, BEFORE_EXPIRY, CONFIRM_SECONDS);
             assert!(matches!(outcome, Err(Error::ItemNotFound)), "{ids:?}");
         }
     }
@@ -372,5 +390,17 @@ mod tests {
             ..sample::session()
         };
         assert!(matches!(confirm(one(), expired), Err(Error::CheckoutExpired)));
+    }
+
+    #[test]
+    fn a_paid_line_is_confirmed_until_its_money_goes_back_and_not_again_from_then_on() {
+        let paid_before = |seconds: i64| Session {
+            status: Status::Success,
+            date_paid: Some(BEFORE_EXPIRY.plus_seconds(-seconds)),
+            ..sample::session()
+        };
+        let confirmed = |seconds| confirm(vec![sample::item(1)], paid_before(seconds));
+        assert!(confirmed(CONFIRM_SECONDS - 1).is_ok());
+        assert!(matches!(confirmed(CONFIRM_SECONDS), Err(Error::SellerConfirmTimeout)));
     }
 }

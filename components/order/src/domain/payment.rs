@@ -42,8 +42,12 @@ impl Leg {
 
     /// Its money may have come without our knowing: the payer was sent to where it is paid, or may have been.
     pub(crate) fn is_doubtful(&self) -> bool {
-        let is_payable = self.is_open() || self.url.is_some();
-        is_payable && self.status != Status::Success && self.paid.is_none() && !self.failed
+        (self.is_open() || self.url.is_some()) && self.is_unpaid()
+    }
+
+    /// Nothing is known of its money, not even that there will be none.
+    pub(crate) fn is_unpaid(&self) -> bool {
+        self.status != Status::Success && self.paid.is_none() && !self.failed
     }
 
     /// The money arrived, and nothing was done about it yet.

@@ -167,11 +167,22 @@ pub(crate) fn read(provider: &str, received: Received) -> Result<Event, NoEvent>
     })
 }
 
-/// The provider's reference of the money of a leg, if it says that this much arrived.
-pub(crate) fn arrived(provider: &str, leg: LegId, amount: Money) -> Result<Option<String>, Error> {
+/// What a provider says of a leg when it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The money arrived; its reference.
+    Paid(String),
+    /// Money arrived, and not as much as was asked for, or more.
+    OtherAmount,
+    /// Nothing arrived, as yet.
+    Unpaid,
+}
+
+/// Asks what became of the money of a leg.
+pub(crate) fn ask(provider: &str, leg: LegId, amount: Money) -> Result<Answer, Error> {
     match gateway::query(&target(provider), &leg.to_string()) {
-        Ok(state) if Outcome::from(state.outcome) != Outcome::Succeeded => Ok(None),
-        Ok(state) if money(&state.amount) == Some(amount) => Ok(Some(state.reference)),
+        Ok(state) if Outcome::from(state.outcome) != Outcome::Succeeded => Ok(Answer::Unpaid),
+        Ok(state) if money(&state.amount) == Some(amount) => Ok(Answer::Paid(state.reference)),
         Ok(state) => {
             // As a notification of another amount: it settles nothing, and a person has to look.
             let (came, currency) = (state.amount.amount_minor, &state.amount.currency);
@@ -179,9 +190,9 @@ pub(crate) fn arrived(provider: &str, leg: LegId, amount: Money) -> Result<Optio
                 "a payment of another amount",
                 &[("leg", &leg), ("amount", &came), ("currency", currency)],
             );
-            Ok(None)
+            Ok(Answer::OtherAmount)
         }
-        Err(gateway::Error::NotFound) => Ok(None),
+        Err(gateway::Error::NotFound) => Ok(Answer::Unpaid),
         Err(gateway::Error::Unavailable(reason)) => Err(Error::PaymentUnavailable(reason)),
         Err(gateway::Error::Other(reason)) => Err(failed(PEER, reason)),
     }

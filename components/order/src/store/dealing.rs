@@ -28,7 +28,7 @@ pub(crate) fn is_open(account: AccountId, since: Timestamp) -> Result<bool, Erro
                WHERE (o.buyer_id = $1 OR o.seller_id = $1) AND payout.status IN ('Pending', 'Processing')
            ) OR EXISTS (
                SELECT FROM "order".payment_session s JOIN "order".transaction t ON t.session_id = s.id
-               WHERE s.from_id = $1 AND t.data ? 'gateway_url' AND t.status <> 'Success' AND t.date_expired > $2
+               WHERE s.from_id = $1 AND t.data ? 'provider' AND t.status <> 'Success' AND t.date_expired > $2
            ) AS is_open"#),
         params![account, since],
     )?

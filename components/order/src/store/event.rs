@@ -7,8 +7,19 @@ use sdk::{
 
 use crate::domain::payment::Event;
 
-/// Notes an event. False when it was noted before.
-pub(crate) fn insert(tx: &Transaction, provider: &str, event: &Event, received: Timestamp) -> Result<bool, Error> {
+/// What became of a report that was to be noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Noted {
+    /// It is new.
+    Now,
+    /// It was noted before.
+    Before,
+    /// Its id is that of a report of something else. It is not noted.
+    NotAsBefore,
+}
+
+/// Notes an event.
+pub(crate) fn insert(tx: &Transaction, provider: &str, event: &Event, received: Timestamp) -> Result<Noted, Error> {
     let inserted = tx.execute(
         sql!(
             r#"INSERT INTO "order".payment_event
@@ -28,5 +39,26 @@ pub(crate) fn insert(tx: &Transaction, provider: &str, event: &Event, received: 
             received
         ],
     )?;
-    Ok(inserted == 1)
+    if inserted == 1 {
+        return Ok(Noted::Now);
+    }
+    let noted = tx.query_one(
+        sql!(
+            r#"SELECT leg_id = $3 AND outcome = $4 AND amount = $5 AND currency = $6 AS is_same
+           FROM "order".payment_event WHERE provider = $1 AND event_id = $2"#
+        ),
+        params![
+            provider,
+            event.id,
+            event.leg_id,
+            event.outcome.as_str(),
+            event.amount.amount_minor,
+            event.amount.currency
+        ],
+    )?;
+    if noted.get("is_same")? {
+        Ok(Noted::Before)
+    } else {
+        Ok(Noted::NotAsBefore)
+    }
 }

@@ -40,6 +40,9 @@ pub(crate) enum Rail {
     Elsewhere,
 }
 
+/// What is wrong with a leg of which a provider says that it was paid otherwise than was asked for.
+pub(crate) const OTHER_AMOUNT: &str = "the gateway reports another amount";
+
 /// Why a leg ends whose lines have come to nothing.
 pub(crate) const NOTHING_LEFT: &str = "nothing is left to be paid";
 
@@ -155,14 +158,17 @@ pub(crate) struct Paid {
     pub(crate) is_captured: bool,
 }
 
-/// What a session was paid, but for what a carrier collects; nothing as long as it is not.
+/// What a session was paid, but for what a carrier collects; nothing as long as it is not. An attempt whose money came late and went back paid
+/// for nothing.
 pub(crate) fn paid(session: SessionId) -> Result<Vec<Paid>, Error> {
     sql::query(
         sql!(
             r#"SELECT t.id, t.amount, t.from_currency, t.data ? 'provider' AS is_captured FROM "order".transaction t
            JOIN "order".payment_session s ON s.id = t.session_id AND s.status = 'Success'
            WHERE t.session_id = $1 AND t.status = 'Success' AND t.reverses_id IS NULL AND NOT t.data ? 'netted'
-               AND (t.data ? 'provider' OR t.payment_option IS NULL) ORDER BY t.id"#
+               AND (t.data ? 'provider' OR t.payment_option IS NULL)
+               AND NOT EXISTS (SELECT FROM "order".transaction r WHERE r.reverses_id = t.id AND r.item_id IS NULL)
+           ORDER BY t.id"#
         ),
         params![session],
     )?
@@ -257,19 +263,19 @@ pub(crate) fn settle_one(tx: &Transaction, id: LegId, reference: &str, now: Time
     .map(drop)
 }
 
-/// Notes what is wrong with a leg that is pending still.
+/// Notes what is wrong with a leg that is not paid.
 pub(crate) fn set_error(tx: &Transaction, id: LegId, error: &str) -> Result<(), Error> {
     tx.execute(
-        sql!(r#"UPDATE "order".transaction SET error = $2 WHERE id = $1 AND status = 'Pending'"#),
+        sql!(r#"UPDATE "order".transaction SET error = $2 WHERE id = $1 AND status <> 'Success'"#),
         params![id, error],
     )
     .map(drop)
 }
 
-/// One attempt came to nothing.
+/// One attempt came to nothing. What a person has to look at stays.
 pub(crate) fn fail(tx: &Transaction, id: LegId, reason: &str) -> Result<(), Error> {
     tx.execute(
-        sql!(r#"UPDATE "order".transaction SET status = 'Failed', error = $2 WHERE id = $1 AND status = 'Pending'"#),
+        sql!(r#"UPDATE "order".transaction SET status = 'Failed', error = COALESCE(error, $2) WHERE id = $1 AND status = 'Pending'"#),
         params![id, reason],
     )
     .map(drop)
@@ -278,7 +284,10 @@ pub(crate) fn fail(tx: &Transaction, id: LegId, reason: &str) -> Result<(), Erro
 /// Ends the pending legs of a session without money, for this reason.
 pub(crate) fn close(tx: &Transaction, session: SessionId, reason: &str) -> Result<(), Error> {
     tx.execute(
-        sql!(r#"UPDATE "order".transaction SET status = 'Failed', error = $2 WHERE session_id = $1 AND status = 'Pending'"#),
+        sql!(
+            r#"UPDATE "order".transaction SET status = 'Failed', error = COALESCE(error, $2)
+           WHERE session_id = $1 AND status = 'Pending'"#
+        ),
         params![session, reason],
     )
     .map(drop)

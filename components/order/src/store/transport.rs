@@ -7,6 +7,7 @@ use sdk::{
     sql::{self, Error, Row, Transaction, params, sql},
 };
 
+use super::event::Noted;
 use crate::domain::{
     id::{OrderId, TransportId},
     order::Transport,
@@ -106,13 +107,13 @@ pub(crate) fn advance(
     .map(drop)
 }
 
-/// Notes what a carrier reported of a parcel. False when it was noted before.
+/// Notes what a carrier reported of a parcel.
 pub(crate) fn insert_event(
     tx: &Transaction,
     parcel: &Parcel,
     report: &Report,
     received: Timestamp,
-) -> Result<bool, Error> {
+) -> Result<Noted, Error> {
     let inserted = tx.execute(
         sql!(
             r#"INSERT INTO "order".transport_event
@@ -131,7 +132,19 @@ pub(crate) fn insert_event(
             received
         ],
     )?;
-    Ok(inserted == 1)
+    if inserted == 1 {
+        return Ok(Noted::Now);
+    }
+    let noted = tx.query_one(
+        sql!(r#"SELECT transport_id, status FROM "order".transport_event WHERE provider = $1 AND event_id = $2"#),
+        params![parcel.provider, report.id],
+    )?;
+    let (of, status): (TransportId, Status) = (noted.get("transport_id")?, noted.get("status")?);
+    if of == parcel.id && status == report.status {
+        Ok(Noted::Before)
+    } else {
+        Ok(Noted::NotAsBefore)
+    }
 }
 
 fn read(row: &Row) -> Result<Transport, Error> {

@@ -25,7 +25,7 @@ use crate::{
     peers::{
         flows,
         ledger::{self, Movement},
-        payments::{self, Charge, Charged, PaymentOption},
+        payments::{self, Answer, Charge, Charged, PaymentOption},
     },
     store::{
         leg::{self, NewLeg},
@@ -42,6 +42,9 @@ pub(crate) const TIMER: &str = "reconcile-payments";
 
 /// When it comes, after the session's end: what a payer had begun by then is long over.
 const RECONCILE_MS: u64 = 6 * 3600 * 1000;
+
+/// The timer of a session that ended while money was there that paid for nothing; its argument is the session's id.
+pub(crate) const GIVE_BACK_TIMER: &str = "give-back-late-money";
 
 /// A payment to collect.
 pub(super) struct Due<'a> {
@@ -135,7 +138,7 @@ impl Due<'_> {
             if now() < attempt.expires {
                 match self.charge(&attempt) {
                     Ok(Charged::Settled(reference)) => {
-                        note_money(self.session_id, attempt.leg_id, &reference)?;
+                        note(self.session_id, attempt.leg_id, &Answer::Paid(reference.clone()))?;
                         return Ok(Paid {
                             leg_id: attempt.leg_id,
                             reference,
@@ -234,9 +237,7 @@ impl Due<'_> {
                     Look::Over(error) => return Err(error),
                     Look::Wait(bell, until) => break (bell, until),
                     Look::Ask(leg) => {
-                        if let Some(reference) = self.arrived(leg)? {
-                            note_money(self.session_id, leg, &reference)?;
-                        }
+                        note(self.session_id, leg, &self.ask(leg)?)?;
                         asked.insert(leg);
                     }
                 }
@@ -245,13 +246,13 @@ impl Due<'_> {
     }
 
     /// Asks the provider: silence is not yet a refusal. One that does not answer either is asked again.
-    fn arrived(&self, leg: LegId) -> Result<Option<String>, Error> {
-        match payments::arrived(&self.payment.provider, leg, self.amount) {
+    fn ask(&self, leg: LegId) -> Result<Answer, Error> {
+        match payments::ask(&self.payment.provider, leg, self.amount) {
             Err(Error::PaymentUnavailable(reason) | Error::Peer { reason, .. }) => try_again(&format!(
                 "{} of session {}: {reason}",
                 self.payment.provider, self.session_id
             )),
-            arrived => arrived,
+            answer => answer,
         }
     }
 
@@ -307,8 +308,9 @@ impl Due<'_> {
         session::succeed(tx, self.session_id, now)?;
         leg::settle_one(tx, paid.leg_id, &paid.reference, now)?;
         leg::settle_wallet(tx, self.session_id, now)?;
+        end(tx, self.session_id, self.kind, Ended::Paid)?;
         leg::close(tx, self.session_id, "another attempt was paid")?;
-        end(tx, self.session_id, self.kind, Ended::Paid)
+        Ok(())
     }
 
     /// What the money that came is in the books.
@@ -318,35 +320,46 @@ impl Due<'_> {
 }
 
 /// Ends the wait of a session with the transaction that decides it, and tells whoever waits: for the first address, too, which may never
-/// have been known. Nothing happens when there is no wait.
+/// have been known. Nothing happens when there is no wait. Before the attempts that are open are closed: which they are says which of them may
+/// have been paid.
 pub(super) fn end(tx: &Transaction, id: SessionId, kind: Kind, ended: Ended) -> Result<(), Error> {
     let Some(told) = wait::end(tx, id, ended, Refusal::from(&kind.cancelled()))? else {
         return Ok(());
     };
     flows::payment_url(kind, id).complete(&told);
-    if leg::of_session(tx, id)?.iter().any(Leg::is_doubtful) {
+    let legs = leg::of_session(tx, id)?;
+    // Reported while the flow was on its way here, of an attempt that it does not settle: whoever reported it will not come again.
+    if legs.iter().any(|leg| leg.new_money().is_some()) {
+        timer::schedule(GIVE_BACK_TIMER, &id, 0);
+    }
+    if legs.iter().any(Leg::is_doubtful) {
         timer::schedule(TIMER, &id, RECONCILE_MS);
     }
     Ok(())
 }
 
 /// Notes money that a provider tells of when it is asked. Before anything is done with it: what is in a row is not lost, whatever becomes of who asked.
-fn note_money(session: SessionId, leg: LegId, reference: &str) -> Result<(), Error> {
+fn note(session: SessionId, leg: LegId, answer: &Answer) -> Result<(), Error> {
+    if *answer == Answer::Unpaid {
+        return Ok(());
+    }
     sql::transaction(|tx| {
         session::lock(tx, session)?;
-        Ok(leg::note_money(tx, leg, reference)?)
+        match answer {
+            Answer::Paid(reference) => Ok(leg::note_money(tx, leg, reference)?),
+            Answer::OtherAmount | Answer::Unpaid => Ok(leg::set_error(tx, leg, leg::OTHER_AMOUNT)?),
+        }
     })
 }
 
-/// Asks once more about the payments of a session that is over, some hours later: those that nobody reported go back to whoever paid them.
+/// Asks once more about the payments of a session that is over, some hours later: those that nobody reported go back to whoever paid them. Also about
+/// those whose payer was sent nowhere: a charge that was never answered may have taken the money by itself.
 pub(crate) fn reconcile(id: SessionId) -> Result<(), Error> {
     let legs = sql::transaction(|tx| leg::of_session(tx, id))?;
-    for leg in legs.iter().filter(|leg| leg.is_doubtful()) {
+    for leg in legs.iter().filter(|leg| leg.is_unpaid()) {
         let Some(provider) = &leg.provider else { continue };
         let amount = Money::new(leg.amount, leg.currency);
-        if let Some(reference) = payments::arrived(provider, leg.id, amount)? {
-            note_money(id, leg.id, &reference)?;
-        }
+        note(id, leg.id, &payments::ask(provider, leg.id, amount)?)?;
     }
     give_back(id)
 }
@@ -389,7 +402,7 @@ pub(super) fn post_paid(id: SessionId, kind: Kind) -> Result<(), Error> {
 
 /// Gives money back that came for a session which is over, or which another attempt has paid: it goes to the payer's wallet. Whoever notices
 /// it first does it; a second time there is nothing to do. A session whose flow still waits is left to that.
-pub(super) fn give_back(id: SessionId) -> Result<(), Error> {
+pub(crate) fn give_back(id: SessionId) -> Result<(), Error> {
     let now = now();
     let owed = sql::transaction(|tx| {
         let Some(session) = session::lock(tx, id)? else {

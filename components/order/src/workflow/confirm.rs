@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{
     begin, checkout,
     collect::{self, Due, Opened},
+    expire,
     payout::{self, NewPayout},
     undo::Undo,
     wallet,
@@ -90,6 +91,8 @@ struct Plan {
     session_id: SessionId,
     leg_id: LegId,
     order_id: OrderId,
+    /// How long a paid line waits for its seller.
+    confirm_seconds: i64,
     /// How long the seller's money is kept.
     periods: Periods,
     now: Timestamp,
@@ -195,12 +198,14 @@ fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> 
     let now = now();
     let items = item::by_ids(&confirm.item_ids)?;
     let session_ids: Vec<SessionId> = items.iter().map(|item| item.payment_session_id).collect();
+    let confirm_seconds = expire::confirm_seconds()?;
     let batch = confirmation::check(
         &confirm.item_ids,
         items,
         &session::by_ids(&session_ids)?,
         confirm.seller,
         now,
+        confirm_seconds,
     )?;
     check_collected(&batch)?;
     let quote = quote(confirm.seller, &batch)?;
@@ -239,6 +244,7 @@ fn plan(confirm: Confirm, session_id: Option<SessionId>) -> Result<Plan, Error> 
         session_id: session_id.unwrap_or_else(|| SessionId(new_id())),
         leg_id: LegId(new_id()),
         order_id: OrderId(new_id()),
+        confirm_seconds,
         periods,
         now,
         date_expired: now.plus_seconds(checkout::session_seconds()?),
@@ -340,7 +346,14 @@ fn claim_waiting(plan: &Plan, due: &Due<'_>) -> Result<Opened, Error> {
 fn claim_lines(tx: &Transaction, plan: &Plan) -> Result<(), Error> {
     let sessions = session::lock_of_items(tx, &plan.confirm.item_ids)?;
     let items = item::lock(tx, &plan.confirm.item_ids)?;
-    confirmation::check(&plan.confirm.item_ids, items, &sessions, plan.confirm.seller, plan.now)?;
+    confirmation::check(
+        &plan.confirm.item_ids,
+        items,
+        &sessions,
+        plan.confirm.seller,
+        plan.now,
+        plan.confirm_seconds,
+    )?;
     let (option, netted) = match &plan.payment {
         FeePayment::None => (None, false),
         FeePayment::Netted(option) => (Some(option), true),

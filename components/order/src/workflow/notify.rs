@@ -16,7 +16,10 @@ use crate::{
         payments,
         webhook::{NoEvent, Received},
     },
-    store::{event, leg, session, wait},
+    store::{
+        event::{self, Noted},
+        leg, session, wait,
+    },
 };
 
 /// Why a report is not acknowledged.
@@ -28,10 +31,10 @@ pub(crate) enum Failure {
     Failed(Error),
 }
 
-/// What became of an event.
-enum Noted {
-    /// It was known, or nothing follows from it.
-    Before,
+/// What follows from a report.
+enum Follows {
+    /// It was known, or is for a person to look at.
+    Nothing,
     /// The flow of its session sees to it.
     HandedOver,
     /// Nobody waits for it any more.
@@ -49,7 +52,7 @@ pub(crate) fn receive(gateway: &str, received: Received) -> Result<(), Failure> 
     let at = received.at;
     let provider = payments::gateway(gateway).ok_or(Failure::Rejected(NoEvent::NotFound))?;
     let event = payments::read(&provider, received).map_err(Failure::Rejected)?;
-    let noted = sql::transaction(|tx| {
+    let follows = sql::transaction(|tx| {
         let unknown = || Failure::Rejected(NoEvent::NotFound);
         let session_id = leg::session_of(tx, event.leg_id)?.ok_or_else(unknown)?;
         session::lock(tx, session_id)?;
@@ -60,27 +63,29 @@ pub(crate) fn receive(gateway: &str, received: Received) -> Result<(), Failure> 
             .find(|leg| leg.id == event.leg_id && leg.provider.as_deref() == Some(&provider))
             .ok_or_else(unknown)?;
         if (leg.amount, leg.currency) != (event.amount.amount_minor, event.amount.currency) {
-            return note_mismatch(tx, &provider, event, at).map_err(Failure::from);
+            return note_mismatch(tx, &provider, event, at);
         }
-        if !event::insert(tx, &provider, &event, at)? {
-            return Ok(Noted::Before);
+        match event::insert(tx, &provider, &event, at)? {
+            Noted::Now => {}
+            Noted::Before => return Ok(Follows::Nothing),
+            Noted::NotAsBefore => return Err(reused(&provider, &event.id)),
         }
         Ok(match wait::get(tx, session_id)? {
             Some(wait) => {
                 wait.bell.complete(&());
-                Noted::HandedOver
+                Follows::HandedOver
             }
-            None => Noted::Late(session_id),
+            None => Follows::Late(session_id),
         })
     })?;
-    match noted {
-        Noted::Before | Noted::HandedOver => Ok(()),
-        Noted::Late(session) => collect::give_back(session).map_err(Failure::Failed),
+    match follows {
+        Follows::Nothing | Follows::HandedOver => Ok(()),
+        Follows::Late(session) => collect::give_back(session).map_err(Failure::Failed),
     }
 }
 
 /// Money was taken, and not as much as was asked for, or more. It settles nothing; that it came is kept, where a person finds it.
-fn note_mismatch(tx: &Transaction, provider: &str, event: Event, received: Timestamp) -> Result<Noted, sql::Error> {
+fn note_mismatch(tx: &Transaction, provider: &str, event: Event, received: Timestamp) -> Result<Follows, Failure> {
     let (leg, amount, currency) = (event.leg_id, event.amount.amount_minor, event.amount.currency);
     log::error(
         "a payment of another amount: a person has to look",
@@ -90,7 +95,18 @@ fn note_mismatch(tx: &Transaction, provider: &str, event: Event, received: Times
         outcome: Outcome::Mismatch,
         ..event
     };
-    event::insert(tx, provider, &event, received)?;
-    leg::set_error(tx, leg, "the gateway reports another amount")?;
-    Ok(Noted::Before)
+    if event::insert(tx, provider, &event, received)? == Noted::NotAsBefore {
+        return Err(reused(provider, &event.id));
+    }
+    leg::set_error(tx, leg, leg::OTHER_AMOUNT)?;
+    Ok(Follows::Nothing)
+}
+
+/// Refuses a report under the id of another one: taken for its repetition it would be lost.
+pub(super) fn reused(sender: &str, id: &str) -> Failure {
+    log::warn(
+        "a report has the id of another one",
+        &[("sender", &sender), ("id", &id)],
+    );
+    Failure::Rejected(NoEvent::Malformed(format!("the id {id} is that of another report")))
 }

@@ -8,7 +8,10 @@ use sdk::{
 };
 use serde_json::{Value, json};
 
-use super::{notify::Failure, payout};
+use super::{
+    notify::{self, Failure},
+    payout,
+};
 use crate::{
     domain::{
         id::{OrderId, SessionId},
@@ -23,7 +26,7 @@ use crate::{
         ledger,
         webhook::{NoEvent, Received},
     },
-    store::{leg, session, transport},
+    store::{event::Noted, leg, session, transport},
 };
 
 /// Takes a report that was received for a carrier of this name.
@@ -41,8 +44,10 @@ pub(crate) fn receive(carrier: &str, received: Received) -> Result<(), Failure> 
         if parcel.provider != provider {
             return Err(unknown());
         }
-        if !transport::insert_event(tx, &parcel, &report, at)? {
-            return Ok(None);
+        match transport::insert_event(tx, &parcel, &report, at)? {
+            Noted::Now => {}
+            Noted::Before => return Ok(None),
+            Noted::NotAsBefore => return Err(notify::reused(&provider, &report.id)),
         }
         let happened = parcel.happened(report.occurred, at);
         if !parcel.advances(report.status, happened) {

@@ -117,8 +117,8 @@ fn close_checkout(id: SessionId) -> Result<(), Error> {
             return cancel::shrink(tx, id, Status::Failed, now);
         }
         session::close(tx, id, Status::Failed)?;
-        leg::close(tx, id, "the checkout failed")?;
-        collect::end(tx, id, Kind::BuyerCheckout, Ended::Unpaid)
+        collect::end(tx, id, Kind::BuyerCheckout, Ended::Unpaid)?;
+        Ok::<_, Error>(leg::close(tx, id, "the checkout failed")?)
     })?;
     // Of a flow that an operator ends nobody else does what it still owes, nor looks at what was reported and not yet seen.
     collect::post_paid(id, Kind::BuyerCheckout)?;
@@ -135,8 +135,8 @@ fn release_claim(claim: SessionId) -> Result<(), Error> {
         }
         item::unclaim(tx, claim)?;
         if session::close(tx, claim, Status::Failed)? {
-            leg::close(tx, claim, "the confirmation failed")?;
             collect::end(tx, claim, Kind::SellerConfirmationFee, Ended::Unpaid)?;
+            leg::close(tx, claim, "the confirmation failed")?;
         }
         Ok::<_, Error>(())
     })?;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{CHECKOUT, Manner, Opened, PaidShop, STOCK, UNIT};
+use component_tests::{CHECKOUT, CONFIRM, Manner, Opened, PaidShop, STOCK, UNIT};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
@@ -407,5 +407,109 @@ async fn a_request_that_is_ended_after_its_commit_still_gives_the_money_back() -
         .await?;
     ensure!(world.wallet(world.buyer()).await? == UNIT, "the money is back");
     ensure!(world.shop.stock().await? == (STOCK, 0), "and so are the goods");
+    world.books_hold().await
+}
+
+/// Opens a checkout or a confirmation whose first attempt is over while its address is still good over there, and another is under way. Returns the
+/// legs of both.
+async fn tried_twice(world: &PaidShop, opened: &Opened, path: &str) -> Result<(String, String)> {
+    let first = world.gateway.leg_at(&opened.url)?;
+    let over = format!("SELECT count(*) FROM \"order\".transaction WHERE id = '{first}' AND status = 'Failed'");
+    world.audit.becomes(&over, 1).await?;
+    let path = format!("{path}/{}/payment-url", opened.session);
+    let payer = if path.starts_with(CHECKOUT) {
+        world.buyer()
+    } else {
+        world.seller()
+    };
+    let url = payer
+        .keyed("second")
+        .post_until_answered(&path, &json!({}), PATIENCE)
+        .await?;
+    let second = world.gateway.leg_at(&url.text(200, "payment_url"))?;
+    ensure!(second != first);
+    Ok((first, second))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_payments_that_come_before_either_is_booked_one_goes_back() -> Result<()> {
+    let world = PaidShop::start_with(&[("SPIN_VARIABLE_ATTEMPT_SECONDS", "1")], LINES).await?;
+    let checkout = world.opens().await?;
+    let (first, second) = tried_twice(&world, &checkout, CHECKOUT).await?;
+    // The other one is reported and acknowledged while the goods of the first are being sold.
+    world.audit.change("BEGIN").await?;
+    let takes = "LOCK TABLE inventory.reservation IN ACCESS EXCLUSIVE MODE";
+    world.audit.change(takes).await?;
+    world.gateway.is_paid(&second).await?;
+    let selling = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'inventory.reservation'::regclass";
+    world.audit.becomes(selling, 1).await?;
+    world.gateway.is_paid(&first).await?;
+    ensure!(world.wallet(world.buyer()).await? == 0);
+    world.audit.change("COMMIT").await?;
+    world.is(&checkout.session, "Success").await?;
+    world.audit.settled().await?;
+    ensure!(world.wallet(world.buyer()).await? == UNIT, "paid for nothing, and back");
+    let mut legs = world.legs(&checkout.session).await?;
+    legs.sort();
+    let success = format!("Success {UNIT}");
+    ensure!(
+        legs == [format!("Success -{UNIT}"), success.clone(), success],
+        "{legs:?}"
+    );
+    ensure!(world.shop.stock().await? == (STOCK - 1, 1), "bought once");
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fee_that_came_twice_is_the_platforms_once_also_when_its_confirmation_is_ended() -> Result<()> {
+    const FEE: i64 = 15_000;
+    let world = PaidShop::start_with(&[("SPIN_VARIABLE_ATTEMPT_SECONDS", "1")], LINES).await?;
+    let checkout = world.opens().await?;
+    world.settles(&checkout).await?;
+    let item = world.item_of(&checkout.session).await?;
+    let body = json!({ "item_ids": [item], "payment_option": "sandbox-redirect" });
+    let fee = Opened::read(&world.seller().post(CONFIRM, body).await?, "confirm_session_id");
+    let (first, second) = tried_twice(&world, &fee, CONFIRM).await?;
+    // The order is placed, and its fee cannot be booked.
+    mislays(&world, "account.ledger_transfer").await?;
+    world.gateway.is_paid(&second).await?;
+    world.is(&fee.session, "Success").await?;
+    let stuck = "SELECT count(*) FROM host.invocation WHERE status = 'paused' AND function LIKE '%workflows%.confirm'";
+    world.audit.becomes(stuck, 1).await?;
+    finds(&world, "account", "ledger_transfer").await?;
+    world.gateway.is_paid(&first).await?;
+    ensure!(world.wallet(world.seller()).await? == FEE, "paid for nothing, and back");
+
+    let id = paused_id(&world).await?;
+    world.nexus.run(&["invocations", "cancel", &id])?;
+    let cancelled = format!("SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'cancelled'");
+    world.audit.becomes(&cancelled, 1).await?;
+    let kept = "SELECT amount FROM account.ledger_transfer WHERE id LIKE 'fee:%'";
+    ensure!(world.audit.count(kept).await? == FEE);
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_that_was_never_answered_is_asked_about_after_its_checkout_is_ended() -> Result<()> {
+    let world = PaidShop::start_with(&[], LINES).await?;
+    world.gateway.behaves(Manner::IsSilent);
+    world.gateway.stumbles(true);
+    let asked = world.buyer().post(CHECKOUT, world.checkout(1)).await?;
+    ensure!(asked.status == 503, "{}", asked.json);
+    world.audit.becomes(PAUSED, 1).await?;
+    let id = paused_id(&world).await?;
+    world.nexus.run(&["invocations", "cancel", &id])?;
+    let cancelled = format!("SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'cancelled'");
+    world.audit.becomes(&cancelled, 1).await?;
+    ensure!(world.shop.stock().await? == (STOCK, 0), "let go of");
+
+    world.gateway.stumbles(false);
+    // Hours later the gateway is asked: it had taken the money, and sent nobody anywhere.
+    let due =
+        "UPDATE host.invocation SET due_at = now() WHERE component = 'order' AND ended_at IS NULL AND due_at > now()";
+    ensure!(world.audit.change(due).await? > 0, "nothing waits to ask");
+    let back = format!("SELECT count(*) FROM account.ledger_transfer WHERE id LIKE 'return:%' AND amount = {UNIT}");
+    world.audit.becomes(&back, 1).await?;
+    ensure!(world.wallet(world.buyer()).await? == UNIT);
     world.books_hold().await
 }

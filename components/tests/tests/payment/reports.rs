@@ -86,6 +86,28 @@ async fn a_report_is_believed_only_if_it_is_signed_fresh_and_about_a_leg_of_that
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_under_the_id_of_another_one_is_not_taken_for_its_repetition() -> Result<()> {
+    let world = PaidShop::start(&[]).await?;
+    let (one, other) = (world.opens().await?, world.opens().await?);
+    let (first, second) = (world.gateway.leg_at(&one.url)?, world.gateway.leg_at(&other.url)?);
+    let report = async |leg: &str, id: &str, expected: u16| {
+        world.gateway.is_paid_silently(leg);
+        let status = world.gateway.sends(&world.gateway.notice(leg, id)?).await?;
+        ensure!(status == expected, "{id}: {status} instead of {expected}");
+        Ok(())
+    };
+    report(&first, "event", 200).await?;
+    report(&first, "event", 200).await?;
+    // Acknowledged, it would be lost: nobody would ever tell again.
+    report(&second, "event", 400).await?;
+    world.is(&one.session, "Success").await?;
+    world.is(&other.session, "Pending").await?;
+    report(&second, "another event", 200).await?;
+    world.is(&other.session, "Success").await?;
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_is_not_enabled_is_neither_offered_nor_listened_to() -> Result<()> {
     let world = PaidShop::start(&[("SPIN_VARIABLE_SANDBOX_ENABLED", "false")]).await?;
     let options = world.nexus.client().get("/api/v1/common/option?type=payment").await?;
