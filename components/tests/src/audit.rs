@@ -141,6 +141,10 @@ impl Audit {
                  WHERE s.stock <> (SELECT coalesce(sum(h.change), 0) FROM inventory.stock_history h WHERE h.stock_id = s.id)",
             ),
             (
+                "inventory itself finds nothing that does not add up",
+                "SELECT stock_id::text FROM inventory.discrepancy",
+            ),
+            (
                 "while serial numbers are required, as many units are active as are free",
                 "SELECT s.id::text FROM inventory.stock s
                  WHERE s.serial_required
@@ -363,6 +367,12 @@ impl Audit {
                       LEFT JOIN \"order\".\"order\" o ON o.id = i.order_id
                       LEFT JOIN \"order\".transport t ON t.id = o.transport_id
                       WHERE i.date_cancelled IS NULL AND payout.status IS DISTINCT FROM 'Success')",
+            ),
+            (
+                "money that a gateway told of is in a leg once its session is decided: it paid for that, or went back",
+                "SELECT e.event_id FROM \"order\".payment_event e
+                 JOIN \"order\".transaction l ON l.id = e.leg_id JOIN \"order\".payment_session s ON s.id = l.session_id
+                 WHERE e.outcome = 'succeeded' AND s.status <> 'Pending' AND l.status <> 'Success'",
             ),
             (
                 "nothing waits for the payment of a session that is decided",

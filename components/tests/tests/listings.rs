@@ -499,7 +499,7 @@ async fn serial_numbers(shop: &Shop, stranger: &Person) -> Result<()> {
         .client
         .patch(SERIAL, set(&["a"], "Damaged"))
         .await?
-        .failed(403, "forbidden");
+        .failed(404, "serial_not_found");
     mine.patch(SERIAL, set(&["a"], "Lost")).await?.names("status");
     mine.patch(SERIAL, json!({ "status": "Active" }))
         .await?

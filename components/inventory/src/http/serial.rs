@@ -21,7 +21,7 @@ use crate::{
     owner,
     store::{
         self,
-        serial::{Holder, Serial, Unit},
+        serial::{Serial, Unit},
     },
 };
 
@@ -104,28 +104,21 @@ pub(super) fn patch(request: &Request) -> Result<Response, HttpError> {
 /// Serials by the stock that has them.
 type ByStock = BTreeMap<StockId, Vec<String>>;
 
-/// The serials the texts mean, by stock: all of them known, all of them the caller's. Asks catalog.
+/// The serials the texts mean, by stock: all of them the caller's. What is somebody else's is as unknown as what nobody has: whoever knew which numbers
+/// there are could claim their guarantees. Asks catalog.
 fn owned(ids: &[String], stock: Option<i64>, me: AccountId) -> Result<ByStock, Error> {
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
     let holders = store::serial::holders(ids, stock)?;
     let mine = owner::sold_by(me, &holders.iter().map(|holder| holder.sku).collect());
-    let (mine, others): (Vec<_>, Vec<_>) = holders.into_iter().partition(|holder| mine.contains(&holder.sku));
-    let (by_stock, missing) = resolve(ids, store::serial::in_stocks(ids, &numbers(&mine))?)?;
-    if missing.is_empty() {
-        return Ok(by_stock);
-    }
-    let theirs = store::serial::known(&missing, &numbers(&others))?;
-    Err(refusal(missing, &theirs.into_iter().collect()))
+    let mine = holders.iter().filter(|holder| mine.contains(&holder.sku));
+    let stocks: Vec<i64> = mine.map(|holder| holder.stock.0).collect();
+    resolve(ids, store::serial::in_stocks(ids, &stocks)?)
 }
 
-fn numbers(holders: &[Holder]) -> Vec<i64> {
-    holders.iter().map(|holder| holder.stock.0).collect()
-}
-
-/// Each text to the one stock of the caller's that has it, and those that none has.
-fn resolve(ids: &[String], mine: Vec<Unit>) -> Result<(ByStock, Vec<String>), Error> {
+/// Each text to the one stock of the caller's that has it.
+fn resolve(ids: &[String], mine: Vec<Unit>) -> Result<ByStock, Error> {
     let mut meant: BTreeMap<String, StockId> = BTreeMap::new();
     for unit in mine {
         if meant.insert(unit.id.clone(), unit.stock).is_some() {
@@ -140,16 +133,10 @@ fn resolve(ids: &[String], mine: Vec<Unit>) -> Result<(ByStock, Vec<String>), Er
             None => missing.push(id.clone()),
         }
     }
-    Ok((by_stock, missing))
-}
-
-/// Why texts that the caller has none of are refused: nobody has them, or somebody else.
-fn refusal(missing: Vec<String>, theirs: &BTreeSet<String>) -> Error {
-    let unknown: Vec<String> = missing.into_iter().filter(|id| !theirs.contains(id)).collect();
-    if unknown.is_empty() {
-        Error::NotTheSeller
+    if missing.is_empty() {
+        Ok(by_stock)
     } else {
-        Error::SerialNotFound(unknown)
+        Err(Error::SerialNotFound(missing))
     }
 }
 
@@ -184,7 +171,7 @@ mod tests {
         ids.iter().map(|id| (*id).to_owned()).collect()
     }
 
-    fn resolved(ids: &[&str], mine: &[(&str, i64)]) -> Result<(ByStock, Vec<String>), Error> {
+    fn resolved(ids: &[&str], mine: &[(&str, i64)]) -> Result<ByStock, Error> {
         let unit = |(id, stock): &(&str, i64)| Unit {
             id: (*id).to_owned(),
             stock: StockId(*stock),
@@ -194,21 +181,15 @@ mod tests {
 
     #[test]
     fn each_text_means_the_unit_that_its_seller_has() {
-        let (by_stock, missing) = resolved(&["a", "b", "c"], &[("a", 10), ("b", 20)]).unwrap();
+        let by_stock = resolved(&["a", "b"], &[("a", 10), ("b", 20)]).unwrap();
         let expected = BTreeMap::from([(StockId(10), texts(&["a"])), (StockId(20), texts(&["b"]))]);
-        assert_eq!((by_stock, missing), (expected, texts(&["c"])));
+        assert_eq!(by_stock, expected);
     }
 
     #[test]
     fn unknown_numbers_are_all_listed() {
-        let failed = refusal(texts(&["a", "b", "c"]), &BTreeSet::from(["b".to_owned()]));
-        assert!(matches!(failed, Error::SerialNotFound(ids) if ids == ["a", "c"]));
-    }
-
-    #[test]
-    fn only_a_strangers_unit_is_forbidden() {
-        let failed = refusal(texts(&["a"]), &BTreeSet::from(["a".to_owned()]));
-        assert!(matches!(failed, Error::NotTheSeller));
+        let failed = resolved(&["a", "b", "c"], &[("b", 10)]);
+        assert!(matches!(failed, Err(Error::SerialNotFound(ids)) if ids == ["a", "c"]));
     }
 
     #[test]

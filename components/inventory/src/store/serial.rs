@@ -109,18 +109,6 @@ pub(crate) fn in_stocks(ids: &[String], stocks: &[i64]) -> Result<Vec<Unit>, sql
         .collect()
 }
 
-/// Those of the texts that are the serial of something in one of these stocks.
-pub(crate) fn known(ids: &[String], stocks: &[i64]) -> Result<Vec<String>, sql::Error> {
-    let rows = sql::query(
-        sql!(
-            "SELECT id FROM unnest($1::text[]) AS id
-         WHERE EXISTS (SELECT FROM serial u WHERE u.id = id.id AND u.stock_id = ANY($2::bigint[]))"
-        ),
-        params![ids, stocks],
-    )?;
-    rows.iter().map(|row| row.get(0)).collect()
-}
-
 pub(crate) fn count_active(tx: &Transaction, stock: StockId) -> Result<i64, sql::Error> {
     tx.query_one(
         sql!("SELECT count(*) FROM serial WHERE stock_id = $1 AND status = 'Active'"),
