@@ -19,6 +19,8 @@ pub(crate) enum Error {
     NotTheSeller,
     #[error("product currency {given} is not the seller's currency {seller}")]
     CurrencyMismatch { given: String, seller: String },
+    #[error("the product has variants that are priced in {0}, and keeps that currency")]
+    ListingPriced(String),
     #[error("the featured SKU does not belong to this product")]
     SkuNotOfSpu,
     #[error(
@@ -44,7 +46,7 @@ impl From<Error> for http::Error {
             Error::CategoryNotFound(_) => Self::not_found("category_not_found", text),
             Error::ResourceNotFound => Self::not_found("resource_not_found", text),
             Error::NotTheSeller => Self::forbidden(text),
-            Error::CurrencyMismatch { .. } => Self::bad_request("currency_mismatch", text),
+            Error::CurrencyMismatch { .. } | Error::ListingPriced(_) => Self::bad_request("currency_mismatch", text),
             Error::SkuNotOfSpu => Self::bad_request("sku_not_belong_to_spu", text),
             Error::TooManyVariants { .. } => Self::invalid("spu_id", text),
             Error::VersionConflict { .. } => Self::conflict("version_conflict", text),
@@ -69,6 +71,7 @@ mod tests {
             (Error::ResourceNotFound, 404, "resource_not_found"),
             (Error::NotTheSeller, 403, "forbidden"),
             (mismatch, 400, "currency_mismatch"),
+            (Error::ListingPriced("VND".into()), 400, "currency_mismatch"),
             (Error::SkuNotOfSpu, 400, "sku_not_belong_to_spu"),
             (Error::VersionConflict { seen: 1, current: 2 }, 409, "version_conflict"),
             (Error::Stock("no".into()), 500, "internal"),

@@ -252,6 +252,25 @@ async fn buyers_find_what_they_filter_for_in_the_order_they_ask_for() -> Result<
     ] {
         assert_eq!(variants(query).await?, expected, "{query}");
     }
+    for (query, field) in [
+        ("price_from=0", "price_from"),
+        ("price_from=9&price_to=8", "price_to"),
+        ("combinable=1", "combinable"),
+    ] {
+        let refused = nobody.get(&format!("{SKU}?spu_id={one}&{query}")).await?;
+        refused.names(field);
+    }
+    let long = format!("search={}", "x".repeat(101));
+    for (query, field) in [
+        (long.as_str(), "search"),
+        ("price_max=-1", "price_max"),
+        ("date_created_from=-1", "date_created_from"),
+        ("date_created_to=-1", "date_created_to"),
+        ("seller_id=x", "seller_id"),
+        ("category_id=x", "category_id"),
+    ] {
+        nobody.get(&format!("{CARD}?{query}")).await?.names(field);
+    }
     for (query, expected) in [
         (format!("id={child}&id={parent}"), vec![parent.as_str(), child]),
         ("search=ENAMELLED".to_owned(), vec![child]),

@@ -66,6 +66,10 @@ const DROPPED_WHOLE: &[&str] = &[
 ];
 const SCHEMES: &[&str] = &["https://", "http://", "mailto:"];
 
+/// How deep elements stand in each other. No text for people needs as much; without a bound, each end tag of a text could be compared with all that
+/// is open in it.
+const DEPTH: usize = 64;
+
 /// The description with nothing left but the elements and attributes of the allow-list, every element closed.
 pub(crate) fn sanitise(html: &str) -> String {
     if !html.contains('<') {
@@ -77,7 +81,10 @@ pub(crate) fn sanitise(html: &str) -> String {
         match token {
             Token::Text(text) => clean.push_str(&text.replace('<', "&lt;")),
             Token::Start { name, attributes } => {
-                let Some(element) = allowed(&name) else { continue };
+                let fits = |element: &&str| VOID.contains(element) || open.len() < DEPTH;
+                let Some(element) = allowed(&name).filter(fits) else {
+                    continue;
+                };
                 clean.push('<');
                 clean.push_str(element);
                 write_attributes(&mut clean, element, &attributes);
@@ -318,6 +325,13 @@ mod tests {
         ] {
             assert_eq!(sanitise(written), kept, "{written}");
         }
+    }
+
+    #[test]
+    fn elements_stand_in_each_other_to_a_depth() {
+        let deep = sanitise(&format!("{}x{}", "<b>".repeat(10_000), "</i></b>".repeat(10_000)));
+        assert_eq!(deep, format!("{}x{}", "<b>".repeat(DEPTH), "</b>".repeat(DEPTH)));
+        assert_eq!(sanitise(&deep), deep);
     }
 
     #[test]

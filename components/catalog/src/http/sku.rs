@@ -150,6 +150,7 @@ struct PatchSku {
     combinable: Option<bool>,
     attributes: Option<Vec<Attribute>>,
     package_details: Option<Value>,
+    #[serde(default, deserialize_with = "optional_number")]
     version: Option<i64>,
 }
 

@@ -3,6 +3,7 @@
 use sdk::{
     AccountId, Checks, Input, Timestamp, Uuid,
     http::{Error as HttpError, Request, Response},
+    json::optional_number,
     new_id, now, sql,
 };
 use serde::{Deserialize, Serialize};
@@ -194,6 +195,7 @@ struct PatchSpu {
     tags: Option<Vec<String>>,
     resource_ids: Option<Vec<Uuid>>,
     specifications: Option<Vec<Attribute>>,
+    #[serde(default, deserialize_with = "optional_number")]
     version: Option<i64>,
 }
 
@@ -227,7 +229,7 @@ impl PatchSpu {
             spu.name = name;
         }
         if let Some(description) = self.description {
-            spu.description = html::sanitise(&description);
+            spu.description = description;
         }
         if let Some(category) = self.category_id {
             spu.category.id = category;
@@ -255,7 +257,8 @@ impl PatchSpu {
 }
 
 pub(super) fn patch(request: &Request) -> Result<Response, HttpError> {
-    let (input, me) = request.json_for_account::<PatchSpu>()?;
+    let (mut input, me) = request.json_for_account::<PatchSpu>()?;
+    input.description = input.description.map(|description| html::sanitise(&description));
     let id = SpuId(input.id);
     let sells_in = &request.caller()?.currency;
     let tags = input.tags.as_deref().map(|tags| normalised(Some(tags)));
@@ -267,6 +270,10 @@ pub(super) fn patch(request: &Request) -> Result<Response, HttpError> {
         // After ownership: a stranger learns nothing about currencies.
         if let Some(given) = &input.currency {
             seller::check_currency(given, sells_in)?;
+            // What its variants cost is a number of the currency it has.
+            if *given != locked.currency && store::sku::count(tx, id)?.0 > 0 {
+                return Err(Error::ListingPriced(locked.currency));
+            }
         }
         check_resources(input.resource_ids.as_deref())?;
         if let Some(sku) = input.featured_sku_id
@@ -313,9 +320,11 @@ fn check_specifications(checks: &mut Checks, specifications: Option<&[Attribute]
     );
 }
 
-/// What is kept of it counts: markup may take more than it did.
+/// What is kept of it counts: markup may take more than it did. One that is too long as it is needs no more work.
 fn check_description(checks: &mut Checks, description: &str) {
-    check_bytes(checks, "description", &html::sanitise(description), DESCRIPTION_BYTES);
+    if description.chars().count() <= DESCRIPTION_CHARS {
+        check_bytes(checks, "description", &html::sanitise(description), DESCRIPTION_BYTES);
+    }
 }
 
 fn check_tags(checks: &mut Checks, tags: Option<&[String]>) {
