@@ -52,6 +52,8 @@ pub(crate) enum Error {
     AddressNotFound,
     #[error("the address has no known country")]
     CountryUnresolved,
+    #[error("no geocoder answers: {0}")]
+    GeocodingUnavailable(String),
     #[error("resolve the address: {0}")]
     Geocoding(String),
     #[error("the password has more than 1024 bytes")]
@@ -89,7 +91,8 @@ impl From<geocoding::Error> for Error {
             geocoding::Error::EmptyAddress => Self::EmptyAddress,
             geocoding::Error::NotFound => Self::AddressNotFound,
             geocoding::Error::CountryUnresolved => Self::CountryUnresolved,
-            geocoding::Error::Unavailable(reason) | geocoding::Error::Other(reason) => Self::Geocoding(reason),
+            geocoding::Error::Unavailable(reason) => Self::GeocodingUnavailable(reason),
+            geocoding::Error::Other(reason) => Self::Geocoding(reason),
         }
     }
 }
@@ -138,10 +141,12 @@ impl From<Error> for http::Error {
             Error::EmptyAddress => Self::bad_request("empty_address", text),
             Error::AddressNotFound => Self::bad_request("address_not_found", text),
             Error::CountryUnresolved => Self::bad_request("address_country_unresolved", text),
-            Error::Geocoding(_) => Self::unavailable("addresses cannot be checked at the moment"),
+            Error::GeocodingUnavailable(_) => {
+                Self::unavailable("addresses cannot be checked at the moment").with_cause(text)
+            }
             Error::PasswordTooLong => Self::invalid("password", "must have at most 1024 bytes"),
             Error::RefreshRefused | Error::CallerGone => Self::unauthorized(text),
-            Error::TokenKey(_) | Error::Sql(_) | Error::Config(_) => Self::internal(text),
+            Error::Geocoding(_) | Error::TokenKey(_) | Error::Sql(_) | Error::Config(_) => Self::internal(text),
         }
     }
 }
@@ -169,6 +174,18 @@ mod tests {
             assert_eq!((unique(constraint).status(), unique(constraint).code()), (409, code));
         }
         assert_eq!(unique("account_number_key").code(), "internal");
+    }
+
+    #[test]
+    fn a_geocoder_that_is_down_is_come_back_to_and_one_that_is_missing_is_our_fault() {
+        for (error, status, code) in [
+            (geocoding::Error::Unavailable("down".to_owned()), 503, "unavailable"),
+            (geocoding::Error::Other("none is granted".to_owned()), 500, "internal"),
+        ] {
+            let answer: http::Error = Error::from(error).into();
+            assert_eq!((answer.status(), answer.code()), (status, code));
+            assert!(!answer.message().contains("granted"), "{}", answer.message());
+        }
     }
 
     #[test]

@@ -30,7 +30,9 @@ impl From<Error> for http::Error {
             Error::EmptyAddress => Self::bad_request("empty_address", text),
             Error::AddressNotFound => Self::bad_request("address_not_found", text),
             Error::AddressCountryUnresolved => Self::bad_request("address_country_unresolved", text),
-            Error::GeocoderUnavailable(_) => Self::unavailable("addresses cannot be looked up at the moment"),
+            Error::GeocoderUnavailable(_) => {
+                Self::unavailable("addresses cannot be looked up at the moment").with_cause(text)
+            }
             Error::Geocoder(_) | Error::NoGeocoder | Error::Account(_) => Self::internal(text),
         }
     }

@@ -381,6 +381,13 @@ async fn contacts_lie_in_the_owners_country_and_the_last_one_stays() -> Result<(
         .for_each(|field| empty.names(field));
     let castle = json!({ "full_name": "L", "phone": "1", "address": ADDRESS, "address_type": "Castle" });
     mine.post(CONTACT, castle).await?.names("address_type");
+    for (field, most) in [("full_name", 100), ("phone", 30), ("address", 255)] {
+        let mut body =
+            json!({ "full_name": "L", "phone": "1", "address": ADDRESS, "address_type": "Home", "contact_id": me.id });
+        body[field] = "9".repeat(most + 1).into();
+        other.client.post(CONTACT, body.clone()).await?.names(field);
+        other.client.patch(CONTACT, body).await?.names(field);
+    }
     let abroad = add(mine, "350 Fifth Avenue, New York, USA").await?;
     let told = abroad.failed(400, "address_country_mismatch")["message"].to_string();
     assert!(told.contains("address resolves to US, profile country is VN"), "{told}");

@@ -162,7 +162,8 @@ fn its_grants_are_these() {
     assert_eq!(
         app().components.values().map(granted).collect::<Vec<_>>(),
         [
-            "account: schema account, key access, key refresh",
+            "account: schema account, key access, key refresh, variable access_token_seconds, variable refresh_grace_seconds, \
+             variable refresh_token_seconds, variable session_seconds",
             "catalog: schema catalog",
             "common: schema common, provider geocode-local, provider payment-cod, provider payment-sandbox, provider transport-flat",
             "geocode-local: ",

@@ -56,14 +56,8 @@ async fn open(manner: Manner) -> Result<(TestHost, Market)> {
 /// With further lines in the table of the order module.
 async fn open_with(manner: Manner, lines: &str) -> Result<(TestHost, Market)> {
     let table = "[component.order.tool.nexus]\n";
-    // Time passes here: what signed somebody in must last.
-    let grant = "[component.account.tool.nexus]\n";
-    let lasting = "[component.account.variables]\naccess_token_seconds = \"1000000000\"\n\n";
     let application = Edited::marketplace(|manifest| {
-        for unique in [grant, table] {
-            assert_eq!(manifest.matches(unique).count(), 1, "the manifest has another shape");
-        }
-        let manifest = manifest.replace(grant, &format!("{lasting}{grant}"));
+        assert_eq!(manifest.matches(table).count(), 1, "the manifest has another shape");
         manifest.replace(table, &format!("{table}{lines}"))
     })?;
     let gateway = Gateway::start().await?;
@@ -75,6 +69,8 @@ async fn open_with(manner: Manner, lines: &str) -> Result<(TestHost, Market)> {
         ("session_seconds", &*term),
         ("escrow_seconds", &*term),
         ("attempt_seconds", &*attempt),
+        // Time passes here: what signed somebody in must last.
+        ("access_token_seconds", "1000000000"),
     ]);
     let host = TestHost::start(&TestApp::load_with(&application.manifest(), &variables)?).await?;
     let world = PaidShop::on(host.url(), host.database_url(), gateway).await?;
