@@ -21,7 +21,7 @@ use host_journal::{
     Body, CommandKind, Entry, FenceReason, InvocationStatus, OUTPUT_PROMISE, Seal, SealError, WorkflowKey,
 };
 use host_runtime::Deployment;
-use host_store::{InvocationRow, Store};
+use host_store::{InvocationRow, Loaded, Store};
 use host_types::{ComponentId, Digest, InvocationId, Position, PromiseId};
 
 /// What an operator reaches.
@@ -173,7 +173,6 @@ impl Operate for Operator {
                 .await
                 .map_err(unavailable)?
                 .ok_or(OperateError::NotFound(id))?;
-            let bodies = self.store.bodies(id).await.map_err(unavailable)?;
             let deployment = self.deployment()?;
             let mut describe = Describe {
                 deployment: &deployment,
@@ -186,13 +185,17 @@ impl Operate for Operator {
             };
             // Of one whose payloads are not shown, what it pushed is not known here.
             let compensations = loaded.as_ref().map(|loaded| compensations(&loaded.entries));
-            let journal: Vec<EntryView> = match loaded {
-                Some(loaded) => loaded.entries.iter().map(|entry| describe.entry(entry)).collect(),
+            // The row as it was with these entries, not before or after them.
+            let (row, journal): (_, Vec<EntryView>) = match loaded {
+                Some(Loaded { row, entries }) => (row, entries.iter().map(|entry| describe.entry(entry)).collect()),
                 None => {
+                    let stored = self.store.stored(id).await.map_err(unavailable)?;
+                    let (row, bodies) = stored.ok_or(OperateError::NotFound(id))?;
                     let entries = bodies
                         .iter()
                         .filter_map(|(index, body)| host_journal::decode(*index, body, &Hidden).ok());
-                    entries.map(|entry| redact(describe.entry(&entry))).collect()
+                    let journal = entries.map(|entry| redact(describe.entry(&entry))).collect();
+                    (row, journal)
                 }
             };
             let workflow = self.store.workflow_of(id).await.map_err(unavailable)?;

@@ -4,14 +4,11 @@
 use host_journal::{AppendError, AppendJournal, Claim, KeyId, Message, WorkflowKey};
 use host_recorder::Answer;
 use host_store::{
-    Asked, AuditFilter, Begun, CronLine, DeadFilter, DeadLetter, Deployment, Fence, GoneBecause, Head, Heartbeat,
-    HeldKey, InvocationRow, KeyPlace, Left, Loaded, Met, PromiseOutcome, PromiseWord, Result, Said, Store,
+    Asked, AuditFilter, Begun, Bodies, CronLine, DeadFilter, DeadLetter, Deployment, Fence, GoneBecause, Head,
+    Heartbeat, HeldKey, InvocationRow, KeyPlace, Left, Loaded, Met, PromiseOutcome, PromiseWord, Result, Said, Store,
     StoredPromise, Subscription, SubscriptionId, Tick, Wake, Wakeups, Word,
 };
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
-
-/// Entries as they are stored, by index.
-pub type Bodies = Vec<(u32, Vec<u8>)>;
 
 /// Everything.
 pub trait Database:
@@ -30,8 +27,8 @@ pub trait ReadInvocations: Send + Sync + 'static {
     fn load(&self, invocation: InvocationId) -> Answer<'_, Result<Option<Loaded>>>;
     /// Its row alone.
     fn row(&self, invocation: InvocationId) -> Answer<'_, Result<Option<InvocationRow>>>;
-    /// Its entries as they are stored.
-    fn bodies(&self, invocation: InvocationId) -> Answer<'_, Result<Bodies>>;
+    /// Its row with its entries as they are stored, both of one moment.
+    fn stored(&self, invocation: InvocationId) -> Answer<'_, Result<Option<(InvocationRow, Bodies)>>>;
     /// The one it was restarted as.
     fn successor(&self, invocation: InvocationId) -> Answer<'_, Result<Option<InvocationId>>>;
     /// A promise.
@@ -168,8 +165,8 @@ impl ReadInvocations for Store {
         Box::pin(self.row(invocation))
     }
 
-    fn bodies(&self, invocation: InvocationId) -> Answer<'_, Result<Bodies>> {
-        Box::pin(self.bodies(invocation))
+    fn stored(&self, invocation: InvocationId) -> Answer<'_, Result<Option<(InvocationRow, Bodies)>>> {
+        Box::pin(self.stored(invocation))
     }
 
     fn successor(&self, invocation: InvocationId) -> Answer<'_, Result<Option<InvocationId>>> {

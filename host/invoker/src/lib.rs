@@ -33,8 +33,8 @@ mod waits;
 
 pub use cron::Cron;
 pub use database::{
-    AppendFences, BeginDelivery, Bodies, Database, DeliverEvents, FindWork, HearNodes, KeepLease, MeetTicks,
-    ReadDeployments, ReadInvocations, TellNodes,
+    AppendFences, BeginDelivery, Database, DeliverEvents, FindWork, HearNodes, KeepLease, MeetTicks, ReadDeployments,
+    ReadInvocations, TellNodes,
 };
 pub use dead_letters::{DeadLetters, Replayed};
 pub use deliveries::Deliveries;

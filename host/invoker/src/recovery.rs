@@ -8,7 +8,7 @@ use std::time::Duration;
 use host_journal::{
     Append, AppendError, Body, Claim, Entry, FenceReason, Header, InvocationStatus, Machine, Start, decode, encode,
 };
-use host_store::{Fence, Loaded};
+use host_store::{Fence, InvocationRow, Loaded};
 use host_types::{DeploymentNumber, InvocationId};
 
 use crate::backlog::enqueue;
@@ -118,7 +118,7 @@ impl Inner {
                     None => Outcome::Elsewhere,
                 };
             }
-            if loaded.row.status == InvocationStatus::Paused || loaded.row.node != Some(self.store.node()) {
+            if !self.owns(&loaded.row) {
                 return Outcome::Elsewhere;
             }
             match self
@@ -141,12 +141,13 @@ impl Inner {
     /// The commit that ended an invocation of a sensitive route erased its payloads. Its output is known all the same when
     /// that commit was ours: when nobody has fenced our attempt.
     async fn recover_erased(&self, invocation: InvocationId, machine: &Machine) -> host_store::Result<Outcome> {
-        let ended = self.store.row(invocation).await?;
-        let is_completed = ended.is_some_and(|row| row.status == InvocationStatus::Completed);
+        let Some((row, bodies)) = self.store.stored(invocation).await? else {
+            return Ok(Outcome::Elsewhere);
+        };
+        let is_completed = row.status == InvocationStatus::Completed;
         let first_pending = machine.pending().first().map_or(0, |entry| entry.index);
         // A fence has no payload: it can be read although the others cannot.
         let seal = self.store.seal(invocation, None);
-        let bodies = self.store.bodies(invocation).await?;
         let is_fenced = bodies.iter().any(|(index, body)| {
             let read = || decode(*index, body, &*seal).map(|entry| entry.body);
             *index >= first_pending && matches!(read(), Ok(Body::Fence { .. }))
@@ -171,7 +172,7 @@ impl Inner {
         let mut pauses = Pauses::new();
         loop {
             match self.store.load(invocation).await {
-                Ok(Some(loaded)) if !loaded.row.status.is_final() && loaded.row.node == Some(self.store.node()) => {
+                Ok(Some(loaded)) if self.owns(&loaded.row) => {
                     match self.append_fence(loaded, reason.clone(), status, delay_ms, None).await {
                         Ok(recovered) => return Some(recovered),
                         Err(Unfenced::Append(AppendError::Fenced)) => continue,
@@ -190,6 +191,12 @@ impl Inner {
                 Err(error) => pauses.after(invocation, &error).await,
             }
         }
+    }
+
+    /// Whether it runs, and is this node's. Of a row that was loaded with its entries: whoever has said otherwise since is in the way of a fence
+    /// behind them.
+    pub(crate) fn owns(&self, row: &InvocationRow) -> bool {
+        row.status == InvocationStatus::Running && row.node == Some(self.store.node())
     }
 
     /// Takes an open invocation over that was given to this node. `None`: it has ended, someone was faster, or it cannot be run here.
@@ -418,7 +425,7 @@ pub(crate) async fn run_fenced(inner: &Arc<Inner>, invocation: InvocationId, tur
         }
     };
     // Whoever took it while it waited has fenced it.
-    if loaded.row.status != InvocationStatus::Running || loaded.row.node != Some(inner.store.node()) {
+    if !inner.owns(&loaded.row) {
         return;
     }
     let (salt, attempts) = (loaded.row.erasure_salt, loaded.row.attempt);

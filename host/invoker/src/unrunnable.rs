@@ -22,13 +22,12 @@ impl Inner {
     /// Pauses an open invocation of this node. Of its journal a fence needs no more than the length. One that somebody else has fenced
     /// meanwhile is left alone: perhaps what was in the way is gone with that.
     pub(crate) async fn give_up(&self, invocation: InvocationId, reason: &str) -> Result<(), NotPaused> {
-        let Some(row) = self.store.row(invocation).await? else {
+        let Some((row, bodies)) = self.store.stored(invocation).await? else {
             return Ok(());
         };
-        if row.status != InvocationStatus::Running || row.node != Some(self.store.node()) {
+        if !self.owns(&row) {
             return Ok(());
         }
-        let bodies = self.store.bodies(invocation).await?;
         let cause = Cause::new(None, &format!("it cannot be run: {reason}"), false);
         let attempt = row.attempt + 1;
         let fence = Entry {

@@ -8,15 +8,20 @@ use uuid::Uuid;
 
 use crate::{Error, Result, Store, Wake};
 
-/// `SELECT` with all columns of [`InvocationRow`], and what follows.
+/// `SELECT` with all columns of [`InvocationRow`], more of them, and what follows.
 macro_rules! select {
     ($rest:literal) => {
+        select!("", $rest)
+    };
+    ($more:literal, $rest:literal) => {
         concat!(
             "SELECT id, component, function, deployment, status::text AS status, node_id, attempt, failures, \
              (extract(epoch FROM due_at) * 1000)::bigint AS due_ms, cause, erasure_salt, parent, \
              (extract(epoch FROM created_at) * 1000)::bigint AS created_ms, \
              (extract(epoch FROM updated_at) * 1000)::bigint AS updated_ms, \
-             (extract(epoch FROM ended_at) * 1000)::bigint AS ended_ms FROM host.invocation ",
+             (extract(epoch FROM ended_at) * 1000)::bigint AS ended_ms",
+            $more,
+            " FROM host.invocation ",
             $rest
         )
     };
@@ -95,6 +100,9 @@ pub struct InvocationRow {
     pub ended_ms: Option<i64>,
 }
 
+/// Entries as they are stored, by index.
+pub type Bodies = Vec<(u32, Vec<u8>)>;
+
 /// An invocation with its whole record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
@@ -161,12 +169,11 @@ pub struct Page {
 }
 
 impl Store {
-    /// An invocation with all its entries, decoded. [`Error::Decode`] when its payloads were erased, or cannot be read.
+    /// [`Store::stored`], decoded. [`Error::Decode`] when its payloads were erased, or cannot be read.
     pub async fn load(&self, invocation: InvocationId) -> Result<Option<Loaded>> {
-        let Some(row) = self.row(invocation).await? else {
+        let Some((row, bodies)) = self.stored(invocation).await? else {
             return Ok(None);
         };
-        let bodies = self.bodies(invocation).await?;
         let entries = match self.decode(&row, &bodies) {
             Ok(entries) => entries,
             Err((_, true)) => {
@@ -181,6 +188,21 @@ impl Store {
         Ok(Some(loaded))
     }
 
+    /// An invocation's row with its entries, as [`Store::bodies`] gives them. One statement, and so both are of one moment: a fence that was
+    /// committed between two would be among the entries and not yet in the row, and whoever goes by such a row would append behind the fence
+    /// what the fence forbids, without a conflict.
+    pub async fn stored(&self, invocation: InvocationId) -> Result<Option<(InvocationRow, Bodies)>> {
+        let select = sqlx::query(select!(
+            ", ARRAY(SELECT body FROM host.journal_entry WHERE invocation_id = $1 ORDER BY entry_index) AS bodies",
+            "WHERE id = $1"
+        ));
+        let Some(stored) = select.bind(invocation.0).fetch_optional(self.pool()).await? else {
+            return Ok(None);
+        };
+        let bodies: Vec<Vec<u8>> = stored.try_get("bodies")?;
+        Ok(Some((InvocationRow::from_row(&stored)?, (0..).zip(bodies).collect())))
+    }
+
     /// An invocation's row alone.
     pub async fn row(&self, invocation: InvocationId) -> Result<Option<InvocationRow>> {
         let select = sqlx::query_as(select!("WHERE id = $1"));
@@ -188,7 +210,7 @@ impl Store {
     }
 
     /// An invocation's entries as stored, in order: readable with [`host_journal::decode`] under any seal.
-    pub async fn bodies(&self, invocation: InvocationId) -> Result<Vec<(u32, Vec<u8>)>> {
+    pub async fn bodies(&self, invocation: InvocationId) -> Result<Bodies> {
         let rows: Vec<(i32, Vec<u8>)> = sqlx::query_as(
             "SELECT entry_index, body FROM host.journal_entry WHERE invocation_id = $1 ORDER BY entry_index",
         )

@@ -53,7 +53,7 @@ pub use examine::{Examined, examine};
 pub use exclusive::{AwaitedKey, KeyPlace};
 pub use fence::{Abandoned, Fence};
 pub use idempotency::HeldKey;
-pub use invocations::{DUE, Filter, InvocationRow, Left, Loaded, Page};
+pub use invocations::{Bodies, DUE, Filter, InvocationRow, Left, Loaded, Page};
 pub use key_values::KeyPage;
 pub use metrics::OpenCounts;
 pub use migrate::PendingMigration;

@@ -4,7 +4,7 @@ use host_journal::{Append, AppendError, AppendJournal, Body, Cause, Entry, Fence
 use host_store::{Fence, Left, Store};
 use host_types::{DeploymentNumber, InvocationId};
 
-use crate::support::{begun, first_append, fixture, new_id, next_append, start, started};
+use crate::support::{begun, execute, first_append, fixture, new_id, next_append, start, started};
 
 fn fence(store: &Store, invocation: InvocationId, next_index: u32, reason: FenceReason) -> Fence {
     let body = Body::Fence {
@@ -197,4 +197,36 @@ async fn a_fence_that_pins_is_written_with_its_pin_or_not_at_all() {
     let later = store.fence_and_pin(take_over(), DeploymentNumber(8)).await;
     assert_eq!(later, Err(AppendError::Fenced));
     assert_eq!(store.row(invocation).await.unwrap().unwrap().deployment, number);
+}
+
+#[tokio::test]
+async fn a_row_is_loaded_with_the_entries_of_its_moment() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let invocation = begun(store).await;
+    let cause = Cause {
+        position: None,
+        text: "an operator's word".into(),
+        trap: false,
+    };
+    let pause = fence(store, invocation, 1, FenceReason::Pause(cause));
+    let mut superuser = fixture.superuser().await;
+    execute(&mut superuser, "BEGIN; LOCK TABLE host.journal_entry")
+        .await
+        .unwrap();
+    // Whoever has looked at the row before this commit, and at the entries after it, takes what is paused for running.
+    let (loaded, ()) = tokio::join!(store.load(invocation), async {
+        fixture.someone_waits().await;
+        sqlx::query("INSERT INTO host.journal_entry (invocation_id, entry_index, body) VALUES ($1, 1, $2)")
+            .bind(invocation.0)
+            .bind(&pause.bodies[0])
+            .execute(&mut superuser)
+            .await
+            .unwrap();
+        let paused = "UPDATE host.invocation SET status = 'paused', node_id = NULL; COMMIT";
+        execute(&mut superuser, paused).await.unwrap();
+    });
+    let loaded = loaded.unwrap().unwrap();
+    assert_eq!(loaded.entries.len(), 2);
+    assert_eq!((loaded.row.status, loaded.row.node), (InvocationStatus::Paused, None));
 }

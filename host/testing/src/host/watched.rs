@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use host_invoker::{AppendFences, Bodies, FindWork, HearNodes, KeepLease, ReadDeployments, ReadInvocations, TellNodes};
+use host_invoker::{AppendFences, FindWork, HearNodes, KeepLease, ReadDeployments, ReadInvocations, TellNodes};
 use host_journal::{Append, AppendError, AppendJournal, Claim, HostStatement, KeyId, Seal, WorkflowKey};
 use host_recorder::Answer;
 use host_store::{
-    Deployment, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, KeyPlace, Left, Loaded, PromiseOutcome,
+    Bodies, Deployment, Fence, GoneBecause, Heartbeat, HeldKey, InvocationRow, KeyPlace, Left, Loaded, PromiseOutcome,
     PromiseWord, Result, Store, StoredPromise, Wake, Word,
 };
 use host_types::{ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
@@ -92,8 +92,8 @@ impl ReadInvocations for Watched {
         Box::pin(self.passed(self.store.row(invocation)))
     }
 
-    fn bodies(&self, invocation: InvocationId) -> Answer<'_, Result<Bodies>> {
-        Box::pin(self.passed(self.store.bodies(invocation)))
+    fn stored(&self, invocation: InvocationId) -> Answer<'_, Result<Option<(InvocationRow, Bodies)>>> {
+        Box::pin(self.passed(self.store.stored(invocation)))
     }
 
     fn successor(&self, invocation: InvocationId) -> Answer<'_, Result<Option<InvocationId>>> {

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use host_invoker::{AppendFences, Bodies, FindWork, ReadDeployments, ReadInvocations, TellNodes};
+use host_invoker::{AppendFences, FindWork, ReadDeployments, ReadInvocations, TellNodes};
 use host_journal::{Append, AppendError, AppendJournal, Claim, HostParameter, HostStatement, KeyId, Seal, WorkflowKey};
 use host_recorder::Answer;
 use host_store::{
-    Deployment, Error, Fence, HeldKey, InvocationRow, KeyPlace, Left, Loaded, PromiseOutcome, PromiseWord, Result,
-    StoredPromise, Wake, Word,
+    Bodies, Deployment, Error, Fence, HeldKey, InvocationRow, KeyPlace, Left, Loaded, PromiseOutcome, PromiseWord,
+    Result, StoredPromise, Wake, Word,
 };
 use host_types::{Clock, ComponentId, DeploymentNumber, Digest, InvocationId, NodeId, PromiseId};
 use parking_lot::Mutex;
@@ -345,15 +345,13 @@ impl ReadInvocations for Session {
         })
     }
 
-    fn bodies(&self, invocation: InvocationId) -> Answer<'_, Result<Bodies>> {
+    fn stored(&self, invocation: InvocationId) -> Answer<'_, Result<Option<(InvocationRow, Bodies)>>> {
         Box::pin(async move {
-            let bodies = |tables: &Tables, _| {
-                let stored = tables.invocations.get(&invocation);
-                stored
-                    .map(|stored| (0..).zip(stored.bodies.clone()).collect())
-                    .unwrap_or_default()
+            let stored = |tables: &Tables, _| {
+                let stored = tables.invocations.get(&invocation)?;
+                Some((stored.row.clone(), (0..).zip(stored.bodies.clone()).collect()))
             };
-            Ok(self.look(bodies).await?)
+            Ok(self.look(stored).await?)
         })
     }
 
