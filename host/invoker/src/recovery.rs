@@ -199,7 +199,7 @@ impl Inner {
         row.status == InvocationStatus::Running && row.node == Some(self.store.node())
     }
 
-    /// Takes an open invocation over that was given to this node. `None`: it has ended, someone was faster, or it cannot be run here.
+    /// Takes an open invocation over that was given to this node. `None`: it is not this node's any more, or cannot be run here.
     pub(crate) async fn take_over(&self, invocation: InvocationId, reason: FenceReason) -> Option<Recovered> {
         let loaded = match self.store.load(invocation).await {
             Ok(loaded) => loaded?,
@@ -212,7 +212,8 @@ impl Inner {
                 return None;
             }
         };
-        if loaded.row.status.is_final() || output(&loaded.entries).is_some() {
+        // Many are given to this node at once, and each comes up later: meanwhile an operator may have paused it, or set it going elsewhere.
+        if !self.owns(&loaded.row) {
             return None;
         }
         let pin = self.first_pin(&loaded).await;

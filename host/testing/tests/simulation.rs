@@ -111,4 +111,5 @@ finds! {
     a_tick_without_a_fence_is_found: TickWithoutFence breaks "C1",
     events_of_a_key_in_another_order_are_found: LaneWithoutOrder breaks "E1",
     an_event_that_is_there_before_its_commit_is_found: PublishBeforeCommit breaks "E1",
+    a_row_that_is_older_than_its_entries_is_found: RowBeforeEntries breaks "O1",
 }

@@ -7,7 +7,7 @@ mod replay;
 use std::collections::BTreeMap;
 
 use host_journal::{Body, Entry, FenceReason, cancelled};
-use host_types::{Fault, InvocationId};
+use host_types::{Fault, InvocationId, Position};
 
 use super::instance::NO_ROOM;
 use super::market::{CLOSED, CONFIRMED, HELD, NEW, PAID, REFUNDED, RELEASED, SETTLED, account};
@@ -28,11 +28,17 @@ pub(crate) fn audit(world: &World) -> Vec<String> {
         payments(&mut findings, &world.provider, &orders);
         letters(&mut findings, &tables, &orders);
         endings(&mut findings, &tables, &answered);
+        pauses(&mut findings, &tables);
         answers(&mut findings, &answered, &orders);
         flows::audit(&mut findings, &tables, &answered, &orders);
         for node in &tables.taken_unfit {
             findings.check(false, "N1", || {
                 format!("node {node} asked for work although it stops, or its clock is off")
+            });
+        }
+        for (node, owner) in &tables.robbed {
+            findings.check(false, "N2", || {
+                format!("node {node} took by itself what {owner} had fenced, which is alive")
             });
         }
     }
@@ -277,6 +283,42 @@ fn endings(findings: &mut Findings, tables: &Tables, answered: &Answered) {
         findings.check(!matches!(order.state, NEW | PAID), "W1", || {
             format!("order {id} is left in state {}", order.state)
         });
+    }
+}
+
+/// What was paused stays so until a person says another word: that it goes on, that it is over, or what the answer is, which leaves it
+/// paused. Nobody moves an invocation here; the fence of that would be one more.
+fn pauses(findings: &mut Findings, tables: &Tables) {
+    for (id, stored) in &tables.invocations {
+        let mut is_paused = false;
+        let mut before: Option<Position> = None;
+        for entry in entries(&stored.bodies) {
+            let (stands, stays) = match &entry.body {
+                Body::Fence { reason, .. } => match reason {
+                    FenceReason::Pause(_) => (!is_paused, true),
+                    FenceReason::Resume | FenceReason::Cancel(_) => (true, false),
+                    FenceReason::Answer { .. } => (true, is_paused),
+                    _ => (!is_paused, false),
+                },
+                // Of the answer that a person gave.
+                Body::Completion { position, .. } if before.as_ref() == Some(position) => (true, is_paused),
+                _ => (!is_paused, false),
+            };
+            findings.check(stands, "O1", || {
+                format!(
+                    "invocation {id} was paused, and went on without a word: {:?}",
+                    entry.body
+                )
+            });
+            is_paused = stays;
+            before = match entry.body {
+                Body::Fence {
+                    reason: FenceReason::Answer { position, .. },
+                    ..
+                } => Some(position),
+                _ => None,
+            };
+        }
     }
 }
 

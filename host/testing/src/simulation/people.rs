@@ -282,6 +282,32 @@ pub(crate) async fn operate(world: Arc<World>) {
     }
 }
 
+/// Pauses what was just given to a node, now and then, about when that fences it; and sets some of it going again at once, elsewhere.
+pub(crate) async fn interrupt(world: Arc<World>) {
+    let gives = Arc::clone(&world.database.tables.lock().gives);
+    loop {
+        gives.notified().await;
+        let given = std::mem::take(&mut world.database.tables.lock().given);
+        if !world.dice.per_mille(60) {
+            continue;
+        }
+        let (Some(invocation), Some(node)) = (world.dice.one_of(&given), some_node(&world)) else {
+            continue;
+        };
+        let said = async {
+            let _ = node.invoker.pause(invocation, &asked()).await;
+            if world.dice.per_mille(400) {
+                let _ = node.invoker.resume(invocation, &asked()).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = node.gate.died() => {}
+            _ = tokio::time::timeout(PATIENCE, said) => {}
+        }
+    }
+}
+
 async fn restart(world: &World, node: &Node, checkouts: &[(InvocationId, i64)]) {
     let Some((invocation, number)) = world.dice.one_of(checkouts) else {
         return;

@@ -28,11 +28,13 @@ pub enum Sabotage {
     LaneWithoutOrder,
     /// An event is there before the commit that publishes it, which may fail.
     PublishBeforeCommit,
+    /// An invocation is loaded in two looks, the row before the entries.
+    RowBeforeEntries,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NoFence,
         Self::AcknowledgeBeforeCommit,
         Self::ClaimAfterRows,
@@ -45,5 +47,6 @@ impl Sabotage {
         Self::TickWithoutFence,
         Self::LaneWithoutOrder,
         Self::PublishBeforeCommit,
+        Self::RowBeforeEntries,
     ];
 }

@@ -335,7 +335,18 @@ impl AppendJournal for Session {
 
 impl ReadInvocations for Session {
     fn load(&self, invocation: InvocationId) -> Answer<'_, Result<Option<Loaded>>> {
-        Box::pin(async move { Ok(self.look(|tables, _| tables.load(invocation)).await?) })
+        Box::pin(async move {
+            // The bug: what is said between the two looks is among the entries and not in the row.
+            let row = match self.has(Sabotage::RowBeforeEntries) {
+                true => self.row(invocation).await?,
+                false => None,
+            };
+            let loaded = self.look(|tables, _| tables.load(invocation)).await?;
+            Ok(loaded.map(|Loaded { row: now, entries }| Loaded {
+                row: row.unwrap_or(now),
+                entries,
+            }))
+        })
     }
 
     fn row(&self, invocation: InvocationId) -> Answer<'_, Result<Option<InvocationRow>>> {
@@ -415,7 +426,7 @@ impl AppendFences for Session {
     fn fence(&self, fence: Fence) -> Answer<'_, Committed> {
         let node = self.node;
         Box::pin(async move {
-            self.ask(move |tables, now_ms| tables.fence(node, &fence, now_ms))
+            self.ask(move |tables, now_ms| tables.fence_unasked(node, &fence, now_ms))
                 .await?
         })
     }

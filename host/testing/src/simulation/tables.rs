@@ -7,10 +7,12 @@ mod ticks;
 mod workflows;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use host_journal::{Append, AppendError, Body, Claim, Entry, InvocationStatus, KeyId, Message, Start, decode};
 use host_store::{Fence, InvocationRow, KeyPlace, Left, Loaded, PromiseOutcome, PromiseOwner, StoredEvent, Word};
 use host_types::{InvocationId, NodeId, PromiseId};
+use tokio::sync::Notify;
 
 use super::sabotage::Sabotage;
 use crate::seal::Plain;
@@ -36,6 +38,8 @@ pub(crate) struct Invocation {
     pub(crate) appends: Vec<usize>,
     /// What it has sent, for a bug to send again.
     sent: Vec<Message>,
+    /// Who has fenced it for itself, until it is given to another.
+    fenced_for: Option<NodeId>,
 }
 
 #[derive(Default)]
@@ -83,6 +87,11 @@ pub(crate) struct Tables {
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     /// Those that asked for work and may take none.
     pub(crate) taken_unfit: Vec<NodeId>,
+    /// Who fenced what a live node had fenced for itself, and whose it was.
+    pub(crate) robbed: Vec<(NodeId, NodeId)>,
+    /// What was given to nodes of late: they are about to fence it. `gives` is told of each.
+    pub(crate) given: Vec<InvocationId>,
+    pub(crate) gives: Arc<Notify>,
     /// How many nodes were asked to stop, and how many began with a clock that is far off.
     pub(crate) stopped: usize,
     pub(crate) far_off: usize,
@@ -261,6 +270,7 @@ impl Tables {
             bodies: Vec::new(),
             appends: Vec::new(),
             sent: Vec::new(),
+            fenced_for: None,
         };
         self.invocations.insert(id, invocation);
     }
@@ -348,6 +358,7 @@ impl Tables {
         self.set_status(id, fence.status, fence.due_ms.or(unowned_due), now_ms);
         if let Some(stored) = self.invocations.get_mut(&id) {
             stored.row.node = fence.owner;
+            stored.fenced_for = fence.owner;
             stored.row.attempt = fence.attempt;
             stored.row.failures = fence.failures;
             stored.row.cause.clone_from(&fence.cause);
@@ -356,6 +367,19 @@ impl Tables {
             self.send_again(id, now_ms);
         }
         self.note(u64::from(fence.next_index) ^ !(id.0.as_u128() as u64) ^ now_ms);
+        Ok(())
+    }
+
+    /// A fence that no person asked for: of what the node owns, or a dead one left.
+    pub(crate) fn fence_unasked(&mut self, node: NodeId, fence: &Fence, now_ms: u64) -> Result<(), AppendError> {
+        let stored = self.invocations.get(&fence.invocation);
+        let owner = stored.and_then(|stored| stored.fenced_for.filter(|owner| stored.row.node == Some(*owner)));
+        self.fence(node, fence, now_ms)?;
+        if let Some(owner) = owner.filter(|owner| *owner != node)
+            && self.may_write(owner).is_ok()
+        {
+            self.robbed.push((node, owner));
+        }
         Ok(())
     }
 
@@ -480,10 +504,13 @@ impl Tables {
         self.set_status(id, InvocationStatus::Running, None, now_ms);
         if let Some(stored) = self.invocations.get_mut(&id) {
             stored.row.node = Some(node);
+            stored.fenced_for = None;
         }
         for promise in self.promises.values_mut() {
             promise.waiters.remove(&id);
         }
+        self.given.push(id);
+        self.gives.notify_one();
         self.note(id.0.as_u128() as u64 ^ node.0.as_u128() as u64);
     }
 

@@ -86,10 +86,13 @@ impl World {
         tokio::spawn(people::deliver(Arc::clone(self), notifications));
         let mut clients = people::buyers(self);
         clients.extend(people::clerks(self));
-        let operator = tokio::spawn(people::operate(Arc::clone(self)));
+        let operators = [
+            tokio::spawn(people::operate(Arc::clone(self))),
+            tokio::spawn(people::interrupt(Arc::clone(self))),
+        ];
         let troubled = tokio::time::timeout(TROUBLE, self.trouble()).await;
         debug_assert!(troubled.is_err(), "trouble does not end by itself");
-        operator.abort();
+        operators.iter().for_each(JoinHandle::abort);
         self.calm();
         // They ask until they are answered.
         let settled = async {
