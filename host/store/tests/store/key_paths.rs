@@ -3,6 +3,7 @@
 use host_journal::{Append, AppendError, AppendJournal, Claim, HostParameter, HostStatement};
 use host_store::{Filter, Store};
 use host_types::InvocationId;
+use sqlx::PgConnection;
 
 use crate::support::{Fixture, claim, execute, first_append, fixture, new_id, refusal, run};
 
@@ -111,6 +112,93 @@ async fn a_transaction_takes_another_paths_key_once() {
     });
     assert_eq!(refusal(refused), "idempotency_key_pkey");
     assert_eq!(owner(store, &on(12)).await, Some(one));
+}
+
+/// All that is known of keys.
+async fn keys(fixture: &Fixture) -> Vec<String> {
+    let mut superuser = fixture.superuser().await;
+    let keys = sqlx::query_scalar("SELECT held::text FROM host.idempotency_key AS held ORDER BY key");
+    keys.fetch_all(&mut superuser).await.unwrap()
+}
+
+/// The key, and then the beginning of the invocation that it is for, as a module's transaction has them.
+async fn begins(session: &mut PgConnection, store: &Store, claim: &HostStatement, invocation: InvocationId) -> String {
+    execute(session, "BEGIN").await.unwrap();
+    run(session, claim).await.unwrap();
+    let start = store.append_statements(&first_append(store, invocation)).remove(0);
+    match run(session, &start).await {
+        Ok(()) => {
+            execute(session, "COMMIT").await.unwrap();
+            "begun".to_owned()
+        }
+        refused => {
+            execute(session, "ROLLBACK").await.unwrap();
+            refusal(refused)
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_claims_its_own_key_again_is_told_that_it_has_begun() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let (_, mut module) = fixture.module("order").await;
+    // One stands under the route's key, the other under its path's.
+    for path in [11, 12] {
+        let (invocation, taken) = claimed(store, on(path)).await;
+        assert_eq!(taken, Ok(()));
+        let before = keys(&fixture).await;
+        let later = Claim {
+            expires_ms: on(path).expires_ms + 60_000,
+            ..on(path)
+        };
+        let again = Append {
+            claim: Some(later.clone()),
+            ..first_append(store, invocation)
+        };
+        assert_eq!(store.append(again).await, Err(AppendError::Fenced));
+        let claim = store.claim_statement(invocation, &later);
+        let begun = begins(&mut module, store, &claim, invocation).await;
+        assert_eq!(begun, "invocation_pkey");
+        assert_eq!(keys(&fixture).await, before, "what is refused leaves nothing");
+        assert_eq!(claimed(store, on(path)).await.1, Err(AppendError::KeyTaken));
+        assert_eq!(owner(store, &on(path)).await, Some(invocation));
+    }
+
+    // A node of the version before, by the functions of this one.
+    let invocation = new_id();
+    let claim = by_the_version_before(store.claim_statement(invocation, &claim(2, 1)));
+    for outcome in ["begun", "invocation_pkey"] {
+        assert_eq!(begins(&mut module, store, &claim, invocation).await, outcome);
+    }
+}
+
+#[tokio::test]
+async fn whoever_claims_its_own_key_while_its_commit_is_under_way_is_told_what_becomes_of_that() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let (_, mut module) = fixture.module("order").await;
+    for (key, end, told) in [(1, "COMMIT", Err(AppendError::Fenced)), (2, "ROLLBACK", Ok(()))] {
+        let (invocation, claim) = (new_id(), claim(key, 1));
+        execute(&mut module, "BEGIN").await.unwrap();
+        run(&mut module, &store.claim_statement(invocation, &claim))
+            .await
+            .unwrap();
+        let begin = first_append(store, invocation);
+        run(&mut module, &store.append_statements(&begin).remove(0))
+            .await
+            .unwrap();
+        let again = Append {
+            claim: Some(claim.clone()),
+            ..begin
+        };
+        let (outcome, ()) = tokio::join!(store.append(again), async {
+            fixture.someone_waits().await;
+            execute(&mut module, end).await.unwrap();
+        });
+        assert_eq!(outcome, told, "{end}");
+        assert_eq!(owner(store, &claim).await, Some(invocation));
+    }
 }
 
 #[tokio::test]
