@@ -221,7 +221,7 @@ async fn join(inner: &Arc<Inner>, claim: &Claim, own: Option<InvocationId>, unti
             paused,
             retry_after_s: 1,
         };
-        match stored(inner, invocation).await {
+        match stored(inner, invocation, owner.status).await {
             Stored::Answer(response) => {
                 return Some(HttpOutcome::Response {
                     invocation,
@@ -251,7 +251,15 @@ async fn elsewhere(inner: &Arc<Inner>, invocation: InvocationId, until: Instant)
     let answer = async {
         let mut pause = JOIN_POLL;
         loop {
-            match stored(inner, invocation).await {
+            let found = match inner.store.row(invocation).await {
+                Ok(Some(row)) => stored(inner, invocation, row.status).await,
+                Ok(None) => Stored::Open,
+                Err(error) => {
+                    tracing::warn!(invocation.id = %invocation, %error, "an invocation cannot be looked up");
+                    Stored::Open
+                }
+            };
+            match found {
                 Stored::Answer(response) => {
                     return Some(HttpOutcome::Response {
                         invocation,
@@ -287,24 +295,24 @@ enum Stored {
     Ended(InvocationStatus),
 }
 
-async fn stored(inner: &Arc<Inner>, invocation: InvocationId) -> Stored {
-    let (status, entries) = match inner.store.load(invocation).await {
-        Ok(Some(loaded)) => (loaded.row.status, loaded.entries),
-        Ok(None) => return Stored::Open,
-        // What a sensitive route answered is nobody's to read any more; its row says how it ended.
-        Err(error) if error.is_erased() => match inner.store.row(invocation).await {
-            Ok(Some(row)) => (row.status, Vec::new()),
-            Ok(None) | Err(_) => return Stored::Open,
+/// Of one that stands like this. A record may be long, and those who wait for an answer look often: it is read once there is one.
+async fn stored(inner: &Inner, invocation: InvocationId, status: InvocationStatus) -> Stored {
+    match status {
+        InvocationStatus::Paused => return Stored::Paused,
+        status if !status.is_final() => return Stored::Open,
+        _ => {}
+    }
+    match inner.store.load(invocation).await {
+        Ok(Some(loaded)) => match crate::recovery::output(&loaded.entries) {
+            Some(Output::Http(response)) => Stored::Answer(response),
+            _ => Stored::Ended(status),
         },
+        Ok(None) => Stored::Open,
+        // What a sensitive route answered is nobody's to read any more; its row says how it ended.
+        Err(error) if error.is_erased() => Stored::Ended(status),
         Err(error) => {
             tracing::warn!(invocation.id = %invocation, %error, "an invocation cannot be loaded");
-            return Stored::Open;
+            Stored::Open
         }
-    };
-    match (crate::recovery::output(&entries), status) {
-        (Some(Output::Http(response)), _) => Stored::Answer(response),
-        (_, InvocationStatus::Paused) => Stored::Paused,
-        (_, status) if status.is_final() => Stored::Ended(status),
-        _ => Stored::Open,
     }
 }

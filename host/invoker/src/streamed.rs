@@ -82,14 +82,19 @@ async fn call_module(inner: &Arc<Inner>, call: ModuleCall) -> Result<Vec<u8>, Fa
 async fn elsewhere(inner: &Inner, invocation: InvocationId) -> Result<Vec<u8>, Fault> {
     let without = |how: &str| Fault::Transient(format!("invocation {invocation} of a module {how}"));
     loop {
-        let loaded = inner.store.load(invocation).await;
-        if let Ok(Some(loaded)) = loaded {
-            match (crate::recovery::output(&loaded.entries), loaded.row.status) {
-                (Some(Output::Sent(result)), _) => return Ok(result),
-                (_, InvocationStatus::Paused) => return Err(without("is paused")),
-                (_, status) if status.is_final() => return Err(without(status.as_str())),
-                _ => {}
+        let row = inner.store.row(invocation).await.ok().flatten();
+        match row.map(|row| row.status) {
+            Some(InvocationStatus::Paused) => return Err(without("is paused")),
+            // A record may be long: it is read once there is a result.
+            Some(status) if status.is_final() => {
+                if let Ok(Some(loaded)) = inner.store.load(invocation).await {
+                    return match crate::recovery::output(&loaded.entries) {
+                        Some(Output::Sent(result)) => Ok(result),
+                        _ => Err(without(status.as_str())),
+                    };
+                }
             }
+            _ => {}
         }
         tokio::time::sleep(POLL).await;
     }

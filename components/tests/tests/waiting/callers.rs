@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use crate::world::World;
+use crate::world::{PATIENCE, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_waits_once_wherever_its_answer_comes_from() -> Result<()> {
@@ -35,5 +35,23 @@ async fn whoever_repeats_a_request_whose_caller_has_left_hears_that_the_key_is_i
     let message = first.failed(503, "unavailable")["message"].to_string();
     assert!(message.contains("goes on as invocation"), "{message}");
     assert_eq!(joined.headers["x-invocation-id"], first.headers["x-invocation-id"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_anothers_answer_reads_no_record_that_has_none() -> Result<()> {
+    let world = World::start_with("wait_hold_ms = 0\nrequest_timeout_ms = 1_000").await?;
+    let body = json!({ "ticket": "long", "ms": 600_000 });
+    let first = world.begin("sleep", body.clone()).await??;
+    first.failed(503, "unavailable");
+    world.audit.suspended(1).await?;
+
+    // Whoever reads an entry waits from here on.
+    world.audit.change("BEGIN").await?;
+    world.audit.change("LOCK TABLE host.journal_entry").await?;
+    let second = timeout(PATIENCE, world.begin("sleep", body)).await;
+    world.audit.change("ROLLBACK").await?;
+    let second = second.context("it waits for its turn at the journal")???;
+    second.failed(409, "idempotency_key_in_use");
     Ok(())
 }
