@@ -56,7 +56,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     /// `<folder>/<settings>`.
     folder: PathBuf,
-    compilations: Semaphore,
+    compilations: Arc<Semaphore>,
     next_temporary: AtomicU64,
 }
 
@@ -85,11 +85,15 @@ impl CompileCache {
         if let Some(component) = cached {
             return Ok(shared.loaded(component, CacheOutcome::Hit));
         }
-        let _permit = shared.compilations.acquire().await.map_err(|_| Error::Abandoned)?;
+        let turn = Arc::clone(&shared.compilations).acquire_owned().await;
+        let turn = turn.map_err(|_| Error::Abandoned)?;
         let compiling = Arc::clone(shared);
-        tokio::task::spawn_blocking(move || compiling.compile(&wasm, digest))
-            .await
-            .map_err(|_| Error::Abandoned)?
+        let compiled = tokio::task::spawn_blocking(move || {
+            // A caller that goes away does not stop the thread: the turn ends with the work.
+            let _turn = turn;
+            compiling.compile(&wasm, digest)
+        });
+        compiled.await.map_err(|_| Error::Abandoned)?
     }
 
     /// Removes the code that was not loaded for so long, of any settings, but for these digests. Whoever has such a file mapped keeps it; whoever needs
@@ -126,7 +130,7 @@ impl Shared {
             engine,
             clock,
             folder,
-            compilations: Semaphore::new(PARALLEL_COMPILATIONS),
+            compilations: Arc::new(Semaphore::new(PARALLEL_COMPILATIONS)),
             next_temporary: AtomicU64::new(0),
         })
     }
@@ -302,4 +306,66 @@ fn settings(engine: &Engine) -> String {
     let mut sha = Sha(Sha256::new());
     engine.wasmtime().precompile_compatibility_hash().hash(&mut sha);
     hex::encode(&sha.0.finalize()[..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use parking_lot::Mutex;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// Asked when a compilation begins, it says so and does not answer before the gate is open.
+    struct Gate {
+        begun: mpsc::UnboundedSender<()>,
+        opened: Mutex<Receiver<()>>,
+    }
+
+    impl Clock for Gate {
+        fn unix_ms(&self) -> u64 {
+            0
+        }
+
+        fn boot_ns(&self) -> u64 {
+            // Closed by a test that is over, both are as good as open.
+            let _ = self.begun.send(());
+            let _ = self.opened.lock().recv();
+            0
+        }
+    }
+
+    #[tokio::test]
+    async fn callers_who_leave_take_no_turn_with_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::new(&EngineOptions {
+            instances: 10,
+            ..EngineOptions::default()
+        });
+        let (begun, mut begins) = mpsc::unbounded_channel();
+        let (gate, opened): (Sender<()>, _) = channel();
+        let clock = Gate {
+            begun,
+            opened: Mutex::new(opened),
+        };
+        let cache = CompileCache::open(&engine.unwrap(), &folder.path().join("cache"), Arc::new(clock)).unwrap();
+        let turns = Arc::clone(&cache.shared.compilations);
+
+        let wasm: Arc<[u8]> = wat::parse_str("(component)").unwrap().into();
+        let digest = Digest::of(&wasm);
+        let caller = tokio::spawn(async move { cache.load(wasm, digest).await.map(drop) });
+        begins.recv().await.unwrap();
+        assert_eq!(turns.available_permits(), PARALLEL_COMPILATIONS - 1);
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+        assert_eq!(
+            turns.available_permits(),
+            PARALLEL_COMPILATIONS - 1,
+            "it is still compiled"
+        );
+
+        drop(gate);
+        turns.acquire_many(PARALLEL_COMPILATIONS as u32).await.unwrap().forget();
+    }
 }

@@ -59,7 +59,7 @@ pub struct Verdict {
 /// Hashes and checks passwords.
 pub struct Passwords {
     inner: Arc<Inner>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     wait: Duration,
 }
 
@@ -78,7 +78,7 @@ impl Passwords {
         });
         Ok(Self {
             inner,
-            turns: Semaphore::new(options.concurrency),
+            turns: Arc::new(Semaphore::new(options.concurrency)),
             wait: options.wait,
         })
     }
@@ -95,11 +95,17 @@ impl Passwords {
     }
 
     async fn in_turn<R: Send + 'static>(&self, work: impl FnOnce(&Inner) -> R + Send + 'static) -> Result<R, Fault> {
-        let turn = timeout(self.wait, self.turns.acquire()).await.ok().and_then(Result::ok);
-        let _turn = turn.ok_or_else(|| Fault::Overloaded("too many passwords are being checked".into()))?;
+        let asked = timeout(self.wait, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = asked.ok().and_then(Result::ok);
+        let turn = turn.ok_or_else(|| Fault::Overloaded("too many passwords are being checked".into()))?;
         let inner = Arc::clone(&self.inner);
-        let done = tokio::task::spawn_blocking(move || work(&inner)).await;
-        done.map_err(|error| Fault::Transient(format!("hashing a password: {error}")))
+        let done = tokio::task::spawn_blocking(move || {
+            // A caller that goes away does not stop the thread: the turn ends with the work.
+            let _turn = turn;
+            work(&inner)
+        });
+        done.await
+            .map_err(|error| Fault::Transient(format!("hashing a password: {error}")))
     }
 }
 
@@ -178,6 +184,11 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
+
+    use tokio::sync::mpsc;
+
     use super::*;
 
     struct Counting;
@@ -269,6 +280,49 @@ mod tests {
         let hash = passwords.hash("x".into()).await.unwrap();
         let long = "x".repeat(MAX_PASSWORD_BYTES + 1);
         assert_eq!(passwords.verify(long, Some(hash)).await, Ok(verdict(false, false)));
+    }
+
+    #[tokio::test]
+    async fn callers_who_leave_take_no_turn_with_them() {
+        const CONCURRENCY: usize = 2;
+        let passwords = Arc::new(passwords(&PasswordOptions {
+            wait: Duration::ZERO,
+            ..PasswordOptions::new(CONCURRENCY)
+        }));
+        let (begun, mut begins) = mpsc::unbounded_channel();
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let mut gates = Vec::new();
+        for number in 0..4 * CONCURRENCY {
+            let (begun, running, most) = (begun.clone(), running.clone(), most.clone());
+            let (gate, opened) = channel::<()>();
+            gates.push(gate);
+            let work = move |_: &Inner| {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                begun.send(()).unwrap();
+                let _ = opened.recv();
+                running.fetch_sub(1, Ordering::SeqCst);
+            };
+            let asking = Arc::clone(&passwords);
+            let caller = tokio::spawn(async move { asking.in_turn(work).await });
+            if number < CONCURRENCY {
+                begins.recv().await.unwrap();
+                caller.abort();
+                assert!(caller.await.unwrap_err().is_cancelled());
+                continue;
+            }
+            // Nobody waits for those that work, and nobody else may begin.
+            tokio::select! {
+                refused = caller => assert!(matches!(refused.unwrap(), Err(Fault::Overloaded(_)))),
+                _ = begins.recv() => {}
+            }
+            assert_eq!(most.load(Ordering::SeqCst), CONCURRENCY);
+        }
+        drop(gates);
+        // Their turns come back with their work's end.
+        let turns = passwords.turns.acquire_many(CONCURRENCY as u32).await;
+        assert_eq!(running.load(Ordering::SeqCst), 0);
+        drop(turns);
+        assert_eq!(passwords.in_turn(|_| 7).await, Ok(7));
     }
 
     #[tokio::test]
