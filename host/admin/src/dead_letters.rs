@@ -197,6 +197,8 @@ pub(crate) async fn say(
         let detail = "is missing: give at least one of component and subscription".to_owned();
         return Err(refused("subscription", detail));
     }
+    query::stored("component", bulk.component.as_ref().map(ComponentId::as_str))?;
+    query::stored("subscription", bulk.subscription.as_deref())?;
     let limit = bulk.limit.unwrap_or(DEFAULT_LIMIT * 2);
     if !(1..=MAX_BULK).contains(&limit) {
         return Err(refused("limit", format!("is not from 1 to {MAX_BULK}")));

@@ -4,6 +4,7 @@ use host_types::{ComponentId, InvocationId, PromiseId};
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Refusal;
+use crate::query;
 use crate::steer::Answer;
 
 /// Which promise.
@@ -49,13 +50,17 @@ pub struct CompletingPromise {
 impl CompletingPromise {
     /// Which promise is meant, where the path does not say.
     pub(crate) fn of_workflow(&self) -> Result<PromiseName, Refusal> {
-        let given = |name: &str, value: &Option<String>| match value.as_deref() {
-            Some(value) if !value.is_empty() => Ok(value.to_owned()),
-            _ => Err(Refusal::Parameter {
-                name: name.to_owned(),
-                detail: "is missing: give function, workflow and name, or the promise's id in the path".to_owned(),
-            }),
+        let given = |name: &str, value: &Option<String>| {
+            query::stored(name, value.as_deref())?;
+            match value.as_deref() {
+                Some(value) if !value.is_empty() => Ok(value.to_owned()),
+                _ => Err(Refusal::Parameter {
+                    name: name.to_owned(),
+                    detail: "is missing: give function, workflow and name, or the promise's id in the path".to_owned(),
+                }),
+            }
         };
+        query::stored("component", self.component.as_ref().map(ComponentId::as_str))?;
         Ok(PromiseName::OfWorkflow {
             component: self.component.clone(),
             function: given("function", &self.function)?,

@@ -15,9 +15,24 @@ pub(crate) const DEFAULT_LIMIT: u32 = 50;
 
 /// A query string's parameters, as they come.
 pub(crate) fn pairs(query: &str) -> Result<Vec<(String, String)>, Refusal> {
-    serde_urlencoded::from_str(query).map_err(|error| Refusal::Parameter {
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).map_err(|error| Refusal::Parameter {
         name: "query".to_owned(),
         detail: error.to_string(),
+    })?;
+    for (name, value) in &pairs {
+        stored(name, Some(value))?;
+    }
+    Ok(pairs)
+}
+
+/// Refuses a text that nothing in the database can hold, or be found by: asked for one, it fails.
+pub(crate) fn stored(name: &str, text: Option<&str>) -> Result<(), Refusal> {
+    if text.is_none_or(|text| !text.contains('\0')) {
+        return Ok(());
+    }
+    Err(Refusal::Parameter {
+        name: name.to_owned(),
+        detail: "holds U+0000, which the database does not take".to_owned(),
     })
 }
 
@@ -84,8 +99,11 @@ pub(crate) fn filter(query: &str) -> Result<Filter, Refusal> {
     Ok(filter)
 }
 
-/// What is only understood together.
+/// What is only understood together; and for filters that come in a body, what [`pairs`] refuses.
 pub(crate) fn check(filter: &Filter) -> Result<(), Refusal> {
+    stored("component", filter.component.as_ref().map(ComponentId::as_str))?;
+    stored("function", filter.function.as_deref())?;
+    stored("cause", filter.cause.as_deref())?;
     if filter.subject.is_some() && filter.idempotency_key.is_none() {
         return Err(Refusal::Parameter {
             name: "subject".to_owned(),

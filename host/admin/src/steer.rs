@@ -89,12 +89,7 @@ impl Asked {
         if reason.chars().count() > MAX_REASON {
             return Err(refused("reason", format!("is longer than {MAX_REASON} characters")));
         }
-        if reason.contains('\0') {
-            return Err(refused(
-                "reason",
-                "holds U+0000, which the database does not take".to_owned(),
-            ));
-        }
+        query::stored("reason", Some(&reason))?;
         Ok(Self {
             by: by.to_owned(),
             reason,

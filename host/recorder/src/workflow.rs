@@ -79,7 +79,8 @@ impl Recorder {
     /// Starts a workflow with the next append, unless there is one of that key. One that others were faster with makes the append
     /// fail, and the attempt that follows is told so.
     pub async fn start_workflow(&self, target: &str, outgoing: Outgoing, workflow: Workflow) -> Result<Started, Fault> {
-        self.check_text("the id of a workflow", &workflow.key.id, MAX_WORKFLOW_ID_BYTES)?;
+        self.check_length("the id of a workflow", &workflow.key.id, MAX_WORKFLOW_ID_BYTES)?;
+        self.check_key(&workflow.key)?;
         self.check_size(outgoing.input.len())?;
         let arguments = [&workflow.key.to_bytes(), outgoing.input.as_ref()].concat();
         match self.step(CommandKind::Message, target, &arguments)? {
@@ -133,6 +134,8 @@ impl Recorder {
         timeout_ms: Option<u64>,
         knows_circles: bool,
     ) -> Result<Attached, Fault> {
+        // Not its length: a workflow of no such id was ever started, and histories hold that it is unknown.
+        self.check_key(&key)?;
         let until_ms = self.until_ms(timeout_ms)?;
         let mut arguments = key.to_bytes();
         arguments.extend(until_ms.unwrap_or(u64::MAX).to_be_bytes());
@@ -163,7 +166,8 @@ impl Recorder {
         name: String,
         timeout_ms: Option<u64>,
     ) -> Result<Waited, Fault> {
-        self.check_text("the name of a promise", &name, MAX_PROMISE_NAME_BYTES)?;
+        self.check_key(&key)?;
+        self.check_name(&name)?;
         let until_ms = self.until_ms(timeout_ms)?;
         let mut arguments = key.to_bytes();
         arguments.extend(until_ms.unwrap_or(u64::MAX).to_be_bytes());
@@ -176,7 +180,8 @@ impl Recorder {
     /// Completes the promise of this name of a workflow with the next append. As of every promise the first completion wins, and one
     /// that comes before anybody waits for it is kept.
     pub async fn complete_named(&self, key: &WorkflowKey, name: &str, value: &[u8]) -> Result<Completed, Fault> {
-        self.check_text("the name of a promise", name, MAX_PROMISE_NAME_BYTES)?;
+        self.check_key(key)?;
+        self.check_name(name)?;
         let mut arguments = key.to_bytes();
         for part in [name.as_bytes(), value] {
             arguments.extend((part.len() as u64).to_be_bytes());
@@ -211,11 +216,32 @@ impl Recorder {
         found.map_err(|fault| self.attempt.fail(fault))
     }
 
-    fn check_text(&self, what: &str, text: &str, max: usize) -> Result<(), Fault> {
+    /// What a workflow is looked up by.
+    fn check_key(&self, key: &WorkflowKey) -> Result<(), Fault> {
+        self.check_stored("the function of a workflow", &key.function)?;
+        self.check_stored("the id of a workflow", &key.id)
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), Fault> {
+        const WHAT: &str = "the name of a promise";
+        self.check_length(WHAT, name, MAX_PROMISE_NAME_BYTES)?;
+        self.check_stored(WHAT, name)
+    }
+
+    fn check_length(&self, what: &str, text: &str, max: usize) -> Result<(), Fault> {
         if (1..=max).contains(&text.len()) {
             return Ok(());
         }
         let text = format!("{what} has {} bytes: it needs 1 to {max}", text.len());
+        Err(self.attempt.fail(Fault::Guest(text)))
+    }
+
+    /// PostgreSQL's text holds every character but one. Others that show nothing are the guest's business, and stand in tables already.
+    fn check_stored(&self, what: &str, text: &str) -> Result<(), Fault> {
+        if !text.contains('\0') {
+            return Ok(());
+        }
+        let text = format!("{what} contains U+0000, which the database does not take");
         Err(self.attempt.fail(Fault::Guest(text)))
     }
 }
@@ -412,5 +438,47 @@ mod tests {
         let long = "x".repeat(MAX_PROMISE_NAME_BYTES + 1);
         let refused = recorder.complete_named(&key("7"), &long, b"").await;
         assert!(matches!(refused, Err(Fault::Guest(text)) if text.contains("has 256 bytes")));
+    }
+
+    #[tokio::test]
+    async fn what_the_database_does_not_take_is_the_guests_fault() {
+        let (zero, function) = (
+            key("a\0b"),
+            WorkflowKey {
+                function: "shop:order/purchases.\0".into(),
+                ..key("7")
+            },
+        );
+        let recorder = || Arc::new(MemoryJournal::default()).attempt().recorder();
+        let mut faults = vec![
+            ("the id", start(&recorder(), "a\0b").await.err()),
+            (
+                "the name",
+                recorder().complete_named(&key("7"), "pa\0id", b"").await.err(),
+            ),
+            (
+                "the name",
+                recorder().wait_for_named(key("7"), "pa\0id".into(), None).await.err(),
+            ),
+        ];
+        for (what, key) in [("the id", zero), ("the function", function)] {
+            faults.extend([
+                (
+                    what,
+                    recorder()
+                        .attach("order:attach", key.clone(), Some(1), true)
+                        .await
+                        .err(),
+                ),
+                (what, recorder().complete_named(&key, "paid", b"").await.err()),
+                (what, recorder().wait_for_named(key, "paid".into(), Some(1)).await.err()),
+            ]);
+        }
+        for (what, fault) in faults {
+            assert!(
+                matches!(&fault, Some(Fault::Guest(text)) if text.starts_with(what) && text.contains("U+0000")),
+                "{what}: {fault:?}"
+            );
+        }
     }
 }

@@ -278,6 +278,39 @@ async fn what_is_said_wrongly_is_not_heard() {
             "{body}"
         );
     }
+    // Where the database would fail, and fail again.
+    let promise = r#""value": {"json": 1}, "reason": "", "function": "a:b/c.d""#;
+    for (path, body, parameter) in [
+        (
+            "/v1/promises",
+            &*format!(r#"{{{promise}, "workflow": "7\u0000", "name": "paid"}}"#),
+            "workflow",
+        ),
+        (
+            "/v1/promises",
+            &format!(r#"{{{promise}, "workflow": "7", "name": "\u0000"}}"#),
+            "name",
+        ),
+        (
+            "/v1/promises",
+            &format!(r#"{{{promise}, "workflow": "7", "name": "paid", "component": "\u0000"}}"#),
+            "component",
+        ),
+        ("/v1/invocations/cancel", r#"{"component": "a\u0000"}"#, "component"),
+        ("/v1/invocations/cancel", r#"{"function": "a\u0000"}"#, "function"),
+        ("/v1/invocations/cancel", r#"{"cause": "a\u0000"}"#, "cause"),
+        ("/v1/dead-letters/drop", r#"{"component": "a\u0000"}"#, "component"),
+        (
+            "/v1/dead-letters/drop",
+            r#"{"subscription": "a\u0000"}"#,
+            "subscription",
+        ),
+        (&one, r#"{"reason": "a\u0000"}"#, "reason"),
+    ] {
+        let answer = host.say(path, None, body).await;
+        let detail = format!("{parameter}: holds U+0000, which the database does not take");
+        answer.is_problem(400, "parameter", &detail);
+    }
     let complete = format!("/v1/invocations/{}/complete-entry", open());
     let answer = host
         .say(
@@ -370,6 +403,11 @@ async fn a_wrong_parameter_is_named_with_the_way_out() {
             "subject=ann",
             "subject",
             "says whose an idempotency_key is; give that as well".to_owned(),
+        ),
+        (
+            "function=a%00b",
+            "function",
+            "holds U+0000, which the database does not take".to_owned(),
         ),
     ];
     for (query, parameter, detail) in table {

@@ -66,7 +66,8 @@ impl Asked {
             .ok_or_else(malformed)?;
         let topic = TopicPattern::parse(topic).map_err(|_| malformed())?;
         let key = percent_decode_str(key).decode_utf8().map_err(|_| malformed())?;
-        if key.is_empty() {
+        // The log is kept in the database, whose texts hold no U+0000: no event has such a key, and none can be asked for by it.
+        if key.is_empty() || key.contains('\0') {
             return Err(malformed());
         }
         if !component.events.streams.iter().any(|granted| granted.covers(&topic)) {
