@@ -2,6 +2,9 @@
 
 use host_engine::{LimitExceeded, StoreLimits};
 use host_types::{ComponentId, Digest, Fault};
+use wasmtime::component::ResourceTableError;
+
+use crate::instance::MAX_HANDLES;
 
 /// Why a deployment cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +72,11 @@ impl Error {
 pub(crate) fn fault(error: &wasmtime::Error, limits: &StoreLimits) -> Fault {
     if let Some(fault) = error.downcast_ref::<Fault>() {
         return fault.clone();
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        return Fault::LimitExceeded(format!(
+            "an instance may have {MAX_HANDLES} handles of the host at once, not more: drop those that are done with"
+        ));
     }
     let exceeded = error.downcast_ref::<LimitExceeded>().copied().or(limits.exceeded());
     match exceeded {

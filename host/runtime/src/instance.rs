@@ -14,6 +14,19 @@ use crate::component::Loaded;
 use crate::deployment::Deployment;
 use crate::metrics::Live;
 
+/// Handles the host holds for one instance: requests, responses, fields, streams, begun queries, stores. What is behind them is not in the
+/// instance's own memory. The most that an honest one has is about two hundred: sixteen requests under way and as many bodies, of half a
+/// dozen handles each, and sixteen begun queries. The largest holds 82 KiB (`host_http_client::bounds`), so that all are 41 MiB; fields of
+/// nothing but empty values take three times what they count.
+pub(crate) const MAX_HANDLES: usize = 512;
+
+/// The table of an instance's handles.
+pub(crate) fn handles() -> ResourceTable {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(MAX_HANDLES);
+    table
+}
+
 pub(crate) struct InstanceState {
     pub(crate) deployment: Arc<Deployment>,
     pub(crate) recorder: Recorder,
@@ -41,7 +54,7 @@ impl InstanceState {
             capabilities: Capabilities::new(&component.id, &component.grants, &recorder),
             recorder,
             begun: BegunCalls::default(),
-            table: ResourceTable::new(),
+            table: handles(),
             wasi: None,
             _slot: slot,
             _live: component.metrics.live(),

@@ -18,7 +18,7 @@ const FLOOD_MIB: u64 = 320;
 const RESULT_MIB: u64 = 64;
 
 /// Stopped, each with the text that the log names it by.
-const STOPPED: [(&str, &str); 26] = [
+const STOPPED: [(&str, &str); 28] = [
     ("loop", "time limit of 1000 ms exceeded"),
     ("allocate", "memory limit of 67108864 bytes exceeded"),
     ("recurse", "trap"),
@@ -36,6 +36,8 @@ const STOPPED: [(&str, &str); 26] = [
     ("headers-many", "headers"),
     ("headers-long", "headers"),
     ("schedule-large", "bytes"),
+    ("workflow-zero", "the id of a workflow contains U+0000"),
+    ("promise-zero", "the name of a promise contains U+0000"),
     ("random-bytes", "4294967295 random bytes were asked for"),
     ("begin-twice", "while the transaction begun at"),
     ("query-inside", "while the transaction begun at"),
@@ -49,7 +51,7 @@ const STOPPED: [(&str, &str); 26] = [
 
 /// The same for those that would fill memory or the log; one after the other, so that each is measured.
 /// Where two limits are near each other, either may come first.
-const FLOODS: [(&str, &str); 8] = [
+const FLOODS: [(&str, &str); 11] = [
     ("headers-overlapping", "fuel"),
     ("calls-overlapping", "fuel"),
     ("log-overlapping", "fuel"),
@@ -58,7 +60,12 @@ const FLOODS: [(&str, &str); 8] = [
     ("savepoints", "savepoints are nested deeper than 64"),
     ("allocate", "memory limit"),
     ("call-for-ever", "exceeded|50000 entries"),
+    ("fields-many", HANDLES),
+    ("names-long", HANDLES),
+    ("bodies-unread", HANDLES),
 ];
+
+const HANDLES: &str = "an instance may have 512 handles of the host at once";
 
 /// Statements that return more than an entry holds.
 const LARGE_RESULTS: [&str; 5] = [
@@ -128,6 +135,8 @@ async fn once_durable_it_is_paused_with_its_reason() -> Result<()> {
         "header-split",
         "headers-many",
         "schedule-large",
+        "workflow-zero",
+        "promise-zero",
         "begin-twice",
         "never-end",
         "hold-and-loop",

@@ -18,6 +18,23 @@ async fn a_component_that_loops_grows_or_panics_is_stopped_and_others_go_on() ->
     Ok(())
 }
 
+/// What lies behind handles is not in the instance's own memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_hoards_in_the_hosts_memory_is_stopped() -> Result<()> {
+    let world = World::start().await?;
+    world.get("/short/hoard").await?.failed(500, "internal");
+    let log = world.nexus.log()?;
+    assert!(
+        log.contains("an instance may have 512 handles of the host at once"),
+        "{log}"
+    );
+    for path in ["/spin/names", "/wasi/names"] {
+        let told = world.get(path).await?.bytes;
+        assert_eq!(told, "[true, true, true] [false, false, false]", "{path}");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_does_not_answer_is_not_waited_for() -> Result<()> {
     let world = World::start().await?;

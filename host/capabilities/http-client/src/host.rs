@@ -26,13 +26,13 @@ use wasmtime_wasi_http::{
 };
 
 use crate::bodies::{BodyState, Collector, HandedOver, Waiting, collect};
+use crate::bounds::{CHUNK_BYTES, P2_TYPES, bound_p2};
 use crate::journaled::{Reading, begin, send};
 use crate::record::Outcome;
 use crate::request::OutgoingRequest;
 use crate::{Failure, HttpClientContext, HttpClientHost};
 
 /// The version wasmtime's linker defines; imports of any compatible one find it.
-const TYPES: &str = "wasi:http/types@0.2.12";
 const OUTGOING_HANDLER: &str = "wasi:http/outgoing-handler@0.2.12";
 
 /// Bodies an instance may hold: they are in the host's memory, not in the guest's.
@@ -92,6 +92,10 @@ impl WasiHttpHooks for Hooks {
             Err(WasiError::HttpProtocolError)
         })
     }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES
+    }
 }
 
 /// Links `wasi:http/types` and `wasi:http/outgoing-handler`.
@@ -100,7 +104,8 @@ pub(crate) fn add_to_linker<T: HttpClientHost + 'static>(linker: &mut Linker<T>)
     types::add_to_linker::<T, WasiHttp>(linker, &(&options).into(), wasi)?;
 
     linker.allow_shadowing(true);
-    let mut types = linker.instance(TYPES)?;
+    bound_p2(linker, wasi)?;
+    let mut types = linker.instance(P2_TYPES)?;
     types.func_wrap(
         "[method]outgoing-request.body",
         |mut store, (request,): (Resource<HostOutgoingRequest>,)| Ok((body(store.data_mut(), request)?,)),

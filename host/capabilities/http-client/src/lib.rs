@@ -2,6 +2,7 @@
 
 mod address;
 mod bodies;
+mod bounds;
 mod client;
 mod connect;
 mod exchange;
@@ -21,6 +22,7 @@ use host_recorder::{Beside, Recorder};
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi_http::WasiHttpCtx;
 
+pub use bounds::{bound_p2, bound_p3, bounded};
 pub use client::{HttpClient, Limits};
 pub use connect::{Addresses, Connector, Resolve, SystemResolver};
 pub use failure::Failure;
@@ -55,7 +57,7 @@ impl HttpClientContext {
             client,
             recorder,
             lease_left,
-            wasi: WasiHttpCtx::new(),
+            wasi: bounded(),
             hooks,
             bodies: Bodies::default(),
             reading: HashMap::new(),

@@ -17,12 +17,13 @@ use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpHooks};
 
+use crate::bounds::CHUNK_BYTES;
 use crate::exchange::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::request::{Added, OutgoingRequest};
 use crate::{Failure, HttpClient};
 
-/// What is copied out of a guest at once.
-const CHUNK_BYTES: usize = 64 << 10;
+/// What 0.3 copies out of a guest at once, when somebody reads it.
+const STREAMED_BYTES: usize = 64 << 10;
 
 /// Sends the requests of one instance as they come.
 pub struct StreamedHooks {
@@ -64,7 +65,7 @@ impl WasiHttpHooks for StreamedHooks {
     }
 
     fn p3_outgoing_body_chunk_size(&mut self) -> usize {
-        CHUNK_BYTES
+        STREAMED_BYTES
     }
 }
 

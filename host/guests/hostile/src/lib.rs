@@ -7,7 +7,7 @@
 //! | `POST /hostile/transaction` | all in one transaction, which is then committed |
 //! | `POST /hostile/do/<misdeed>` | one of [`misdeeds`]; with `?after=append`, when the invocation is durable already |
 
-sdk::component!("hostile:guest/hostile@0.1.0" in ["../../../wit", "wit"], timer);
+sdk::component!("hostile:guest/hostile@0.1.0" in ["../../../wit", "wit"], timer, workflows);
 
 mod misdeeds;
 mod statements;

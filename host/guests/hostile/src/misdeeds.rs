@@ -2,11 +2,14 @@
 
 use std::hint::black_box;
 
+use sdk::bindings::nexus::durable::workflows;
+
 use crate::bindings::exports::nexus::http::handler::Response;
 use crate::bindings::hostile::guest::mirror;
 
 mod answers;
 mod floods;
+mod handles;
 mod transactions;
 
 type Misdeed = fn() -> Response;
@@ -52,6 +55,11 @@ const MISDEEDS: &[(&str, Misdeed)] = &[
     ("statements-long", floods::long_statements),
     ("statements-many", floods::many_statements),
     ("parameters-overlapping", floods::overlapping_parameters),
+    ("fields-many", handles::many_fields),
+    ("names-long", handles::long_names),
+    ("bodies-unread", handles::unread_bodies),
+    ("workflow-zero", || zero("shop\0", "paid")),
+    ("promise-zero", || zero("shop", "pa\0id")),
     ("random-bytes", floods::random_bytes),
     ("begin-twice", transactions::begin_twice),
     ("query-inside", transactions::query_inside),
@@ -97,6 +105,15 @@ fn endless_recursion() -> Response {
 fn sleep() -> Response {
     std::thread::sleep(std::time::Duration::from_secs(3600));
     answers::plain("slept".to_owned())
+}
+
+/// Texts that the database does not take.
+fn zero(id: &str, name: &str) -> Response {
+    let workflow = workflows::Workflow {
+        function: "hostile:guest/mirror.deeper".to_owned(),
+        id: id.to_owned(),
+    };
+    answers::plain(format!("{:?}", workflows::complete(&workflow, name, b"")))
 }
 
 fn read_a_file() -> Response {

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use spin_sdk::http::body::{IncomingBodyExt, stream};
 use spin_sdk::http::{BoxBody, EmptyBody, FullBody, Request, Response, Result, StatusCode, box_body, get};
+use spin_sdk::wasip3::http::types;
+use spin_sdk::wasip3::wit_future;
 use spin_sdk::{http_service, time};
 
 /// Longer than any test waits.
@@ -48,6 +50,11 @@ async fn handle(request: Request) -> Result<Response<BoxBody>> {
                 held.push(std::hint::black_box(vec![1_u8; 1 << 20]));
             }
         }
+        "/hoard" => loop {
+            let fields = types::Fields::from_list(&[("x-long".to_owned(), vec![b'a'; 40 << 10])]);
+            std::mem::forget(fields);
+        },
+        "/names" => names(),
         "/environment" => text(std::env::var("GREETING").unwrap_or_default()),
         _ => status(StatusCode::NOT_FOUND),
     }
@@ -56,6 +63,23 @@ async fn handle(request: Request) -> Result<Response<BoxBody>> {
 fn text(text: String) -> Result<Response<BoxBody>> {
     println!("answering with {} bytes", text.len());
     Ok(Response::new(box_body(FullBody::new(Bytes::from(text)))))
+}
+
+/// What a request may be called, and what is longer than that.
+fn names() -> Result<Response<BoxBody>> {
+    let (_, trailers) = wit_future::new(|| Ok(None));
+    let (request, _) = types::Request::new(types::Fields::new(), None, trailers, None);
+    let told = |length: usize| {
+        let long = "a".repeat(length);
+        let method = types::Method::Other(long.clone());
+        let told = [
+            request.set_method(&method),
+            request.set_authority(Some(&long)),
+            request.set_path_with_query(Some(&format!("/{long}"))),
+        ];
+        told.map(|told| told.is_ok())
+    };
+    text(format!("{:?} {:?}", told(1 << 10), told(32 << 10)))
 }
 
 fn status(status: StatusCode) -> Result<Response<BoxBody>> {

@@ -27,7 +27,7 @@ use pairs::fermyon::spin::variables;
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingBody, IncomingRequest, IncomingResponse, OutgoingBody, OutgoingRequest,
+    ErrorCode, Fields, IncomingBody, IncomingRequest, IncomingResponse, Method, OutgoingBody, OutgoingRequest,
     OutgoingResponse, ResponseOutparam, Scheme,
 };
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
@@ -62,10 +62,26 @@ impl Guest for Served {
                 Ok(text) => respond(answer, 200, |out| write(out, text.as_bytes())),
                 Err(error) => respond(answer, 500, |out| write(out, error.as_bytes())),
             },
+            "/wasi/names" => respond(answer, 200, |out| write(out, names().as_bytes())),
             "/wasi/panic" => panic!("asked to"),
             _ => respond(answer, 404, |_| ()),
         }
     }
+}
+
+/// What a request may be called, and what is longer than that.
+fn names() -> String {
+    let request = OutgoingRequest::new(Fields::new());
+    let told = |length: usize| {
+        let long = "a".repeat(length);
+        let told = [
+            request.set_method(&Method::Other(long.clone())),
+            request.set_authority(Some(&long)),
+            request.set_path_with_query(Some(&format!("/{long}"))),
+        ];
+        told.map(|told| told.is_ok())
+    };
+    format!("{:?} {:?}", told(1 << 10), told(32 << 10))
 }
 
 /// Counts itself in a store of Spin's, and says where it is.

@@ -99,6 +99,10 @@ pub(crate) fn link(linker: &mut Linker<StockState>, grants: &Grants) -> wasmtime
     let options = p2::bindings::LinkOptions::default();
     p2::bindings::http::types::add_to_linker::<_, WasiHttp>(linker, &(&options).into(), StockState::http)?;
     p3::bindings::http::types::add_to_linker::<_, WasiHttp>(linker, StockState::http)?;
+    linker.allow_shadowing(true);
+    host_http_client::bound_p2(linker, StockState::http)?;
+    host_http_client::bound_p3(linker, StockState::http)?;
+    linker.allow_shadowing(false);
     if grants.http.is_some() {
         p2::bindings::http::outgoing_handler::add_to_linker::<_, WasiHttp>(linker, StockState::http)?;
         p3::bindings::http::client::add_to_linker::<_, WasiHttp>(linker, StockState::http)?;

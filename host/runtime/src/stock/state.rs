@@ -12,11 +12,9 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::capabilities::StockCapabilities;
 use crate::deployment::Deployment;
+use crate::instance::handles;
 use crate::stock::output::Output;
 use crate::stock::{CallModules, StockLoaded};
-
-/// Handles the host holds for one instance: streams, requests, fields, stores.
-const MAX_HANDLES: usize = 10_000;
 
 pub(crate) struct StockState {
     pub(crate) deployment: Arc<Deployment>,
@@ -42,8 +40,6 @@ impl StockState {
         modules: Arc<dyn CallModules>,
         slot: OwnedSemaphorePermit,
     ) -> Self {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_HANDLES);
         let output = Output::new(author);
         // No directory, no address: what a component may reach it is granted. What it prints is a line of the log.
         let wasi = WasiCtx::builder()
@@ -58,9 +54,9 @@ impl StockState {
             modules,
             limits: StoreLimits::new(loaded.limits),
             capabilities: StockCapabilities::new(&loaded.grants, &loaded.schema),
-            table,
+            table: handles(),
             wasi,
-            http: WasiHttpCtx::new(),
+            http: host_http_client::bounded(),
             hooks: StreamedHooks::new(loaded.grants.http.clone(), trace_parent.clone()),
             trace_parent,
             _slot: slot,
