@@ -7,8 +7,9 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::time::Instant;
 
 use anyhow::Context;
-use tokio::process::Command;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{self, SignalKind, signal};
 
 /// A program that failed after saying why, or an interrupt: nothing is left to say.
 #[derive(Debug)]
@@ -35,9 +36,9 @@ const AFTER_SIGNAL: u8 = 128;
 /// The steps of one task, and the signals that end it.
 pub(crate) struct Steps {
     begin: Instant,
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+    hangup: unix::Signal,
 }
 
 impl Steps {
@@ -73,7 +74,7 @@ impl Steps {
         };
         // From a terminal it has the signal already; a second one would make it give up on cleaning up.
         if interrupted != SignalKind::interrupt() {
-            pass_on(interrupted, child.id()).await;
+            pass_on(interrupted, &child);
         }
         child.wait().await.context("wait for a program")?;
         Err(after(interrupted).into())
@@ -107,15 +108,12 @@ impl Steps {
     }
 }
 
-/// Sends `signal` to process `id`. By way of the program `kill`, as std has no call for it.
-async fn pass_on(signal: SignalKind, id: Option<u32>) {
-    let Some(id) = id else { return };
-    let sent = Command::new("kill")
-        .arg(format!("-{}", signal.as_raw_value()))
-        .arg(id.to_string())
-        .status()
-        .await;
-    if let Err(error) = sent {
+/// Sends `signal` to a program that was not waited for yet.
+fn pass_on(signal: SignalKind, child: &Child) {
+    let signal = Signal::from_named_raw(signal.as_raw_value());
+    let id = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+    let (Some(signal), Some(id)) = (signal, id) else { return };
+    if let Err(error) = kill_process(id, signal) {
         complain(&anyhow::Error::new(error).context("pass a signal on"));
     }
 }

@@ -293,14 +293,14 @@ mod tests {
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let mut gates = Vec::new();
         for number in 0..4 * CONCURRENCY {
-            let (begun, running, most) = (begun.clone(), running.clone(), most.clone());
+            let (begun, at_work, peak) = (begun.clone(), running.clone(), most.clone());
             let (gate, opened) = channel::<()>();
             gates.push(gate);
             let work = move |_: &Inner| {
-                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                peak.fetch_max(at_work.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 begun.send(()).unwrap();
                 let _ = opened.recv();
-                running.fetch_sub(1, Ordering::SeqCst);
+                at_work.fetch_sub(1, Ordering::SeqCst);
             };
             let asking = Arc::clone(&passwords);
             let caller = tokio::spawn(async move { asking.in_turn(work).await });
