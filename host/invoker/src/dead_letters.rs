@@ -117,22 +117,25 @@ impl DeadLetters {
             limit: 1,
             ..DeadFilter::default()
         };
-        if self.list(&filter).await?.is_empty() {
-            let filter = AuditFilter {
-                invocation: Some(invocation),
-                limit: 1,
-                ..AuditFilter::default()
-            };
-            let said = self.store.audit(&filter).await.map_err(unavailable)?.pop();
-            if let Some(said) = said.filter(|said| said.verb == verb) {
-                return Ok(Found::Said(said.outcome));
+        if !self.list(&filter).await?.is_empty() {
+            let loaded = self.invoker.inner.store.load(invocation).await.map_err(unavailable)?;
+            let loaded = loaded.ok_or(OperateError::NotFound(invocation))?;
+            // Somebody else may have set it going since: then it is none any more.
+            if loaded.row.status == InvocationStatus::Paused {
+                return Ok(Found::Dead(Box::new(loaded)));
             }
-            let text = format!("{invocation} is no dead letter: `nexus events dead-letters` lists those there are");
-            return Err(OperateError::Refused(text));
         }
-        let loaded = self.invoker.inner.store.load(invocation).await.map_err(unavailable)?;
-        let loaded = loaded.ok_or(OperateError::NotFound(invocation))?;
-        Ok(Found::Dead(Box::new(loaded)))
+        let filter = AuditFilter {
+            invocation: Some(invocation),
+            limit: 1,
+            ..AuditFilter::default()
+        };
+        let said = self.store.audit(&filter).await.map_err(unavailable)?.pop();
+        if let Some(said) = said.filter(|said| said.verb == verb) {
+            return Ok(Found::Said(said.outcome));
+        }
+        let text = format!("{invocation} is no dead letter: `nexus events dead-letters` lists those there are");
+        Err(OperateError::Refused(text))
     }
 
     /// Nothing that it did stands, and nothing is to be undone.
