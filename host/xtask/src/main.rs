@@ -40,10 +40,8 @@ struct Arguments {
 enum Task {
     /// Format check, clippy and all tests, with everything they need
     Test(TestArguments),
-    /// The same with the output of a build machine, after what `deny` asks
+    /// The same with the output of a build machine
     Ci(TestArguments),
-    /// Licences and sources of everything the workspace depends on, as `.deny.toml` allows them; `--advisories` asks for known faults, too
-    Deny(DenyArguments),
     /// Format the whole workspace
     Fmt,
     /// Build the components and test guests to WebAssembly
@@ -62,13 +60,6 @@ struct ChaosArguments {
     /// The seed that a failure printed
     #[arg(long)]
     seed: Option<u64>,
-}
-
-#[derive(Args)]
-struct DenyArguments {
-    /// Known faults as well: their list is fetched from GitHub
-    #[arg(long)]
-    advisories: bool,
 }
 
 #[derive(Args)]
@@ -116,11 +107,7 @@ async fn run(task: Task) -> anyhow::Result<()> {
     let workspace = Workspace::load(&mut steps).await?;
     match task {
         Task::Test(arguments) => test(&mut steps, &workspace, arguments, "default").await,
-        Task::Ci(arguments) => {
-            deny(&mut steps, &workspace, false).await?;
-            test(&mut steps, &workspace, arguments, "ci").await
-        }
-        Task::Deny(arguments) => deny(&mut steps, &workspace, arguments.advisories).await,
+        Task::Ci(arguments) => test(&mut steps, &workspace, arguments, "ci").await,
         Task::Fmt => steps.run("format", workspace.cargo(["fmt", "--all"])).await,
         Task::Guests => {
             toolchain::check(&mut steps, &workspace).await?;
@@ -129,24 +116,6 @@ async fn run(task: Task) -> anyhow::Result<()> {
         Task::Upgrade(arguments) => upgrade(&mut steps, &workspace, &arguments).await,
         Task::Chaos(arguments) => chaos(&mut steps, &workspace, &arguments).await,
     }
-}
-
-async fn deny(steps: &mut Steps, workspace: &Workspace, advisories: bool) -> anyhow::Result<()> {
-    toolchain::deny(steps, workspace).await?;
-    let mut check = workspace.cargo([
-        "deny",
-        "--workspace",
-        "check",
-        "--config",
-        ".deny.toml",
-        "bans",
-        "licenses",
-        "sources",
-    ]);
-    if advisories {
-        check.arg("advisories");
-    }
-    steps.run("licences and sources of dependencies", check).await
 }
 
 async fn test(steps: &mut Steps, workspace: &Workspace, arguments: TestArguments, profile: &str) -> anyhow::Result<()> {

@@ -24,44 +24,12 @@ pub(crate) async fn check(steps: &mut Steps, workspace: &Workspace) -> anyhow::R
         })
 }
 
-/// A program that cargo calls, in a version that the workspace's Rust builds.
-struct Tool {
-    /// What cargo calls it as.
-    command: &'static str,
-    /// Its package.
-    package: &'static str,
-    version: &'static str,
-    /// What it is built with.
-    features: &'static [&'static str],
-}
-
-const NEXTEST: Tool = Tool {
-    command: "nextest",
-    package: "cargo-nextest",
-    version: "0.9.143",
-    // Without what it updates itself with, which is half of it to build.
-    features: &["--no-default-features", "--features", "default-no-update"],
-};
-
-const DENY: Tool = Tool {
-    command: "deny",
-    package: "cargo-deny",
-    version: "0.20.2",
-    features: &[],
-};
+/// One that the workspace's Rust builds.
+const NEXTEST_VERSION: &str = "0.9.143";
 
 /// Makes sure that cargo-nextest is there.
 pub(crate) async fn nextest(steps: &mut Steps, workspace: &Workspace) -> anyhow::Result<()> {
-    install(steps, workspace, &NEXTEST).await
-}
-
-/// Makes sure that cargo-deny is there.
-pub(crate) async fn deny(steps: &mut Steps, workspace: &Workspace) -> anyhow::Result<()> {
-    install(steps, workspace, &DENY).await
-}
-
-async fn install(steps: &mut Steps, workspace: &Workspace, tool: &Tool) -> anyhow::Result<()> {
-    let mut version = workspace.cargo([tool.command, "--version"]);
+    let mut version = workspace.cargo(["nextest", "--version"]);
     version
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null());
@@ -69,8 +37,18 @@ async fn install(steps: &mut Steps, workspace: &Workspace, tool: &Tool) -> anyho
     if status.success() {
         return Ok(());
     }
-    let mut install = workspace.cargo(["install", tool.package, "--locked", "--version", tool.version]);
-    install.args(tool.features);
-    let title = format!("installing {} (once, some minutes)", tool.package);
-    steps.run(&title, install).await
+    // Without what it updates itself with, which is half of it to build.
+    let install = workspace.cargo([
+        "install",
+        "cargo-nextest",
+        "--locked",
+        "--version",
+        NEXTEST_VERSION,
+        "--no-default-features",
+        "--features",
+        "default-no-update",
+    ]);
+    steps
+        .run("installing cargo-nextest (once, some minutes)", install)
+        .await
 }
