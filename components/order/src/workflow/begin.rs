@@ -43,12 +43,9 @@ pub(super) fn confirm(
     })
 }
 
-/// Until the flow has decided: whoever asked is told to come again by the host, and finds the answer then. The flow asks the provider before it ends,
-/// and so decides after the session's time; who was told before that it is over may find that he has bought. A flow that waits for a person when the
-/// stock is not held any more buys nothing.
+/// As long as the session lives: whoever asked is told to come again by the host, and finds the answer then.
 fn url(kind: Kind, session: SessionId, expires: Timestamp) -> Result<String, Error> {
-    let decided = expires.plus_seconds(checkout::HOLD_GRACE_SECONDS);
-    let left_ms = (decided.as_ms() - now().as_ms()).max(0);
+    let left_ms = (expires.as_ms() - now().as_ms()).max(0);
     match flows::payment_url(kind, session).wait(Some(Duration::from_millis(left_ms as u64))) {
         Ok(Continuation::At(url)) => Ok(url),
         Ok(Continuation::Refused(refusal)) => Err(Error::Refused(refusal)),

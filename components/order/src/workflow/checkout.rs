@@ -42,7 +42,7 @@ use crate::{
 const DEFAULT_SESSION_HOURS: u32 = 24;
 
 /// How much longer than its session the stock of a checkout is held that is paid elsewhere: money that comes at the last moment must find it.
-pub(super) const HOLD_GRACE_SECONDS: i64 = 15 * 60;
+const HOLD_GRACE_SECONDS: i64 = 15 * 60;
 
 /// What a buyer asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
