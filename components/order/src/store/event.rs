@@ -18,6 +18,13 @@ pub(crate) enum Noted {
     NotAsBefore,
 }
 
+impl Noted {
+    /// Of a report whose id was there, with the same content or not.
+    pub(super) fn already(is_same: bool) -> Self {
+        if is_same { Self::Before } else { Self::NotAsBefore }
+    }
+}
+
 /// Notes an event.
 pub(crate) fn insert(tx: &Transaction, provider: &str, event: &Event, received: Timestamp) -> Result<Noted, Error> {
     let inserted = tx.execute(
@@ -56,9 +63,5 @@ pub(crate) fn insert(tx: &Transaction, provider: &str, event: &Event, received: 
             event.amount.currency
         ],
     )?;
-    if noted.get("is_same")? {
-        Ok(Noted::Before)
-    } else {
-        Ok(Noted::NotAsBefore)
-    }
+    Ok(Noted::already(noted.get("is_same")?))
 }

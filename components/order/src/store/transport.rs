@@ -136,15 +136,13 @@ pub(crate) fn insert_event(
         return Ok(Noted::Now);
     }
     let noted = tx.query_one(
-        sql!(r#"SELECT transport_id, status FROM "order".transport_event WHERE provider = $1 AND event_id = $2"#),
-        params![parcel.provider, report.id],
+        sql!(
+            r#"SELECT transport_id = $3 AND status = $4 AS is_same
+           FROM "order".transport_event WHERE provider = $1 AND event_id = $2"#
+        ),
+        params![parcel.provider, report.id, parcel.id, report.status],
     )?;
-    let (of, status): (TransportId, Status) = (noted.get("transport_id")?, noted.get("status")?);
-    if of == parcel.id && status == report.status {
-        Ok(Noted::Before)
-    } else {
-        Ok(Noted::NotAsBefore)
-    }
+    Ok(Noted::already(noted.get("is_same")?))
 }
 
 fn read(row: &Row) -> Result<Transport, Error> {

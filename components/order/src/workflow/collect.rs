@@ -340,15 +340,14 @@ pub(super) fn end(tx: &Transaction, id: SessionId, kind: Kind, ended: Ended) -> 
 
 /// Notes money that a provider tells of when it is asked. Before anything is done with it: what is in a row is not lost, whatever becomes of who asked.
 fn note(session: SessionId, leg: LegId, answer: &Answer) -> Result<(), Error> {
-    if *answer == Answer::Unpaid {
-        return Ok(());
-    }
+    let write: &dyn Fn(&Transaction) -> Result<(), sql::Error> = match answer {
+        Answer::Paid(reference) => &|tx| leg::note_money(tx, leg, reference),
+        Answer::OtherAmount => &|tx| leg::set_error(tx, leg, leg::OTHER_AMOUNT),
+        Answer::Unpaid => return Ok(()),
+    };
     sql::transaction(|tx| {
         session::lock(tx, session)?;
-        match answer {
-            Answer::Paid(reference) => Ok(leg::note_money(tx, leg, reference)?),
-            Answer::OtherAmount | Answer::Unpaid => Ok(leg::set_error(tx, leg, leg::OTHER_AMOUNT)?),
-        }
+        Ok(write(tx)?)
     })
 }
 
