@@ -33,80 +33,59 @@ pub fn bounded() -> WasiHttpCtx {
     wasi
 }
 
-/// Puts bounds before what a request of `wasi:http` 0.2 can be told, whose interface must be in the linker already: wasmtime keeps methods
-/// and authorities of any length. Shadowing must be allowed.
-pub fn bound_p2<T: 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> WasiHttpCtxView<'_>) -> wasmtime::Result<()> {
-    use p2::HostOutgoingRequest as Host;
-    type Outgoing = Resource<HostOutgoingRequest>;
-    let mut types = linker.instance(P2_TYPES)?;
-    types.func_wrap(
-        "[method]outgoing-request.set-method",
-        move |mut store: StoreContextMut<'_, T>, (request, method): (Outgoing, p2::Method)| {
-            let name = match &method {
-                p2::Method::Other(name) => Some(name),
-                _ => None,
-            };
-            Ok((match fits(name, MAX_NAME_BYTES) {
-                true => Host::set_method(&mut get(store.data_mut()), request, method)?,
-                false => Err(()),
-            },))
-        },
-    )?;
-    types.func_wrap(
-        "[method]outgoing-request.set-authority",
-        move |mut store: StoreContextMut<'_, T>, (request, authority): (Outgoing, Option<String>)| {
-            Ok((match fits(authority.as_ref(), MAX_NAME_BYTES) {
-                true => Host::set_authority(&mut get(store.data_mut()), request, authority)?,
-                false => Err(()),
-            },))
-        },
-    )?;
-    types.func_wrap(
-        "[method]outgoing-request.set-path-with-query",
-        move |mut store: StoreContextMut<'_, T>, (request, path): (Outgoing, Option<String>)| {
-            Ok((match fits(path.as_ref(), MAX_PATH_BYTES) {
-                true => Host::set_path_with_query(&mut get(store.data_mut()), request, path)?,
-                false => Err(()),
-            },))
-        },
-    )
+/// The function that puts bounds before what a request of one version can be told: wasmtime keeps methods and authorities of any length. The
+/// version's interface must be in the linker already, and shadowing allowed.
+macro_rules! bound {
+    ($(#[$doc:meta])* $name:ident in $types:ident: $resource:literal, $wasi:ident::$host:ident for $request:ty) => {
+        $(#[$doc])*
+        pub fn $name<T: 'static>(
+            linker: &mut Linker<T>,
+            get: fn(&mut T) -> WasiHttpCtxView<'_>,
+        ) -> wasmtime::Result<()> {
+            let mut types = linker.instance($types)?;
+            types.func_wrap(
+                concat!("[method]", $resource, ".set-method"),
+                move |mut store: StoreContextMut<'_, T>, (request, method): (Resource<$request>, $wasi::Method)| {
+                    let name = match &method {
+                        $wasi::Method::Other(name) => Some(name),
+                        _ => None,
+                    };
+                    Ok((match fits(name, MAX_NAME_BYTES) {
+                        true => $wasi::$host::set_method(&mut get(store.data_mut()), request, method)?,
+                        false => Err(()),
+                    },))
+                },
+            )?;
+            types.func_wrap(
+                concat!("[method]", $resource, ".set-authority"),
+                move |mut store: StoreContextMut<'_, T>, (request, authority): (Resource<$request>, Option<String>)| {
+                    Ok((match fits(authority.as_ref(), MAX_NAME_BYTES) {
+                        true => $wasi::$host::set_authority(&mut get(store.data_mut()), request, authority)?,
+                        false => Err(()),
+                    },))
+                },
+            )?;
+            types.func_wrap(
+                concat!("[method]", $resource, ".set-path-with-query"),
+                move |mut store: StoreContextMut<'_, T>, (request, path): (Resource<$request>, Option<String>)| {
+                    Ok((match fits(path.as_ref(), MAX_PATH_BYTES) {
+                        true => $wasi::$host::set_path_with_query(&mut get(store.data_mut()), request, path)?,
+                        false => Err(()),
+                    },))
+                },
+            )
+        }
+    };
 }
 
-/// The same for 0.3.
-pub fn bound_p3<T: 'static>(linker: &mut Linker<T>, get: fn(&mut T) -> WasiHttpCtxView<'_>) -> wasmtime::Result<()> {
-    use p3::HostRequest as Host;
-    let mut types = linker.instance(P3_TYPES)?;
-    types.func_wrap(
-        "[method]request.set-method",
-        move |mut store: StoreContextMut<'_, T>, (request, method): (Resource<Request>, p3::Method)| {
-            let name = match &method {
-                p3::Method::Other(name) => Some(name),
-                _ => None,
-            };
-            Ok((match fits(name, MAX_NAME_BYTES) {
-                true => Host::set_method(&mut get(store.data_mut()), request, method)?,
-                false => Err(()),
-            },))
-        },
-    )?;
-    types.func_wrap(
-        "[method]request.set-authority",
-        move |mut store: StoreContextMut<'_, T>, (request, authority): (Resource<Request>, Option<String>)| {
-            Ok((match fits(authority.as_ref(), MAX_NAME_BYTES) {
-                true => Host::set_authority(&mut get(store.data_mut()), request, authority)?,
-                false => Err(()),
-            },))
-        },
-    )?;
-    types.func_wrap(
-        "[method]request.set-path-with-query",
-        move |mut store: StoreContextMut<'_, T>, (request, path): (Resource<Request>, Option<String>)| {
-            Ok((match fits(path.as_ref(), MAX_PATH_BYTES) {
-                true => Host::set_path_with_query(&mut get(store.data_mut()), request, path)?,
-                false => Err(()),
-            },))
-        },
-    )
+bound! {
+    /// Puts bounds before what a request of `wasi:http` 0.2 can be told. Its interface must be in the linker already, and shadowing allowed.
+    bound_p2 in P2_TYPES: "outgoing-request", p2::HostOutgoingRequest for HostOutgoingRequest
+}
+
+bound! {
+    /// The same for 0.3.
+    bound_p3 in P3_TYPES: "request", p3::HostRequest for Request
 }
 
 fn fits(text: Option<&String>, bytes: usize) -> bool {
