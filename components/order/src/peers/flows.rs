@@ -4,7 +4,7 @@ use super::{failed, id};
 use crate::{
     bindings::shop::order::{
         types::{CheckoutRequest, ConfirmRequest, Wanted as WireWanted},
-        workflows_workflow,
+        workflows_attach, workflows_workflow,
     },
     domain::{
         checkout::Wanted,
@@ -54,6 +54,15 @@ pub(crate) fn payment_url(kind: Kind, session: SessionId) -> NamedPromise<Contin
         Kind::SellerConfirmationFee => "shop:order/workflows.confirm",
     };
     Workflow::new(function, session.to_string()).promise(PAYMENT_URL)
+}
+
+/// Waits until the flow of a session has ended, whoever ended it and however. What it came to is told by its promise.
+pub(crate) fn await_end(kind: Kind, session: SessionId) {
+    let id = session.to_string();
+    let _ended = match kind {
+        Kind::BuyerCheckout | Kind::SellerPayout => workflows_attach::checkout(&id, None),
+        Kind::SellerConfirmationFee => workflows_attach::confirm(&id, None),
+    };
 }
 
 /// Starts the flow of a checkout with the next effect, unless its session has one: whoever asks waits for the same promise then.

@@ -43,13 +43,22 @@ pub(super) fn confirm(
     })
 }
 
-/// As long as the session lives: whoever asked is told to come again by the host, and finds the answer then.
+/// Waits as long as the session lives, and from then on until its flow has ended: that asks the provider once more when time is over, and may find the
+/// money. Whoever asked is told to come again by the host meanwhile, and finds the answer then.
 fn url(kind: Kind, session: SessionId, expires: Timestamp) -> Result<String, Error> {
     let left_ms = (expires.as_ms() - now().as_ms()).max(0);
-    match flows::payment_url(kind, session).wait(Some(Duration::from_millis(left_ms as u64))) {
+    let continuation = flows::payment_url(kind, session);
+    let told = continuation
+        .wait(Some(Duration::from_millis(left_ms as u64)))
+        .or_else(|_| {
+            flows::await_end(kind, session);
+            continuation.wait(Some(Duration::ZERO))
+        });
+    match told {
         Ok(Continuation::At(url)) => Ok(url),
         Ok(Continuation::Refused(refusal)) => Err(Error::Refused(refusal)),
-        Err(WaitError::TimedOut | WaitError::NotFound) => Err(kind.expired()),
+        // An operator has ended it before it had opened anything, and so before it had anything to tell.
+        Err(WaitError::TimedOut | WaitError::NotFound) => Err(kind.cancelled()),
     }
 }
 

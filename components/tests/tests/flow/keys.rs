@@ -148,23 +148,23 @@ async fn a_circle_through_outputs_alone_is_refused_to_whoever_closes_it() -> Res
     start("own", "own own").await?;
     ensure!(end("own").await? == "returned a circle");
 
-    // Each waits for the next one once that is told to go, the last for the first.
+    // Each waits for the next one once it is told to go, the last for the first.
     for (id, next) in [("a", "b"), ("b", "c"), ("c", "a")] {
-        start(id, &format!("attach {next}")).await?;
+        start(id, &format!("follow {next}")).await?;
     }
-    for (id, outputs) in [("b", 1), ("c", 2)] {
+    for (id, outputs) in [("a", 1), ("b", 2)] {
         go(id).await?;
         let waits = "SELECT count(*) FROM host.promise_waiter JOIN host.promise ON id = promise_id WHERE name = ''";
         world.audit.becomes(waits, outputs).await?;
     }
-    go("a").await?;
+    go("c").await?;
     ensure!(end("c").await? == "returned now, a circle");
     ensure!(end("b").await? == "returned now, returned now, a circle");
     ensure!(end("a").await? == "returned now, returned now, returned now, a circle");
 
     // At the same moment: of both at least one is told.
-    start("x", "attach y").await?;
-    start("y", "attach x").await?;
+    start("x", "follow y").await?;
+    start("y", "follow x").await?;
     tokio::try_join!(go("y"), go("x"))?;
     let (x, y) = tokio::try_join!(end("x"), end("y"))?;
     ensure!([&x, &y].iter().all(|outcome| outcome.contains("a circle")), "{x}; {y}");

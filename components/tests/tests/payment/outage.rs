@@ -513,3 +513,54 @@ async fn a_charge_that_was_never_answered_is_asked_about_after_its_checkout_is_e
     ensure!(world.wallet(world.buyer()).await? == UNIT);
     world.books_hold().await
 }
+
+/// Its time is over, and the request that began it waits for its flow to end.
+async fn is_waited_for_beyond_its_time(world: &PaidShop) -> Result<()> {
+    let waits = "SELECT count(*) FROM host.promise_waiter JOIN host.promise ON id = promise_id WHERE name = ''";
+    world.audit.becomes(waits, 1).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asked_for_a_checkout_is_told_of_the_money_that_is_found_after_its_time() -> Result<()> {
+    let world = PaidShop::start_with(&[("SPIN_VARIABLE_SESSION_SECONDS", "2")], LINES).await?;
+    world.gateway.behaves(Manner::IsSilent);
+    world.gateway.stumbles(true);
+    let client = world.buyer().keyed("once");
+    let asked = client.post(CHECKOUT, world.checkout(1)).await?;
+    ensure!(asked.status == 503, "{}", asked.json);
+    world.audit.becomes(PAUSED, 1).await?;
+    is_waited_for_beyond_its_time(&world).await?;
+
+    world.gateway.stumbles(false);
+    let id = paused_id(&world).await?;
+    world.nexus.run(&["invocations", "resume", &id])?;
+    let answer = client
+        .post_until_answered(CHECKOUT, &world.checkout(1), PATIENCE)
+        .await?;
+    world.is(&answer.text(200, "checkout_session_id"), "Success").await?;
+    ensure!(world.shop.stock().await? == (STOCK - 1, 1));
+    world.books_hold().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asked_for_a_checkout_that_is_ended_before_it_was_opened_is_told_so() -> Result<()> {
+    let world = PaidShop::start_with(&[("SPIN_VARIABLE_SESSION_SECONDS", "2")], LINES).await?;
+    mislays(&world, "inventory.reservation").await?;
+    let client = world.buyer().keyed("once");
+    let asked = client.post(CHECKOUT, world.checkout(1)).await?;
+    ensure!(asked.status == 503, "{}", asked.json);
+    world.audit.becomes(PAUSED, 1).await?;
+    is_waited_for_beyond_its_time(&world).await?;
+    finds(&world, "inventory", "reservation").await?;
+    let id = paused_id(&world).await?;
+    world.nexus.run(&["invocations", "cancel", &id])?;
+
+    let answer = client
+        .post_until_answered(CHECKOUT, &world.checkout(1), PATIENCE)
+        .await?;
+    answer.failed(409, "checkout_cancelled");
+    ensure!(world.shop.stock().await? == (STOCK, 0));
+    let sessions = "SELECT count(*) FROM \"order\".payment_session";
+    ensure!(world.audit.count(sessions).await? == 0);
+    world.books_hold().await
+}

@@ -25,7 +25,7 @@ pub(crate) fn run(ticket: &str, what: &str) -> Result<String, String> {
         }
         what => match what.split_once(' ') {
             Some(("visit", desk)) => visit(desk, ticket)?,
-            Some(("attach", id)) => end_of(id),
+            Some(("follow", id)) => follow(id)?,
             Some(("own", id)) => attached(jobs_attach::run(id, None)),
             _ => what.to_owned(),
         },
@@ -42,6 +42,13 @@ fn visit(desk: &str, ticket: &str) -> Result<String, String> {
         Ok(served) => format!("{paid}, {served}"),
         Err(reason) => format!("{paid}, refused: {reason}"),
     })
+}
+
+/// Once it is told to go it waits for what another one returns.
+fn follow(id: &str) -> Result<String, String> {
+    let workflow = Workflow::current().ok_or("no workflow")?;
+    let told = waited(workflow.promise::<String>("go").wait(None));
+    Ok(format!("{told}, {}", attached(jobs_attach::run(id, None))))
 }
 
 /// What a workflow returned, for which it is waited once it says `go`.
