@@ -62,6 +62,8 @@ pub(crate) enum Error {
     PaymentFailed(String),
     #[error("{0}")]
     PaymentUnavailable(String),
+    #[error("{0}")]
+    PaymentNotTaken(String),
     #[error("the wallet does not cover the amount: name a payment_option for the rest")]
     WalletInsufficient,
     #[error("the amount is too large")]
@@ -158,7 +160,7 @@ impl Error {
             Self::PaymentCurrencyUnsupported { .. } => (400, "payment_currency_unsupported"),
             Self::PaymentTooLarge { .. } | Self::CollectTooLarge { .. } => (400, "payment_amount_too_large"),
             Self::PaymentFailed(_) => (402, "payment_failed"),
-            Self::PaymentUnavailable(_) => (502, "payment_provider_unavailable"),
+            Self::PaymentUnavailable(_) | Self::PaymentNotTaken(_) => (502, "payment_provider_unavailable"),
             Self::WalletInsufficient => (402, "ORDER_WALLET_INSUFFICIENT"),
             Self::AmountTooLarge => (400, "amount_too_large"),
             Self::CartFull => (409, "cart_full"),
@@ -350,6 +352,7 @@ mod tests {
                 "transport_provider_unavailable",
             ),
             (Error::PaymentUnavailable(text()), 502, "payment_provider_unavailable"),
+            (Error::PaymentNotTaken(text()), 502, "payment_provider_unavailable"),
             // What only an operator understands.
             (Error::ClaimLost { claimed: 2, placed: 1 }, 500, "internal"),
         ] {

@@ -1,14 +1,20 @@
 //! The requests to the gateway.
 
-use sdk::outbound::{self, ErrorCode, Reply};
+use std::time::Duration;
+
+use sdk::{
+    now,
+    outbound::{self, ErrorCode, Reply},
+    sleep,
+};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{notification::Charge, settings::Settings, signature};
 
-/// How often a charge is sent that the gateway says it does not know. One that does not answer at all is not asked on and on: that is for
-/// whoever wants the charge to decide.
-const SENDS: u32 = 5;
+/// How long is waited before a charge is sent again that the gateway says it does not know, each time; after the last it is sent no more. One
+/// that does not answer at all is not asked on and on: that is for whoever wants the charge to decide.
+const PAUSES_MS: [u64; 4] = [200, 600, 1_800, 5_400];
 
 /// Too many requests: as good as no answer.
 const BUSY: u16 = 429;
@@ -45,6 +51,8 @@ pub(crate) enum Failure {
     Declined(String),
     /// It does not answer.
     Unavailable(String),
+    /// It answers, and has not taken the charge.
+    NotTaken,
     /// It answers something else.
     Other(String),
 }
@@ -57,7 +65,8 @@ struct Declined {
 /// Charges a leg; for one that was charged before, that charge.
 ///
 /// The answer to a request that changes something is recorded, also that there was none, and then stays so. Therefore the last question is
-/// always one that only reads: it is asked again when the invocation is tried again, and the gateway's word decides how to go on.
+/// always one that only reads: it is asked again when the invocation is tried again, and the gateway's word decides how to go on. It is sent again
+/// for as long only as somebody could still pay it.
 pub(crate) fn charge(settings: &Settings, wanted: &Wanted<'_>) -> Result<Charge, Failure> {
     let body = json!({
         "leg_id": wanted.leg_id,
@@ -66,7 +75,8 @@ pub(crate) fn charge(settings: &Settings, wanted: &Wanted<'_>) -> Result<Charge,
         "description": wanted.description,
         "expires_ms": wanted.expires_ms,
     });
-    for _ in 0..SENDS {
+    let mut pauses_ms = PAUSES_MS.into_iter();
+    loop {
         match send(settings, "POST", "/charges", body.to_string().as_bytes()) {
             Ok(reply) if reply.status < 500 && reply.status != BUSY => return wanted.check(read(&reply)?),
             Ok(_) | Err(_) => match query(settings, wanted.leg_id) {
@@ -75,10 +85,12 @@ pub(crate) fn charge(settings: &Settings, wanted: &Wanted<'_>) -> Result<Charge,
                 answered => return wanted.check(answered?),
             },
         }
+        let left_ms = wanted.expires_ms.saturating_sub(now().as_ms() as u64);
+        match pauses_ms.next() {
+            Some(pause_ms) if pause_ms < left_ms => sleep(Duration::from_millis(pause_ms)),
+            _ => return Err(Failure::NotTaken),
+        }
     }
-    Err(Failure::Unavailable(format!(
-        "the gateway did not take a charge in {SENDS} requests"
-    )))
 }
 
 /// How far the charge of a leg is.

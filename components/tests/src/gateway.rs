@@ -50,6 +50,8 @@ pub enum Manner {
     Fails,
     /// It takes no charge.
     Declines,
+    /// It takes no request at the moment, and says so: the next one is another choice.
+    IsBusy,
 }
 
 /// What becomes of the next charge.
@@ -373,8 +375,10 @@ impl Shared {
         let mut new = None;
         if !books.charges.contains_key(leg) {
             let manner = self.choice.lock().unwrap_or_else(|poisoned| poisoned.into_inner())();
-            if manner == Manner::Declines {
-                return (402, json!({ "reason": "the card was refused" }));
+            match manner {
+                Manner::Declines => return (402, json!({ "reason": "the card was refused" })),
+                Manner::IsBusy => return (503, json!({})),
+                _ => {}
             }
             let charge = Charge {
                 leg: leg.to_owned(),
@@ -415,7 +419,7 @@ impl Shared {
             Manner::Pays | Manner::PaysLate(_) => ("succeeded", 1),
             Manner::PaysTwice => ("succeeded", 2),
             Manner::Fails => ("failed", 1),
-            Manner::Waits | Manner::IsSilent | Manner::Declines => return,
+            Manner::Waits | Manner::IsSilent | Manner::Declines | Manner::IsBusy => return,
         };
         self.at_work.send_modify(|charges| *charges += 1);
         let (shared, leg) = (Arc::clone(self), leg.to_owned());

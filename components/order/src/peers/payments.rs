@@ -130,6 +130,7 @@ impl PaymentOption {
             }),
             Err(Refusal::Declined(reason)) => Err(Error::PaymentFailed(reason)),
             Err(Refusal::Unavailable(reason)) => Err(Error::PaymentUnavailable(reason)),
+            Err(Refusal::NotTaken(reason)) => Err(Error::PaymentNotTaken(reason)),
             Err(Refusal::Other(reason)) => Err(failed(PEER, reason)),
         }
     }

@@ -147,7 +147,9 @@ impl Due<'_> {
                     Ok(Charged::Redirect(url)) => self.hand_out(&attempt, &url)?,
                     Ok(Charged::OnDelivery) => return Err(Error::FeeNotSettled),
                     // The payer may try again, as after a payment that failed over there.
-                    Err(Error::PaymentFailed(reason)) if self.may_fail(&attempt) => self.fail(&attempt, reason)?,
+                    Err(error @ (Error::PaymentFailed(_) | Error::PaymentNotTaken(_))) if self.may_fail(&attempt) => {
+                        self.fail(&attempt, &error)?;
+                    }
                     Err(error) => return Err(error),
                 }
             }
@@ -193,12 +195,15 @@ impl Due<'_> {
     }
 
     /// Notes that there is nothing to continue, and tells whoever waits for it.
-    fn fail(&self, attempt: &Attempt, reason: String) -> Result<(), Error> {
+    fn fail(&self, attempt: &Attempt, error: &Error) -> Result<(), Error> {
+        let may_go_on = self.kind == Kind::BuyerCheckout && now() < self.expires;
         let refused = Continuation::Refused(Refusal {
-            kept_checkout: (self.kind == Kind::BuyerCheckout).then_some(self.session_id),
-            ..Refusal::from(&Error::PaymentFailed(reason.clone()))
+            kept_checkout: may_go_on.then_some(self.session_id),
+            ..Refusal::from(error)
         });
-        self.tell(attempt, &refused, |tx| leg::fail(tx, attempt.leg_id, &reason))
+        self.tell(attempt, &refused, |tx| {
+            leg::fail(tx, attempt.leg_id, &error.to_string())
+        })
     }
 
     fn tell(

@@ -12,9 +12,10 @@ use crate::told::Placed;
 use crate::world::{Dice, LOOK, World, code, is_one_of};
 
 /// What a checkout may be refused with.
-const REFUSALS: [&str; 5] = [
-    // The gateway declined the charge.
+const REFUSALS: [&str; 6] = [
+    // The gateway declined the charge, or was too busy for it again and again.
     "payment_failed",
+    "payment_provider_unavailable",
     // A checkout before this one had the money first.
     "ORDER_WALLET_INSUFFICIENT",
     // By an operator.
@@ -23,11 +24,12 @@ const REFUSALS: [&str; 5] = [
     "payment_session_closed",
 ];
 /// What a wish about an open checkout may be refused with: somebody or something else was faster.
-const TOO_LATE: [&str; 9] = [
+const TOO_LATE: [&str; 10] = [
     "payment_session_closed",
     "payment_in_progress",
     "payment_cannot_cancel",
     "payment_failed",
+    "payment_provider_unavailable",
     "checkout_cancelled",
     "checkout_expired",
     "item_already_cancelled",

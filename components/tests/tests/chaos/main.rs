@@ -179,6 +179,7 @@ fn manner(dice: &mut Dice) -> Manner {
         10 | 11 => Manner::IsSilent,
         12 => Manner::Fails,
         13 => Manner::Declines,
+        14 => Manner::IsBusy,
         _ => Manner::Waits,
     }
 }

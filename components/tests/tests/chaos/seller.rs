@@ -11,13 +11,14 @@ use crate::world::{Dice, LOOK, World, code, is_one_of};
 
 const REJECT: &str = "/api/v1/order/seller/pending/reject";
 /// Buyers, deadlines and payers are faster with some of them.
-const TOO_LATE: [&str; 12] = [
+const TOO_LATE: [&str; 13] = [
     "item_already_cancelled",
     "item_already_confirmed",
     "order_item_not_found",
     "checkout_expired",
     "seller_confirm_timeout",
     "payment_failed",
+    "payment_provider_unavailable",
     "ORDER_WALLET_INSUFFICIENT",
     "fee_not_settled",
     "confirm_cancelled",

@@ -1,6 +1,7 @@
 //! Payments that are made elsewhere, at a gateway that answers at once, late, twice, or never.
 
 mod authorisation;
+mod busy;
 mod cancelling;
 mod confirming;
 mod holding;
