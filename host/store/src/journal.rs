@@ -274,4 +274,14 @@ impl Store {
     pub fn lazy_appends_dropped(&self) -> u64 {
         self.inner.writer.dropped()
     }
+
+    /// Appends that are accepted and not yet written.
+    pub fn unwritten(&self) -> usize {
+        self.inner.writer.open()
+    }
+
+    /// Has what is accepted by now written without delay, also what nobody waits for: for one who waits until all is at rest.
+    pub fn write_at_once(&self) {
+        self.inner.writer.hurry();
+    }
 }

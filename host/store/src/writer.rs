@@ -162,6 +162,11 @@ impl Writer {
         }
     }
 
+    /// What nobody waits for is written without delay, as far as it is accepted by now.
+    pub(crate) fn hurry(&self) {
+        self.queue.hurry();
+    }
+
     /// Appends accepted and not finished.
     pub(crate) fn open(&self) -> usize {
         *self.open.borrow()

@@ -21,6 +21,8 @@ struct State<T> {
     /// With whether somebody waits for it.
     items: VecDeque<(T, bool)>,
     awaited: usize,
+    /// What is there is wanted now, though nobody waits for it.
+    is_hurried: bool,
 }
 
 impl<T> Queue<T> {
@@ -29,6 +31,7 @@ impl<T> Queue<T> {
         let state = State {
             items: VecDeque::new(),
             awaited: 0,
+            is_hurried: false,
         };
         Self {
             state: Mutex::new(state),
@@ -83,7 +86,15 @@ impl<T> Queue<T> {
     /// What is there need not wait for more.
     pub(super) fn is_due(&self) -> bool {
         let state = self.state.lock();
-        state.awaited > 0 || state.items.len() >= self.batch
+        state.awaited > 0 || state.is_hurried || state.items.len() >= self.batch
+    }
+
+    /// What is there waits for no more.
+    pub(super) fn hurry(&self) {
+        let mut state = self.state.lock();
+        state.is_hurried = !state.items.is_empty();
+        drop(state);
+        self.news.notify_one();
     }
 
     /// Returns when it may be worth to look again. For one who collects at a time.
@@ -102,6 +113,7 @@ impl<T> Queue<T> {
             .filter(|(_, is_awaited)| *is_awaited)
             .count();
         state.awaited -= awaited;
+        state.is_hurried &= state.items.len() > count;
         taken.extend(state.items.drain(..count).map(|(item, _)| item));
         drop(state);
         self.room.add_permits(count);

@@ -15,7 +15,7 @@ use host_metrics::{Exposition, Registry};
 use host_recorder::interpose::interpose_here;
 use host_runtime::{Deployment, Outside, Runtime, RuntimeOptions};
 use host_sql::{ModuleConnection, ModulePool, Pools, Target};
-use host_store::{MigrateOptions, Registration, Store, StoreOptions};
+use host_store::{MigrateOptions, ModuleLogin, Registration, Store, StoreOptions};
 use host_traces::Traces;
 use host_types::{ComponentId, CorrectedClock, Rng, SystemClock, SystemRng};
 use tokio::sync::watch;
@@ -48,10 +48,16 @@ pub(crate) struct Parts {
     pub(crate) listener: TcpListener,
     pub(crate) clock: Arc<SimClock>,
     pub(crate) disturbance: Arc<Disturbance>,
+    /// None: the database is to be prepared.
+    pub(crate) logins: Option<Logins>,
 }
+
+/// How the modules log in, by schema.
+pub(crate) type Logins = HashMap<String, ModuleLogin>;
 
 /// What a started process gives out.
 pub(crate) struct Serving {
+    pub(crate) logins: Logins,
     pub(crate) store: Arc<Store>,
     pub(crate) invoker: Invoker,
     pub(crate) deployment: Arc<Deployment>,
@@ -112,8 +118,8 @@ impl Process {
     }
 }
 
-/// The database, migrated, with a login for each module.
-async fn open_store(app: &TestApp, database_url: &str) -> Result<Arc<Store>> {
+/// The database, and the host's own part of it as every process puts it right.
+async fn open_store(database_url: &str) -> Result<Arc<Store>> {
     let options = StoreOptions {
         master_key: MASTER_KEY,
         secrets: Vec::new(),
@@ -124,9 +130,16 @@ async fn open_store(app: &TestApp, database_url: &str) -> Result<Arc<Store>> {
     };
     let store = Store::connect(database_url, options).await?;
     store.migrate_host().await?;
+    Ok(Arc::new(store))
+}
+
+/// The modules' schemas, migrated, with a login for each.
+async fn prepare_modules(app: &TestApp, store: &Store) -> Result<Logins> {
+    let mut logins = Logins::new();
     for component in app.app().components.values() {
         if let Some(schema) = &component.schema {
-            store.provision_module(schema.as_str()).await?;
+            let login = store.provision_module(schema.as_str()).await?;
+            logins.insert(schema.to_string(), login);
         }
     }
     for (schema, folder) in app.migrations() {
@@ -138,14 +151,15 @@ async fn open_store(app: &TestApp, database_url: &str) -> Result<Arc<Store>> {
         };
         store.migrate_module(&schema, &folder, &options).await?;
     }
-    Ok(Arc::new(store))
+    store.restrict_public().await?;
+    Ok(logins)
 }
 
 type ModulePools = HashMap<ComponentId, Arc<ModulePool>>;
 
-async fn module_pools(
+fn module_pools(
     app: &TestApp,
-    store: &Store,
+    logins: &Logins,
     database_url: &str,
     registration: &Registration,
     options: host_sql::Options,
@@ -154,7 +168,7 @@ async fn module_pools(
     let mut by_component = HashMap::new();
     for component in app.app().components.values() {
         let Some(schema) = &component.schema else { continue };
-        let login = store.provision_module(schema.as_str()).await?;
+        let login = logins.get(schema.as_str()).context("a module has a login")?;
         let mut target = Target::read(database_url, |_| None)?;
         let config = target.config.user(&login.role).password(&login.password);
         config.application_name(host_store::application_name(registration.node));
@@ -176,15 +190,19 @@ async fn serve(parts: Parts) -> Result<Serving> {
         listener,
         clock,
         disturbance,
+        logins,
     } = parts;
     let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
-    let store = open_store(&app, &database_url).await?;
+    let store = open_store(&database_url).await?;
+    let logins = match logins {
+        Some(logins) => logins,
+        None => prepare_modules(&app, &store).await?,
+    };
     let pool_options = host_sql::Options::default();
     let sessions = u32::try_from(pool_options.budget).unwrap_or(u32::MAX);
     // Always the same name: the one before is dead.
     let registration = store.register_node(NODE_NAME, sessions).await?;
-    store.restrict_public().await?;
-    let pools = module_pools(&app, &store, &database_url, &registration, pool_options).await?;
+    let pools = module_pools(&app, &logins, &database_url, &registration, pool_options)?;
     let services = Arc::new(Services {
         passwords: Passwords::new(&PasswordOptions::new(2), Arc::clone(&rng))?,
         tokens: TokenKeys::new(MasterKey::new(&MASTER_KEY)),
@@ -281,6 +299,7 @@ async fn serve(parts: Parts) -> Result<Serving> {
         server.run(std::future::pending()).await;
     });
     Ok(Serving {
+        logins,
         store,
         invoker,
         deployment,
