@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{Client, binary, target_dir, until_ready, workspace};
+use component_tests::{ADDRESS, CHECKOUT, Client, Nexus, binary, target_dir, until_ready, workspace};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -106,6 +106,73 @@ fn examined(data_dir: &Path, further: &[&str]) -> Result<Vec<Value>> {
     Ok(found)
 }
 
+/// An account of the demo.
+async fn signed_in(client: &Client, username: &str) -> Result<Client> {
+    let body = json!({ "id": username, "password": "demo-password" });
+    let tokens = client.post("/api/v1/account/auth/login/basic", body).await?;
+    Ok(client.signed_in(&tokens.text(200, "access_token")))
+}
+
+/// So many units of a variant, to be paid at the door.
+fn order_of(sku: &str, quantity: i64) -> Value {
+    json!({
+        "buy_now": true, "address": ADDRESS, "payment_option": "system-cod",
+        "items": [{ "sku_id": sku, "quantity": quantity, "transport_option": "standard" }],
+    })
+}
+
+/// What a seller offers, by name: each listing with its variants, as its page shows them.
+async fn offered(seller: &Client) -> Result<Vec<(String, Value)>> {
+    let mine = seller
+        .get("/api/v1/catalog/product-spu?my_products=true&limit=100")
+        .await?;
+    let mut offered = Vec::new();
+    for spu in mine.data(200).as_array().context("a list")? {
+        let (id, name) = (spu["id"].as_str(), spu["name"].as_str());
+        let page = format!("/api/v1/catalog/product-detail?id={}", id.context("an id")?);
+        let page = seller.get(&page).await?;
+        offered.push((name.context("a name")?.to_owned(), page.data(200)["skus"].clone()));
+    }
+    offered.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(offered)
+}
+
+fn variants(offered: &[(String, Value)]) -> impl Iterator<Item = &Value> {
+    offered.iter().filter_map(|(_, skus)| skus.as_array()).flatten()
+}
+
+/// What a variant has, and the others of its listing have not.
+fn distinction(variant: &Value) -> &str {
+    variant["attributes"][0]["value"].as_str().unwrap_or_default()
+}
+
+/// The free units of each variant.
+fn units(offered: &[(String, Value)]) -> Vec<(&str, i64)> {
+    let stock = |variant: &Value| variant["stock"].as_i64().unwrap_or(-1);
+    let mut units: Vec<_> = variants(offered)
+        .map(|variant| (distinction(variant), stock(variant)))
+        .collect();
+    units.sort_unstable();
+    units
+}
+
+/// The id of a variant.
+fn id_of<'a>(offered: &'a [(String, Value)], value: &str) -> Result<&'a str> {
+    let variant = variants(offered).find(|variant| distinction(variant) == value);
+    variant.and_then(|variant| variant["id"].as_str()).context("a variant")
+}
+
+/// As much of a product of the demo as its first request makes.
+async fn lists_nothing_but(seller: &Client, name: &str) -> Result<String> {
+    let categories = seller.get("/api/v1/catalog/category?limit=1").await?;
+    let spu = json!({
+        "category_id": categories.data(200)[0]["id"], "name": name, "description": "One litre",
+        "currency": "VND", "is_enabled": true, "tags": [],
+    });
+    let spu = seller.post("/api/v1/catalog/product-spu", spu).await?;
+    Ok(spu.text(200, "id"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_only_looks() -> Result<()> {
     let folder = TempDir::new()?;
@@ -149,11 +216,7 @@ async fn a_first_start_sells_a_demo_and_whatever_ends_it_the_next_one_does_too()
 
     let first = Up::start(data_dir, &["--seed"]).await?;
     let on_sale = first.on_sale("coffee").await?;
-    let body = json!({ "id": "demo_buyer", "password": "demo-password" });
-    let signed_in = Client::new(&first.url)
-        .post("/api/v1/account/auth/login/basic", body)
-        .await?;
-    signed_in.data(200);
+    signed_in(&Client::new(&first.url), "demo_buyer").await?;
     let said = nexus("components", data_dir)?.arg("--json").output()?;
     let said = String::from_utf8(said.stdout)?;
     for component in ["account", "catalog", "inventory", "order", "common", "payment-cod"] {
@@ -191,4 +254,60 @@ async fn a_first_start_sells_a_demo_and_whatever_ends_it_the_next_one_does_too()
     let third = Up::start(data_dir, &[]).await?;
     ensure!(third.on_sale("coffee").await? == on_sale);
     third.terminate()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seed_that_was_cut_off_is_completed_by_the_next_and_nothing_is_made_twice() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    let body = json!({ "username": "demo_seller", "password": "demo-password", "country": "VN" });
+    let path = "/api/v1/account/auth/register/basic";
+    let tokens = nexus.client().post(path, body).await?;
+    let seller = nexus.client().signed_in(&tokens.text(201, "access_token"));
+    // One was cut off before a variant, another one before the units of its first one.
+    lists_nothing_but(&seller, "Enamel coffee pot").await?;
+    let jacket = lists_nothing_but(&seller, "Rain jacket").await?;
+    let sku = json!({
+        "spu_id": jacket, "price": 890_000, "combinable": true,
+        "attributes": [{ "name": "Size", "value": "M" }], "package_details": { "weight_grams": 420 },
+    });
+    seller.post("/api/v1/catalog/product-sku", sku).await?.data(200);
+
+    nexus.run(&["seed"])?;
+    let seeded = offered(&seller).await?;
+    let names: Vec<_> = seeded.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["Enamel coffee pot", "Notes on growing chillies", "Rain jacket"]);
+    let whole: [(&str, i64); 5] = [("Blue", 25), ("L", 18), ("M", 15), ("Paperback", 120), ("White", 40)];
+    assert_eq!(units(&seeded), whole);
+
+    nexus.run(&["seed"])?;
+    assert_eq!(offered(&seller).await?, seeded);
+    let contacts = seller.get("/api/v1/account/contact").await?;
+    assert_eq!(contacts.data(200).as_array().map(Vec::len), Some(1));
+
+    // What was bought is not lacking. What was deleted is, though the keys that made it are remembered still.
+    let buyer = signed_in(&nexus.client(), "demo_buyer").await?;
+    let order = order_of(id_of(&seeded, "Blue")?, 25);
+    buyer.post(CHECKOUT, order).await?.data(200);
+    let white = json!({ "id": id_of(&seeded, "White")? });
+    seller
+        .delete("/api/v1/catalog/product-sku", Some(white))
+        .await?
+        .data(200);
+    let mine = seller
+        .get("/api/v1/catalog/product-spu?my_products=true&search=chillies")
+        .await?;
+    let book = mine.data(200)[0]["id"].as_str().context("an id")?;
+    seller
+        .delete(&format!("/api/v1/catalog/product-spu/{book}"), None)
+        .await?
+        .data(200);
+    for _ in 0..2 {
+        nexus.run(&["seed"])?;
+        let again = offered(&seller).await?;
+        assert_eq!(again.len(), 3);
+        let but_what_was_bought: [(&str, i64); 5] =
+            [("Blue", 0), ("L", 18), ("M", 15), ("Paperback", 120), ("White", 40)];
+        assert_eq!(units(&again), but_what_was_bought);
+    }
+    Ok(())
 }

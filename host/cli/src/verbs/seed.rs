@@ -1,4 +1,8 @@
-//! `nexus seed`: a small demo through the public interface, as any client could make it. Running it twice makes nothing twice.
+//! `nexus seed`: a small demo through the public interface, as any client could make it. Running it twice makes nothing twice, and one that was
+//! cut off in the middle is completed by the next.
+//!
+//! What is there is looked at and what it lacks is made. A request that was cut off may still be under way after that look: each carries a key of
+//! what it makes, which answers it once. Keys are forgotten after a day; by then the look tells.
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -91,6 +95,14 @@ struct Api {
     http: Client<HttpConnector, Full<Bytes>>,
 }
 
+/// What came back.
+struct Answer {
+    status: StatusCode,
+    /// Its key had been answered before, with this.
+    is_replayed: bool,
+    json: Value,
+}
+
 /// Fills the marketplace at `ready.url`.
 pub(crate) async fn seed(ready: &Ready, json: bool) -> Result<()> {
     let api = Api {
@@ -118,20 +130,12 @@ pub(crate) async fn seed(ready: &Ready, json: bool) -> Result<()> {
             None,
         )
         .await?;
-    let known: Vec<&str> = mine["data"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|spu| spu["name"].as_str())
-        .collect();
     let categories = api
         .call(Method::GET, "/api/v1/catalog/category?limit=100", None, None)
         .await?;
     for product in PRODUCTS {
         progress.set_message(product.name);
-        if !known.contains(&product.name) {
-            list(&api, &seller, product, &categories).await?;
-        }
+        complete(&api, &seller, product, &mine, &categories).await?;
         progress.inc(1);
     }
     progress.finish_and_clear();
@@ -148,20 +152,27 @@ pub(crate) async fn seed(ready: &Ready, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Registers the account with a contact, or signs in to it. The access token.
+/// Registers the account, or signs in to it, and gives it a contact, unless it has one. The access token.
 async fn account(api: &Api, username: &str, address: &str) -> Result<String> {
     let body = json!({ "username": username, "password": PASSWORD, "country": "VN" });
-    let tokens = match api
-        .send(Method::POST, "/api/v1/account/auth/register/basic", None, Some(&body))
-        .await?
-    {
-        (StatusCode::CREATED, tokens) => tokens,
-        (StatusCode::CONFLICT, _) => {
+    // Without a key: the name is taken once, and no answer with tokens in it is kept to be given again.
+    let registered = api
+        .send(
+            Method::POST,
+            "/api/v1/account/auth/register/basic",
+            None,
+            Some(&body),
+            None,
+        )
+        .await?;
+    let tokens = match registered.status {
+        StatusCode::CREATED => registered.json,
+        StatusCode::CONFLICT => {
             let body = json!({ "id": username, "password": PASSWORD });
             api.call(Method::POST, "/api/v1/account/auth/login/basic", None, Some(&body))
                 .await?
         }
-        (status, answer) => bail!("registering {username}: {status}: {answer}"),
+        status => bail!("registering {username}: {status}: {}", registered.json),
     };
     let token = text(&tokens["data"]["access_token"])?;
     let contacts = api
@@ -170,45 +181,63 @@ async fn account(api: &Api, username: &str, address: &str) -> Result<String> {
     if contacts["data"].as_array().is_none_or(Vec::is_empty) {
         let contact =
             json!({ "full_name": username, "phone": "+84912345678", "address": address, "address_type": "Home" });
-        api.call(Method::POST, "/api/v1/account/contact", Some(&token), Some(&contact))
+        let path = "/api/v1/account/contact";
+        api.make(&token, path, &contact, "contact", "/api/v1/account/contact/")
             .await?;
     }
     Ok(token)
 }
 
-async fn list(api: &Api, seller: &str, product: &Product, categories: &Value) -> Result<()> {
-    let category = categories["data"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|category| category["name"] == product.category)
-        .with_context(|| format!("there is no category {:?}", product.category))?;
-    let spu = json!({
-        "category_id": category["id"], "name": product.name, "description": product.description,
-        "currency": "VND", "is_enabled": true, "tags": product.tags,
-    });
-    let spu = api
-        .call(Method::POST, "/api/v1/catalog/product-spu", Some(seller), Some(&spu))
-        .await?;
+/// Makes what a product lacks: its listing, variants, their stock.
+async fn complete(api: &Api, seller: &str, product: &Product, mine: &Value, categories: &Value) -> Result<()> {
+    let listed = rows(&mine["data"]).find(|spu| spu["name"] == product.name);
+    let spu = match listed {
+        Some(spu) => text(&spu["id"])?,
+        None => {
+            let category = rows(&categories["data"])
+                .find(|category| category["name"] == product.category)
+                .with_context(|| format!("there is no category {:?}", product.category))?;
+            let spu = json!({
+                "category_id": category["id"], "name": product.name, "description": product.description,
+                "currency": "VND", "is_enabled": true, "tags": product.tags,
+            });
+            let path = "/api/v1/catalog/product-spu";
+            let what = format!("listing {}", product.name);
+            api.make(seller, path, &spu, &what, "/api/v1/catalog/product-spu/")
+                .await?
+        }
+    };
+    let page = format!("/api/v1/catalog/product-detail?id={spu}");
+    let page = api.call(Method::GET, &page, None, None).await?;
     for variant in product.variants {
-        let sku = json!({
-            "spu_id": spu["data"]["id"], "price": variant.price, "combinable": true,
-            "attributes": [{ "name": variant.attribute.0, "value": variant.attribute.1 }],
-            "package_details": { "weight_grams": variant.weight_grams },
-        });
-        let sku = api
-            .call(Method::POST, "/api/v1/catalog/product-sku", Some(seller), Some(&sku))
-            .await?;
-        let stock = json!({ "ref_id": sku["data"]["id"], "ref_type": "ProductSku", "change": variant.stock });
-        api.call(
-            Method::POST,
-            "/api/v1/inventory/stock/import",
-            Some(seller),
-            Some(&stock),
-        )
-        .await?;
+        let (name, value) = variant.attribute;
+        let attributes = json!([{ "name": name, "value": value }]);
+        let known = rows(&page["data"]["skus"]).find(|sku| sku["attributes"] == attributes);
+        let sku = match known {
+            Some(sku) => text(&sku["id"])?,
+            None => {
+                let sku = json!({
+                    "spu_id": spu, "price": variant.price, "combinable": true, "attributes": attributes,
+                    "package_details": { "weight_grams": variant.weight_grams },
+                });
+                let path = "/api/v1/catalog/product-sku";
+                let what = format!("variant {name} {value} of {spu}");
+                let by_id = "/api/v1/inventory/stock?ref_type=ProductSku&ref_id=";
+                api.make(seller, path, &sku, &what, by_id).await?
+            }
+        };
+        // What was bought is not brought in anew.
+        if known.is_none_or(|sku| sku["stock"] == 0 && sku["taken"] == 0) {
+            let stock = json!({ "ref_id": sku, "ref_type": "ProductSku", "change": variant.stock });
+            let path = "/api/v1/inventory/stock/import";
+            api.post(seller, path, &stock, &format!("stock of {sku}")).await?;
+        }
     }
     Ok(())
+}
+
+fn rows(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
 }
 
 fn text(value: &Value) -> Result<String> {
@@ -219,14 +248,40 @@ fn text(value: &Value) -> Result<String> {
 }
 
 impl Api {
+    /// Makes something, once for each `what`. Its id.
+    ///
+    /// As long as a key is remembered it answers for what was deleted since, too, which `by_id` does not find any more: then the next one is made,
+    /// under a key of its own.
+    async fn make(&self, token: &str, path: &str, body: &Value, what: &str, by_id: &str) -> Result<String> {
+        let mut key = what.to_owned();
+        loop {
+            let made = self.post(token, path, body, &key).await?;
+            let id = text(&made.json["data"]["id"])?;
+            if !made.is_replayed {
+                return Ok(id);
+            }
+            let there = format!("{by_id}{id}");
+            let found = self.send(Method::GET, &there, Some(token), None, None).await?;
+            if found.status != StatusCode::NOT_FOUND {
+                return Ok(id);
+            }
+            key = format!("{what} after {id}");
+        }
+    }
+
+    /// Posts what is done once for each `what`.
+    async fn post(&self, token: &str, path: &str, body: &Value, what: &str) -> Result<Answer> {
+        let key = format!("\"seed: {what}\"");
+        self.send(Method::POST, path, Some(token), Some(body), Some(&key))
+            .await?
+            .or_error(&format!("POST {path}"))
+    }
+
     /// Sends a request; an answer that is no success is an error that shows it.
     async fn call(&self, method: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> Result<Value> {
         let described = format!("{method} {path}");
-        let (status, answer) = self.send(method, path, token, body).await?;
-        if !status.is_success() {
-            bail!("{described}: {status}: {answer}");
-        }
-        Ok(answer)
+        let answer = self.send(method, path, token, body, None).await?;
+        Ok(answer.or_error(&described)?.json)
     }
 
     async fn send(
@@ -235,10 +290,14 @@ impl Api {
         path: &str,
         token: Option<&str>,
         body: Option<&Value>,
-    ) -> Result<(StatusCode, Value)> {
+        key: Option<&str>,
+    ) -> Result<Answer> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
         }
         let body = match body {
             Some(body) => {
@@ -250,7 +309,22 @@ impl Api {
         let response = self.http.request(request.body(Full::new(body))?).await;
         let response = response.with_context(|| format!("the marketplace at {} does not answer", self.url))?;
         let status = response.status();
-        let answer = response.into_body().collect().await?.to_bytes();
-        Ok((status, serde_json::from_slice(&answer).unwrap_or(Value::Null)))
+        let is_replayed = response.headers().contains_key("idempotency-replayed");
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(Answer {
+            status,
+            is_replayed,
+            json: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        })
+    }
+}
+
+impl Answer {
+    fn or_error(self, described: &str) -> Result<Self> {
+        if self.status.is_success() {
+            Ok(self)
+        } else {
+            bail!("{described}: {}: {}", self.status, self.json)
+        }
     }
 }
