@@ -1,11 +1,11 @@
-//! What a newcomer does first: `nexus up --seed` with nothing but a folder, and then again, after whatever end.
+//! What a newcomer does first: `nexus up --seed` with nothing but a folder, and then again, after whatever end; and the tour of the README.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use component_tests::{ADDRESS, CHECKOUT, Client, Nexus, binary, target_dir, until_ready, workspace};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -309,5 +309,55 @@ async fn a_seed_that_was_cut_off_is_completed_by_the_next_and_nothing_is_made_tw
             [("Blue", 0), ("L", 18), ("M", 15), ("Paperback", 120), ("White", 40)];
         assert_eq!(units(&again), but_what_was_bought);
     }
+    Ok(())
+}
+
+/// The calls of `nexus` in the README's tour, but for the one that starts the host.
+fn tour() -> Result<Vec<String>> {
+    let readme = std::fs::read_to_string(workspace().join("README.md"))?;
+    let (_, tour) = readme.split_once("## Five minutes").context("there is a tour")?;
+    let (tour, _) = tour.split_once("\n## ").context("it ends")?;
+    let calls = tour.lines().filter_map(|line| line.strip_prefix("cargo nexus "));
+    let calls = calls.map(|line| line.split('#').next().unwrap_or_default().trim().to_owned());
+    Ok(calls.filter(|call| !call.starts_with("up ")).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tour_of_the_readme_finds_its_checkout_first() -> Result<()> {
+    let nexus = Nexus::start().await?;
+    nexus.run(&["seed"])?;
+    let client = nexus.client();
+    let cards = client.get("/api/v1/catalog/product-card?search=coffee").await?;
+    let card = cards.data(200)[0]["id"].as_str().context("a card")?;
+    let skus = client
+        .get(&format!("/api/v1/catalog/product-sku?spu_id={card}"))
+        .await?;
+    let sku = skus.data(200)[0]["id"].as_str().context("a variant")?;
+    let buyer = signed_in(&client, "demo_buyer").await?;
+    let answer = buyer.keyed("first").post(CHECKOUT, order_of(sku, 1)).await?;
+    answer.data(200);
+    let checkout = answer.headers["x-invocation-id"].to_str()?;
+
+    let calls = tour()?;
+    let said: Vec<_> = calls.iter().map(|call| call.replace("<its id>", checkout)).collect();
+    let mut printed = Vec::new();
+    for call in &said {
+        let arguments: Vec<_> = call.split_whitespace().collect();
+        printed.push((call, nexus.run(&arguments)?));
+    }
+    let [(_, components), (list, listed), (_, shown)] = &printed[..] else {
+        bail!("the tour has other calls than these three: {said:?}");
+    };
+    ensure!(
+        components.lines().any(|line| line.starts_with("order ")),
+        "{components}"
+    );
+    // The first line names the columns.
+    let newest = listed.lines().nth(1).context("something is listed")?;
+    ensure!(
+        list.starts_with("invocations list") && newest.starts_with(checkout),
+        "{listed}"
+    );
+    ensure!(shown.starts_with(checkout), "{shown}");
     Ok(())
 }
