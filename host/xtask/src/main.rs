@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use host_postgres::test_support::{DATABASE_URL, TestServer};
 use host_postgres::{Programs, Settings};
 
+mod examples;
 mod step;
 mod toolchain;
 mod workspace;
@@ -23,6 +24,8 @@ const COMPONENTS_DIR: &str = "NEXUS_COMPONENTS_DIR";
 const NEXUS_BINARY: &str = "NEXUS_BINARY";
 /// The host that a release replaces.
 const NEXUS_BINARY_BEFORE: &str = "NEXUS_BINARY_BEFORE";
+/// What the dependencies of packages with examples have in the whole workspace, and would not have without these.
+const EXAMPLE_FEATURES: &str = "sdk/outbound,sdk/webhook,tokio/test-util";
 /// What nextest is told: how many tests may run at once.
 const TEST_THREADS: &str = "NEXTEST_TEST_THREADS";
 /// What the chaos test is told: how long, and the seed of its faults.
@@ -135,6 +138,10 @@ async fn test(steps: &mut Steps, workspace: &Workspace, arguments: TestArguments
     }
 
     let binary = build_nexus(steps, workspace).await?;
+    // Who chooses tests means nextest's.
+    if arguments.filters.is_empty() && arguments.nextest.is_empty() {
+        test_examples(steps, workspace).await?;
+    }
     let mut nextest = workspace.cargo(["nextest", "run", "--profile", profile]);
     // Beside it, `--package` would choose nothing: every test of the workspace would be built.
     let chooses = |argument: &OsString| argument == "-p" || argument == "--package";
@@ -152,6 +159,20 @@ async fn test(steps: &mut Steps, workspace: &Workspace, arguments: TestArguments
     let outcome = steps.run("tests", nextest).await;
     drop(server);
     outcome
+}
+
+/// The examples in documentation, which nextest leaves out.
+async fn test_examples(steps: &mut Steps, workspace: &Workspace) -> anyhow::Result<()> {
+    let packages = workspace.with_examples()?;
+    // The host has no library and so no examples. It and the features are there so that dependencies are those that the tests have: none is built
+    // twice. Not `--workspace`: told `--doc`, cargo tests the components as well, whatever their `doctest` says.
+    let mut test = workspace.cargo(["test", "--doc", "--quiet", "--package", "host-cli"]);
+    test.args(["--features", EXAMPLE_FEATURES]);
+    for package in &packages {
+        test.args(["--package", package]);
+    }
+    let title = format!("examples in documentation ({})", packages.join(", "));
+    steps.run(&title, test).await
 }
 
 /// How many tests run side by side: half as many more than there are processors, since most wait for a database half of their time. Those that would
