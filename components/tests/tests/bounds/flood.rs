@@ -1,4 +1,4 @@
-//! A flood: more requests at once than a host has turns, room to wait, or connections.
+//! A flood: many more requests at once than a host has turns and room to wait.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use crate::world::World;
 
+/// Each on a connection of its own: a host lets 12,288 in.
 const REQUESTS: usize = 10_000;
-/// What a host may grow by, bytes: 4,096 connections with what waits on them, and the instances of 128 attempts.
+/// What a host may grow by, bytes: so many connections with what waits on them, and the instances of 128 attempts.
 const GROWTH_BYTES: u64 = 512 << 20;
 /// A neighbour's client is served within this, connecting included.
 const NEIGHBOURLY: Duration = Duration::from_secs(5);
