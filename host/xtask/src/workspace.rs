@@ -7,7 +7,6 @@ use anyhow::Context;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::examples;
 use crate::step::Steps;
 
 /// What guests are built for.
@@ -20,13 +19,6 @@ pub(crate) struct Workspace {
     root: PathBuf,
     target_dir: PathBuf,
     guests: Vec<String>,
-    libraries: Vec<Library>,
-}
-
-/// A package whose documentation is tested, if there is something to test.
-struct Library {
-    name: String,
-    sources: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -46,8 +38,6 @@ struct Package {
 #[derive(Deserialize)]
 struct Target {
     crate_types: Vec<String>,
-    /// Whether its documentation is tested.
-    doctest: bool,
 }
 
 impl Workspace {
@@ -70,15 +60,6 @@ impl Workspace {
                 .any(|it| it.crate_types.iter().any(|kind| kind == "cdylib"));
             is_component && folders.iter().any(|folder| is_in(folder))
         };
-        let libraries = metadata
-            .packages
-            .iter()
-            .filter(|package| package.targets.iter().any(|it| it.doctest))
-            .map(|package| Library {
-                name: package.name.clone(),
-                sources: package.manifest_path.with_file_name("src"),
-            })
-            .collect();
         let guests = metadata
             .packages
             .into_iter()
@@ -89,24 +70,12 @@ impl Workspace {
             root: metadata.workspace_root,
             target_dir: metadata.target_directory,
             guests,
-            libraries,
         })
     }
 
     /// The packages that are built to WebAssembly.
     pub(crate) fn guests(&self) -> &[String] {
         &self.guests
-    }
-
-    /// The packages with examples in their documentation that are tests.
-    pub(crate) fn with_examples(&self) -> anyhow::Result<Vec<&str>> {
-        let mut found = Vec::new();
-        for library in &self.libraries {
-            if examples::are_in(&library.sources)? {
-                found.push(library.name.as_str());
-            }
-        }
-        Ok(found)
     }
 
     /// Cargo's target folder.
@@ -154,8 +123,7 @@ mod tests {
         let package = |folder: &str, kind: &str| {
             let name = folder.replace('/', "-");
             format!(
-                r#"{{"name":"{name}","manifest_path":"/w/{folder}/Cargo.toml","targets":[{{"crate_types":["{kind}"],"doctest":{}}}]}}"#,
-                kind == "lib"
+                r#"{{"name":"{name}","manifest_path":"/w/{folder}/Cargo.toml","targets":[{{"crate_types":["{kind}"]}}]}}"#
             )
         };
         let packages = [
@@ -171,7 +139,5 @@ mod tests {
         let workspace = Workspace::parse(metadata.as_bytes()).unwrap();
         assert_eq!(workspace.guests(), ["components-order", "host-guests-echo"]);
         assert_eq!(workspace.guests_dir(), Path::new("/t/wasm32-wasip2/guest"));
-        let sources: Vec<_> = workspace.libraries.iter().map(|it| it.sources.as_path()).collect();
-        assert_eq!(sources, [Path::new("/w/components/sdk/src")]);
     }
 }
