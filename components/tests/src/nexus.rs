@@ -231,6 +231,13 @@ impl Nexus {
         Self::start_on(Manifest::marketplace()?, database, Some(proxy), NexusOptions::default()).await
     }
 
+    /// The application of another manifest, whose host reaches its database through a proxy.
+    pub async fn start_application_behind_proxy(manifest: &Path) -> Result<Self> {
+        let database = fresh_database("shop").await?;
+        let proxy = Proxy::start(database.url()).await?;
+        Self::start_on(Manifest::at(manifest), database, Some(proxy), NexusOptions::default()).await
+    }
+
     async fn start_on(
         manifest: Manifest,
         database: TestDatabase,

@@ -1,12 +1,14 @@
-//! The host's own tables and its log, searched for what only the people concerned may know.
+//! The host's own tables, its log, and what it shows to operators, searched for what only the people concerned may know.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use component_tests::{ADDRESS, Answer, Audit, CHECKOUT, Nexus, NexusOptions, Opened, PaidShop, Shop};
+use component_tests::{
+    ADDRESS, Answer, Audit, CHECKOUT, Commit, Edited, Fault, Nexus, NexusOptions, Opened, PaidShop, Person, Shop,
+};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct-horse-battery-7Qz";
@@ -358,5 +360,83 @@ async fn what_is_paid_elsewhere_leaves_no_secret_with_the_host_nor_with_its_opti
         assert_eq!(found(&listed.bytes, &needles), Vec::<String>::new(), "{kind}");
     }
     options("").await?.names("type");
+    Ok(())
+}
+
+/// Fails when an operator is shown more of an invocation than what it did: of its payloads not even the size.
+async fn shows_no_payload(nexus: &Nexus, invocation: &str, needles: &[Needle]) -> Result<()> {
+    let shown = nexus.admin().get(&format!("/v1/invocations/{invocation}")).await?;
+    ensure!(shown.status == 200, "{}", shown.json);
+    let journal = shown.json["journal"].as_array().context("a journal")?;
+    let payloads = journal.iter().map(|entry| &entry["answer"]);
+    let payloads: Vec<&Value> = payloads.filter(|answer| !answer.is_null()).collect();
+    ensure!(!payloads.is_empty(), "nothing is recorded: {}", shown.json);
+    for payload in payloads {
+        assert_eq!(*payload, json!({ "redacted": 0 }), "{}", shown.json);
+    }
+    assert_eq!(found(&shown.bytes, needles), Vec::<String>::new(), "{}", shown.json);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_is_shown_no_payload_of_a_sensitive_request_neither_while_it_is_open_nor_later() -> Result<()> {
+    const REGISTER: &str = "/api/v1/account/auth/register/basic";
+    const CONTACT: &str = "/api/v1/account/contact";
+    const OPEN: &str = "SELECT id::text FROM host.invocation WHERE component = 'account' AND ended_at IS NULL";
+    // Saving an address is made sensitive too: it calls another component, and what calls return is what operators see of other requests.
+    let edited = Edited::marketplace(|manifest| {
+        let lines = "\nsensitive = [\n";
+        assert_eq!(manifest.matches(lines).count(), 1, "the manifest has another shape");
+        manifest.replace(lines, &format!("{lines}    \"POST {CONTACT}\",\n"))
+    })?;
+    let mut nexus = Nexus::start_application_behind_proxy(&edited.manifest()).await?;
+    let audit = Audit::open(nexus.database_url()).await?;
+    let person = Person::sign_up(&nexus.client(), "linh", "VN").await?.client;
+    let secrets = [
+        ("password", PASSWORD),
+        ("e-mail", NEW_EMAIL),
+        ("phone", PHONE),
+        ("contact phone", CONTACT_PHONE),
+        ("contact address", CONTACT_ADDRESS),
+    ];
+    let needles = needles(&secrets.map(|(name, text)| (name.to_owned(), text.to_owned())));
+    let registration = json!({ "email": NEW_EMAIL, "phone": PHONE, "password": PASSWORD, "country": "VN" });
+    let contact =
+        json!({ "full_name": "Linh", "phone": CONTACT_PHONE, "address": CONTACT_ADDRESS, "address_type": "Home" });
+
+    for (path, body) in [(REGISTER, registration), (CONTACT, contact)] {
+        audit.settled().await?;
+        // Its transaction commits, and its output does not.
+        nexus.proxy().arm(Fault::Hold, 2);
+        let client = person.at(nexus.url());
+        let asking = tokio::spawn(async move { client.post(path, body).await });
+        assert_eq!(nexus.proxy().hit().await, Commit::Journal, "{path}");
+        let open = audit.texts(OPEN).await?;
+        let [invocation] = &open[..] else {
+            bail!("{path} is not what is open: {open:?}");
+        };
+        shows_no_payload(&nexus, invocation, &needles).await?;
+
+        // The host is killed with what is held, and the next one ends it.
+        nexus.restart(NexusOptions::default()).await?;
+        asking.abort();
+        let completed = "SELECT count(*) FROM host.invocation WHERE status = 'completed'";
+        audit
+            .becomes(&format!("{completed} AND id = '{invocation}'"), 1)
+            .await?;
+        shows_no_payload(&nexus, invocation, &needles).await?;
+    }
+
+    // It was not for want of anything to find: of a request that is not sensitive the same address is shown.
+    let person = person.at(nexus.url());
+    let saved = person.get(CONTACT).await?;
+    let change = json!({ "contact_id": saved.data(200)[0]["id"], "address": CONTACT_ADDRESS });
+    let changed = person.patch(CONTACT, change).await?;
+    changed.data(200);
+    audit.settled().await?;
+    let invocation = changed.headers["x-invocation-id"].to_str()?;
+    let shown = nexus.admin().get(&format!("/v1/invocations/{invocation}")).await?;
+    let shown = found(&shown.bytes, &needles);
+    assert!(shown.contains(&"contact address (plain)".to_owned()), "{shown:?}");
     Ok(())
 }
