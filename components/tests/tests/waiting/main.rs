@@ -4,6 +4,7 @@ mod callers;
 mod encrypted;
 mod holding;
 mod release;
+mod retries;
 mod sending;
 mod world;
 

@@ -6,13 +6,19 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 impl World {
-    async fn send(&self, ticket: &str, what: &str, delay_ms: Option<u64>, roll_back: bool) -> Result<String> {
+    pub(crate) async fn send(
+        &self,
+        ticket: &str,
+        what: &str,
+        delay_ms: Option<u64>,
+        roll_back: bool,
+    ) -> Result<String> {
         let body = json!({ "ticket": ticket, "what": what, "delay_ms": delay_ms, "roll_back": roll_back });
         self.ask("send", body).await
     }
 
     /// What an operator sees of an invocation.
-    async fn shown(&self, invocation: &str) -> Result<Value> {
+    pub(crate) async fn shown(&self, invocation: &str) -> Result<Value> {
         let answer = self.nexus.admin().get(&format!("/v1/invocations/{invocation}")).await?;
         ensure!(answer.status == 200, "{}", answer.json);
         Ok(answer.json)
