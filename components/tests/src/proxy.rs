@@ -51,7 +51,7 @@ struct Plan {
     /// What it was done to.
     hit: Option<Commit>,
     /// Commits since it was armed or disarmed.
-    commits: u32,
+    commits: Vec<Commit>,
 }
 
 /// SSLRequest and GSSENCRequest: whether the connection may be encrypted. The server is reached without.
@@ -97,9 +97,10 @@ impl Proxy {
         std::mem::take(&mut *self.shared.plan()).hit
     }
 
-    /// How many commits have come by since this was armed or disarmed.
-    pub fn commits(&self) -> u32 {
-        self.shared.plan().commits
+    /// The commits that have come by since this was armed or disarmed. A heartbeat is none, nor is any other single statement of the host's
+    /// that appends nothing.
+    pub fn commits(&self) -> Vec<Commit> {
+        self.shared.plan().commits.clone()
     }
 
     /// Waits until something has been done to a commit.
@@ -130,9 +131,9 @@ impl Shared {
     /// A commit is about to be sent.
     fn reached(&self, commit: Commit) -> Option<Fault> {
         let mut plan = self.plan();
-        plan.commits += 1;
+        plan.commits.push(commit);
         let (fault, nth) = plan.armed?;
-        if plan.commits < nth {
+        if plan.commits.len() < nth as usize {
             return None;
         }
         plan.armed = None;

@@ -79,7 +79,8 @@ async fn answered_twice(
     client.post(path, twin).await?.data(200);
     audit.settled().await?;
     // The twin has told how many commits there are. The last writes the output.
-    nexus.proxy().arm(Fault::Hold, nexus.proxy().commits());
+    let commits = nexus.proxy().commits().len();
+    nexus.proxy().arm(Fault::Hold, commits as u32);
     let client = client.keyed(path);
     let first = client.post(path, body.clone()).await?;
     first.data(200);

@@ -1,12 +1,12 @@
 //! The connection is cut right before a commit reaches the database, or right after the database has answered it: the request
-//! ends as if nothing had been, once.
+//! ends as if nothing had been, once. And how many commits there are to be cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{Answer, Audit, Client, Commit, Fault, Nexus, Shop};
+use component_tests::{Answer, Audit, Client, Commit, Fault, Nexus, NexusOptions, Shop};
 use serde_json::{Value, json};
 
 /// No flow here commits more often: one that never ends would be a bug of the test.
@@ -189,4 +189,52 @@ async fn a_registration_survives_every_lost_commit() -> Result<()> {
         is_kept: false,
     };
     scenario.survives_every_commit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_ends_with_its_one_transaction_waits_for_one_commit_and_costs_two() -> Result<()> {
+    const IMPORT: &str = "/api/v1/inventory/stock/import";
+    let mut nexus = Nexus::start_behind_proxy().await?;
+    let shop = Shop::open(&nexus.client(), 20).await?;
+    let audit = Audit::open(nexus.database_url()).await?;
+    let body = json!({ "ref_id": shop.sku, "ref_type": "ProductSku", "change": 3 });
+    for is_keyed in [false, true] {
+        let seller = shop.seller.client.at(nexus.url());
+        let client = |key: &str| match is_keyed {
+            true => seller.keyed(key),
+            false => seller.clone(),
+        };
+        audit.settled().await?;
+        nexus.proxy().disarm();
+        let answer = client("counted").post(IMPORT, body.clone()).await?;
+        answer.data(200);
+        audit.settled().await?;
+        let commits = nexus.proxy().commits();
+        assert_eq!(commits, [Commit::Transaction, Commit::Journal], "keyed: {is_keyed}");
+
+        // All but the output, which is the last entry, was written with the stock.
+        let invocation = answer.headers["x-invocation-id"].to_str()?;
+        let written = format!(
+            "SELECT xmin::text AS writer FROM inventory.stock_history WHERE reference = '{invocation}'
+             UNION ALL SELECT xmin::text FROM host.idempotency_key WHERE invocation_id = '{invocation}'
+             UNION ALL (SELECT xmin::text FROM host.journal_entry WHERE invocation_id = '{invocation}'
+                        ORDER BY entry_index DESC OFFSET 1)"
+        );
+        let written = audit.texts(&written).await?;
+        let writers: BTreeSet<&String> = written.iter().collect();
+        ensure!(
+            writers.len() == 1 && written.len() > 2 + usize::from(is_keyed),
+            "keyed: {is_keyed}: by the transactions {written:?}"
+        );
+
+        // The answer is given while the second commit does not come about.
+        nexus.proxy().arm(Fault::Hold, 2);
+        client("held").post(IMPORT, body.clone()).await?.data(200);
+        assert_eq!(nexus.proxy().hit().await, Commit::Journal, "keyed: {is_keyed}");
+        nexus.restart(NexusOptions::default()).await?;
+    }
+    let shop = shop.at(nexus.url());
+    assert_eq!(shop.stock().await?, (32, 0));
+    audit.settled().await?;
+    audit.books_hold().await
 }
