@@ -2,6 +2,7 @@
 
 mod buying;
 mod lines;
+mod undone;
 
 use anyhow::Result;
 use component_tests::{Answer, Audit, Nexus, NexusOptions, Person, Shop};
