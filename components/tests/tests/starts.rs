@@ -1,4 +1,5 @@
-//! The private PostgreSQL ends with the command that started it, whatever ends that one but `kill -9`.
+//! The private PostgreSQL ends with the command that started it, whatever ends that one but `kill -9`; and it is not started for what cannot
+//! be served.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -126,6 +127,50 @@ async fn an_address_that_is_taken_is_known_before_the_server_starts() -> Result<
     let status = ended(folder.up(Path::new(APPLICATION), &taken.local_addr()?.to_string())?).await?;
     ensure!(!status.success() && folder.log()?.contains("--listen"), "{status}");
     ensure!(!folder.path("postgres").exists(), "a server was made for nothing");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_cannot_be_served_is_refused_with_its_line_before_the_server_starts() -> Result<()> {
+    /// What stands in the manifest, what in its place, the line that is named then, and what is said of it.
+    const MISTAKES: [(&str, &str, &str, &str); 3] = [
+        (
+            "initial_ms = 10\n",
+            "initial_ms = 10\natempts = 3\n",
+            "atempts = 3",
+            "unknown key `atempts`",
+        ),
+        (
+            "schema = \"waiter\"\n",
+            "",
+            "[component.waiter]",
+            "`waiter` imports `nexus:sql/sql@0.1.0` without the grant for it",
+        ),
+        (
+            "\"test:waiter/jobs@0.1.0\" = { component = \"waiter\" }\n",
+            "",
+            "[component.waiter]",
+            "`waiter` imports `test:waiter/jobs",
+        ),
+    ];
+    for (given, changed, named, said) in MISTAKES {
+        let application = Edited::application(Path::new(APPLICATION), |manifest| {
+            assert_eq!(manifest.matches(given).count(), 1, "the manifest has another shape");
+            manifest.replace(given, changed)
+        })?;
+        let manifest = std::fs::read_to_string(application.manifest())?;
+        let above = manifest.lines().position(|line| line == named).context(named)?;
+        let folder = Folder::new()?;
+        let status = ended(folder.up(&application.manifest(), "127.0.0.1:0")?).await?;
+        let log = folder.log()?;
+        let place = format!("spin.toml:{}:", above + 1);
+        ensure!(
+            !status.success() && log.contains(&place) && log.contains(said),
+            "{named}: {status}: {log}"
+        );
+        ensure!(!folder.path("postgres").exists(), "a server was made for nothing");
+        folder.is_left_alone()?;
+    }
     Ok(())
 }
 
