@@ -68,12 +68,15 @@ impl<'a> Up<'a> {
         found.await.context("nothing is on sale")?
     }
 
-    /// Ends it as Ctrl-C and service managers do.
+    /// Ends it as Ctrl-C and service managers do; its database server ends with it.
     fn terminate(mut self) -> Result<()> {
+        let server = self.data_dir.join("postgres/data/postmaster.pid");
+        ensure!(server.exists(), "it serves from a server of its own");
         let pid = Pid::from_raw(self.child.id() as i32).context("a pid")?;
         kill_process(pid, Signal::TERM)?;
         let status = self.child.wait()?;
         ensure!(status.success(), "{status}: {}", self.log());
+        ensure!(!server.exists(), "PostgreSQL still runs: {}", self.log());
         Ok(())
     }
 }
@@ -204,6 +207,58 @@ async fn the_doctor_only_looks() -> Result<()> {
     ensure!(!data_dir.exists(), "no key and no folder was made");
     drop(client);
     driven.await??;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_names_what_everybody_may_do_and_no_module_should() -> Result<()> {
+    let folder = TempDir::new()?;
+    let database = host_postgres::test_support::fresh_database("doctor").await?;
+    let further = [
+        "--manifest",
+        "components/tests/waiting/spin.toml",
+        "--database-url",
+        database.url(),
+    ];
+    let migrated = nexus("migrate", folder.path())?.args(further).output()?;
+    ensure!(
+        migrated.status.success(),
+        "{}",
+        String::from_utf8_lossy(&migrated.stderr)
+    );
+    let schema = || -> Result<Value> {
+        let found = examined(folder.path(), &further)?;
+        let mut found = found.into_iter();
+        found
+            .find(|finding| finding["subject"] == "schema")
+            .context("the schema is looked at")
+    };
+    let closed = schema()?;
+    ensure!(
+        closed["ok"] == true
+            && closed["detail"]
+                .to_string()
+                .contains("closed to what modules must not call"),
+        "{closed}"
+    );
+
+    let (client, connection) = tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await?;
+    let driven = tokio::spawn(connection);
+    for right in [
+        "EXECUTE ON FUNCTION pg_sleep(double precision)",
+        "CREATE ON SCHEMA public",
+    ] {
+        client.batch_execute(&format!("GRANT {right} TO PUBLIC")).await?;
+    }
+    drop(client);
+    driven.await??;
+    let open = schema()?;
+    let detail = open["detail"].as_str().unwrap_or_default();
+    let named = "PUBLIC may still use pg_sleep(double precision), CREATE on the schema public: start a host, ";
+    ensure!(
+        open["ok"] == false && detail.starts_with(named) && detail.contains("`REVOKE … FROM PUBLIC`"),
+        "{open}"
+    );
     Ok(())
 }
 
