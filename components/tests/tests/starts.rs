@@ -1,5 +1,5 @@
 //! The private PostgreSQL ends with the command that started it, whatever ends that one but `kill -9`; and it is not started for what cannot
-//! be served.
+//! be built or served.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -172,6 +172,42 @@ async fn a_manifest_that_cannot_be_served_is_refused_with_its_line_before_the_se
         folder.is_left_alone()?;
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn components_are_built_before_they_are_served_unless_that_is_not_asked_for() -> Result<()> {
+    const BUILD: &str = "cargo build --profile guest --target wasm32-wasip2 -p guest-waiter";
+    const SERVE: [&str; 5] = ["up", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    // A build of a moment, which can be counted. What it is to make was made before.
+    let (build, broken) = ("echo built >> builds", "echo no compiler >&2; exit 1");
+    let application = Edited::application(Path::new(APPLICATION), |manifest| {
+        assert_eq!(manifest.matches(BUILD).count(), 1, "the manifest has another shape");
+        manifest.replace(BUILD, build)
+    })?;
+    let manifest = application.manifest();
+    let folder = Folder::new()?;
+    for (further, expected) in [(vec!["--no-build"], ""), (vec![], "built\n")] {
+        let mut child = folder.spawn(&manifest, &[&SERVE[..], &further[..]].concat())?;
+        until_ready(&mut child, &folder.path("ready.json"), &folder.path("nexus.log")).await?;
+        let served = folder.server().exists();
+        terminate(&child)?;
+        let status = ended(child).await?;
+        ensure!(served && status.success(), "{status}: {}", folder.log()?);
+        folder.is_left_alone()?;
+        let builds = std::fs::read_to_string(manifest.with_file_name("builds")).unwrap_or_default();
+        ensure!(builds == expected, "{further:?}: {builds}");
+    }
+
+    application.change(|manifest| manifest.replace(build, broken))?;
+    let folder = Folder::new()?;
+    let status = ended(folder.spawn(&manifest, &SERVE)?).await?;
+    let log = folder.log()?;
+    ensure!(
+        !status.success() && log.contains("failed:\nno compiler"),
+        "{status}: {log}"
+    );
+    ensure!(!folder.path("postgres").exists(), "a server was made for nothing");
+    folder.is_left_alone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
