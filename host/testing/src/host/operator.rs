@@ -3,9 +3,9 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use host_invoker::{Asked, DeadLetters, Handlers, Invoker, OperateError};
-use host_journal::Body;
+use host_journal::{Body, WorkflowKey};
 use host_types::{InvocationId, PromiseId};
 
 use super::TestHost;
@@ -38,6 +38,16 @@ impl TestHost {
         .await
     }
 
+    /// Begins an ended or a paused invocation again, as another one, whose id is returned: the same however often it is said. A paused one is
+    /// cancelled first. Refused when something it did stands and would be done twice, unless `forced`.
+    pub async fn restart_invocation(&self, invocation: &str, forced: bool) -> Result<String> {
+        let restarted = self.say(invocation, move |invoker, id| async move {
+            invoker.restart(id, forced, &asked()).await
+        });
+        let successor: InvocationId = restarted.await?;
+        Ok(successor.to_string())
+    }
+
     /// Has an event delivered once more whose delivery, this invocation, was given up.
     pub async fn redeliver(&self, invocation: &str) -> Result<()> {
         let store = Arc::clone(&self.process().serving().store);
@@ -68,7 +78,32 @@ impl TestHost {
 
     /// Brings a promise its value, as JSON. `false`: it had one before, and keeps it.
     pub async fn complete(&self, promise: &str, value: &serde_json::Value) -> Result<bool> {
-        let promise = PromiseId::from_str(promise)?;
+        self.bring(PromiseId::from_str(promise)?, value).await
+    }
+
+    /// The same of a promise of a workflow, by its name: the function is that of the workflow, without a version
+    /// (`shop:order/workflows.missing`).
+    pub async fn complete_named(
+        &self,
+        function: &str,
+        workflow: &str,
+        name: &str,
+        value: &serde_json::Value,
+    ) -> Result<bool> {
+        let components = self.store().workflow_components(function, workflow).await?;
+        let [component] = &components[..] else {
+            bail!("{} components run {function} under {workflow:?}", components.len());
+        };
+        let (interface, exported) = function
+            .rsplit_once('.')
+            .with_context(|| format!("{function} is no interface and function"))?;
+        let key = WorkflowKey::new(component.clone(), interface, exported, workflow.to_owned());
+        let promise = self.store().workflow_promise(&key, name).await?;
+        let promise = promise.with_context(|| format!("there is no workflow {workflow:?} of {function}"))?;
+        self.bring(promise, value).await
+    }
+
+    async fn bring(&self, promise: PromiseId, value: &serde_json::Value) -> Result<bool> {
         let value = value.to_string().into_bytes();
         let invoker = self.invoker().clone();
         let completing = async move { invoker.complete_promise(promise, &value, &asked()).await };
@@ -77,9 +112,10 @@ impl TestHost {
     }
 
     /// On the process's threads: what a word sets going ends with the process.
-    async fn say<W>(&self, invocation: &str, word: impl FnOnce(Invoker, InvocationId) -> W) -> Result<()>
+    async fn say<W, T>(&self, invocation: &str, word: impl FnOnce(Invoker, InvocationId) -> W) -> Result<T>
     where
-        W: Future<Output = std::result::Result<(), OperateError>> + Send + 'static,
+        W: Future<Output = std::result::Result<T, OperateError>> + Send + 'static,
+        T: Send + 'static,
     {
         let id = InvocationId::from_str(invocation)?;
         let said = self.process().run(word(self.invoker().clone(), id)).await?;
