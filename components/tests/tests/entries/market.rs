@@ -1,7 +1,9 @@
 //! The workflows of the order module, and with them those of inventory and of the ledger: checkout, confirmation, payout, rejection,
-//! payment elsewhere with its report, expiry. What else may happen to a payment that is made elsewhere is in `market/elsewhere.rs`.
+//! payment elsewhere with its report, expiry. What else may happen to a payment that is made elsewhere is in `market/elsewhere.rs`, and what
+//! becomes of a parcel whose carrier is silent in `market/missing.rs`.
 
 mod elsewhere;
+mod missing;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -23,9 +25,6 @@ const OWED: Duration = Duration::from_secs(10);
 
 /// After this the gateway has been asked once more about a session that is over (`workflow/collect.rs` of the order module).
 const RECONCILE: Duration = Duration::from_secs(6 * 3_600);
-
-/// How long a carrier may say nothing.
-const SILENCE: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// How long a line waits for its seller that is paid, or to be paid at the door; and longer than a carrier has to bring a parcel once more.
 const ANSWER: Duration = Duration::from_secs(7 * 24 * 3_600);
@@ -304,20 +303,6 @@ impl Market {
         self.fill(&format!("after-{run}"), 0, 0).await?;
         Ok(came_to)
     }
-
-    /// To be paid at the door, and its carrier says nothing for so long that a person is asked; then it reports after all.
-    async fn missing(&self, host: &TestHost, run: &str) -> Result<CameTo> {
-        let placed = self.check_out(run, "system-cod").await?;
-        let session = session(&placed);
-        if session.is_empty() {
-            return self.came_to(host, session, &[&placed]).await;
-        }
-        let confirmed = self.answer(run, session, CONFIRM, "system-cod").await?;
-        self.time_passes(host, SILENCE).await?;
-        self.parcel(host, session, "delivered").await?;
-        self.time_passes(host, TERM).await?;
-        self.came_to(host, session, &[&placed, &confirmed]).await
-    }
 }
 
 const REJECT: &str = "/api/v1/order/seller/pending/reject";
@@ -453,12 +438,6 @@ async fn a_paid_checkout_whose_seller_is_silent() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_whose_parcel_is_lost() -> Result<()> {
     survives_with_wallets(Manner::Waits, Market::lost, 24).await?;
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_checkout_whose_parcel_is_missing_and_found() -> Result<()> {
-    survives(Manner::Waits, Market::missing, 24).await?;
     Ok(())
 }
 
