@@ -169,24 +169,50 @@ impl Market {
         self.came_to(host, &session, &[&rejected]).await
     }
 
+    /// An operator ends the flow of this function that a session is known by.
+    async fn flow_ends(&self, host: &TestHost, function: &str, session: &str) -> Result<()> {
+        let flow = format!(
+            "SELECT invocation_id::text FROM host.workflow WHERE id = '{session}' AND function = 'shop:order/workflows.{function}'"
+        );
+        let flow = host.texts(&flow).await?.pop().context("the flow of the session")?;
+        host.cancel(&flow).await
+    }
+
     /// An operator ends the flow of a checkout that waits to be paid: what it has done is undone without it, and the wallet lets go of its share.
     async fn is_ended(&self, host: &TestHost, run: &str) -> Result<CameTo> {
         self.fill(run, SHARE, 0).await?;
         let opened = self.opened(host, run).await?;
-        let flow = format!(
-            "SELECT invocation_id::text FROM host.workflow WHERE id = '{}' AND function = '{FLOW}'",
-            opened.session
-        );
-        let flow = host.texts(&flow).await?.pop().context("the flow of the session")?;
-        host.cancel(&flow).await?;
+        self.flow_ends(host, "checkout", &opened.session).await?;
         let came_to = self.came_to(host, &opened.session, &[]).await?;
         let came_to = self.with_wallets(came_to).await?;
         self.fill(&format!("after-{run}"), 0, 0).await?;
         Ok(came_to)
     }
-}
 
-const FLOW: &str = "shop:order/workflows.checkout";
+    /// An operator ends the flow of a confirmation whose fee waits to be paid: the line waits for its seller again, and the wallet lets go of its
+    /// share.
+    async fn confirmation_is_ended(&self, host: &TestHost, run: &str) -> Result<CameTo> {
+        self.fill(run, 0, FEE_SHARE).await?;
+        let (session, opened) = self.confirming(host, run).await?;
+        self.flow_ends(host, "confirm", &opened.session).await?;
+        let (statuses, mut rows) = self.came_to(host, &session, &[]).await?;
+        // No row of the line leads to the fee any more.
+        let fee = format!(
+            "SELECT 'fee ' || status FROM \"order\".payment_session WHERE id = '{0}'
+             UNION ALL SELECT 'fee, by ' || coalesce(payment_option, 'wallet') || ' ' || status || ' ' || amount FROM \"order\".transaction
+                 WHERE session_id = '{0}'
+             UNION ALL SELECT 'claimed by it' FROM \"order\".item WHERE confirm_session_id = '{0}'
+             ORDER BY 1",
+            opened.session
+        );
+        let fee = host.texts(&fee).await?;
+        ensure!(fee.contains(&"fee Failed".to_owned()) && fee.len() == 3, "{fee:#?}");
+        rows.extend(fee);
+        let came_to = self.with_wallets((statuses, rows)).await?;
+        self.fill(&format!("after-{run}"), 0, 0).await?;
+        Ok(came_to)
+    }
+}
 
 /// Where a payer continues, if somewhere.
 fn address(answer: &Answer) -> Option<&str> {
@@ -244,5 +270,11 @@ async fn a_paid_line_that_is_rejected() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_that_an_operator_ends() -> Result<()> {
     survives_with_wallets(Manner::Waits, Market::is_ended, 8).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmation_that_an_operator_ends() -> Result<()> {
+    survives_with_wallets(Manner::Waits, Market::confirmation_is_ended, 8).await?;
     Ok(())
 }
