@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use host_testing::TestHost;
+use host_testing::{TestHost, crash_at_each_entry};
 use serde_json::{Value, json};
 
 use crate::{ask, ends_and_fails, nothing_is_held, start};
@@ -115,6 +115,65 @@ async fn hurry(host: &TestHost, run: &str) -> Result<(Value, Vec<String>)> {
     Ok((hurried["told"].clone(), host.texts(&notes).await?))
 }
 
+/// A person stops a workflow that waits to be paid, with who is attached to it, and begins it again; who waits for the promise of its payment
+/// is left alone. It ends once, and both are told what became of the run that took its place.
+async fn begun_again(host: &TestHost, run: &str) -> Result<()> {
+    let start = json!({ "id": run, "ticket": run, "what": "await" });
+    host.aside(ask(host, run, "/other/start", start)).await?;
+    // The id leads to the successor from the restart on.
+    let first = format!(
+        "SELECT coalesce(audit.invocation_id, workflow.invocation_id)::text FROM host.workflow
+         LEFT JOIN host.audit ON successor = workflow.invocation_id WHERE workflow.id = '{run}'"
+    );
+    let first = host.texts(&first).await?.pop().context("a workflow")?;
+
+    let attach = json!({ "id": run, "ticket": format!("{run}-attached") });
+    let attaches = ask(host, run, "/flow/attach", attach);
+    let waits = ask(host, run, "/other/wait", json!({ "id": run, "name": "paid" }));
+    let person = async {
+        const STAND: &str = "FROM host.invocation WHERE status IN ('suspended', 'paused')";
+        const PAUSED: &str = "SELECT id::text FROM host.invocation WHERE status = 'paused'";
+        // The workflow and both who wait; or the call before came further.
+        let stand = format!(
+            "SELECT ((SELECT count(*) {STAND}) = 3
+                 OR EXISTS (SELECT FROM host.invocation WHERE id = '{first}' AND ended_at IS NOT NULL))::int::bigint"
+        );
+        host.becomes(&stand, 1).await?;
+        host.settled().await?;
+        // Who is attached and looks in the middle of a restart would be told that it was cancelled, which it is then.
+        let stopped = format!(
+            "SELECT id::text {STAND} AND (id = '{first}' OR component = 'flow' AND function LIKE 'nexus:http/%')"
+        );
+        for id in host.texts(&stopped).await? {
+            host.pause(&id).await?;
+        }
+        let successor = host.restart_invocation(&first, true).await?;
+        ensure!(
+            host.restart_invocation(&first, true).await? == successor,
+            "it is begun again once"
+        );
+        for id in host.texts(PAUSED).await? {
+            host.resume(&id).await?;
+        }
+        host.complete_named("test:flow/jobs.run", run, "paid", &json!("yes"))
+            .await
+    };
+    let (attached, waited, _) = tokio::try_join!(attaches, waits, person)?;
+    nothing_is_held(host).await?;
+    ensure!(
+        attached["told"] == format!("returned {run} yes") && waited["told"] == "yes",
+        "{attached} {waited}"
+    );
+    let runs =
+        format!("SELECT status::text FROM host.invocation WHERE id = '{first}' OR parent = '{first}' ORDER BY id");
+    let runs = host.texts(&runs).await?;
+    ensure!(runs == ["cancelled", "completed"], "{runs:?}");
+    let notes = format!("SELECT replace(what, '{run}', 'ID') FROM flow.note WHERE ticket = '{run}' ORDER BY number");
+    let notes = host.texts(&notes).await?;
+    ensure!(notes == ["begun", "begun", "ID yes"], "{notes:?}");
+    Ok(())
+}
+
 /// Once so many stand at desks.
 async fn a_while_passes(host: &TestHost, standing: usize) -> Result<()> {
     host.becomes("SELECT count(*) FROM host.exclusive_place", i64::try_from(standing)?)
@@ -126,6 +185,16 @@ async fn a_while_passes(host: &TestHost, standing: usize) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workflow_that_is_attached_to_and_paid() -> Result<()> {
     ends_and_fails(start(MANIFEST).await?, workflow, 16).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_that_a_person_begins_again() -> Result<()> {
+    let mut host = start(MANIFEST).await?;
+    let flow = async |host: &TestHost, run: u32| begun_again(host, &format!("run-{run}")).await;
+    let moments = crash_at_each_entry(&mut host, flow).await?;
+    // Two pauses, a cancellation and a begin, a resumption and a promise, before and after each; two who come to wait; the new run.
+    ensure!(moments >= 20, "only {moments} moments");
     Ok(())
 }
 
