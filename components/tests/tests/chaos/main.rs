@@ -224,7 +224,7 @@ async fn finish(world: &World, audit: &Audit, dice: &mut Dice) -> Result<()> {
     reconcile(world, audit).await
 }
 
-/// A checkout that an operator ended asked its gateway nothing. What came meanwhile and was never reported is on the gateway's statement.
+/// A flow that an operator ended asked its gateway nothing. What came meanwhile and was never reported is on the gateway's statement.
 async fn reconcile(world: &World, audit: &Audit) -> Result<()> {
     let is_silent = |charge: &Charge| charge.manner == Manner::IsSilent && charge.status == "succeeded";
     for charge in world.gateway.charges().into_iter().filter(is_silent) {
@@ -233,7 +233,7 @@ async fn reconcile(world: &World, audit: &Audit) -> Result<()> {
             charge.leg
         );
         for session in audit.texts(&session).await? {
-            if world.tells(|told| told.given_up.contains(&session)) {
+            if world.tells(|told| told.may_be_ended(&session)) {
                 world.plays("found on the statement");
                 world.gateway.is_paid(&charge.leg).await?;
             }

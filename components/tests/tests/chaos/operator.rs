@@ -1,9 +1,10 @@
-//! An operator who walks by: pauses and resumes what a filter chooses, ends checkouts that wait for their money, begins again what may be.
+//! An operator who walks by: pauses and resumes what a filter chooses, ends checkouts and confirmations that wait for their money, begins again
+//! what may be.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use component_tests::{Answer, Audit};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use crate::world::{Dice, IMPATIENCE, LOOK, World};
 
 /// Why something is paused here. Whatever else is paused is the host's doing, and is found at the end.
 const WALKING_BY: &str = "the operator walks by";
-/// How many of the latest open checkouts he looks at.
+/// How many of the latest open flows he looks at.
 const LATEST: usize = 40;
 /// What may be begun again, when nothing that it did stands: a flow under its session's id, and what time brings.
 const AGAIN: [&str; 3] = [
@@ -36,7 +37,7 @@ pub(crate) async fn walk_by(world: Arc<World>, is_alone: Arc<AtomicBool>, mut di
             5 | 6 => restart(&world, &mut dice).await,
             _ => {
                 // Without the database there is nothing to be seen.
-                let _ = end_a_checkout(&world, &mut dice).await;
+                let _ = end_a_flow(&world, &mut dice).await;
             }
         }
     }
@@ -95,23 +96,30 @@ async fn restart(world: &World, dice: &mut Dice) {
     heard(world, "restart", answer.as_ref());
 }
 
-/// Gives up one of the latest checkouts that wait for their money, whatever the gateway has reported and nobody has looked at yet.
-async fn end_a_checkout(world: &World, dice: &mut Dice) -> Result<()> {
+/// Gives up one of the latest checkouts and confirmations that wait for their money, whatever the gateway has reported and nobody has looked at
+/// yet.
+async fn end_a_flow(world: &World, dice: &mut Dice) -> Result<()> {
     let audit = tokio::time::timeout(IMPATIENCE, Audit::open(&world.database_url)).await??;
     let open = format!(
-        "SELECT i.id || ' ' || w.id FROM host_view.workflow w JOIN host_view.invocation i ON i.id = w.invocation_id
-         WHERE w.component = 'order' AND w.function LIKE '%.checkout' AND i.status IN ('running', 'suspended', 'paused')
+        "SELECT concat_ws(' ', i.id, split_part(w.function, '.', 2), w.id)
+         FROM host_view.workflow w JOIN host_view.invocation i ON i.id = w.invocation_id
+         WHERE w.component = 'order' AND (w.function LIKE '%.checkout' OR w.function LIKE '%.confirm')
+             AND i.status IN ('running', 'suspended', 'paused')
          ORDER BY i.id DESC LIMIT {LATEST}"
     );
     let open = audit.texts(&open).await?;
-    let (flow, session) = dice
-        .of(&open)
-        .and_then(|open| open.split_once(' '))
-        .context("an open checkout")?;
-    world.tells(|told| told.given_up.insert(session.to_owned()));
+    let words: Vec<&str> = dice.of(&open).context("an open flow")?.split(' ').collect();
+    let [flow, what, session] = words[..] else {
+        bail!("no flow: {words:?}");
+    };
+    // Before it is said, as above.
+    world.tells(|told| match what {
+        "confirm" => told.taken_back.insert(session.to_owned()),
+        _ => told.given_up.insert(session.to_owned()),
+    });
     let said = json!({ "reason": "it waits for too long" });
     let answer = post(world, dice, &format!("/v1/invocations/{flow}/cancel"), said).await;
-    heard(world, "cancel", answer.as_ref());
+    heard(world, &format!("cancel of a {what}"), answer.as_ref());
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::world::{Dice, LOOK, World, code, is_one_of};
 
 const REJECT: &str = "/api/v1/order/seller/pending/reject";
 /// Buyers, deadlines and payers are faster with some of them.
-const TOO_LATE: [&str; 13] = [
+const TOO_LATE: [&str; 12] = [
     "item_already_cancelled",
     "item_already_confirmed",
     "order_item_not_found",
@@ -21,11 +21,13 @@ const TOO_LATE: [&str; 13] = [
     "payment_provider_unavailable",
     "ORDER_WALLET_INSUFFICIENT",
     "fee_not_settled",
-    "confirm_cancelled",
     "confirm_expired",
     "payment_session_closed",
     "payment_in_progress",
 ];
+
+/// What a confirmation is refused with whose flow an operator has ended.
+const ENDED: &str = "confirm_cancelled";
 
 /// Takes what waits for the seller, as one clerk of several who do not speak to each other.
 pub(crate) async fn sell(world: Arc<World>, clerk: u64, mut dice: Dice) -> Result<()> {
@@ -104,7 +106,11 @@ async fn confirm(world: &World, items: &[Value], name: &str, dice: &mut Dice) ->
         .ask(dice, seller, &key, (Method::POST, CONFIRM), Some(body))
         .await?;
     if answer.status != 200 {
-        is_one_of("confirm", &answer, &TOO_LATE)?;
+        if answer.status == 409 && code(&answer) == ENDED {
+            world.tells(|told| told.unconfirmed += 1);
+        } else {
+            is_one_of("confirm", &answer, &TOO_LATE)?;
+        }
         world.plays(format!("items confirmed, but {}", code(&answer)));
         return Ok(None);
     }

@@ -34,8 +34,12 @@ pub(crate) struct Told {
     pub(crate) returned: BTreeSet<i64>,
     /// Confirmations.
     pub(crate) confirmed: BTreeSet<String>,
+    /// How many confirmations the seller asked for and was told are cancelled.
+    pub(crate) unconfirmed: usize,
     /// Checkouts that an operator ended for their buyers, or tried to.
     pub(crate) given_up: BTreeSet<String>,
+    /// Confirmations that an operator ended for the seller, or tried to.
+    pub(crate) taken_back: BTreeSet<String>,
     /// Sessions whose flow an operator began again, or tried to.
     pub(crate) restarted: BTreeSet<String>,
 }
@@ -68,6 +72,11 @@ async fn lines(audit: &Audit) -> Result<Vec<Line>> {
 }
 
 impl Told {
+    /// Whether an operator may have ended the flow of this session.
+    pub(crate) fn may_be_ended(&self, session: &str) -> bool {
+        self.given_up.contains(session) || self.taken_back.contains(session)
+    }
+
     /// Checks all of it. Nothing is under way any more.
     pub(crate) async fn is_true(&self, audit: &Audit) -> Result<()> {
         self.of_sessions(audit).await?;
@@ -107,6 +116,13 @@ impl Told {
         ensure!(
             missing.is_empty(),
             "the seller was told of confirmations that are not: {missing:?}"
+        );
+        // By nobody else: each that is asked for has a session of its own, and one that the seller gives up was told before.
+        ensure!(
+            self.unconfirmed <= self.taken_back.len(),
+            "of {} confirmations the seller was told that they are cancelled, and an operator ended no more than {:?}",
+            self.unconfirmed,
+            self.taken_back
         );
         Ok(())
     }
