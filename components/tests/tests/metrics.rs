@@ -51,6 +51,7 @@ async fn what_happens_is_counted_under_the_names_that_are_documented() -> Result
     let quiet = [
         "nexus_append_failures_total",
         "nexus_instances_refused_total",
+        "nexus_open_refused_total",
         "nexus_pauses_total",
         "nexus_retries_total",
         "nexus_sql_session_refused_total",

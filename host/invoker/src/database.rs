@@ -43,6 +43,8 @@ pub trait ReadInvocations: Send + Sync + 'static {
     fn workflow_promise<'a>(&'a self, key: &'a WorkflowKey, name: &'a str) -> Answer<'a, Result<Option<PromiseId>>>;
     /// Whether a wait for this output would close a circle.
     fn closes_circle(&self, invocation: InvocationId, promise: PromiseId) -> Answer<'_, Result<bool>>;
+    /// How many invocations of a component are open; it stops counting at the limit.
+    fn open_count<'a>(&'a self, component: &'a ComponentId, limit: u64) -> Answer<'a, Result<u64>>;
     /// Who holds the idempotency key of a claim.
     fn find_key<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Result<Option<HeldKey>>>;
 }
@@ -195,6 +197,10 @@ impl ReadInvocations for Store {
 
     fn places(&self, invocation: InvocationId) -> Answer<'_, Result<Vec<KeyId>>> {
         Box::pin(self.places(invocation))
+    }
+
+    fn open_count<'a>(&'a self, component: &'a ComponentId, limit: u64) -> Answer<'a, Result<u64>> {
+        Box::pin(self.open_count(component, limit))
     }
 
     fn find_key<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Result<Option<HeldKey>>> {

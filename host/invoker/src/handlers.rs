@@ -33,6 +33,12 @@ pub trait Handlers: Send + Sync + 'static {
         let limits = Limits::default();
         (limits.attempt_limit as usize, limits.waiting_limit as usize)
     }
+    /// How many invocations of the component may be open before this request is refused, which may begin another one. None: it is let in
+    /// whatever is open.
+    fn open_limit_of_request(&self, component: &ComponentId, method: &str, path: &str) -> Option<u64> {
+        let _ = (component, method, path);
+        None
+    }
     /// How long the idempotency key of a request is remembered, milliseconds.
     fn key_retention_ms(&self, _component: &ComponentId, _method: &str, _path: &str) -> u64 {
         Retention::default().keys_ms
@@ -159,6 +165,10 @@ impl Handlers for Deployment {
 
     fn turn_limits(&self, component: &ComponentId) -> (usize, usize) {
         self.turn_limits(component)
+    }
+
+    fn open_limit_of_request(&self, component: &ComponentId, method: &str, path: &str) -> Option<u64> {
+        self.open_limit_of_request(component, method, path)
     }
 
     fn key_retention_ms(&self, component: &ComponentId, method: &str, path: &str) -> u64 {

@@ -93,6 +93,14 @@ async fn handle(inner: &Arc<Inner>, call: HttpCall) -> HttpOutcome {
 }
 
 async fn run(inner: &Arc<Inner>, deployment: Arc<dyn Handlers>, call: HttpCall, claim: Option<Claim>) -> HttpOutcome {
+    let limit = deployment.open_limit_of_request(&call.component, &call.request.method, &call.request.path);
+    let admitted = match limit {
+        None => None,
+        Some(open_limit) => match inner.admit(&call.component, open_limit) {
+            Some(admitted) => Some(admitted),
+            None => return refused(inner, call.component, open_limit, claim.as_ref()).await,
+        },
+    };
     let invocation = call.invocation;
     // One bound for all that this caller waits for, here and elsewhere.
     let until = Instant::now() + Duration::from_millis(call.wait_ms);
@@ -117,6 +125,7 @@ async fn run(inner: &Arc<Inner>, deployment: Arc<dyn Handlers>, call: HttpCall, 
     };
     let salt = call.sensitive.then(|| inner.rng.bytes());
     let run = Run::fresh(Arc::clone(inner), invocation, deployment, header, salt, claim.clone());
+    let run = run.admitted_by(admitted);
     let mut caller = Caller::new(inner, run);
     let ended = tokio::time::timeout_at(until, caller.wait()).await;
     let pending = HttpOutcome::Pending {
@@ -154,6 +163,21 @@ async fn run(inner: &Arc<Inner>, deployment: Arc<dyn Handlers>, call: HttpCall, 
         Ok(Some(Ended::Output(Output::Cancelled))) => HttpOutcome::Cancelled { invocation },
         Err(_) if caller.progress.is_durable() => pending,
         Err(_) => HttpOutcome::Overloaded { retry_after_s: 1 },
+    }
+}
+
+/// There is no room for another invocation. Whoever asks for what an earlier request has begun is told of that.
+async fn refused(inner: &Arc<Inner>, component: ComponentId, open_limit: u64, claim: Option<&Claim>) -> HttpOutcome {
+    if let Some(claim) = claim
+        && let Some(earlier) = join(inner, claim, None, Instant::now() + JOIN_WAIT).await
+    {
+        return earlier;
+    }
+    inner.metrics.full(&component);
+    HttpOutcome::Full {
+        component,
+        open_limit,
+        retry_after_s: 1,
     }
 }
 

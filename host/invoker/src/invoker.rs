@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::admission::Admission;
 use crate::backlog::Backlog;
 use crate::claims::Claims;
 use crate::database::Database;
@@ -66,6 +67,7 @@ pub(crate) struct Inner {
     pub(crate) runtime: Arc<dyn Deploy>,
     pub(crate) deployments: Deployments,
     pub(crate) turns: Turns,
+    pub(crate) admission: Admission,
     /// Open invocations that wait for their turn.
     pub(crate) backlog: Backlog,
     /// Records loaded at once for the backlog.
@@ -137,6 +139,7 @@ impl Invoker {
             runtime,
             deployments: Deployments::new(deployment),
             turns: Turns::new(turns),
+            admission: Admission::default(),
             backlog: Backlog::default(),
             loading: Arc::new(Semaphore::new(LOADS)),
             here: Mutex::default(),

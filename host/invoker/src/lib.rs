@@ -3,6 +3,7 @@
 //! One path for every failure of an append, whatever its cause: drop the instance, fence, reload, replay. Nothing here ever
 //! concludes from a read that a commit did not happen.
 
+mod admission;
 mod backlog;
 mod claims;
 mod compensate;

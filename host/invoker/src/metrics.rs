@@ -18,6 +18,7 @@ pub(crate) struct InvokerMetrics {
     business_bytes: Series<Counter, 1>,
     takeovers: Counter,
     turns_refused: Series<Counter, 1>,
+    open_refused: Series<Counter, 1>,
 }
 
 impl Default for InvokerMetrics {
@@ -31,6 +32,7 @@ impl Default for InvokerMetrics {
             business_bytes: Series::counters(["component"]),
             takeovers: Counter::default(),
             turns_refused: Series::counters(["component"]),
+            open_refused: Series::counters(["component"]),
         }
     }
 }
@@ -78,6 +80,11 @@ impl InvokerMetrics {
     pub(crate) fn refused(&self, component: &ComponentId) {
         self.turns_refused.of(&[component.as_str()]).inc();
     }
+
+    /// As many were open as may be.
+    pub(crate) fn full(&self, component: &ComponentId) {
+        self.open_refused.of(&[component.as_str()]).inc();
+    }
 }
 
 impl Invoker {
@@ -92,6 +99,7 @@ impl Invoker {
             business_bytes,
             takeovers,
             turns_refused,
+            open_refused,
         } = self.inner.metrics.clone();
         registry.register(
             "nexus_runs",
@@ -120,6 +128,11 @@ impl Invoker {
             "nexus_turns_refused",
             "Invocations for which there was no turn in time",
             turns_refused,
+        );
+        registry.register(
+            "nexus_open_refused",
+            "Requests that were refused since as many invocations are open as may be",
+            open_refused,
         );
         let inner = self.inner.clone();
         registry.register(

@@ -15,6 +15,7 @@ use host_types::{Blame, Fault, HttpRequest, HttpResponse, InvocationId};
 use minicbor::{Decode, Encode};
 use parking_lot::Mutex;
 
+use crate::admission::Admitted;
 use crate::compensate;
 use crate::halt::Halt;
 use crate::handlers::Handlers;
@@ -85,6 +86,8 @@ pub(crate) struct Run {
     halt: Arc<Halt>,
     /// The turn it came with; a request asks for its own.
     turn: Option<Turn>,
+    /// What a request was let in by.
+    admitted: Option<Admitted>,
 }
 
 /// How often, in a row, an attempt has begun once more in the place of one that ended like this. What the database wants again, and what
@@ -160,6 +163,7 @@ impl Run {
             progress: Arc::default(),
             halt: Arc::default(),
             turn: None,
+            admitted: None,
         }
     }
 
@@ -187,7 +191,13 @@ impl Run {
             progress: Arc::default(),
             halt: Arc::default(),
             turn: Some(turn),
+            admitted: None,
         }
+    }
+
+    /// What it leaves open counts among what may be.
+    pub(crate) fn admitted_by(self, admitted: Option<Admitted>) -> Self {
+        Self { admitted, ..self }
     }
 
     pub(crate) fn invocation(&self) -> InvocationId {
@@ -203,10 +213,14 @@ impl Run {
     }
 
     /// Attempt after attempt.
-    pub(crate) async fn drive(self) -> Ended {
+    pub(crate) async fn drive(mut self) -> Ended {
+        let admitted = self.admitted.take();
         let (inner, component) = (Arc::clone(&self.inner), self.machine.header().component.clone());
         let ended = self.drive_to_end().await;
         inner.metrics.ran(&component, &ended);
+        if let (Ended::Open, Some(admitted)) = (&ended, admitted) {
+            admitted.leave_open();
+        }
         ended
     }
 

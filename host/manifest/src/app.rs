@@ -82,6 +82,8 @@ pub struct Component {
     pub sensitive: Vec<SensitiveRoute>,
     /// What it may use up.
     pub limits: Limits,
+    /// Requests that are let in however many of its invocations are open: those by which open ones go on.
+    pub open_limit_except: Vec<SensitiveRoute>,
     /// When a failed attempt is tried again.
     pub retry: RetryPolicy,
     /// The same for some of its requests and functions.
@@ -150,7 +152,7 @@ pub struct IdentityRule {
     pub token_in_query: Vec<SensitiveRoute>,
 }
 
-/// Requests whose payloads, or whose addresses, hold a secret.
+/// Requests that are singled out: those whose payloads, or whose addresses, hold a secret; those that a limit is not for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SensitiveRoute {
@@ -178,6 +180,8 @@ pub struct Limits {
     pub attempt_limit: u64,
     /// Requests that wait for their turn, on a node; more are refused.
     pub waiting_limit: u64,
+    /// Open invocations that began with the component, of all nodes; a request that may begin another one is refused.
+    pub open_limit: u64,
     /// How long the id of a workflow of its is known after the workflow's end, milliseconds.
     pub workflow_retention_ms: u64,
 }
@@ -202,6 +206,7 @@ impl Default for Limits {
             body_limit_bytes: Self::MAX_BODY_BYTES,
             attempt_limit: 128,
             waiting_limit: 256,
+            open_limit: 1_000_000,
             workflow_retention_ms: 30 * 24 * 3_600_000,
         }
     }
@@ -271,6 +276,17 @@ impl Component {
         routes
             .into_iter()
             .any(|route| route.method == method && route.pattern.matches(path))
+    }
+
+    /// How many invocations of the component may be open before this request (method in upper case, path percent-encoded) is refused. None: it
+    /// is let in whatever is open, since it only reads, or is one by which open ones go on.
+    pub fn open_limit_of_request(&self, method: &str, path: &str) -> Option<u64> {
+        let only_reads = matches!(method, "GET" | "HEAD" | "OPTIONS");
+        let is_excepted = || {
+            let mut routes = self.open_limit_except.iter();
+            routes.any(|route| route.method == method && route.pattern.matches(path))
+        };
+        (!only_reads && !is_excepted()).then_some(self.limits.open_limit)
     }
 
     /// Whether the payloads of this request (method in upper case, path percent-encoded) are erased when its invocation ends.

@@ -193,6 +193,8 @@ pub enum Error {
     },
     #[error("`{route}` of {place} is sensitive, but no route leads there")]
     UnreachableSensitive { place: String, route: String },
+    #[error("`{route}` is in `open_limit_except` of {place}, but no route leads there")]
+    UnreachableException { place: String, route: String },
     #[error("`{route}` has a line in {place}, but no route leads there")]
     UnreachableRetry { place: String, route: String },
     #[error("`{route}` has a retention in {place}, but no route leads there")]
@@ -326,6 +328,7 @@ impl Error {
                 format!("add \"{key}\" to the `keys` of the component that signs with it")
             }
             Self::UnreachableSensitive { .. }
+            | Self::UnreachableException { .. }
             | Self::UnreachableRetry { .. }
             | Self::UnreachableKeyRetention { .. }
             | Self::UnreachableRateLimit { .. } => "write it as its requests arrive, or add the route".into(),

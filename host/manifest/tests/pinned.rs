@@ -53,6 +53,7 @@ bearer = "{{ token }}"
 providers = { "shop:payment/provider" = ["card"] }
 memory_limit_bytes = 1_048_576
 wait_hold_ms = 7
+open_limit = 9
 outbound = { "https://api.example.com" = { timeout_ms = 4_000 } }
 [component.stock]
 source = "stock.wasm"
@@ -102,6 +103,10 @@ fn under_another_manifest_a_deployment_is_as_it_was() {
     // What a variable has a part in is today's, and so is what is not for running.
     assert!(cart.allowed_outbound_hosts[1].matches(Scheme::Https, "new.example.com", 443));
     assert_eq!((cart.allowed_outbound_hosts.len(), cart.limits.wait_hold_ms), (2, 7));
+    assert_eq!(
+        cart.limits.open_limit, 9,
+        "what is asked where an invocation begins is today's"
+    );
 }
 
 #[test]

@@ -132,6 +132,29 @@ key_retention_hours = 2
 }
 
 #[test]
+fn how_many_may_be_open_is_for_requests_that_may_begin_another_one() {
+    let plain = app("");
+    let cart = &plain.components["cart"];
+    assert_eq!(cart.open_limit_of_request("POST", "/cart/pay"), Some(1_000_000));
+    let app = app(r#"[component.cart.tool.nexus]
+open_limit = 3
+open_limit_except = ["POST /cart/paid/:gateway"]
+"#);
+    let cart = &app.components["cart"];
+    for (method, path, limit) in [
+        ("POST", "/cart/pay", Some(3)),
+        ("DELETE", "/cart/item", Some(3)),
+        ("POST", "/cart/paid", Some(3)),
+        ("POST", "/cart/paid/bank", None),
+        ("PUT", "/cart/paid/bank", Some(3)),
+        ("GET", "/cart/item", None),
+        ("HEAD", "/cart/item", None),
+    ] {
+        assert_eq!(cart.open_limit_of_request(method, path), limit, "{method} {path}");
+    }
+}
+
+#[test]
 fn a_policy_is_that_of_the_most_specific_line_and_else_the_components() {
     let app = app(r#"[component.cart.tool.nexus]
 retry = { attempts = 5, deadline_ms = 60000 }

@@ -147,6 +147,11 @@ impl Deployment {
         (size(limits.attempt_limit), size(limits.waiting_limit))
     }
 
+    /// How many invocations of the component may be open before this request of it is refused. None: it is let in whatever is open.
+    pub fn open_limit_of_request(&self, component: &ComponentId, method: &str, path: &str) -> Option<u64> {
+        self.app.components.get(component)?.open_limit_of_request(method, path)
+    }
+
     /// How long the idempotency key of this request of the component is remembered, milliseconds.
     pub fn key_retention_ms(&self, component: &ComponentId, method: &str, path: &str) -> u64 {
         let granted = self.app.components.get(component);

@@ -386,6 +386,24 @@ impl Store {
         Ok(wait_ms.map(|wait_ms| wait_ms.max(0).unsigned_abs()))
     }
 
+    /// How many invocations of a component are open. It stops counting at the limit, and costs as much as is open of all components at most.
+    pub async fn open_count(&self, component: &ComponentId, limit: u64) -> Result<u64> {
+        // Planned for what is asked for, as in `due`. The index on the status has what failed and was cancelled, too: only these statuses
+        // are looked for.
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM (
+                 SELECT FROM host.invocation
+                 WHERE status IN ('running', 'suspended', 'paused') AND component = $1 LIMIT $2
+             ) AS open",
+        )
+        .persistent(false)
+        .bind(component.as_str())
+        .bind(limit.cast_signed())
+        .fetch_one(self.pool())
+        .await?;
+        Ok(count.unsigned_abs())
+    }
+
     /// Makes the payloads of an invocation unreadable for good, if it began with a salt. For one that has ended.
     pub async fn erase(&self, invocation: InvocationId) -> Result<()> {
         sqlx::query("UPDATE host.invocation SET erasure_salt = NULL WHERE id = $1 AND erasure_salt IS NOT NULL")

@@ -77,6 +77,15 @@ pub enum HttpOutcome {
         /// What was cancelled.
         invocation: InvocationId,
     },
+    /// As many invocations of the component are open as may be, and nothing of this one is begun. A 503.
+    Full {
+        /// Whose.
+        component: ComponentId,
+        /// How many may be open: `open_limit` of the manifest.
+        open_limit: u64,
+        /// Seconds.
+        retry_after_s: u32,
+    },
     /// No capacity. A 503.
     Overloaded {
         /// Seconds.

@@ -4,6 +4,7 @@ mod backup;
 mod flood;
 mod keys;
 mod loops;
+mod open;
 mod rolling;
 mod takeover;
 mod world;

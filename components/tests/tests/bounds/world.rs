@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{Audit, Nexus, NexusOptions, workspace};
+use component_tests::{Audit, Edited, Nexus, NexusOptions, workspace};
 use serde_json::json;
 
 /// Relative to the workspace.
-const MANIFEST: &str = "components/tests/bounds/spin.toml";
+pub(crate) const MANIFEST: &str = "components/tests/bounds/spin.toml";
 
 pub(crate) struct World {
     pub(crate) nexus: Nexus,
@@ -20,8 +20,16 @@ impl World {
     }
 
     pub(crate) async fn start_with(options: NexusOptions) -> Result<Self> {
-        let manifest = workspace().join(Path::new(MANIFEST));
-        let nexus = Nexus::start_application(&manifest, options).await?;
+        Self::start_application(&workspace().join(Path::new(MANIFEST)), options).await
+    }
+
+    /// With a manifest that is changed, and kept by whoever starts it.
+    pub(crate) async fn start_edited(edited: &Edited) -> Result<Self> {
+        Self::start_application(&edited.manifest(), NexusOptions::default()).await
+    }
+
+    async fn start_application(manifest: &Path, options: NexusOptions) -> Result<Self> {
+        let nexus = Nexus::start_application(manifest, options).await?;
         let audit = Audit::open(nexus.database_url()).await?;
         Ok(Self { nexus, audit })
     }

@@ -85,7 +85,7 @@ fn is_reached(app: &App, component: &Component, pattern: &RoutePattern) -> bool 
 }
 
 /// A line about requests that never come is a mistyped one, and the requests that were meant would do without: a sensitive one would be kept in
-/// clear, a policy, a deadline or a limit would never hold, the keys of one would be forgotten early.
+/// clear, a policy, a deadline, a limit or an exception from one would never hold, the keys of one would be forgotten early.
 fn unreachable_requests(app: &App, component: &Component, report: &mut Report<'_>) {
     let id = &component.id;
     let is_reached = |pattern| is_reached(app, component, pattern);
@@ -93,6 +93,14 @@ fn unreachable_requests(app: &App, component: &Component, report: &mut Report<'_
         let error = Error::UnreachableSensitive {
             place: format!("[component.{id}]"),
             route: format!("{} {}", sensitive.method, sensitive.pattern),
+        };
+        report.add_at(component.at, error);
+    }
+    let excepted = component.open_limit_except.iter();
+    for excepted in excepted.filter(|line| !is_reached(&line.pattern)) {
+        let error = Error::UnreachableException {
+            place: format!("[component.{id}.tool.nexus]"),
+            route: format!("{} {}", excepted.method, excepted.pattern),
         };
         report.add_at(component.at, error);
     }

@@ -73,6 +73,7 @@ pub(super) fn read(item: &Item<'_, '_>, names: &Names, report: &mut Report<'_>) 
         identity: nexus.identity,
         sensitive: nexus.sensitive,
         limits: nexus.limits,
+        open_limit_except: nexus.open_limit_except,
         retry: nexus.retry,
         retry_for: nexus.retry_for,
         retention: nexus.retention,

@@ -22,6 +22,7 @@ pub(super) struct Nexus {
     pub(super) identity: Option<IdentityRule>,
     pub(super) sensitive: Vec<SensitiveRoute>,
     pub(super) limits: Limits,
+    pub(super) open_limit_except: Vec<SensitiveRoute>,
     pub(super) retry: RetryPolicy,
     pub(super) retry_for: Vec<RetryRule>,
     pub(super) retention: Retention,
@@ -60,6 +61,7 @@ pub(super) fn read(
     };
     let keys = table.strings("keys", report);
     let sensitive = table.strings("sensitive", report);
+    let open_limit_except = table.strings("open_limit_except", report);
     let retry = retry::read(&mut table, id, report);
     let nexus = Nexus {
         schema: table.get("schema").and_then(|item| read_schema(&item, report)),
@@ -72,6 +74,10 @@ pub(super) fn read(
             .filter_map(|item| read_sensitive(item, report))
             .collect(),
         limits: read_limits(&mut table, report),
+        open_limit_except: open_limit_except
+            .iter()
+            .filter_map(|item| read_sensitive(item, report))
+            .collect(),
         retry,
         retry_for: retry::read_rules(&mut table, id, retry, report),
         retention: retention::read(&mut table, id, report),
@@ -216,6 +222,7 @@ fn read_limits(table: &mut Section<'_, '_>, report: &mut Report<'_>) -> Limits {
         // A node makes 256 attempts at once, and lets 1024 requests wait.
         attempt_limit: table.integer("attempt_limit", 1..=256, default.attempt_limit, report),
         waiting_limit: table.integer("waiting_limit", 0..=1024, default.waiting_limit, report),
+        open_limit: table.integer("open_limit", 1..=100_000_000, default.open_limit, report),
         workflow_retention_ms: table.integer(
             "workflow_retention_ms",
             MINUTE_MS..=10 * YEAR_MS,

@@ -7,19 +7,22 @@ fn a_retention_for_a_route_nobody_can_reach_or_outside_its_range_is_refused() {
     refused(
         r#"[component.cart.tool.nexus]
 attempt_limit = 0
+open_limit = 0
 retention_hours = 0
 key_retention_for = { "POST /cart/pay" = 0, "POST /basket/pay" = 720, "pay" = 1 }
 "#,
         r#"
 spin.toml:10:1: `attempt_limit` in [component.cart.tool.nexus] is 0, outside 1 to 256
     choose a value from 1 to 256
-spin.toml:11:1: `retention_hours` in [component.cart.tool.nexus] is 0, outside 1 to 87600
+spin.toml:11:1: `open_limit` in [component.cart.tool.nexus] is 0, outside 1 to 100000000
+    choose a value from 1 to 100000000
+spin.toml:12:1: `retention_hours` in [component.cart.tool.nexus] is 0, outside 1 to 87600
     choose a value from 1 to 87600
-spin.toml:12:24: `POST /cart/pay` in [component.cart.tool.nexus.key_retention_for] is 0, outside 1 to 8760
+spin.toml:13:24: `POST /cart/pay` in [component.cart.tool.nexus.key_retention_for] is 0, outside 1 to 8760
     choose a value from 1 to 8760
-spin.toml:12:46: `POST /basket/pay` has a retention in [component.cart.tool.nexus.key_retention_for], but no route leads there
+spin.toml:13:46: `POST /basket/pay` has a retention in [component.cart.tool.nexus.key_retention_for], but no route leads there
     write it as its requests arrive, or add the route
-spin.toml:12:72: `pay` (key_retention_for in [component.cart.tool.nexus.key_retention_for]) is not a method and a path
+spin.toml:13:72: `pay` (key_retention_for in [component.cart.tool.nexus.key_retention_for]) is not a method and a path
     write method and path, as in "POST /api/v1/order/buyer/checkout""#,
     );
 }
@@ -62,6 +65,18 @@ spin.toml:10:51: `post /cart` (sensitive in [component.cart.tool.nexus]) has a m
 spin.toml:10:65: `/cart` (sensitive in [component.cart.tool.nexus]) is not a method and a path
     write method and path, as in "POST /api/v1/account/login"
 spin.toml:10:74: `POST cart` (sensitive in [component.cart.tool.nexus]) has a path that does not begin with `/`
+    write method and path, as in "POST /api/v1/account/login""#,
+    );
+}
+
+#[test]
+fn a_request_that_is_let_in_whatever_is_open_is_one_of_the_components_own() {
+    refused(
+        "[component.cart.tool.nexus]\nopen_limit_except = [\"POST /cart/paid\", \"POST /card/paid\", \"/cart\"]\n",
+        r#"
+spin.toml:7:12: `POST /card/paid` is in `open_limit_except` of [component.cart.tool.nexus], but no route leads there
+    write it as its requests arrive, or add the route
+spin.toml:10:60: `/cart` (open_limit_except in [component.cart.tool.nexus]) is not a method and a path
     write method and path, as in "POST /api/v1/account/login""#,
     );
 }

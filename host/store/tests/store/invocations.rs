@@ -147,6 +147,24 @@ async fn what_is_stuck_is_found_by_its_cause_its_wait_and_its_key() {
 }
 
 #[tokio::test]
+async fn what_is_open_of_a_component_is_counted_up_to_the_limit() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let rows = "INSERT INTO host.invocation (id, component, function, deployment, status, due_at, ended_at)
+        SELECT gen_random_uuid(), component, 'f', 1, status::host.invocation_status,
+            CASE status WHEN 'running' THEN now() END, CASE WHEN status IN ('completed', 'failed', 'cancelled') THEN now() END
+        FROM unnest(ARRAY['order', 'cart']) AS component,
+            unnest(ARRAY['running', 'suspended', 'paused', 'completed', 'failed', 'cancelled']) AS status,
+            generate_series(1, 3)";
+    fixture.superuser_executes(rows).await;
+    let order = "order".into();
+    assert_eq!(store.open_count(&order, 1_000_000).await.unwrap(), 9);
+    assert_eq!(store.open_count(&order, 9).await.unwrap(), 9);
+    assert_eq!(store.open_count(&order, 4).await.unwrap(), 4);
+    assert_eq!(store.open_count(&"account".into(), 4).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn what_is_left_to_others_costs_a_look_for_what_is_due_nothing() {
     const DUE_AT_ONCE: i32 = 20_000;
     /// Blocks that a look may touch: a few for each lane, and some for each row that is taken.

@@ -124,6 +124,10 @@ impl ReadInvocations for Watched {
         Box::pin(self.passed(self.store.closes_circle(invocation, promise)))
     }
 
+    fn open_count<'a>(&'a self, component: &'a ComponentId, limit: u64) -> Answer<'a, Result<u64>> {
+        Box::pin(self.passed(self.store.open_count(component, limit)))
+    }
+
     fn find_key<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Result<Option<HeldKey>>> {
         Box::pin(self.passed(self.store.find_key(claim)))
     }

@@ -176,6 +176,7 @@ async fn ask(world: &Arc<World>, path: &'static str, arguments: &[i64], key: Opt
                 HttpOutcome::Failed { .. }
                 | HttpOutcome::Pending { .. }
                 | HttpOutcome::KeyInProgress { .. }
+                | HttpOutcome::Full { .. }
                 | HttpOutcome::Overloaded { .. } => {}
             }
         }

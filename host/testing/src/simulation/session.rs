@@ -407,6 +407,16 @@ impl ReadInvocations for Session {
         Box::pin(async move { Ok(self.look(|tables, _| tables.places(invocation)).await?) })
     }
 
+    fn open_count<'a>(&'a self, component: &'a ComponentId, limit: u64) -> Answer<'a, Result<u64>> {
+        Box::pin(async move {
+            let of_component = |tables: &Tables, _| {
+                let open = tables.open.iter().map(|id| &tables.invocations[id].row);
+                open.filter(|row| row.component == *component).count() as u64
+            };
+            Ok(self.look(of_component).await?.min(limit))
+        })
+    }
+
     fn find_key<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Result<Option<HeldKey>>> {
         Box::pin(async move {
             let held = |tables: &Tables, _| {

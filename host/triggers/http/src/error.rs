@@ -1,7 +1,7 @@
 //! What this trigger answers by itself. Both shapes at once: `message` for clients of the framework errors of old, `error` for all others.
 
 use bytes::Bytes;
-use host_types::InvocationId;
+use host_types::{ComponentId, InvocationId};
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -32,6 +32,14 @@ pub(crate) enum Error {
     BodyBroken,
     #[error("the host is shutting down; try again")]
     Draining,
+    #[error(
+        "`{component}` has as many open invocations as it may have (`open_limit` is {open_limit}); try again later"
+    )]
+    Full {
+        component: ComponentId,
+        open_limit: u64,
+        retry_after_s: u32,
+    },
     #[error("the host has no capacity left; try again later")]
     Overloaded { retry_after_s: u32 },
     #[error(
@@ -120,7 +128,7 @@ impl Error {
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
-            Self::Draining | Self::Overloaded { .. } | Self::Uncounted | Self::Pending { .. } => {
+            Self::Draining | Self::Full { .. } | Self::Overloaded { .. } | Self::Uncounted | Self::Pending { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
             }
             Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
@@ -148,6 +156,7 @@ impl Error {
         match self {
             Self::Draining | Self::Uncounted => Some(1),
             Self::Overloaded { retry_after_s }
+            | Self::Full { retry_after_s, .. }
             | Self::TooManyRequests { retry_after_s, .. }
             | Self::Pending { retry_after_s, .. }
             | Self::KeyInUse { retry_after_s, .. } => Some(*retry_after_s),
@@ -191,6 +200,7 @@ impl Error {
             | Self::BodyTimeout
             | Self::BodyBroken
             | Self::Draining
+            | Self::Full { .. }
             | Self::Overloaded { .. } => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }

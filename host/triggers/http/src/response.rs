@@ -95,6 +95,15 @@ impl Answer {
             },
             HttpOutcome::KeySpent { invocation, ended } => Error::KeySpent { invocation, ended },
             HttpOutcome::Cancelled { invocation } => Error::Cancelled { invocation },
+            HttpOutcome::Full {
+                component,
+                open_limit,
+                retry_after_s,
+            } => Error::Full {
+                component,
+                open_limit,
+                retry_after_s,
+            },
             HttpOutcome::Overloaded { retry_after_s } => Error::Overloaded { retry_after_s },
         };
         Self::error(error, own)

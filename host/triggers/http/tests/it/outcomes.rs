@@ -130,6 +130,19 @@ async fn overload_is_a_503() {
 }
 
 #[tokio::test]
+async fn as_many_as_may_be_open_is_a_503_that_names_the_limit() {
+    let answer = answer_to(HttpOutcome::Full {
+        component: "cart".into(),
+        open_limit: 4,
+        retry_after_s: 1,
+    })
+    .await;
+    let text = "`cart` has as many open invocations as it may have (`open_limit` is 4); try again later";
+    answer.is_error(503, "unavailable", text, own_id(0));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
 async fn another_request_under_a_used_key_is_a_422() {
     let answer = answer_to(HttpOutcome::KeyMismatch).await;
     let text = "this Idempotency-Key was used with another request; use a new one";
