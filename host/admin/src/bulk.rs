@@ -2,17 +2,37 @@
 
 use std::sync::Arc;
 
+use host_types::InvocationId;
+
+use crate::journal;
 use crate::operate::{Filter, Operate, OperateError};
 use crate::query::MAX_LIMIT;
-use crate::steer::{Asked, Bulk, BulkFailure, BulkView, Manner, Verb};
+use crate::steer::{Answer, Asked, BulkFailure, BulkView, Manner, Verb};
 
-/// Says it to those of the filter, newest first, until there are none or the limit is reached.
+/// What is said to each.
+#[derive(Clone, Copy)]
+pub(crate) enum Word<'a> {
+    /// It is done to the invocation.
+    Steer(Verb, Manner),
+    /// The answer to its one command of this target that has none.
+    Answer { target: &'a str, answer: &'a Answer },
+}
+
+/// What it came to with one of them.
+enum Said {
+    Done,
+    /// It would be done.
+    Counted,
+    /// There is not exactly one command to be answered.
+    Without,
+}
+
+/// Says it to those of the filter, newest first, until there are none or the limit is reached. `dry_run`: only counts them.
 pub(crate) async fn say(
     operate: &Arc<dyn Operate>,
-    verb: Verb,
-    bulk: &Bulk,
+    word: Word<'_>,
+    dry_run: bool,
     (mut filter, limit): (Filter, u32),
-    manner: Manner,
     asked: &Asked,
 ) -> Result<BulkView, OperateError> {
     let mut view = BulkView::default();
@@ -25,11 +45,10 @@ pub(crate) async fn say(
         };
         for invocation in page.invocations {
             view.matched += 1;
-            if bulk.dry_run {
-                continue;
-            }
-            match operate.steer(verb, invocation.id, manner, asked.clone()).await {
-                Ok(_) => view.done += 1,
+            match say_to(operate, word, dry_run, invocation.id, asked).await {
+                Ok(Said::Done) => view.done += 1,
+                Ok(Said::Counted) => {}
+                Ok(Said::Without) => view.without += 1,
                 Err(error) => view.failed.push(BulkFailure {
                     id: invocation.id,
                     error: error.to_string(),
@@ -43,6 +62,39 @@ pub(crate) async fn say(
                 view.next_cursor = next;
                 return Ok(view);
             }
+        }
+    }
+}
+
+async fn say_to(
+    operate: &Arc<dyn Operate>,
+    word: Word<'_>,
+    dry_run: bool,
+    invocation: InvocationId,
+    asked: &Asked,
+) -> Result<Said, OperateError> {
+    match word {
+        Word::Steer(..) if dry_run => Ok(Said::Counted),
+        Word::Steer(verb, manner) => {
+            operate.steer(verb, invocation, manner, asked.clone()).await?;
+            Ok(Said::Done)
+        }
+        Word::Answer { target, answer } => {
+            let detail = operate.show(invocation).await?;
+            let Some(position) = journal::unanswered(&detail.journal, target) else {
+                return Ok(Said::Without);
+            };
+            if dry_run {
+                return Ok(Said::Counted);
+            }
+            let position = position
+                .parsed()
+                .map_err(|error| OperateError::Invalid(error.to_string()))?;
+            // What has become of it since it was looked at is looked at again where it is answered.
+            operate
+                .complete_entry(invocation, position, answer.clone(), asked.clone())
+                .await?;
+            Ok(Said::Done)
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::promise::{CompletingPromise, PromiseView};
 use crate::query;
 use crate::replay::{ReplayView, Replaying};
 use crate::server::OPERATOR;
-use crate::steer::{Bulk, BulkView, Completing, Steering, Verb};
+use crate::steer::{Bulk, BulkView, Completing, CompletingAll, Steering, Verb};
 use crate::view::{InvocationView, InvocationsView, NodeView, NodesView};
 
 /// A host that has not answered by then is stuck.
@@ -199,6 +199,11 @@ impl AdminClient {
     ) -> Result<InvocationView, ClientError> {
         self.say(&format!("/v1/invocations/{invocation}/complete-entry"), completing)
             .await
+    }
+
+    /// Answers the one command of a target that each of those that the filter chooses has, or counts them.
+    pub async fn complete_entries(&self, completing: &CompletingAll) -> Result<BulkView, ClientError> {
+        self.say("/v1/invocations/complete-entry", completing).await
     }
 
     /// Runs an invocation once more from its journal, without any effect.

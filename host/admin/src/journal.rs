@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use host_types::{ComponentId, NodeId, Position};
+use host_types::{ComponentId, NodeId, ParseScopeError, Position};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -87,9 +87,23 @@ impl From<&Position> for PositionView {
 }
 
 impl PositionView {
+    /// As the host has it.
+    pub(crate) fn parsed(&self) -> Result<Position, ParseScopeError> {
+        Ok(Position {
+            scope: self.scope.parse()?,
+            number: self.n,
+        })
+    }
+
     /// The scope that a call here opens.
     fn opened_scope(&self) -> String {
         format!("{}/{}", self.scope.trim_end_matches('/'), self.n)
+    }
+
+    /// Whether what is there was asked for within the call here.
+    fn encloses(&self, other: &Self) -> bool {
+        let rest = other.scope.strip_prefix(self.opened_scope().as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
@@ -175,12 +189,50 @@ impl InvocationDetail {
     }
 }
 
-fn tree(journal: &[EntryView]) -> Vec<CallView> {
-    let completed: HashSet<&PositionView> = journal
+/// The call, or the effect, of this target that has no answer, and that the guest comes to again. `None`: there is none, or more than one.
+pub(crate) fn unanswered<'a>(journal: &'a [EntryView], target: &str) -> Option<&'a PositionView> {
+    let completed = completed(journal);
+    let is_meant = |entry: &&EntryView| {
+        matches!(entry.kind, EntryKind::Call | EntryKind::ExternalEffect)
+            && entry.answer.is_none()
+            && entry
+                .target
+                .as_deref()
+                .is_some_and(|recorded| is_target(recorded, target))
+    };
+    // Of a call that was answered, what it had asked for before is not asked for again.
+    let is_over = |position: &PositionView| {
+        completed.contains(position) || completed.iter().any(|answered| answered.encloses(position))
+    };
+    let positions = journal
         .iter()
-        .filter(|entry| entry.kind == EntryKind::Completion)
-        .filter_map(|entry| entry.position.as_ref())
-        .collect();
+        .filter(is_meant)
+        .filter_map(|entry| entry.position.as_ref());
+    let mut open = positions.filter(|position| !is_over(position));
+    let first = open.next()?;
+    open.next().is_none().then_some(first)
+}
+
+/// Whether a target as it is recorded is the one that is meant, of which the component that is called and the version of its interface may be
+/// left out: `payment:shop:payment/provider@0.1.0.charge` is `shop:payment/provider.charge`.
+fn is_target(recorded: &str, meant: &str) -> bool {
+    let function = recorded.split_once(':').map(|(_, function)| function);
+    let unversioned = |text: &str| match (text.find('@'), text.rfind('.')) {
+        (Some(version), Some(name)) if version < name => format!("{}{}", &text[..version], &text[name..]),
+        _ => text.to_owned(),
+    };
+    let mut spelt = [Some(recorded), function].into_iter().flatten();
+    spelt.any(|spelt| spelt == meant || unversioned(spelt) == meant)
+}
+
+/// Where a completion has brought the answer.
+fn completed(journal: &[EntryView]) -> HashSet<&PositionView> {
+    let completions = journal.iter().filter(|entry| entry.kind == EntryKind::Completion);
+    completions.filter_map(|entry| entry.position.as_ref()).collect()
+}
+
+fn tree(journal: &[EntryView]) -> Vec<CallView> {
+    let completed = completed(journal);
     let mut by_scope: BTreeMap<&str, Vec<CallView>> = BTreeMap::new();
     for entry in journal.iter().filter(|entry| entry.kind == EntryKind::Call) {
         let Some(position) = &entry.position else {
@@ -247,6 +299,55 @@ mod tests {
             { "position": { "scope": "/", "n": 11 }, "target": "/#11", "is_answered": false, "calls": [] },
         ]);
         assert_eq!(tree, expected);
+    }
+
+    #[test]
+    fn what_is_to_be_answered_is_the_only_one_of_its_target_that_the_guest_comes_to_again() {
+        const CHARGE: &str = "shop:payment/provider.charge";
+        let root = Scope::root();
+        let of = |target: &str, entry| EntryView {
+            target: Some(target.to_owned()),
+            ..entry
+        };
+        let charge = |index, number| {
+            let call = command(index, EntryKind::Call, &root, number);
+            of("sandbox:shop:payment/provider@0.1.0.charge", call)
+        };
+        let completion = |index, number| command(index, EntryKind::Completion, &root, number);
+        let within = |index, number| {
+            let effect = command(index, EntryKind::ExternalEffect, &root.child(number), 0);
+            of("POST https://bank.example", effect)
+        };
+        let found = |journal: &[EntryView], target| unanswered(journal, target).map(|position| position.n);
+        let stuck = [charge(1, 0), completion(2, 0), charge(3, 1), within(4, 1)];
+        for target in [
+            CHARGE,
+            "shop:payment/provider@0.1.0.charge",
+            "sandbox:shop:payment/provider.charge",
+            "sandbox:shop:payment/provider@0.1.0.charge",
+        ] {
+            assert_eq!(found(&stuck, target), Some(1), "{target}");
+        }
+        assert_eq!(found(&stuck, "POST https://bank.example"), Some(0));
+        for target in [
+            "",
+            "charge",
+            "shop:payment/provider.refund",
+            "shop:payment/provider@0.2.0.charge",
+            "other:shop:payment/provider.charge",
+        ] {
+            assert_eq!(found(&stuck, target), None, "{target}");
+        }
+        assert_eq!(found(&[charge(1, 0), charge(2, 1)], CHARGE), None, "which of the two?");
+        let answered = [charge(1, 1), within(2, 1), completion(3, 1)];
+        assert_eq!(found(&answered, CHARGE), None);
+        assert_eq!(
+            found(&answered, "POST https://bank.example"),
+            None,
+            "what the call had asked for is not asked for again"
+        );
+        let beside = [charge(1, 1), within(2, 11), completion(3, 1)];
+        assert_eq!(found(&beside, "POST https://bank.example"), Some(0));
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub use promise::{CompletingPromise, PromiseName, PromiseOutcome, PromiseView, W
 pub use query::{MAX_LIMIT, duration_ms};
 pub use replay::{ReplacedView, ReplayOutcome, ReplayView, Replaying};
 pub use server::Server;
-pub use steer::{Answer, Asked, Bulk, BulkFailure, BulkView, Completing, Manner, RetiredFailure, Steering, Verb};
+pub use steer::{
+    Answer, Asked, Bulk, BulkFailure, BulkView, Completing, CompletingAll, Manner, RetiredFailure, Steering, Verb,
+};
 pub use timestamp::Timestamp;
 pub use view::{InvocationView, InvocationsView, NodeStatus, NodeView, NodesView, RevisionDigest, Status};

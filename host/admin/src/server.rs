@@ -18,7 +18,7 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 
 use crate::audit::AuditFilter;
-use crate::bulk;
+use crate::bulk::{self, Word};
 use crate::components::{Activating, ComponentsView, RollingBack, Uploading};
 use crate::dead_letters::{self, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb};
 use crate::operate::{Filter, Operate};
@@ -26,7 +26,7 @@ use crate::problem::Refusal;
 use crate::promise::CompletingPromise;
 use crate::query;
 use crate::replay::Replaying;
-use crate::steer::{self, Bulk, Completing, Manner, Steering, Verb};
+use crate::steer::{self, Bulk, Completing, CompletingAll, Manner, Steering, Verb};
 use crate::view::{InvocationsView, NodesView};
 
 /// Operators are few; more than this is a mistake or an attack.
@@ -88,6 +88,7 @@ enum Asked {
     Steer(Verb, InvocationId),
     Bulk(Verb),
     CompleteEntry(InvocationId),
+    CompleteEntries,
     Replay(InvocationId, Replaying),
     CompletePromise(Option<String>),
     Audit(AuditFilter),
@@ -128,6 +129,7 @@ impl Shared {
             ["components" | "invocations" | "nodes" | "audit" | "dead-letters"] => "GET",
             ["components", _, "revisions" | "activate" | "rollback"] => "POST",
             ["dead-letters", verb] | ["dead-letters", _, verb] if verb.parse::<DeadLetterVerb>().is_ok() => "POST",
+            ["invocations", "complete-entry"] => "POST",
             ["invocations", verb] if verb.parse::<Verb>().is_ok() => "POST",
             ["invocations", _] => "GET",
             ["invocations", _, "complete-entry" | "replay"] => "POST",
@@ -155,6 +157,7 @@ impl Shared {
             ["dead-letters"] => Asked::DeadLetters(dead_letters::filter(request.uri().query().unwrap_or_default())?),
             ["dead-letters", verb] => Asked::SettleAll(verb.parse().map_err(|()| unknown())?),
             ["dead-letters", id, verb] => Asked::Settle(verb.parse().map_err(|()| unknown())?, invocation(id)?),
+            ["invocations", "complete-entry"] => Asked::CompleteEntries,
             ["invocations", word] => match word.parse() {
                 Ok(verb) => Asked::Bulk(verb),
                 Err(()) => Asked::Show(invocation(word)?),
@@ -235,7 +238,7 @@ impl Shared {
                 let filter = bulk.filter()?;
                 let manner = Manner::new(verb, bulk.force, bulk.to)?;
                 let asked = steer::Asked::new(name.as_deref(), bulk.reason.clone())?;
-                let view = bulk::say(operate, verb, &bulk, filter, manner, &asked).await?;
+                let view = bulk::say(operate, Word::Steer(verb, manner), bulk.dry_run, filter, &asked).await?;
                 tracing::info!(%verb, matched = view.matched, done = view.done, "an operator has steered invocations");
                 json(&view)
             }
@@ -248,6 +251,20 @@ impl Shared {
                     .complete_entry(invocation, position, completing.answer, asked)
                     .await?;
                 tracing::info!(invocation.id = %invocation, "an operator has answered an entry");
+                json(&view)
+            }
+            Asked::CompleteEntries => {
+                let (name, bytes) = said(request).await?;
+                let completing: CompletingAll = steer::body(&bytes)?;
+                let filter = completing.filter()?;
+                let CompletingAll { chosen, target, answer } = &completing;
+                let asked = steer::Asked::new(name.as_deref(), chosen.reason.clone())?;
+                let view = bulk::say(operate, Word::Answer { target, answer }, chosen.dry_run, filter, &asked).await?;
+                tracing::info!(
+                    matched = view.matched,
+                    done = view.done,
+                    "an operator has answered entries"
+                );
                 json(&view)
             }
             Asked::Replay(invocation, replaying) => {

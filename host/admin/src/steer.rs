@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use host_types::{ComponentId, Digest, InvocationId, Position, Scope};
+use host_types::{ComponentId, Digest, InvocationId, Position};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -163,18 +163,36 @@ pub enum Answer {
 
 impl Completing {
     pub(crate) fn at(&self) -> Result<Position, Refusal> {
-        let scope: Scope = self
-            .position
-            .scope
-            .parse()
-            .map_err(|error: host_types::ParseScopeError| Refusal::Parameter {
-                name: "position".to_owned(),
-                detail: error.to_string(),
-            })?;
-        Ok(Position {
-            scope,
-            number: self.position.n,
+        self.position.parsed().map_err(|error| Refusal::Parameter {
+            name: "position".to_owned(),
+            detail: error.to_string(),
         })
+    }
+}
+
+/// The body of `POST /v1/invocations/complete-entry`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompletingAll {
+    /// Which invocations, and why.
+    pub chosen: Bulk,
+    /// What was asked for, as `GET /v1/invocations/{id}` shows it; the component that is called, and the version of its interface, may be left
+    /// out. Who has not exactly one such command without an answer is left alone.
+    pub target: String,
+    /// Its answer.
+    pub answer: Answer,
+}
+
+impl CompletingAll {
+    /// Which invocations, and how many of them at most.
+    pub(crate) fn filter(&self) -> Result<(Filter, u32), Refusal> {
+        if self.chosen.force || self.chosen.to.is_some() {
+            return Err(Refusal::Parameter {
+                name: "chosen".to_owned(),
+                detail: "has a word that is a restart's or a move's alone".to_owned(),
+            });
+        }
+        self.chosen.filter()
     }
 }
 
@@ -282,6 +300,9 @@ pub struct BulkView {
     pub done: u32,
     /// The others, with why not.
     pub failed: Vec<BulkFailure>,
+    /// Of an answer: how many have not exactly one command that it is for, and were left alone, or would be.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub without: u64,
     /// There are more than the limit, or than it came to: say it again, to those after the cursor.
     pub more: bool,
     /// Why it ended before its time. What was done until then stands, and is counted here.

@@ -209,26 +209,9 @@ pub(crate) enum InvocationsVerb {
     /// Let open ones go on with another revision of their component: some, or all that the filter chooses. Each is run once more first,
     /// without any effect, and stays where it is when it would do otherwise than is recorded.
     Move(MoveArgs),
-    /// Answer a command of a paused one that nobody else can: an effect whose outcome is in doubt, a call that does not return.
-    CompleteEntry {
-        /// Its id.
-        id: String,
-        /// The command, as `show` lists it: `/#3`, `/0#2`.
-        #[arg(long)]
-        position: String,
-        /// The answer as JSON: of a call its result as `show` shows results, of an HTTP request `{"status", "headers", "body"}`.
-        #[arg(long, conflicts_with = "base64", required_unless_present = "base64")]
-        answer: Option<String>,
-        /// The recorded bytes themselves.
-        #[arg(long)]
-        base64: Option<String>,
-        /// Why: it is kept in the journal and in the audit log.
-        #[arg(long)]
-        reason: String,
-        /// Who says so, for the audit log.
-        #[arg(long = "as", value_name = "NAME")]
-        by: Option<String>,
-    },
+    /// Answer a command of paused ones that nobody else can (an effect whose outcome is in doubt, a call that does not return): of one, or of
+    /// all that the filter chooses and that have exactly one of its kind without an answer.
+    CompleteEntry(CompleteEntryArgs),
 }
 
 /// Which invocations: those of which all of this is true.
@@ -324,6 +307,44 @@ pub(crate) struct SteerArgs {
     pub(crate) force: bool,
     /// Why, for the audit log.
     #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    /// Who says so, for the audit log.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) by: Option<String>,
+}
+
+/// Which command of which invocations, its answer, and who says so.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CompleteEntryArgs {
+    /// The id of one; without it, a filter chooses.
+    #[arg(
+        requires = "position",
+        conflicts_with_all = ["status", "component", "function", "older_than", "cause", "waiting_for", "idempotency_key"]
+    )]
+    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArgs,
+    /// Of one: the command, as `show` lists it: `/#3`, `/0#2`.
+    #[arg(long, requires = "id")]
+    pub(crate) position: Option<String>,
+    /// Of those that a filter chooses: what the command asked for, as `show` lists it. Its component and the version of its interface may be
+    /// left out, as in shop:payment/provider.charge. Who has no such command without an answer, or several, is left alone.
+    #[arg(long, conflicts_with = "id", required_unless_present = "id")]
+    pub(crate) target: Option<String>,
+    /// At most this many of those that a filter chooses, the newest first; all of them without.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+    /// Do it to all that a filter chooses; without it, they are only counted.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// The answer as JSON: of a call its result as `show` shows results, of an HTTP request `{"status", "headers", "body"}`.
+    #[arg(long, conflicts_with = "base64", required_unless_present = "base64")]
+    pub(crate) answer: Option<String>,
+    /// The recorded bytes themselves.
+    #[arg(long)]
+    pub(crate) base64: Option<String>,
+    /// Why: it is kept in the journal and in the audit log.
+    #[arg(long)]
     pub(crate) reason: String,
     /// Who says so, for the audit log.
     #[arg(long = "as", value_name = "NAME")]

@@ -1,5 +1,6 @@
 //! Payments that are made elsewhere, at a gateway that answers at once, late, twice, or never.
 
+mod answered;
 mod authorisation;
 mod busy;
 mod cancelling;

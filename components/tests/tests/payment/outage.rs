@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 const BUYERS: i64 = 4;
 /// How long a resumed checkout may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A host that gives up soon.
 const LINES: &str =
     "wait_hold_ms = 0\nrequest_timeout_ms = 1000\nretry = { attempts = 3, initial_ms = 10, max_ms = 50 }";
-const PAUSED: &str = "SELECT count(*) FROM host.invocation WHERE status = 'paused'";
+pub(crate) const PAUSED: &str = "SELECT count(*) FROM host.invocation WHERE status = 'paused'";
 
 /// A marketplace whose gateway is down, with the checkouts of so many buyers, each of which is paused.
-async fn stuck(buyers: i64) -> Result<PaidShop> {
+pub(crate) async fn stuck(buyers: i64) -> Result<PaidShop> {
     let mut world = PaidShop::start_with(&[], LINES).await?;
     world.gateway.goes_down().await;
     let asked = (0..buyers).map(|buyer| {

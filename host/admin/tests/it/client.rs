@@ -3,8 +3,8 @@
 use std::error::Error;
 
 use host_admin::{
-    AdminClient, Answer, AuditFilter, Bulk, ClientError, Completing, DeadLetterBulk, DeadLetterFilter, DeadLetterVerb,
-    Filter, InvocationsView, PositionView, Replaying, Status, Steering, Verb,
+    AdminClient, Answer, AuditFilter, Bulk, ClientError, Completing, CompletingAll, DeadLetterBulk, DeadLetterFilter,
+    DeadLetterVerb, Filter, InvocationsView, PositionView, Replaying, Status, Steering, Verb,
 };
 use host_types::{ComponentId, WaitingFor};
 use tokio::io::AsyncWriteExt;
@@ -106,10 +106,18 @@ async fn what_an_operator_says_arrives_with_the_name_and_the_reason() {
         reason: "looked it up".into(),
     };
     client.complete_entry(open(), &completing).await.unwrap();
+    let completing = CompletingAll {
+        chosen: bulk,
+        target: "shop:payment/provider.charge".into(),
+        answer: Answer::Base64("AA==".into()),
+    };
+    let view = client.complete_entries(&completing).await.unwrap();
+    assert_eq!((view.matched, view.done, view.without), (1, 1, 0));
     let expected = [
         "restart true by ann because \"stuck\"",
         "resume false by ann because \"it is back\"",
         "/0#2 is Json(Object {\"ok\": Null}) by ann because \"looked it up\"",
+        "/#1 is Base64(\"AA==\") by ann because \"it is back\"",
     ];
     assert_eq!(host.said(), expected);
 }

@@ -172,13 +172,15 @@ async fn a_page_names_the_next_one_with_the_same_filter() {
 async fn an_invocation_is_shown_with_its_tree_and_its_journal() {
     let host = Host::start(TOKEN).await;
     let answer = host.ask("GET", &format!("/v1/invocations/{}", open())).await;
-    let call = json!({ "scope": "/", "n": 0 });
+    let (call, charge) = (json!({ "scope": "/", "n": 0 }), json!({ "scope": "/", "n": 1 }));
     assert_eq!(
         answer.json(),
         json!({
             "invocation": invocation("running", None),
             "tree": [{
                 "position": call, "target": "inventory shop:inventory/stock.reserve", "is_answered": true, "calls": [],
+            }, {
+                "position": charge, "target": "bank:shop:payment/provider@0.1.0.charge", "is_answered": false, "calls": [],
             }],
             "journal": [
                 { "index": 0, "kind": "started", "target": "order nexus:http/handler.handle", "answer": null },
@@ -187,6 +189,7 @@ async fn an_invocation_is_shown_with_its_tree_and_its_journal() {
                   "answer": { "redacted": 42 } },
                 { "index": 3, "kind": "fence", "attempt": 1, "node": node(), "reason": "take-over", "answer": null },
                 { "index": 4, "kind": "completion", "position": call, "answer": { "held": 2 } },
+                { "index": 5, "kind": "call", "position": charge, "target": "bank:shop:payment/provider@0.1.0.charge", "answer": null },
             ],
             "compensations": [],
         })
@@ -253,6 +256,47 @@ async fn a_word_to_many_is_said_to_each_and_counted() {
         )
         .await;
     broken.is_problem(503, "unavailable", "the database does not answer");
+}
+
+#[tokio::test]
+async fn an_answer_to_many_is_given_where_exactly_one_is_missing() {
+    let host = Host::start(TOKEN).await;
+    let path = "/v1/invocations/complete-entry";
+    let body = |dry_run: bool, target: &str| {
+        let chosen = json!({ "component": "order", "dry_run": dry_run, "reason": "x" });
+        json!({ "chosen": chosen, "target": target, "answer": { "json": null } }).to_string()
+    };
+    let charge = "shop:payment/provider.charge";
+    let counted = host.say(path, None, &body(true, charge)).await;
+    // The double has one on each of two pages.
+    let expected = json!({ "matched": 2, "done": 0, "failed": [], "more": false });
+    assert_eq!((counted.status, counted.json()), (200, expected));
+    let without = host.say(path, None, &body(false, "shop:inventory/stock.reserve")).await;
+    let expected = json!({ "matched": 2, "done": 0, "failed": [], "without": 2, "more": false });
+    assert_eq!((without.status, without.json()), (200, expected));
+    assert!(host.said().is_empty());
+
+    let answered = host.say(path, Some("ann"), &body(false, charge)).await;
+    let expected = json!({ "matched": 2, "done": 2, "failed": [], "more": false });
+    assert_eq!((answered.status, answered.json()), (200, expected));
+    assert_eq!(host.said(), ["/#1 is Json(Null) by ann because \"x\""; 2]);
+
+    for (chosen, parameter) in [
+        (json!({}), "status"),
+        (json!({ "component": "order", "force": true }), "chosen"),
+        (json!({ "state": "paused" }), "body"),
+    ] {
+        let body = json!({ "chosen": chosen, "target": charge, "answer": { "json": null } });
+        let answer = host.say(path, None, &body.to_string()).await;
+        assert_eq!(
+            (answer.status, &answer.json()["errors"][0]["parameter"]),
+            (400, &json!(parameter)),
+            "{body}"
+        );
+    }
+    let answer = host.ask("GET", path).await;
+    answer.is_problem(405, "method", "GET is not possible here; send POST");
+    assert!(host.said().is_empty());
 }
 
 #[tokio::test]

@@ -104,6 +104,11 @@ pub(crate) fn detail() -> InvocationDetail {
             answer: Some(PayloadView::Value(serde_json::json!({ "held": 2 }))),
             ..EntryView::new(4, EntryKind::Completion)
         },
+        EntryView {
+            position: at(&root, 1),
+            target: Some("bank:shop:payment/provider@0.1.0.charge".into()),
+            ..EntryView::new(5, EntryKind::Call)
+        },
     ];
     InvocationDetail::new(invocation(open(), Status::Running), journal, Vec::new())
 }

@@ -64,24 +64,7 @@ pub(crate) async fn invocations(args: InvocationsArgs, json: bool) -> Result<()>
         InvocationsVerb::Cancel(args) => steer::steer(client, Verb::Cancel, args, json).await?,
         InvocationsVerb::Restart(args) => steer::steer(client, Verb::Restart, args, json).await?,
         InvocationsVerb::Move(args) => steer::move_to(client, args, json).await?,
-        InvocationsVerb::CompleteEntry {
-            id,
-            position,
-            answer,
-            base64,
-            reason,
-            by,
-        } => {
-            let given = steer::Given {
-                id,
-                position,
-                answer,
-                base64,
-                reason,
-                by,
-            };
-            steer::complete_entry(client, given, json).await?;
-        }
+        InvocationsVerb::CompleteEntry(args) => steer::complete_entry(client, args, json).await?,
     }
     Ok(())
 }

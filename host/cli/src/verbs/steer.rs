@@ -1,14 +1,16 @@
 //! `nexus invocations pause|resume|cancel|restart|move|complete-entry`: one invocation, or all that a filter chooses.
 
+use std::fmt::Display;
+
 use anyhow::{Context, Result, bail};
 use host_admin::{
-    AdminClient, Answer, Bulk, BulkView, ClientError, Completing, PositionView, RetiredFailure, RevisionDigest, Status,
-    Steering, Verb,
+    AdminClient, Answer, Bulk, BulkView, ClientError, Completing, CompletingAll, PositionView, RetiredFailure,
+    RevisionDigest, Status, Steering, Verb,
 };
 use host_types::{ComponentId, InvocationId};
 
 use super::invocations::{line, parse};
-use crate::args::{ChoiceArgs, MoveArgs, SteerArgs};
+use crate::args::{ChoiceArgs, CompleteEntryArgs, MoveArgs, SteerArgs};
 
 /// To how many a word is said in one request: a restart may take seconds.
 const PAGE: u32 = 100;
@@ -101,13 +103,16 @@ async fn steer_all(client: AdminClient, verb: Verb, bulk: Bulk, limit: Option<u3
         };
         client.steer_all(verb, &page).await
     });
-    let view = view.await?;
+    came_to(verb, &view.await?, counts, json)
+}
+
+fn came_to(verb: impl Display, view: &BulkView, counts: bool, json: bool) -> Result<()> {
     if json {
-        crate::print_line(&serde_json::to_string(&view)?);
+        crate::print_line(&serde_json::to_string(view)?);
     } else {
-        tell(verb, &view, counts);
+        tell(verb, view, counts);
     }
-    check_said(&view)
+    check_said(view)
 }
 
 /// An error where it was not said to all, or not all took it.
@@ -142,6 +147,7 @@ pub(crate) async fn to_all(
         all.matched += page.matched;
         all.done += page.done;
         all.failed.extend(page.failed);
+        all.without += page.without;
         all.waiting += page.waiting;
         all.retired_failed.extend(page.retired_failed);
         (all.more, all.next_cursor, all.stopped) = (page.more, page.next_cursor, page.stopped);
@@ -152,15 +158,24 @@ pub(crate) async fn to_all(
 }
 
 /// What came of a word to many.
-pub(crate) fn tell(verb: impl std::fmt::Display, view: &BulkView, counts: bool) {
+pub(crate) fn tell(verb: impl Display, view: &BulkView, counts: bool) {
     let BulkView {
         matched, done, failed, ..
     } = view;
     let said = match counts {
-        true => format!("{matched} would be chosen; add --yes to {verb} them"),
+        true => {
+            let chosen = u64::from(*matched).saturating_sub(view.without);
+            format!("{chosen} would be chosen; add --yes to {verb} them")
+        }
         false => format!("{verb}: {done} of {matched}"),
     };
     crate::print_line(&said);
+    if view.without > 0 {
+        let without = view.without;
+        crate::print_line(&format!(
+            "{without} are left alone: they have no such entry without an answer, or several"
+        ));
+    }
     match (view.waiting, counts) {
         (0, _) => {}
         (waiting, true) => crate::print_line(&format!("{waiting} more wait for a retired subscription")),
@@ -178,39 +193,54 @@ pub(crate) fn tell(verb: impl std::fmt::Display, view: &BulkView, counts: bool) 
     }
 }
 
-/// What `complete-entry` is given.
-pub(crate) struct Given {
-    pub(crate) id: String,
-    pub(crate) position: String,
-    pub(crate) answer: Option<String>,
-    pub(crate) base64: Option<String>,
-    pub(crate) reason: String,
-    pub(crate) by: Option<String>,
-}
-
-/// Answers an entry.
-pub(crate) async fn complete_entry(client: AdminClient, given: Given, json: bool) -> Result<()> {
-    let client = named(client, given.by.as_deref())?;
-    let (scope, number) = given
-        .position
-        .rsplit_once('#')
-        .context("--position: it looks like /#3, or /0#2 within the first call")?;
-    let answer = match (given.answer, given.base64) {
+/// Answers an entry of one, or of many.
+pub(crate) async fn complete_entry(client: AdminClient, args: CompleteEntryArgs, json: bool) -> Result<()> {
+    let client = named(client, args.by.as_deref())?;
+    let answer = match (args.answer, args.base64) {
         (_, Some(bytes)) => Answer::Base64(bytes),
         (Some(text), None) => Answer::Json(serde_json::from_str(&text).context("--answer is not JSON")?),
         (None, None) => bail!("give --answer or --base64"),
     };
+    let Some(id) = args.id else {
+        let completing = CompletingAll {
+            chosen: Bulk {
+                dry_run: !args.yes,
+                reason: args.reason,
+                ..chosen(args.choice)?
+            },
+            target: args.target.context("--target: say what the command asked for")?,
+            answer,
+        };
+        return complete_all(client, &completing, args.limit, json).await;
+    };
+    let position = args.position.as_deref().and_then(|position| position.rsplit_once('#'));
+    let (scope, number) = position.context("--position: it looks like /#3, or /0#2 within the first call")?;
     let completing = Completing {
         position: PositionView {
             scope: scope.to_owned(),
             n: number.parse().context("--position")?,
         },
         answer,
-        reason: given.reason,
+        reason: args.reason,
     };
-    let view = client.complete_entry(parse(&given.id)?, &completing).await?;
+    let view = client.complete_entry(parse(&id)?, &completing).await?;
     crate::print_line(&line(&view, json)?);
     Ok(())
+}
+
+async fn complete_all(client: AdminClient, completing: &CompletingAll, limit: Option<u32>, json: bool) -> Result<()> {
+    let view = to_all(limit, async |limit, cursor| {
+        let page = CompletingAll {
+            chosen: Bulk {
+                limit: Some(limit),
+                cursor,
+                ..completing.chosen.clone()
+            },
+            ..completing.clone()
+        };
+        client.complete_entries(&page).await
+    });
+    came_to("complete-entry", &view.await?, completing.chosen.dry_run, json)
 }
 
 pub(crate) fn named(client: AdminClient, by: Option<&str>) -> Result<AdminClient> {
