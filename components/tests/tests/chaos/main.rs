@@ -162,6 +162,7 @@ async fn survives(time: Duration, seed: u64) -> Result<()> {
 
     books_hold(&world, &audit).await?;
     told::same_answers(&world, &nodes).await?;
+    told::same_histories(&audit, &nodes[0]).await?;
     tell(&blows, &world);
     ensure!(
         Blow::ALL.iter().all(|blow| blows.contains_key(blow)),

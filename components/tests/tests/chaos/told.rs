@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use component_tests::{Audit, CHECKOUT, Gateway, Nexus};
 use serde_json::Value;
@@ -168,6 +168,18 @@ pub(crate) async fn same_answers(world: &World, nodes: &[Nexus; 2]) -> Result<()
             again.status,
             again.bytes
         );
+    }
+    Ok(())
+}
+
+/// What was begun again most often, whoever carried it on, does the same once more from its journal.
+pub(crate) async fn same_histories(audit: &Audit, node: &Nexus) -> Result<()> {
+    let ended = "SELECT id::text FROM host_view.invocation WHERE component = 'order' AND status = 'completed'
+                 ORDER BY attempt DESC, id LIMIT 16";
+    let ended = audit.texts(ended).await?;
+    ensure!(!ended.is_empty(), "nothing has ended");
+    for id in ended {
+        node.run(&["replay", &id]).with_context(|| format!("replay {id}"))?;
     }
     Ok(())
 }
