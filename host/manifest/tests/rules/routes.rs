@@ -76,7 +76,7 @@ fn a_request_that_is_let_in_whatever_is_open_is_one_of_the_components_own() {
         r#"
 spin.toml:7:12: `POST /card/paid` is in `open_limit_except` of [component.cart.tool.nexus], but no route leads there
     write it as its requests arrive, or add the route
-spin.toml:10:60: `/cart` (open_limit_except in [component.cart.tool.nexus]) is not a method and a path
+spin.toml:10:61: `/cart` (open_limit_except in [component.cart.tool.nexus]) is not a method and a path
     write method and path, as in "POST /api/v1/account/login""#,
     );
 }
