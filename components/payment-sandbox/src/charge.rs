@@ -85,10 +85,12 @@ pub(crate) fn charge(settings: &Settings, wanted: &Wanted<'_>) -> Result<Charge,
                 answered => return wanted.check(answered?),
             },
         }
-        let left_ms = wanted.expires_ms.saturating_sub(now().as_ms() as u64);
-        match pauses_ms.next() {
-            Some(pause_ms) if pause_ms < left_ms => sleep(Duration::from_millis(pause_ms)),
-            _ => return Err(Failure::NotTaken),
+        let Some(pause_ms) = pauses_ms.next() else {
+            return Err(Failure::NotTaken);
+        };
+        sleep(Duration::from_millis(pause_ms));
+        if now().as_ms() as u64 >= wanted.expires_ms {
+            return Err(Failure::NotTaken);
         }
     }
 }

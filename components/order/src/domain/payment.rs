@@ -20,7 +20,7 @@ pub(crate) struct Leg {
     pub(crate) date_expired: Option<Timestamp>,
     /// The provider's reference, once it told of the money, by itself or asked.
     pub(crate) paid: Option<String>,
-    /// The provider reported that there will be none.
+    /// The provider said that there will be none, when it was charged or later.
     pub(crate) failed: bool,
 }
 

@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     workflow::{checkout::Checkout, confirm::Confirm},
 };
-use sdk::{Workflow, workflow::NamedPromise};
+use sdk::{Workflow, bindings::nexus::durable::workflows::AttachError, workflow::NamedPromise};
 use serde::{Deserialize, Serialize};
 
 const PEER: &str = "order";
@@ -57,12 +57,17 @@ pub(crate) fn payment_url(kind: Kind, session: SessionId) -> NamedPromise<Contin
 }
 
 /// Waits until the flow of a session has ended, whoever ended it and however. What it came to is told by its promise.
-pub(crate) fn await_end(kind: Kind, session: SessionId) {
+pub(crate) fn await_end(kind: Kind, session: SessionId) -> Result<(), Error> {
     let id = session.to_string();
-    let _ended = match kind {
+    let ended = match kind {
         Kind::BuyerCheckout | Kind::SellerPayout => workflows_attach::checkout(&id, None),
         Kind::SellerConfirmationFee => workflows_attach::confirm(&id, None),
     };
+    match ended {
+        // The deadline of whoever waits.
+        Err(AttachError::TimedOut) => Err(Error::PaymentInProgress),
+        Ok(_) | Err(AttachError::NotFound | AttachError::Cancelled | AttachError::Circle) => Ok(()),
+    }
 }
 
 /// Starts the flow of a checkout with the next effect, unless its session has one: whoever asks waits for the same promise then.

@@ -192,7 +192,7 @@ pub(crate) fn of_session(tx: &Transaction, session: SessionId) -> Result<Vec<Leg
                             WHERE e.leg_id = t.id AND e.outcome = 'succeeded' ORDER BY e.date_received, e.event_id LIMIT 1),
                            t.data->>'asked_ref') AS paid,
                   EXISTS (SELECT FROM "order".payment_event e
-                          WHERE e.leg_id = t.id AND e.outcome IN ('failed', 'expired')) AS failed
+                          WHERE e.leg_id = t.id AND e.outcome IN ('failed', 'expired')) OR t.data ? 'declined' AS failed
            FROM "order".transaction t
            WHERE t.session_id = $1 AND t.reverses_id IS NULL AND t.payment_option IS NOT NULL ORDER BY t.date_created, t.id"#),
         params![session],
@@ -277,6 +277,16 @@ pub(crate) fn fail(tx: &Transaction, id: LegId, reason: &str) -> Result<(), Erro
     tx.execute(
         sql!(r#"UPDATE "order".transaction SET status = 'Failed', error = COALESCE(error, $2) WHERE id = $1 AND status = 'Pending'"#),
         params![id, reason],
+    )
+    .map(drop)
+}
+
+/// One attempt came to nothing, and its provider says that it will not.
+pub(crate) fn decline(tx: &Transaction, id: LegId, reason: &str) -> Result<(), Error> {
+    fail(tx, id, reason)?;
+    tx.execute(
+        sql!(r#"UPDATE "order".transaction SET data = data || $2 WHERE id = $1 AND status = 'Failed'"#),
+        params![id, serde_json::json!({ "declined": true })],
     )
     .map(drop)
 }

@@ -10,9 +10,11 @@ use crate::{
         id::SessionId,
         refusal::{Continuation, Refusal},
         session::Kind,
+        status::Status,
     },
     error::Error,
     peers::flows::{self, Flow},
+    store::session,
 };
 
 /// Starts the flow of a checkout, and waits until it knows where the payment continues, or fails.
@@ -45,20 +47,22 @@ pub(super) fn confirm(
 
 /// Waits as long as the session lives, and from then on until its flow has ended: that asks the provider once more when time is over, and may find the
 /// money. Whoever asked is told to come again by the host meanwhile, and finds the answer then.
-fn url(kind: Kind, session: SessionId, expires: Timestamp) -> Result<String, Error> {
+fn url(kind: Kind, id: SessionId, expires: Timestamp) -> Result<String, Error> {
     let left_ms = (expires.as_ms() - now().as_ms()).max(0);
-    let continuation = flows::payment_url(kind, session);
-    let told = continuation
-        .wait(Some(Duration::from_millis(left_ms as u64)))
-        .or_else(|_| {
-            flows::await_end(kind, session);
-            continuation.wait(Some(Duration::ZERO))
-        });
+    let continuation = flows::payment_url(kind, id);
+    let mut told = continuation.wait(Some(Duration::from_millis(left_ms as u64)));
+    if told.is_err() {
+        flows::await_end(kind, id)?;
+        told = continuation.wait(Some(Duration::ZERO));
+    }
     match told {
         Ok(Continuation::At(url)) => Ok(url),
         Ok(Continuation::Refused(refusal)) => Err(Error::Refused(refusal)),
-        // An operator has ended it before it had opened anything, and so before it had anything to tell.
-        Err(WaitError::TimedOut | WaitError::NotFound) => Err(kind.cancelled()),
+        // An operator has ended it before it told anything: before it had opened a session, or when it needed no payment and had settled that.
+        Err(WaitError::TimedOut | WaitError::NotFound) => match session::by_ids(&[id])?.get(&id) {
+            Some(settled) if settled.status == Status::Success => Ok(String::new()),
+            _ => Err(kind.cancelled()),
+        },
     }
 }
 

@@ -142,7 +142,7 @@ pub(crate) fn run(flow: &Flow<Checkout>) -> Result<(), Error> {
         undo.push(Undo::CloseCheckout(plan.session_id));
         let opened = open_waiting(&plan, &serials, &due)?;
         let paid = due.collect(opened)?;
-        sell(&plan)?;
+        sell(&plan).inspect_err(|error| due.note_failure(error))?;
         let now = now();
         sql::transaction(|tx| {
             session::lock(tx, plan.session_id)?;

@@ -124,12 +124,15 @@ impl Due<'_> {
     /// Sends the payer to the provider, again if need be, until the money is there. The session is still open then: whoever called settles
     /// it. An error ends the session.
     pub(super) fn collect(&self, opened: Opened) -> Result<Paid, Error> {
-        self.attempts(opened).inspect_err(|error| {
-            let told = sql::transaction(|tx| wait::set_failure(tx, self.session_id, &Refusal::from(error)));
-            if let Err(error) = told {
-                log::error("note why a payment failed", &[("cause", &error)]);
-            }
-        })
+        self.attempts(opened).inspect_err(|error| self.note_failure(error))
+    }
+
+    /// Notes why the flow fails, before it is undone: whoever waits is told so when the session ends.
+    pub(super) fn note_failure(&self, error: &Error) {
+        let noted = sql::transaction(|tx| wait::set_failure(tx, self.session_id, &Refusal::from(error)));
+        if let Err(error) = noted {
+            log::error("note why a payment failed", &[("cause", &error)]);
+        }
     }
 
     fn attempts(&self, (mut attempt, mut bell): Opened) -> Result<Paid, Error> {
@@ -185,7 +188,7 @@ impl Due<'_> {
     /// Notes where the payer continues, and tells whoever waits for it.
     fn hand_out(&self, attempt: &Attempt, url: &str) -> Result<(), Error> {
         let there = Continuation::At(url.to_owned());
-        self.tell(attempt, &there, |tx| leg::set_url(tx, attempt.leg_id, url))
+        self.tell(&there, |tx| leg::set_url(tx, attempt.leg_id, url))
     }
 
     /// Whether the session outlives an attempt that is refused. A buyer whose first one is finds his checkout among what he has pending. A seller
@@ -201,23 +204,23 @@ impl Due<'_> {
             kept_checkout: may_go_on.then_some(self.session_id),
             ..Refusal::from(error)
         });
-        self.tell(attempt, &refused, |tx| {
-            leg::fail(tx, attempt.leg_id, &error.to_string())
+        let reason = error.to_string();
+        self.tell(&refused, |tx| match error {
+            Error::PaymentFailed(_) => leg::decline(tx, attempt.leg_id, &reason),
+            _ => leg::fail(tx, attempt.leg_id, &reason),
         })
     }
 
     fn tell(
         &self,
-        attempt: &Attempt,
         what: &Continuation,
         note: impl FnOnce(&Transaction) -> Result<(), sql::Error>,
     ) -> Result<(), Error> {
         sql::transaction(|tx| {
             session::lock(tx, self.session_id)?;
             note(tx)?;
-            if attempt.number == 1 {
-                flows::payment_url(self.kind, self.session_id).complete(what);
-            }
+            // Once: whoever began the session waits still if an attempt before this one had nothing to tell.
+            flows::payment_url(self.kind, self.session_id).complete(what);
             let next_url = self.wait(tx)?.next_url;
             if let Some(next_url) = next_url {
                 next_url.complete(what);
@@ -337,7 +340,8 @@ pub(super) fn end(tx: &Transaction, id: SessionId, kind: Kind, ended: Ended) -> 
     if legs.iter().any(|leg| leg.new_money().is_some()) {
         timer::schedule(GIVE_BACK_TIMER, &id, 0);
     }
-    if legs.iter().any(Leg::is_doubtful) {
+    // Also one that its provider did not take, as far as it knew then: a request may have come to it late.
+    if legs.iter().any(Leg::is_unpaid) {
         timer::schedule(TIMER, &id, RECONCILE_MS);
     }
     Ok(())

@@ -172,7 +172,7 @@ pub(crate) fn run(flow: &Flow<Confirm>) -> Result<(), Error> {
         hold_share(&plan, undo)?;
         undo.push(Undo::ReleaseClaim(plan.session_id));
         let opened = claim_waiting(&plan, &due)?;
-        sell(&plan)?;
+        sell(&plan).inspect_err(|error| due.note_failure(error))?;
         let paid = due.collect(opened)?;
         // The order begins when its fee is paid, which may be long after it was asked for.
         let now = now();

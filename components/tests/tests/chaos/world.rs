@@ -148,7 +148,11 @@ impl World {
                 Ok(Ok(answer)) if code(&answer) == "payment_in_progress" => return Ok(answer),
                 Ok(Ok(answer)) if !answer.asks_to_retry() => {
                     let (status, json) = (answer.status, &answer.json);
-                    ensure!(!status.is_server_error(), "{method} {path}, key {key}: {status} {json}");
+                    let is_told = code(&answer) == "payment_provider_unavailable";
+                    ensure!(
+                        is_told || !status.is_server_error(),
+                        "{method} {path}, key {key}: {status} {json}"
+                    );
                     return Ok(answer);
                 }
                 Ok(Ok(_)) => tokio::time::sleep(Duration::from_millis(20)).await,

@@ -191,8 +191,9 @@ impl Market {
         let placed = self.check_out(run, "sandbox-redirect").await?;
         let session = session(&placed);
         if session.is_empty() {
-            // One whose charge was declined lives on, and ends unpaid.
+            // One whose charge was declined or not taken lives on, and ends unpaid.
             self.time_passes(host, TERM).await?;
+            self.time_passes(host, RECONCILE).await?;
             return self.came_to(host, session, &[&placed]).await;
         }
         self.is_decided(host, session).await?;

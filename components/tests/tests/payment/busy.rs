@@ -93,3 +93,32 @@ async fn one_that_comes_back_when_its_time_is_over_charges_nothing_any_more() ->
     ensure!(world.shop.stock().await? == (STOCK, 0));
     world.books_hold().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_took_when_nobody_believed_in_it_any_more_goes_back() -> Result<()> {
+    let world = PaidShop::start(&[]).await?;
+    world.gateway.behaves(Manner::IsBusy);
+    let asked = world.buyer().keyed("busy");
+    let asked = asked
+        .post_until_answered(CHECKOUT, &world.checkout(1), PATIENCE)
+        .await?;
+    asked.failed(502, "payment_provider_unavailable");
+    let session = world.unpaid().await?.context("a pending checkout")?;
+    let leg = format!("SELECT id::text FROM \"order\".transaction WHERE session_id = '{session}'");
+    let leg = world.audit.texts(&leg).await?.pop().context("an attempt")?;
+    let cancel = format!("{CHECKOUT}/{session}/cancel");
+    world.buyer().post(&cancel, json!({})).await?.data(200);
+    world.is(&session, "Failed").await?;
+    world.audit.settled().await?;
+
+    // Hours later it is asked once more.
+    world.gateway.is_paid_after_all(&leg, UNIT);
+    let due =
+        "UPDATE host.invocation SET due_at = now() WHERE component = 'order' AND ended_at IS NULL AND due_at > now()";
+    ensure!(world.audit.change(due).await? > 0, "nothing waits to ask");
+    let back = format!("SELECT count(*) FROM account.ledger_transfer WHERE id LIKE 'return:%' AND amount = {UNIT}");
+    world.audit.becomes(&back, 1).await?;
+    ensure!(world.wallet(world.buyer()).await? == UNIT);
+    ensure!(world.shop.stock().await? == (STOCK, 0));
+    world.books_hold().await
+}
