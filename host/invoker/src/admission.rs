@@ -4,6 +4,7 @@
 //! one at a time on a node; what was let in since is added meanwhile.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,16 @@ use tokio::time::Instant;
 
 use crate::invoker::Inner;
 
-/// For how long a count is good.
+/// For how long a count is good, also one that came to nothing.
 const GOOD_FOR: Duration = Duration::from_secs(5);
 /// The same of one by which there is no room: what ends makes some.
 const FULL_FOR: Duration = Duration::from_millis(100);
 /// So many times as long as it took a count is good at least: a hundredth of a core is what counting costs.
 const REST: u32 = 100;
+/// But no longer than this: by what was counted long ago too many are let in, or refused.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+/// A count that takes longer comes to nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 pub(crate) struct Admission {
@@ -42,10 +47,12 @@ struct Tally {
     last: Option<Taken>,
 }
 
-/// A count that is over, also one that came to nothing.
+/// A count that is over.
+#[derive(Clone, Copy)]
 struct Taken {
     at: Instant,
-    took: Duration,
+    /// `None`: it came to nothing. What was waited for then, a connection perhaps, says nothing about what counting costs.
+    took: Option<Duration>,
 }
 
 /// A request that was let in. Dropped, it has left nothing open.
@@ -68,15 +75,16 @@ impl Tally {
         self.counted + self.before + self.since
     }
 
-    fn is_old(&self, limit: u64, now: Instant) -> bool {
-        let Some(Taken { at, took }) = &self.last else {
-            return true;
+    /// From when on the last count is old. `None`: there is none.
+    fn good_until(&self, limit: u64) -> Option<Instant> {
+        let Taken { at, took } = self.last?;
+        let good_for = match took {
+            None => GOOD_FOR,
+            Some(_) if self.open() < limit => GOOD_FOR,
+            Some(_) => FULL_FOR,
         };
-        let good_for = match self.open() >= limit {
-            true => FULL_FOR,
-            false => GOOD_FOR,
-        };
-        now.duration_since(*at) >= good_for.max(*took * REST)
+        let rest = took.map_or(Duration::ZERO, |took| (took * REST).min(LONGEST_REST));
+        Some(at + good_for.max(rest))
     }
 
     fn begin_count(&mut self) {
@@ -127,8 +135,9 @@ impl Admission {
         let tally = self.tally(component);
         let mut known = tally.lock();
         // First: what this request begins may be missing in the count.
-        let turn = known
-            .is_old(limit, now)
+        let good_until = known.good_until(limit);
+        let turn = good_until
+            .is_none_or(|until| now >= until)
             .then(|| Arc::clone(&self.counting).try_lock_owned().ok());
         let count = turn.flatten().map(|turn| {
             known.begin_count();
@@ -172,18 +181,32 @@ impl Inner {
     }
 }
 
-async fn take(inner: Arc<Inner>, component: ComponentId, limit: u64, count: Count) {
+/// How many are counted, if that does not take too long, and how long it took. `None`: it came to nothing.
+async fn in_time<E: Display>(
+    patience: Duration,
+    component: &ComponentId,
+    counting: impl Future<Output = Result<u64, E>>,
+) -> (Option<u64>, Taken) {
     let began = Instant::now();
-    let counted = inner.store.open_count(&component, limit).await;
-    let at = Instant::now();
-    let taken = Taken {
-        at,
-        took: at.duration_since(began),
+    let counted = match tokio::time::timeout(patience, counting).await {
+        Ok(Ok(counted)) => Some(counted),
+        Ok(Err(error)) => {
+            tracing::warn!(component.id = %component, %error, "how many invocations are open cannot be counted");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(component.id = %component, "how many invocations are open cannot be counted: it takes too long");
+            None
+        }
     };
-    let counted = counted.inspect_err(|error| {
-        tracing::warn!(component.id = %component, %error, "how many invocations are open cannot be counted");
-    });
-    let counted = counted.ok();
+    let at = Instant::now();
+    let took = counted.map(|_| at.duration_since(began));
+    (counted, Taken { at, took })
+}
+
+async fn take(inner: Arc<Inner>, component: ComponentId, limit: u64, count: Count) {
+    let counting = inner.store.open_count(&component, limit);
+    let (counted, taken) = in_time(PATIENCE, &component, counting).await;
     let before = count.tally.lock().end_count(counted, taken);
     let (Some(counted), Some(before)) = (counted, before) else {
         return;
@@ -237,7 +260,10 @@ mod tests {
 
         fn end(&mut self, count: Count, counted: Option<u64>, took: Duration) {
             self.now += took;
-            let taken = Taken { at: self.now, took };
+            let taken = Taken {
+                at: self.now,
+                took: counted.map(|_| took),
+            };
             count.tally.lock().end_count(counted, taken);
         }
     }
@@ -283,15 +309,29 @@ mod tests {
     }
 
     #[test]
-    fn a_count_is_good_for_a_hundred_times_what_it_took() {
-        let mut asked = Asked::after_count(0);
-        asked.now += GOOD_FOR;
-        let (_, count) = asked.ask();
-        asked.end(count.expect("a count"), Some(LIMIT), Duration::from_secs(1));
-        asked.now += Duration::from_secs(99);
-        assert!(asked.ask().1.is_none());
-        asked.now += Duration::from_secs(1);
-        assert!(asked.ask().1.is_some());
+    fn a_count_is_good_for_a_hundred_times_what_it_took_and_for_a_minute_at_most() {
+        for (took_ms, good_for_s) in [(100, 10), (599, 59), (600, 60), (9_000, 60)] {
+            let mut asked = Asked::after_count(0);
+            asked.now += GOOD_FOR;
+            let (_, count) = asked.ask();
+            asked.end(count.expect("a count"), Some(LIMIT), Duration::from_millis(took_ms));
+            asked.now += Duration::from_secs(good_for_s) - Duration::from_millis(1);
+            assert!(asked.ask().1.is_none(), "{took_ms}");
+            asked.now += Duration::from_secs(1);
+            assert!(asked.ask().1.is_some(), "{took_ms}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_count_comes_to_nothing_when_it_fails_or_takes_too_long() {
+        let component = ComponentId::from("one");
+        let (counted, taken) = in_time(PATIENCE, &component, async { Ok::<_, &str>(3) }).await;
+        assert!(counted == Some(3) && taken.took.is_some());
+        let (counted, taken) = in_time(PATIENCE, &component, async { Err("no connection") }).await;
+        assert!(counted.is_none() && taken.took.is_none());
+        let forever = std::future::pending::<Result<u64, &str>>();
+        let (counted, taken) = in_time(Duration::from_millis(1), &component, forever).await;
+        assert!(counted.is_none() && taken.took.is_none());
     }
 
     #[test]
@@ -320,13 +360,15 @@ mod tests {
         let first = asked.let_in();
         asked.now += GOOD_FOR;
         let (second, count) = asked.ask();
-        asked.end(count.expect("a count"), None, TOOK);
+        asked.end(count.expect("a count"), None, PATIENCE);
         assert!(first.is_some() && second.is_some() && asked.let_in().is_none());
-        assert!(asked.ask().1.is_none());
         drop(first);
         let third = asked.let_in();
         assert!(third.is_some() && asked.let_in().is_none());
-        asked.now += FULL_FOR;
+        // Its wait was none of counting: there is no rest from it.
+        asked.now += GOOD_FOR - Duration::from_millis(1);
+        assert!(asked.ask().1.is_none());
+        asked.now += Duration::from_millis(1);
         assert!(asked.ask().1.is_some());
     }
 }
