@@ -23,6 +23,8 @@ const FULL_FOR: Duration = Duration::from_millis(100);
 const REST: u32 = 100;
 /// But no longer than this: by what was counted long ago too many are let in, or refused.
 const LONGEST_REST: Duration = Duration::from_secs(60);
+/// So long after it was good a count refuses nobody who has the next one begun.
+const QUIET: Duration = GOOD_FOR;
 /// A count that takes longer comes to nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -101,10 +103,10 @@ impl Tally {
         Some(std::mem::replace(&mut self.counted, counted))
     }
 
-    /// Lets one in, if there is room. Returns the last count that was begun before it.
-    fn let_in(&mut self, limit: u64) -> Option<u64> {
-        let has_room = self.open() < limit;
-        has_room.then(|| {
+    /// Lets one in, if there is room, or if what is known is stale. Returns the last count that was begun before it.
+    fn let_in(&mut self, limit: u64, is_stale: bool) -> Option<u64> {
+        let may_have_room = is_stale || self.open() < limit;
+        may_have_room.then(|| {
             self.since += 1;
             self.begun
         })
@@ -146,7 +148,9 @@ impl Admission {
                 _turn: turn,
             }
         });
-        let admitted = known.let_in(limit).map(|after| Admitted {
+        // An old count is taken anew as soon as somebody asks: nobody has, for long, and what was full then may have room. One for each count.
+        let is_stale = count.is_some() && good_until.is_some_and(|until| now >= until + QUIET);
+        let admitted = known.let_in(limit, is_stale).map(|after| Admitted {
             tally: Arc::clone(&tally),
             after,
             is_left_open: false,
@@ -332,6 +336,46 @@ mod tests {
         let forever = std::future::pending::<Result<u64, &str>>();
         let (counted, taken) = in_time(Duration::from_millis(1), &component, forever).await;
         assert!(counted.is_none() && taken.took.is_none());
+    }
+
+    #[test]
+    fn who_asks_first_after_a_quiet_time_is_let_in_while_it_is_counted() {
+        let mut asked = Asked::after_count(LIMIT);
+        asked.now += FULL_FOR + QUIET;
+        let (first, count) = asked.ask();
+        assert!(first.is_some() && asked.let_in().is_none(), "one for each count");
+        asked.end(count.expect("a count"), Some(LIMIT - 1), TOOK);
+        assert!(asked.let_in().is_none(), "the first may be missing in it");
+        drop(first);
+        assert!(asked.let_in().is_some());
+    }
+
+    #[test]
+    fn while_another_component_is_counted_nobody_is_let_in_by_a_quiet_time() {
+        let mut asked = Asked::after_count(LIMIT);
+        asked.now += FULL_FOR + QUIET;
+        let (_, others) = asked.admission.ask(&"other".into(), LIMIT, asked.now);
+        assert!(others.is_some() && asked.let_in().is_none());
+        drop(others);
+        assert!(asked.let_in().is_some());
+    }
+
+    #[test]
+    fn without_room_requests_that_keep_coming_are_refused_however_slow_a_count_is() {
+        for took in [TOOK, Duration::from_secs(1), PATIENCE] {
+            let mut asked = Asked::after_count(LIMIT);
+            let mut counts = 0;
+            for _ in 0..100 {
+                asked.now += QUIET;
+                let (admitted, count) = asked.ask();
+                assert!(admitted.is_none(), "{took:?}");
+                if let Some(count) = count {
+                    asked.end(count, Some(LIMIT), took);
+                    counts += 1;
+                }
+            }
+            assert!(counts > 1, "{took:?}");
+        }
     }
 
     #[test]
