@@ -386,14 +386,17 @@ impl Store {
         Ok(wait_ms.map(|wait_ms| wait_ms.max(0).unsigned_abs()))
     }
 
-    /// How many invocations of a component are open. It stops counting at the limit, and costs as much as is open of all components at most.
+    /// How many invocations of a component are open, but for those that are to begin later. It stops counting at the limit, and costs as much as
+    /// is open of all components at most, those included.
     pub async fn open_count(&self, component: &ComponentId, limit: u64) -> Result<u64> {
         // Planned for what is asked for, as in `due`. The index on the status has what failed and was cancelled, too: only these statuses
-        // are looked for.
+        // are looked for. What waits to be tried again has begun and failed; what is `running`, has not failed and is due later has yet to begin.
         let count: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM (
                  SELECT FROM host.invocation
-                 WHERE status IN ('running', 'suspended', 'paused') AND component = $1 LIMIT $2
+                 WHERE status IN ('running', 'suspended', 'paused') AND component = $1
+                     AND (status = 'running' AND failures = 0 AND due_at > now()) IS NOT TRUE
+                 LIMIT $2
              ) AS open",
         )
         .persistent(false)

@@ -162,6 +162,27 @@ async fn what_is_open_of_a_component_is_counted_up_to_the_limit() {
     assert_eq!(store.open_count(&order, 9).await.unwrap(), 9);
     assert_eq!(store.open_count(&order, 4).await.unwrap(), 4);
     assert_eq!(store.open_count(&"account".into(), 4).await.unwrap(), 0);
+
+    let rows = "INSERT INTO host.invocation (id, component, function, deployment, status, node_id, failures, due_at)
+        SELECT gen_random_uuid(), component, 'f', 1, status::host.invocation_status, node_id, failures, due_at
+        FROM (VALUES
+            ('later', 'running', NULL, 0, now() + interval '30 days'),
+            ('overdue', 'running', NULL, 0, now() - interval '1 day'),
+            ('tried-again', 'running', NULL, 1, now() + interval '1 day'),
+            ('asleep', 'suspended', NULL, 0, now() + interval '1 day'),
+            ('owned', 'running', gen_random_uuid(), 0, NULL)
+        ) AS one (component, status, node_id, failures, due_at)";
+    fixture.superuser_executes(rows).await;
+    for (component, open) in [
+        ("later", 0),
+        ("overdue", 1),
+        ("tried-again", 1),
+        ("asleep", 1),
+        ("owned", 1),
+    ] {
+        let counted = store.open_count(&component.into(), 4).await.unwrap();
+        assert_eq!(counted, open, "{component}");
+    }
 }
 
 #[tokio::test]

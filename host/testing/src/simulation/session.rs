@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use host_invoker::{AppendFences, FindWork, ReadDeployments, ReadInvocations, TellNodes};
-use host_journal::{Append, AppendError, AppendJournal, Claim, HostParameter, HostStatement, KeyId, Seal, WorkflowKey};
+use host_journal::{
+    Append, AppendError, AppendJournal, Claim, HostParameter, HostStatement, InvocationStatus, KeyId, Seal, WorkflowKey,
+};
 use host_recorder::Answer;
 use host_store::{
     Bodies, Deployment, Error, Fence, HeldKey, InvocationRow, KeyPlace, Left, Loaded, PromiseOutcome, PromiseWord,
@@ -409,9 +411,13 @@ impl ReadInvocations for Session {
 
     fn open_count<'a>(&'a self, component: &'a ComponentId, limit: u64) -> Answer<'a, Result<u64>> {
         Box::pin(async move {
-            let of_component = |tables: &Tables, _| {
+            let of_component = |tables: &Tables, now_ms: u64| {
+                let is_later = |row: &InvocationRow| {
+                    let is_due_later = row.due_ms.is_some_and(|due_ms| due_ms > now_ms.cast_signed());
+                    row.status == InvocationStatus::Running && row.failures == 0 && is_due_later
+                };
                 let open = tables.open.iter().map(|id| &tables.invocations[id].row);
-                open.filter(|row| row.component == *component).count() as u64
+                open.filter(|row| row.component == *component && !is_later(row)).count() as u64
             };
             Ok(self.look(of_component).await?.min(limit))
         })
