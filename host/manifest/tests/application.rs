@@ -245,6 +245,25 @@ fn its_limits_are_these() {
 }
 
 #[test]
+fn who_ends_what_is_open_is_heard_however_much_that_is() {
+    let app = app();
+    let order = &app.components["order"];
+    for (method, path) in [
+        ("POST", "/api/v1/payment/webhook/sandbox"),
+        ("POST", "/api/v1/transport/webhook/flat"),
+        ("POST", "/api/v1/order/buyer/checkout/1/cancel"),
+        ("DELETE", "/api/v1/order/buyer/pending-items/1"),
+        ("POST", "/api/v1/order/seller/pending/confirm/1/cancel"),
+        ("POST", "/api/v1/order/seller/pending/reject"),
+    ] {
+        assert_eq!(order.open_limit_of_request(method, path), None, "{method} {path}");
+    }
+    for begins in ["/api/v1/order/buyer/checkout", "/api/v1/order/seller/pending/confirm"] {
+        assert!(order.open_limit_of_request("POST", begins).is_some(), "{begins}");
+    }
+}
+
+#[test]
 fn every_import_of_its_worlds_is_answered() {
     let app = app();
     let compiled = compiled(&app);
