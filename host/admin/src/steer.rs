@@ -174,7 +174,7 @@ impl Completing {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompletingAll {
-    /// Which invocations, and why.
+    /// Which invocations, and why. Only paused ones, also when no status is given.
     pub chosen: Bulk,
     /// What was asked for, as `GET /v1/invocations/{id}` shows it; the component that is called, and the version of its interface, may be left
     /// out. Who has not exactly one such command without an answer is left alone.
@@ -184,15 +184,23 @@ pub struct CompletingAll {
 }
 
 impl CompletingAll {
-    /// Which invocations, and how many of them at most.
+    /// Which invocations, and how many of them at most: paused ones alone, so that the journal of no other is read for it.
     pub(crate) fn filter(&self) -> Result<(Filter, u32), Refusal> {
+        let refused = |name: &str, detail: String| Refusal::Parameter {
+            name: name.to_owned(),
+            detail,
+        };
         if self.chosen.force || self.chosen.to.is_some() {
-            return Err(Refusal::Parameter {
-                name: "chosen".to_owned(),
-                detail: "has a word that is a restart's or a move's alone".to_owned(),
-            });
+            let detail = "has a word that is a restart's or a move's alone";
+            return Err(refused("chosen", detail.to_owned()));
         }
-        self.chosen.filter()
+        if let Some(status) = self.chosen.status.filter(|status| *status != Status::Paused) {
+            let detail = format!("is {status}, and only paused ones are answered for; leave it out, or say paused");
+            return Err(refused("status", detail));
+        }
+        let (filter, limit) = self.chosen.filter()?;
+        let status = Some(Status::Paused);
+        Ok((Filter { status, ..filter }, limit))
     }
 }
 

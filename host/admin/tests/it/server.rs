@@ -280,10 +280,17 @@ async fn an_answer_to_many_is_given_where_exactly_one_is_missing() {
     let expected = json!({ "matched": 2, "done": 2, "failed": [], "more": false });
     assert_eq!((answered.status, answered.json()), (200, expected));
     assert_eq!(host.said(), ["/#1 is Json(Null) by ann because \"x\""; 2]);
+    let asked = host.filters();
+    assert!(
+        asked.iter().all(|filter| filter.status == Some(Status::Paused)),
+        "{asked:?}"
+    );
 
     for (chosen, parameter) in [
         (json!({}), "status"),
         (json!({ "component": "order", "force": true }), "chosen"),
+        (json!({ "component": "order", "status": "running" }), "status"),
+        (json!({ "component": "order", "status": "completed" }), "status"),
         (json!({ "state": "paused" }), "body"),
     ] {
         let body = json!({ "chosen": chosen, "target": charge, "answer": { "json": null } });
@@ -294,9 +301,15 @@ async fn an_answer_to_many_is_given_where_exactly_one_is_missing() {
             "{body}"
         );
     }
+    let running = json!({ "component": "order", "status": "running" });
+    let body = json!({ "chosen": running, "target": charge, "answer": { "json": null } });
+    let answer = host.say(path, None, &body.to_string()).await;
+    let detail = "status: is running, and only paused ones are answered for; leave it out, or say paused";
+    answer.is_problem(400, "parameter", detail);
     let answer = host.ask("GET", path).await;
     answer.is_problem(405, "method", "GET is not possible here; send POST");
     assert!(host.said().is_empty());
+    assert_eq!(host.filters(), asked, "nothing was looked for");
 }
 
 #[tokio::test]
