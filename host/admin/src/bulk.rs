@@ -23,7 +23,7 @@ enum Said {
     Done,
     /// It would be done.
     Counted,
-    /// There is not exactly one command to be answered.
+    /// There is not exactly one command to be answered that is still asked for.
     Without,
 }
 
@@ -81,7 +81,7 @@ async fn say_to(
         }
         Word::Answer { target, answer } => {
             let detail = operate.show(invocation).await?;
-            let Some(position) = journal::unanswered(&detail.journal, target) else {
+            let Some(position) = journal::unanswered(&detail.journal, detail.undoing.as_deref(), target) else {
                 return Ok(Said::Without);
             };
             if dry_run {

@@ -21,6 +21,9 @@ pub struct InvocationDetail {
     /// What a cancellation undoes, or has to undo, newest first.
     #[serde(default)]
     pub compensations: Vec<CompensationView>,
+    /// Of a cancelled one: the scope of the calls that undo it. Outside of it nothing runs any more, whatever has no answer there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoing: Option<String>,
     /// Of a workflow: its function, and the id it was started under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<(String, String)>,
@@ -102,7 +105,12 @@ impl PositionView {
 
     /// Whether what is there was asked for within the call here.
     fn encloses(&self, other: &Self) -> bool {
-        let rest = other.scope.strip_prefix(self.opened_scope().as_str());
+        other.is_within(&self.opened_scope())
+    }
+
+    /// Whether what is here was asked for in this scope, which a call has opened, or in one within it.
+    fn is_within(&self, scope: &str) -> bool {
+        let rest = self.scope.strip_prefix(scope);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
@@ -183,14 +191,20 @@ impl InvocationDetail {
             tree: tree(&journal),
             journal,
             compensations,
+            undoing: None,
             workflow: None,
             waits_for: Vec::new(),
         }
     }
 }
 
-/// The call, or the effect, of this target that has no answer, and that the guest comes to again. `None`: there is none, or more than one.
-pub(crate) fn unanswered<'a>(journal: &'a [EntryView], target: &str) -> Option<&'a PositionView> {
+/// The call, or the effect, of this target that has no answer, and that a guest comes to again. `None`: there is none, or more than one.
+/// `undoing`: the scope of what undoes the invocation, if that is what it does.
+pub(crate) fn unanswered<'a>(
+    journal: &'a [EntryView],
+    undoing: Option<&str>,
+    target: &str,
+) -> Option<&'a PositionView> {
     let completed = completed(journal);
     let is_meant = |entry: &&EntryView| {
         matches!(entry.kind, EntryKind::Call | EntryKind::ExternalEffect)
@@ -208,7 +222,9 @@ pub(crate) fn unanswered<'a>(journal: &'a [EntryView], target: &str) -> Option<&
         .iter()
         .filter(is_meant)
         .filter_map(|entry| entry.position.as_ref());
-    let mut open = positions.filter(|position| !is_over(position));
+    // Of one that is being undone, the handler is not called again.
+    let is_live = |position: &PositionView| undoing.is_none_or(|scope| position.is_within(scope));
+    let mut open = positions.filter(|position| is_live(position) && !is_over(position));
     let first = open.next()?;
     open.next().is_none().then_some(first)
 }
@@ -318,7 +334,7 @@ mod tests {
             let effect = command(index, EntryKind::ExternalEffect, &root.child(number), 0);
             of("POST https://bank.example", effect)
         };
-        let found = |journal: &[EntryView], target| unanswered(journal, target).map(|position| position.n);
+        let found = |journal: &[EntryView], target| unanswered(journal, None, target).map(|position| position.n);
         let stuck = [charge(1, 0), completion(2, 0), charge(3, 1), within(4, 1)];
         for target in [
             CHARGE,
@@ -348,6 +364,36 @@ mod tests {
         );
         let beside = [charge(1, 1), within(2, 11), completion(3, 1)];
         assert_eq!(found(&beside, "POST https://bank.example"), Some(0));
+    }
+
+    #[test]
+    fn of_what_is_undone_only_what_undoes_it_is_to_be_answered() {
+        const REFUND: &str = "shop:payment/provider.refund";
+        let (root, undoing) = (Scope::root(), Scope::root().child(u32::MAX));
+        let of = |target: &str, entry| EntryView {
+            target: Some(target.to_owned()),
+            ..entry
+        };
+        let refund = |index, scope: &Scope, number| {
+            let call = command(index, EntryKind::Call, scope, number);
+            of("sandbox:shop:payment/provider@0.1.0.refund", call)
+        };
+        let compensation = of(
+            "order:nexus:durable/compensate.run",
+            command(2, EntryKind::Call, &undoing, 0),
+        );
+        let journal = [refund(1, &root, 4), compensation, refund(3, &undoing.child(0), 1)];
+        let scope = undoing.to_string();
+        let found = |journal: &[EntryView], undoing| unanswered(journal, undoing, REFUND).map(|position| position.n);
+        assert_eq!(found(&journal[..1], None), Some(4));
+        assert_eq!(
+            found(&journal[..1], Some(scope.as_str())),
+            None,
+            "the handler does not come to it again"
+        );
+        assert_eq!(found(&journal, Some(scope.as_str())), Some(1));
+        let beside = [refund(1, &root.child(u32::MAX - 1), 2)];
+        assert_eq!(found(&beside, Some(scope.as_str())), None);
     }
 
     #[test]

@@ -177,6 +177,7 @@ impl Operate for Operator {
             let mut describe = Describe {
                 deployment: &deployment,
                 targets: HashMap::new(),
+                is_cancelled: false,
             };
             // Payloads of a sensitive route are nobody's business, and gone once the invocation has ended.
             let loaded = match row.erasure_salt {
@@ -201,6 +202,9 @@ impl Operate for Operator {
             let workflow = self.store.workflow_of(id).await.map_err(unavailable)?;
             let shown = invocation(&row, workflow.as_ref().map(|key| key.id.clone()));
             let mut detail = InvocationDetail::new(shown, journal, compensations.unwrap_or_default());
+            detail.undoing = describe
+                .is_cancelled
+                .then(|| host_journal::compensating_scope().to_string());
             detail.workflow = workflow.map(|key| (key.function, key.id));
             if !row.status.is_final() {
                 detail.waits_for = self.waits_for(id).await?;
@@ -426,6 +430,8 @@ struct Describe<'a> {
     deployment: &'a Deployment,
     /// Of commands whose answer comes later.
     targets: HashMap<Position, String>,
+    /// A person has ended it: what comes from there on undoes it.
+    is_cancelled: bool,
 }
 
 impl Describe<'_> {
@@ -435,6 +441,7 @@ impl Describe<'_> {
             Body::Started(header) => view.target = Some(format!("{}:{}", header.component, header.function)),
             Body::Fence { attempt, node, reason } => {
                 view.kind = EntryKind::Fence;
+                self.is_cancelled |= matches!(reason, FenceReason::Cancel(_));
                 (view.attempt, view.node) = (Some(*attempt), Some(*node));
                 view.reason = Some(match reason {
                     FenceReason::TakeOver => "taken over".into(),

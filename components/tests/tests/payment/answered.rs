@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use component_tests::CHECKOUT;
 
-use crate::outage::{PATIENCE, PAUSED, stuck};
+use crate::outage::{PATIENCE, PAUSED, finds, is_cancelled_once_resumed, stuck, stuck_undoing};
 
 const BUYERS: i64 = 3;
 const CHARGE: &str = "shop:payment/provider.charge";
@@ -80,5 +80,27 @@ async fn one_command_answers_every_charge_that_a_gateway_never_will() -> Result<
     let audited = "SELECT operator || ', ' || reason FROM host.audit WHERE verb = 'complete-entry'";
     ensure!(world.audit.texts(audited).await? == ["treasurer, paid at the counter"; 3]);
     ensure!(world.audit.count(ANSWERED).await? == BUYERS);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_is_not_answered_for_a_checkout_that_is_being_undone() -> Result<()> {
+    let (world, id, _) = stuck_undoing().await?;
+    let counted = world.nexus.run(&words(CHARGE, SETTLED, false))?;
+    ensure!(
+        counted.contains("0 would be chosen") && counted.contains("1 are left alone"),
+        "{counted}"
+    );
+    let said = world.nexus.run(&words(CHARGE, SETTLED, true))?;
+    ensure!(
+        said.contains("complete-entry: 0 of 1") && said.contains("1 are left alone"),
+        "{said}"
+    );
+    ensure!(world.audit.count(ANSWERED).await? == 0);
+
+    finds(&world, "inventory", "reservation").await?;
+    is_cancelled_once_resumed(&world, &id).await?;
+    world.audit.settled().await?;
+    world.books_hold().await?;
     Ok(())
 }

@@ -51,7 +51,7 @@ async fn mislays(world: &PaidShop, table: &str) -> Result<()> {
 }
 
 /// Brings it back.
-async fn finds(world: &PaidShop, schema: &str, table: &str) -> Result<()> {
+pub(crate) async fn finds(world: &PaidShop, schema: &str, table: &str) -> Result<()> {
     world
         .audit
         .change(&format!("ALTER TABLE {schema}.mislaid RENAME TO {table}"))
@@ -60,7 +60,7 @@ async fn finds(world: &PaidShop, schema: &str, table: &str) -> Result<()> {
 }
 
 /// A checkout that is cancelled while what it held cannot be let go of. Returns it, paused because of that, and what counts it.
-async fn stuck_undoing() -> Result<(PaidShop, String, String)> {
+pub(crate) async fn stuck_undoing() -> Result<(PaidShop, String, String)> {
     let world = stuck(1).await?;
     let id = paused_id(&world).await?;
     mislays(&world, "inventory.reservation").await?;
@@ -73,7 +73,7 @@ async fn stuck_undoing() -> Result<(PaidShop, String, String)> {
 }
 
 /// A person lets it go on, and its cancellation comes to its end.
-async fn is_cancelled_once_resumed(world: &PaidShop, id: &str) -> Result<()> {
+pub(crate) async fn is_cancelled_once_resumed(world: &PaidShop, id: &str) -> Result<()> {
     world.nexus.run(&["invocations", "resume", id])?;
     let cancelled = format!("SELECT count(*) FROM host.invocation WHERE id = '{id}' AND status = 'cancelled'");
     world.audit.becomes(&cancelled, 1).await
