@@ -233,12 +233,29 @@ pub(crate) fn unanswered<'a>(
 /// left out: `payment:shop:payment/provider@0.1.0.charge` is `shop:payment/provider.charge`.
 fn is_target(recorded: &str, meant: &str) -> bool {
     let function = recorded.split_once(':').map(|(_, function)| function);
-    let unversioned = |text: &str| match (text.find('@'), text.rfind('.')) {
-        (Some(version), Some(name)) if version < name => format!("{}{}", &text[..version], &text[name..]),
-        _ => text.to_owned(),
-    };
     let mut spelt = [Some(recorded), function].into_iter().flatten();
     spelt.any(|spelt| spelt == meant || unversioned(spelt) == meant)
+}
+
+fn unversioned(target: &str) -> String {
+    match (target.find('@'), target.rfind('.')) {
+        (Some(version), Some(name)) if version < name => format!("{}{}", &target[..version], &target[name..]),
+        _ => target.to_owned(),
+    }
+}
+
+/// Of which kind everything is recorded under this target, which then does not say what was asked for.
+pub(crate) fn everything_of(target: &str) -> Option<&'static str> {
+    const KINDS: [(&str, &str); 2] = [
+        ("http/outgoing-handler.handle", "every HTTP request"),
+        ("nexus:durable/compensate.run", "every compensation"),
+    ];
+    let target = unversioned(target);
+    let is = |name: &str| {
+        let before = target.strip_suffix(name);
+        before.is_some_and(|before| before.is_empty() || before.ends_with(':'))
+    };
+    KINDS.into_iter().find_map(|(name, kind)| is(name).then_some(kind))
 }
 
 /// Where a completion has brought the answer.
@@ -320,6 +337,7 @@ mod tests {
     #[test]
     fn what_is_to_be_answered_is_the_only_one_of_its_target_that_the_guest_comes_to_again() {
         const CHARGE: &str = "shop:payment/provider.charge";
+        const SET: &str = "wasi:keyvalue/store.bucket.set";
         let root = Scope::root();
         let of = |target: &str, entry| EntryView {
             target: Some(target.to_owned()),
@@ -332,7 +350,7 @@ mod tests {
         let completion = |index, number| command(index, EntryKind::Completion, &root, number);
         let within = |index, number| {
             let effect = command(index, EntryKind::ExternalEffect, &root.child(number), 0);
-            of("POST https://bank.example", effect)
+            of(SET, effect)
         };
         let found = |journal: &[EntryView], target| unanswered(journal, None, target).map(|position| position.n);
         let stuck = [charge(1, 0), completion(2, 0), charge(3, 1), within(4, 1)];
@@ -344,7 +362,7 @@ mod tests {
         ] {
             assert_eq!(found(&stuck, target), Some(1), "{target}");
         }
-        assert_eq!(found(&stuck, "POST https://bank.example"), Some(0));
+        assert_eq!(found(&stuck, SET), Some(0));
         for target in [
             "",
             "charge",
@@ -358,12 +376,30 @@ mod tests {
         let answered = [charge(1, 1), within(2, 1), completion(3, 1)];
         assert_eq!(found(&answered, CHARGE), None);
         assert_eq!(
-            found(&answered, "POST https://bank.example"),
+            found(&answered, SET),
             None,
             "what the call had asked for is not asked for again"
         );
         let beside = [charge(1, 1), within(2, 11), completion(3, 1)];
-        assert_eq!(found(&beside, "POST https://bank.example"), Some(0));
+        assert_eq!(found(&beside, SET), Some(0));
+    }
+
+    #[test]
+    fn under_some_targets_everything_of_a_kind_is_recorded() {
+        for (target, kind) in [
+            ("wasi:http/outgoing-handler.handle", Some("every HTTP request")),
+            ("wasi:http/outgoing-handler@0.2.12.handle", Some("every HTTP request")),
+            ("http/outgoing-handler.handle", Some("every HTTP request")),
+            ("order:nexus:durable/compensate.run", Some("every compensation")),
+            ("order:nexus:durable/compensate@0.1.0.run", Some("every compensation")),
+            ("nexus:durable/compensate.run", Some("every compensation")),
+            ("sandbox:shop:payment/provider@0.1.0.charge", None),
+            ("shop:my-http/outgoing-handler.handle", None),
+            ("wasi:keyvalue/store.bucket.set", None),
+            ("", None),
+        ] {
+            assert_eq!(everything_of(target), kind, "{target}");
+        }
     }
 
     #[test]

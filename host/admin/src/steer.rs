@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::journal::PositionView;
+use crate::journal::{self, PositionView};
 use crate::operate::{Filter, OperateError};
 use crate::problem::Refusal;
 use crate::query;
@@ -177,7 +177,8 @@ pub struct CompletingAll {
     /// Which invocations, and why. Only paused ones, also when no status is given.
     pub chosen: Bulk,
     /// What was asked for, as `GET /v1/invocations/{id}` shows it; the component that is called, and the version of its interface, may be left
-    /// out. Who has not exactly one such command without an answer is left alone.
+    /// out. Who has not exactly one such command without an answer is left alone. The target of HTTP requests, and that of compensations, is
+    /// refused: it is the same whatever was asked for.
     pub target: String,
     /// Its answer.
     pub answer: Answer,
@@ -197,6 +198,13 @@ impl CompletingAll {
         if let Some(status) = self.chosen.status.filter(|status| *status != Status::Paused) {
             let detail = format!("is {status}, and only paused ones are answered for; leave it out, or say paused");
             return Err(refused("status", detail));
+        }
+        if let Some(kind) = journal::everything_of(&self.target) {
+            let target = &self.target;
+            let detail = format!(
+                "{target} is what {kind} is recorded as, and does not say which one is meant; answer one by one, by position"
+            );
+            return Err(refused("target", detail));
         }
         let (filter, limit) = self.chosen.filter()?;
         let status = Some(Status::Paused);

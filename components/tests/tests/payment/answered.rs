@@ -39,6 +39,14 @@ async fn one_command_answers_every_charge_that_a_gateway_never_will() -> Result<
         counted.contains("0 would be chosen") && counted.contains("3 are left alone"),
         "{counted}"
     );
+    // The same is recorded of every request, whatever was asked for.
+    let http = words("wasi:http/outgoing-handler.handle", r#"{ "status": 200 }"#, true);
+    let refused = world.nexus.output(&http)?;
+    let text = String::from_utf8(refused.stderr)?;
+    ensure!(
+        !refused.status.success() && text.contains("every HTTP request"),
+        "{text}"
+    );
     // What its type does not know is nobody's answer.
     let refused = world
         .nexus

@@ -178,13 +178,13 @@ async fn an_invocation_is_shown_with_its_tree_and_its_journal() {
         json!({
             "invocation": invocation("running", None),
             "tree": [{
-                "position": call, "target": "inventory shop:inventory/stock.reserve", "is_answered": true, "calls": [],
+                "position": call, "target": "inventory:shop:inventory/stock@0.1.0.reserve", "is_answered": true, "calls": [],
             }, {
                 "position": charge, "target": "bank:shop:payment/provider@0.1.0.charge", "is_answered": false, "calls": [],
             }],
             "journal": [
-                { "index": 0, "kind": "started", "target": "order nexus:http/handler.handle", "answer": null },
-                { "index": 1, "kind": "call", "position": call, "target": "inventory shop:inventory/stock.reserve", "answer": null },
+                { "index": 0, "kind": "started", "target": "order:nexus:http/handler.handle", "answer": null },
+                { "index": 1, "kind": "call", "position": call, "target": "inventory:shop:inventory/stock@0.1.0.reserve", "answer": null },
                 { "index": 2, "kind": "transaction", "position": { "scope": "/0", "n": 0 }, "target": "nexus:sql/sql.transaction",
                   "answer": { "redacted": 42 } },
                 { "index": 3, "kind": "fence", "attempt": 1, "node": node(), "reason": "take-over", "answer": null },
@@ -306,6 +306,18 @@ async fn an_answer_to_many_is_given_where_exactly_one_is_missing() {
     let answer = host.say(path, None, &body.to_string()).await;
     let detail = "status: is running, and only paused ones are answered for; leave it out, or say paused";
     answer.is_problem(400, "parameter", detail);
+    for (target, kind) in [
+        ("wasi:http/outgoing-handler.handle", "HTTP request"),
+        ("order:nexus:durable/compensate.run", "compensation"),
+    ] {
+        let chosen = json!({ "component": "order", "dry_run": true });
+        let body = json!({ "chosen": chosen, "target": target, "answer": { "json": null } });
+        let answer = host.say(path, None, &body.to_string()).await;
+        let detail = format!(
+            "target: {target} is what every {kind} is recorded as, and does not say which one is meant; answer one by one, by position"
+        );
+        answer.is_problem(400, "parameter", &detail);
+    }
     let answer = host.ask("GET", path).await;
     answer.is_problem(405, "method", "GET is not possible here; send POST");
     assert!(host.said().is_empty());

@@ -79,12 +79,12 @@ pub(crate) fn detail() -> InvocationDetail {
     let root = Scope::root();
     let journal = vec![
         EntryView {
-            target: Some("order nexus:http/handler.handle".into()),
+            target: Some("order:nexus:http/handler.handle".into()),
             ..EntryView::new(0, EntryKind::Started)
         },
         EntryView {
             position: at(&root, 0),
-            target: Some("inventory shop:inventory/stock.reserve".into()),
+            target: Some("inventory:shop:inventory/stock@0.1.0.reserve".into()),
             ..EntryView::new(1, EntryKind::Call)
         },
         EntryView {
