@@ -1,5 +1,6 @@
 //! One word said to many: each in a commit of its own, so that it can stop anywhere and be said again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use host_types::InvocationId;
@@ -7,7 +8,7 @@ use host_types::InvocationId;
 use crate::journal;
 use crate::operate::{Filter, Operate, OperateError};
 use crate::query::MAX_LIMIT;
-use crate::steer::{Answer, Asked, BulkFailure, BulkView, Manner, Verb};
+use crate::steer::{Answer, Asked, BulkCause, BulkFailure, BulkView, Manner, Verb};
 
 /// What is said to each.
 #[derive(Clone, Copy)]
@@ -23,6 +24,8 @@ enum Said {
     Done,
     /// It would be done.
     Counted,
+    /// It would be given the answer.
+    Answerable,
     /// There is not exactly one command to be answered that is still asked for.
     Without,
 }
@@ -36,11 +39,15 @@ pub(crate) async fn say(
     asked: &Asked,
 ) -> Result<BulkView, OperateError> {
     let mut view = BulkView::default();
+    let mut causes: BTreeMap<String, u64> = BTreeMap::new();
     loop {
         filter.limit = Some((limit - view.matched).min(MAX_LIMIT));
         let page = match operate.list(filter.clone()).await {
             Ok(page) => page,
-            Err(error) if view.matched > 0 => return Ok(view.stopped_by(&error, filter.cursor)),
+            Err(error) if view.matched > 0 => {
+                view.causes = BulkCause::most_frequent(causes);
+                return Ok(view.stopped_by(&error, filter.cursor));
+            }
             Err(error) => return Err(error),
         };
         for invocation in page.invocations {
@@ -48,6 +55,7 @@ pub(crate) async fn say(
             match say_to(operate, word, dry_run, invocation.id, asked).await {
                 Ok(Said::Done) => view.done += 1,
                 Ok(Said::Counted) => {}
+                Ok(Said::Answerable) => *causes.entry(invocation.cause.unwrap_or_default()).or_default() += 1,
                 Ok(Said::Without) => view.without += 1,
                 Err(error) => view.failed.push(BulkFailure {
                     id: invocation.id,
@@ -58,6 +66,7 @@ pub(crate) async fn say(
         match page.next_cursor {
             Some(cursor) if view.matched < limit => filter.cursor = Some(cursor),
             next => {
+                view.causes = BulkCause::most_frequent(causes);
                 view.more = next.is_some();
                 view.next_cursor = next;
                 return Ok(view);
@@ -85,7 +94,7 @@ async fn say_to(
                 return Ok(Said::Without);
             };
             if dry_run {
-                return Ok(Said::Counted);
+                return Ok(Said::Answerable);
             }
             let position = position
                 .parsed()

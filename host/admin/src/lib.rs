@@ -32,7 +32,8 @@ pub use query::{MAX_LIMIT, duration_ms};
 pub use replay::{ReplacedView, ReplayOutcome, ReplayView, Replaying};
 pub use server::Server;
 pub use steer::{
-    Answer, Asked, Bulk, BulkFailure, BulkView, Completing, CompletingAll, Manner, RetiredFailure, Steering, Verb,
+    Answer, Asked, Bulk, BulkCause, BulkFailure, BulkView, Completing, CompletingAll, Manner, RetiredFailure, Steering,
+    Verb,
 };
 pub use timestamp::Timestamp;
 pub use view::{InvocationView, InvocationsView, NodeStatus, NodeView, NodesView, RevisionDigest, Status};

@@ -1,5 +1,7 @@
 //! What an operator says to do: the words, and the bodies that come with them.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -319,6 +321,9 @@ pub struct BulkView {
     /// Of an answer: how many have not exactly one command that it is for, and were left alone, or would be.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub without: u64,
+    /// Of an answer that is only counted: why those whom it would be given to are paused, the most frequent causes first and 10 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<BulkCause>,
     /// There are more than the limit, or than it came to: say it again, to those after the cursor.
     pub more: bool,
     /// Why it ended before its time. What was done until then stands, and is counted here.
@@ -349,6 +354,33 @@ impl BulkView {
 
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+/// The most causes that are told apart.
+const MAX_CAUSES: usize = 10;
+
+/// Why some of those that were counted are paused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BulkCause {
+    /// The cause; empty of those that have none.
+    pub cause: String,
+    /// How many of them have it.
+    pub count: u64,
+}
+
+impl BulkCause {
+    /// The most frequent ones, each once.
+    pub fn most_frequent(counted: impl IntoIterator<Item = (String, u64)>) -> Vec<Self> {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for (cause, count) in counted {
+            *counts.entry(cause).or_default() += count;
+        }
+        let causes = counts.into_iter().map(|(cause, count)| Self { cause, count });
+        let mut causes: Vec<Self> = causes.collect();
+        causes.sort_by_key(|cause| Reverse(cause.count));
+        causes.truncate(MAX_CAUSES);
+        causes
+    }
 }
 
 /// An invocation a word had no effect on.
@@ -422,6 +454,20 @@ mod tests {
         ] {
             assert!(wrong.filter().is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn the_causes_that_are_told_are_the_most_frequent_ones() {
+        let rare = (0..MAX_CAUSES).map(|number| (format!("rare {number}"), 1));
+        let often = [
+            ("often".to_owned(), 2),
+            ("twice".to_owned(), 2),
+            ("often".to_owned(), 3),
+        ];
+        let causes = BulkCause::most_frequent(rare.chain(often));
+        let told: Vec<_> = causes.iter().map(|told| (told.cause.as_str(), told.count)).collect();
+        assert_eq!(told[..3], [("often", 5), ("twice", 2), ("rare 0", 1)]);
+        assert_eq!(told.len(), MAX_CAUSES);
     }
 
     #[test]

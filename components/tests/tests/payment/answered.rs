@@ -32,6 +32,10 @@ async fn one_command_answers_every_charge_that_a_gateway_never_will() -> Result<
 
     let counted = world.nexus.run(&words(CHARGE, SETTLED, false))?;
     ensure!(counted.contains("3 would be chosen; add --yes"), "{counted}");
+    ensure!(
+        counted.contains("paused because: ") && counted.contains("the gateway does not answer"),
+        "{counted}"
+    );
     let counted = world
         .nexus
         .run(&words("shop:payment/provider.refund", SETTLED, false))?;

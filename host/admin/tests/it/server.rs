@@ -135,7 +135,7 @@ async fn a_page_names_the_next_one_with_the_same_filter() {
         .await;
     assert_eq!(
         first.json(),
-        json!({ "invocations": [invocation("running", None)], "next_cursor": cursor() })
+        json!({ "invocations": [invocation("paused", Some("paused by an operator"))], "next_cursor": cursor() })
     );
     let next = format!(
         "/v1/invocations?status=paused&component=order&limit=1&cursor={}",
@@ -269,7 +269,8 @@ async fn an_answer_to_many_is_given_where_exactly_one_is_missing() {
     let charge = "shop:payment/provider.charge";
     let counted = host.say(path, None, &body(true, charge)).await;
     // The double has one on each of two pages.
-    let expected = json!({ "matched": 2, "done": 0, "failed": [], "more": false });
+    let causes = json!([{ "cause": "paused by an operator", "count": 2 }]);
+    let expected = json!({ "matched": 2, "done": 0, "failed": [], "causes": causes, "more": false });
     assert_eq!((counted.status, counted.json()), (200, expected));
     let without = host.say(path, None, &body(false, "shop:inventory/stock.reserve")).await;
     let expected = json!({ "matched": 2, "done": 0, "failed": [], "without": 2, "more": false });

@@ -258,8 +258,12 @@ impl Operate for Double {
                 _ => {}
             }
             let next_cursor = filter.cursor.is_none().then(cursor);
+            let status = match filter.status {
+                Some(Status::Paused) => Status::Paused,
+                _ => Status::Running,
+            };
             Ok(InvocationsView {
-                invocations: vec![invocation(open(), Status::Running)],
+                invocations: vec![invocation(open(), status)],
                 next_cursor,
             })
         })

@@ -1,11 +1,12 @@
 //! `nexus invocations pause|resume|cancel|restart|move|complete-entry`: one invocation, or all that a filter chooses.
 
 use std::fmt::Display;
+use std::mem;
 
 use anyhow::{Context, Result, bail};
 use host_admin::{
-    AdminClient, Answer, Bulk, BulkView, ClientError, Completing, CompletingAll, PositionView, RetiredFailure,
-    RevisionDigest, Status, Steering, Verb,
+    AdminClient, Answer, Bulk, BulkCause, BulkView, ClientError, Completing, CompletingAll, PositionView,
+    RetiredFailure, RevisionDigest, Status, Steering, Verb,
 };
 use host_types::{ComponentId, InvocationId};
 
@@ -148,6 +149,8 @@ pub(crate) async fn to_all(
         all.done += page.done;
         all.failed.extend(page.failed);
         all.without += page.without;
+        let causes = mem::take(&mut all.causes).into_iter().chain(page.causes);
+        all.causes = BulkCause::most_frequent(causes.map(|BulkCause { cause, count }| (cause, count)));
         all.waiting += page.waiting;
         all.retired_failed.extend(page.retired_failed);
         (all.more, all.next_cursor, all.stopped) = (page.more, page.next_cursor, page.stopped);
@@ -170,6 +173,13 @@ pub(crate) fn tell(verb: impl Display, view: &BulkView, counts: bool) {
         false => format!("{verb}: {done} of {matched}"),
     };
     crate::print_line(&said);
+    for BulkCause { cause, count } in &view.causes {
+        crate::print_line(&format!("{count} of them, paused because: {cause}"));
+    }
+    let others = uncaused(view);
+    if others > 0 {
+        crate::print_line(&format!("{others} of them, paused for other causes"));
+    }
     if view.without > 0 {
         let without = view.without;
         crate::print_line(&format!(
@@ -191,6 +201,16 @@ pub(crate) fn tell(verb: impl Display, view: &BulkView, counts: bool) {
     if view.more && view.stopped.is_none() {
         crate::print_line("there are more than the limit: say it again, or raise --limit");
     }
+}
+
+/// How many of those that are counted with their causes have one that is not told.
+fn uncaused(view: &BulkView) -> u64 {
+    if view.causes.is_empty() {
+        return 0;
+    }
+    let told: u64 = view.causes.iter().map(|told| told.count).sum();
+    let counted = u64::from(view.matched).saturating_sub(view.without + view.failed.len() as u64);
+    counted.saturating_sub(told)
 }
 
 /// Answers an entry of one, or of many.
@@ -281,5 +301,38 @@ mod tests {
         assert_eq!(said.await.unwrap().stopped.as_deref(), Some("away"));
         let nothing = to_all(None, async |_, _| Err(ClientError::TokenText)).await;
         assert!(nothing.is_err());
+    }
+
+    #[tokio::test]
+    async fn the_causes_of_all_pages_are_told_together() {
+        let told = |cause: &str, count| BulkCause {
+            cause: cause.to_owned(),
+            count,
+        };
+        let first = BulkView {
+            matched: 5,
+            without: 1,
+            causes: vec![told("away", 3), told("late", 1)],
+            more: true,
+            next_cursor: Some(InvocationId::new(1, [7; 10])),
+            ..BulkView::default()
+        };
+        let last = BulkView {
+            matched: 4,
+            causes: vec![told("late", 3)],
+            ..BulkView::default()
+        };
+        let mut pages = vec![Ok(last), Ok(first)];
+        let said = to_all(None, async |_, _| pages.pop().expect("two pages"));
+        let view = said.await.unwrap();
+        assert_eq!(view.causes, [told("late", 4), told("away", 3)]);
+        assert_eq!(uncaused(&view), 1, "the last page has told of three of its four");
+        assert_eq!(
+            uncaused(&BulkView {
+                causes: Vec::new(),
+                ..view
+            }),
+            0
+        );
     }
 }
