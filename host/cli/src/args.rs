@@ -211,6 +211,12 @@ pub(crate) enum InvocationsVerb {
     Move(MoveArgs),
     /// Answer a command of paused ones that nobody else can (an effect whose outcome is in doubt, a call that does not return): of one, or of
     /// all that the filter chooses and that have exactly one of its kind without an answer.
+    ///
+    /// Left alone is who has no such command without an answer, or several: it is not known which one is meant. So is what a handler had asked
+    /// for that is being undone since its invocation was cancelled: it does not come to it again. What is not paused is not even looked at.
+    ///
+    /// An answer to many overrules an outcome that was known and not yet recorded, as of a module that traps right after its call returned: look
+    /// at the other side's statement first, and at the causes that are listed without --yes.
     CompleteEntry(CompleteEntryArgs),
 }
 
@@ -328,13 +334,14 @@ pub(crate) struct CompleteEntryArgs {
     #[arg(long, requires = "id")]
     pub(crate) position: Option<String>,
     /// Of those that a filter chooses: what the command asked for, as `show` lists it. Its component and the version of its interface may be
-    /// left out, as in shop:payment/provider.charge. Who has no such command without an answer, or several, is left alone.
+    /// left out, as in shop:payment/provider.charge. Who has no such command without an answer, or several, is left alone. HTTP requests and
+    /// compensations are answered by --position alone: their targets are the same whatever was asked for.
     #[arg(long, conflicts_with = "id", required_unless_present = "id")]
     pub(crate) target: Option<String>,
     /// At most this many of those that a filter chooses, the newest first; all of them without.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
-    /// Do it to all that a filter chooses; without it, they are only counted.
+    /// Do it to all that a filter chooses; without it, they are only counted, with why they are paused.
     #[arg(long)]
     pub(crate) yes: bool,
     /// The answer as JSON: of a call its result as `show` shows results, of an HTTP request `{"status", "headers", "body"}`.

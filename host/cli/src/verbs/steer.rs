@@ -183,7 +183,7 @@ pub(crate) fn tell(verb: impl Display, view: &BulkView, counts: bool) {
     if view.without > 0 {
         let without = view.without;
         crate::print_line(&format!(
-            "{without} are left alone: they have no such entry without an answer, or several"
+            "{without} are left alone: they have no such entry without an answer that they come to again, or several"
         ));
     }
     match (view.waiting, counts) {
