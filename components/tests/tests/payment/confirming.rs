@@ -146,6 +146,8 @@ async fn a_fee_is_what_was_quoted_and_what_the_platform_takes() -> Result<()> {
     ensure!(parcel["data"]["quote"] == 15_000, "{parcel}");
     let cost = "SELECT cost_amount FROM \"order\".transport";
     ensure!(world.audit.count(cost).await? == 40_000);
+    // The order is there before its fee is booked.
+    world.audit.settled().await?;
     let revenue = "SELECT balance FROM account.ledger_book WHERE name = 'revenue'";
     ensure!(world.audit.count(revenue).await? == 18_500);
 
