@@ -51,8 +51,6 @@ pub(crate) enum Failure {
     Declined(String),
     /// It does not answer.
     Unavailable(String),
-    /// It answers, and has not taken the charge.
-    NotTaken,
     /// It answers something else.
     Other(String),
 }
@@ -86,11 +84,11 @@ pub(crate) fn charge(settings: &Settings, wanted: &Wanted<'_>) -> Result<Charge,
             },
         }
         let Some(pause_ms) = pauses_ms.next() else {
-            return Err(Failure::NotTaken);
+            return Err(Failure::NotFound);
         };
         sleep(Duration::from_millis(pause_ms));
         if now().as_ms() as u64 >= wanted.expires_ms {
-            return Err(Failure::NotTaken);
+            return Err(Failure::NotFound);
         }
     }
 }

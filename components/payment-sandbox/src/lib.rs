@@ -61,7 +61,7 @@ impl provider::Guest for Component {
             Ok(_) => Err(provider::Error::Declined("the payment was not made".to_owned())),
             Err(Failure::Declined(reason)) => Err(provider::Error::Declined(reason)),
             Err(Failure::Unavailable(reason)) => Err(provider::Error::Unavailable(reason)),
-            Err(Failure::NotTaken | Failure::NotFound) => Err(provider::Error::NotTaken(
+            Err(Failure::NotFound) => Err(provider::Error::NotTaken(
                 "the gateway takes no payments at the moment".to_owned(),
             )),
             Err(Failure::Other(reason)) => Err(provider::Error::Other(reason)),
@@ -106,7 +106,7 @@ impl gateway::Guest for Component {
         };
         match charge::query(&settings, &leg_id) {
             Ok(charge) => Ok(ChargeState::from(&charge)),
-            Err(Failure::NotFound | Failure::NotTaken) => Err(gateway::Error::NotFound),
+            Err(Failure::NotFound) => Err(gateway::Error::NotFound),
             Err(Failure::Unavailable(reason)) => Err(gateway::Error::Unavailable(reason)),
             Err(Failure::Declined(reason) | Failure::Other(reason)) => Err(gateway::Error::Other(reason)),
         }

@@ -220,6 +220,17 @@ pub(crate) enum InvocationsVerb {
     CompleteEntry(CompleteEntryArgs),
 }
 
+/// The arguments of [`ChoiceArgs`], none of which stands beside an id.
+const CHOICE: [&str; 7] = [
+    "status",
+    "component",
+    "function",
+    "older_than",
+    "cause",
+    "waiting_for",
+    "idempotency_key",
+];
+
 /// Which invocations: those of which all of this is true.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ChoiceArgs {
@@ -298,7 +309,7 @@ pub(crate) struct CompletePromiseArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SteerArgs {
     /// The id of one; without it, a filter chooses.
-    #[arg(conflicts_with_all = ["status", "component", "function", "older_than", "cause", "waiting_for", "idempotency_key"])]
+    #[arg(conflicts_with_all = CHOICE)]
     pub(crate) id: Option<String>,
     #[command(flatten)]
     pub(crate) choice: ChoiceArgs,
@@ -325,7 +336,7 @@ pub(crate) struct CompleteEntryArgs {
     /// The id of one; without it, a filter chooses.
     #[arg(
         requires = "position",
-        conflicts_with_all = ["status", "component", "function", "older_than", "cause", "waiting_for", "idempotency_key"]
+        conflicts_with_all = CHOICE
     )]
     pub(crate) id: Option<String>,
     #[command(flatten)]
@@ -362,7 +373,7 @@ pub(crate) struct CompleteEntryArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct MoveArgs {
     /// The ids of some; without one, a filter chooses.
-    #[arg(conflicts_with_all = ["status", "component", "function", "older_than", "cause", "waiting_for", "idempotency_key"])]
+    #[arg(conflicts_with_all = CHOICE)]
     pub(crate) ids: Vec<String>,
     #[command(flatten)]
     pub(crate) choice: ChoiceArgs,

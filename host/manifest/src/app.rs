@@ -79,11 +79,11 @@ pub struct Component {
     /// How the bearer tokens on its routes are verified; without it every caller is anonymous.
     pub identity: Option<IdentityRule>,
     /// Requests whose payloads are erased when their invocation ends.
-    pub sensitive: Vec<SensitiveRoute>,
+    pub sensitive: Vec<RequestPattern>,
     /// What it may use up.
     pub limits: Limits,
     /// Requests that are let in however many of its invocations are open: those by which open ones go on.
-    pub open_limit_except: Vec<SensitiveRoute>,
+    pub open_limit_except: Vec<RequestPattern>,
     /// When a failed attempt is tried again.
     pub retry: RetryPolicy,
     /// The same for some of its requests and functions.
@@ -149,17 +149,23 @@ pub struct IdentityRule {
     /// The claim that names the subject.
     pub subject: String,
     /// Requests whose token may come as `token` in their query, for clients that cannot send a header.
-    pub token_in_query: Vec<SensitiveRoute>,
+    pub token_in_query: Vec<RequestPattern>,
 }
 
 /// Requests that are singled out: those whose payloads, or whose addresses, hold a secret; those that a limit is not for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct SensitiveRoute {
+pub struct RequestPattern {
     /// Upper case.
     pub method: String,
     /// Which paths; all of them within the component's routes.
     pub pattern: RoutePattern,
+}
+
+impl RequestPattern {
+    fn matches(&self, method: &str, path: &str) -> bool {
+        self.method == method && self.pattern.matches(path)
+    }
 }
 
 /// What one instance and one request may use.
@@ -272,27 +278,21 @@ impl Component {
 
     /// Whether the token of this request (method in upper case, path percent-encoded) may come in its query.
     pub fn has_token_in_query(&self, method: &str, path: &str) -> bool {
-        let routes = self.identity.iter().flat_map(|identity| &identity.token_in_query);
-        routes
-            .into_iter()
-            .any(|route| route.method == method && route.pattern.matches(path))
+        let mut requests = self.identity.iter().flat_map(|identity| &identity.token_in_query);
+        requests.any(|request| request.matches(method, path))
     }
 
     /// How many invocations of the component may be open before this request (method in upper case, path percent-encoded) is refused. None: it
     /// is let in whatever is open, since it only reads, or is one by which open ones go on.
     pub fn open_limit_of_request(&self, method: &str, path: &str) -> Option<u64> {
         let only_reads = matches!(method, "GET" | "HEAD" | "OPTIONS");
-        let is_excepted = || {
-            let mut routes = self.open_limit_except.iter();
-            routes.any(|route| route.method == method && route.pattern.matches(path))
-        };
-        (!only_reads && !is_excepted()).then_some(self.limits.open_limit)
+        let mut excepted = self.open_limit_except.iter();
+        let is_let_in = only_reads || excepted.any(|request| request.matches(method, path));
+        (!is_let_in).then_some(self.limits.open_limit)
     }
 
     /// Whether the payloads of this request (method in upper case, path percent-encoded) are erased when its invocation ends.
     pub fn is_sensitive(&self, method: &str, path: &str) -> bool {
-        self.sensitive
-            .iter()
-            .any(|route| route.method == method && route.pattern.matches(path))
+        self.sensitive.iter().any(|request| request.matches(method, path))
     }
 }

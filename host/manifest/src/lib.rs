@@ -25,7 +25,7 @@ mod route;
 mod suggest;
 mod variable;
 
-pub use app::{Answer, App, Build, Component, Dependency, IdentityRule, Limits, Providers, Route, SensitiveRoute};
+pub use app::{Answer, App, Build, Component, Dependency, IdentityRule, Limits, Providers, RequestPattern, Route};
 pub use cron::{CronRule, Overlap, Schedule};
 pub use deadline::DeadlineRule;
 pub use delivery::Delivery;

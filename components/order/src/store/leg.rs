@@ -283,10 +283,12 @@ pub(crate) fn fail(tx: &Transaction, id: LegId, reason: &str) -> Result<(), Erro
 
 /// One attempt came to nothing, and its provider says that it will not.
 pub(crate) fn decline(tx: &Transaction, id: LegId, reason: &str) -> Result<(), Error> {
-    fail(tx, id, reason)?;
     tx.execute(
-        sql!(r#"UPDATE "order".transaction SET data = data || $2 WHERE id = $1 AND status = 'Failed'"#),
-        params![id, serde_json::json!({ "declined": true })],
+        sql!(
+            r#"UPDATE "order".transaction SET status = 'Failed', error = COALESCE(error, $2), data = data || '{"declined": true}'
+           WHERE id = $1 AND status = 'Pending'"#
+        ),
+        params![id, reason],
     )
     .map(drop)
 }

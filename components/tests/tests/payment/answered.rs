@@ -1,9 +1,8 @@
 //! A person answers for a gateway that never will: one command, for all whom it has kept waiting.
 
 use anyhow::{Result, ensure};
-use component_tests::CHECKOUT;
 
-use crate::outage::{PATIENCE, PAUSED, finds, is_cancelled_once_resumed, stuck, stuck_undoing};
+use crate::outage::{PAUSED, finds, have_bought, is_cancelled_once_resumed, stuck, stuck_undoing};
 
 const BUYERS: i64 = 3;
 const CHARGE: &str = "shop:payment/provider.charge";
@@ -77,13 +76,7 @@ async fn one_command_answers_every_charge_that_a_gateway_never_will() -> Result<
     let resume = ["invocations", "resume", "--status", "paused", "--component", "order"];
     let said = world.nexus.run(&resume)?;
     ensure!(said.contains("resume: 3 of 3"), "{said}");
-    for buyer in 0..BUYERS {
-        let client = world.buyer().keyed(&format!("buyer-{buyer}"));
-        let answer = client
-            .post_until_answered(CHECKOUT, &world.checkout(1), PATIENCE)
-            .await?;
-        world.is(&answer.text(200, "checkout_session_id"), "Success").await?;
-    }
+    have_bought(&world, BUYERS).await?;
     ensure!(world.gateway.charges().is_empty(), "the gateway is still down");
     world.audit.settled().await?;
     world.audit.books_hold().await?;

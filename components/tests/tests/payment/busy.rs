@@ -6,6 +6,8 @@ use anyhow::{Context, Result, ensure};
 use component_tests::{CHECKOUT, CONFIRM, Manner, PaidShop, STOCK, UNIT};
 use serde_json::json;
 
+use crate::outage::{PAUSED, is_given_back_hours_later};
+
 /// More than a charge is sent again for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -73,8 +75,7 @@ async fn one_that_comes_back_when_its_time_is_over_charges_nothing_any_more() ->
     let client = world.buyer().keyed("once");
     let body = world.checkout(1);
     let asked = client.post(CHECKOUT, body.clone());
-    let paused = "SELECT count(*) FROM host.invocation WHERE status = 'paused'";
-    let (asked, found) = tokio::join!(asked, world.audit.becomes(paused, 1));
+    let (asked, found) = tokio::join!(asked, world.audit.becomes(PAUSED, 1));
     found?;
     ensure!(asked?.status == 503);
     let over = "SELECT count(*) FROM \"order\".payment_session WHERE date_expired < now()";
@@ -111,14 +112,8 @@ async fn what_one_took_when_nobody_believed_in_it_any_more_goes_back() -> Result
     world.is(&session, "Failed").await?;
     world.audit.settled().await?;
 
-    // Hours later it is asked once more.
     world.gateway.is_paid_after_all(&leg, UNIT);
-    let due =
-        "UPDATE host.invocation SET due_at = now() WHERE component = 'order' AND ended_at IS NULL AND due_at > now()";
-    ensure!(world.audit.change(due).await? > 0, "nothing waits to ask");
-    let back = format!("SELECT count(*) FROM account.ledger_transfer WHERE id LIKE 'return:%' AND amount = {UNIT}");
-    world.audit.becomes(&back, 1).await?;
-    ensure!(world.wallet(world.buyer()).await? == UNIT);
+    is_given_back_hours_later(&world).await?;
     ensure!(world.shop.stock().await? == (STOCK, 0));
     world.books_hold().await
 }

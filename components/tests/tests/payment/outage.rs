@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const BUYERS: i64 = 4;
 /// How long a resumed checkout may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A host that gives up soon.
 const LINES: &str =
     "wait_hold_ms = 0\nrequest_timeout_ms = 1000\nretry = { attempts = 3, initial_ms = 10, max_ms = 50 }";
@@ -34,6 +34,29 @@ pub(crate) async fn stuck(buyers: i64) -> Result<PaidShop> {
     }
     world.audit.becomes(PAUSED, buyers).await?;
     Ok(world)
+}
+
+/// The checkouts of so many buyers are answered, and paid.
+pub(crate) async fn have_bought(world: &PaidShop, buyers: i64) -> Result<()> {
+    for buyer in 0..buyers {
+        let client = world.buyer().keyed(&format!("buyer-{buyer}"));
+        let answer = client
+            .post_until_answered(CHECKOUT, &world.checkout(1), PATIENCE)
+            .await?;
+        world.is(&answer.text(200, "checkout_session_id"), "Success").await?;
+    }
+    Ok(())
+}
+
+/// Hours after a checkout of one unit is over its gateway is asked once more, and the money is the buyer's.
+pub(crate) async fn is_given_back_hours_later(world: &PaidShop) -> Result<()> {
+    let due =
+        "UPDATE host.invocation SET due_at = now() WHERE component = 'order' AND ended_at IS NULL AND due_at > now()";
+    ensure!(world.audit.change(due).await? > 0, "nothing waits to ask");
+    let back = format!("SELECT count(*) FROM account.ledger_transfer WHERE id LIKE 'return:%' AND amount = {UNIT}");
+    world.audit.becomes(&back, 1).await?;
+    ensure!(world.wallet(world.buyer()).await? == UNIT);
+    Ok(())
 }
 
 async fn paused_id(world: &PaidShop) -> Result<String> {
@@ -110,13 +133,7 @@ async fn a_gateway_that_was_down_is_forgiven_by_one_command() -> Result<()> {
 
     world.gateway.comes_back().await?;
     world.nexus.run(&resume)?;
-    for buyer in 0..BUYERS {
-        let client = world.buyer().keyed(&format!("buyer-{buyer}"));
-        let answer = client
-            .post_until_answered(CHECKOUT, &world.checkout(1), PATIENCE)
-            .await?;
-        world.is(&answer.text(200, "checkout_session_id"), "Success").await?;
-    }
+    have_bought(&world, BUYERS).await?;
     world.books_hold().await?;
     let charges = world.gateway.charges();
     ensure!(charges.len() as i64 == BUYERS, "{charges:#?}");
@@ -144,11 +161,7 @@ async fn a_gateway_that_was_down_may_come_back_with_another_secret() -> Result<(
 
     let id = paused_id(&world).await?;
     world.nexus.run(&["invocations", "resume", &id])?;
-    let client = world.buyer().keyed("buyer-0");
-    let answer = client
-        .post_until_answered(CHECKOUT, &world.checkout(1), PATIENCE)
-        .await?;
-    world.is(&answer.text(200, "checkout_session_id"), "Success").await?;
+    have_bought(&world, 1).await?;
     world.books_hold().await?;
     ensure!(world.gateway.refused().is_empty(), "{:?}", world.gateway.refused());
     let charges = world.gateway.charges();
@@ -504,13 +517,8 @@ async fn a_charge_that_was_never_answered_is_asked_about_after_its_checkout_is_e
     ensure!(world.shop.stock().await? == (STOCK, 0), "let go of");
 
     world.gateway.stumbles(false);
-    // Hours later the gateway is asked: it had taken the money, and sent nobody anywhere.
-    let due =
-        "UPDATE host.invocation SET due_at = now() WHERE component = 'order' AND ended_at IS NULL AND due_at > now()";
-    ensure!(world.audit.change(due).await? > 0, "nothing waits to ask");
-    let back = format!("SELECT count(*) FROM account.ledger_transfer WHERE id LIKE 'return:%' AND amount = {UNIT}");
-    world.audit.becomes(&back, 1).await?;
-    ensure!(world.wallet(world.buyer()).await? == UNIT);
+    // It had taken the money, and sent nobody anywhere.
+    is_given_back_hours_later(&world).await?;
     world.books_hold().await
 }
 

@@ -9,7 +9,7 @@ use crate::load::{
 };
 use crate::{
     CronRule, DeadlineRule, EffectRule, EventRules, ExclusiveRule, IdentityRule, KeyName, Limits, OutboundHost,
-    Providers, RateLimit, Retention, RetryPolicy, RetryRule, RoutePattern, SchemaName, SensitiveRoute,
+    Providers, RateLimit, RequestPattern, Retention, RetryPolicy, RetryRule, RoutePattern, SchemaName,
 };
 
 /// The table's content; its default is that of a component without one.
@@ -20,9 +20,9 @@ pub(super) struct Nexus {
     pub(super) providers: Vec<Providers>,
     pub(super) keys: Vec<KeyName>,
     pub(super) identity: Option<IdentityRule>,
-    pub(super) sensitive: Vec<SensitiveRoute>,
+    pub(super) sensitive: Vec<RequestPattern>,
     pub(super) limits: Limits,
-    pub(super) open_limit_except: Vec<SensitiveRoute>,
+    pub(super) open_limit_except: Vec<RequestPattern>,
     pub(super) retry: RetryPolicy,
     pub(super) retry_for: Vec<RetryRule>,
     pub(super) retention: Retention,
@@ -69,14 +69,11 @@ pub(super) fn read(
         providers: read_providers(&mut table, id, names, report),
         keys: keys.iter().filter_map(|item| read_key(item, report)).collect(),
         identity: read_identity(&mut table, id, report),
-        sensitive: sensitive
-            .iter()
-            .filter_map(|item| read_sensitive(item, report))
-            .collect(),
+        sensitive: sensitive.iter().filter_map(|item| read_request(item, report)).collect(),
         limits: read_limits(&mut table, report),
         open_limit_except: open_limit_except
             .iter()
-            .filter_map(|item| read_sensitive(item, report))
+            .filter_map(|item| read_request(item, report))
             .collect(),
         retry,
         retry_for: retry::read_rules(&mut table, id, retry, report),
@@ -172,14 +169,14 @@ fn read_identity(table: &mut Section<'_, '_>, id: &str, report: &mut Report<'_>)
         subject: claim?.to_owned(),
         token_in_query: token_in_query
             .iter()
-            .filter_map(|item| read_sensitive(item, report))
+            .filter_map(|item| read_request(item, report))
             .collect(),
     })
 }
 
-fn read_sensitive(item: &Item<'_, '_>, report: &mut Report<'_>) -> Option<SensitiveRoute> {
+fn read_request(item: &Item<'_, '_>, report: &mut Report<'_>) -> Option<RequestPattern> {
     match parse_request(item.text()) {
-        Ok((method, pattern)) => Some(SensitiveRoute { method, pattern }),
+        Ok((method, pattern)) => Some(RequestPattern { method, pattern }),
         Err(reason) => {
             let way_out = "write method and path, as in \"POST /api/v1/account/login\"";
             item.invalid(reason, way_out, report);
