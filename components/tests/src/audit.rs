@@ -1,16 +1,19 @@
 //! The books, kept by looking at the database from outside: what must hold after any fault.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
-use tokio_postgres::{Client, NoTls, types::Type};
+use parking_lot::Mutex;
+use tokio_postgres::{Client, NoTls, Statement, types::Type};
 
 use crate::Gateway;
 
 /// Looks at one database as its superuser.
 pub struct Audit {
     client: Client,
+    /// What was asked before is planned: a test asks the same hundreds of times.
+    planned: Mutex<HashMap<String, Statement>>,
 }
 
 impl Audit {
@@ -19,7 +22,8 @@ impl Audit {
         let (client, connection) = tokio_postgres::connect(database_url, NoTls).await?;
         // Ends with the client.
         tokio::spawn(connection);
-        Ok(Self { client })
+        let planned = Mutex::default();
+        Ok(Self { client, planned })
     }
 
     /// The one value of a query.
@@ -34,10 +38,29 @@ impl Audit {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
+    /// The same of a query that is asked again and again: it is planned once.
+    async fn texts_again(&self, sql: &str) -> Result<Vec<String>> {
+        let planned = self.planned.lock().get(sql).cloned();
+        let statement = match planned {
+            Some(statement) => statement,
+            None => {
+                let statement = self.client.prepare(sql).await.with_context(|| sql.to_owned())?;
+                self.planned.lock().insert(sql.to_owned(), statement.clone());
+                statement
+            }
+        };
+        let rows = self
+            .client
+            .query(&statement, &[])
+            .await
+            .with_context(|| sql.to_owned())?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
     /// Fails when one of these rules has something that breaks it.
     async fn are_empty(&self, rules: &[(&str, &str)]) -> Result<()> {
         // All at once, on one connection: what is asked waits for no answer.
-        let broken = try_join_all(rules.iter().map(|(_, sql)| self.texts(sql))).await?;
+        let broken = try_join_all(rules.iter().map(|(_, sql)| self.texts_again(sql))).await?;
         for ((rule, _), broken) in rules.iter().zip(broken) {
             ensure!(broken.is_empty(), "{rule}: broken by {broken:?}");
         }
@@ -446,25 +469,25 @@ impl Audit {
     /// How many rows every table of the modules has, and how many units there are: what changes by as much whenever the same
     /// thing happens once more.
     pub async fn tally(&self) -> Result<BTreeMap<String, i64>> {
-        let tables = self
-            .texts(
-                "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
-                 WHERE table_schema NOT IN ('host', 'public', 'pg_catalog', 'information_schema')
-                     AND table_type = 'BASE TABLE' AND table_name <> '_sqlx_migrations'",
-            )
-            .await?;
+        const TABLES: &str = "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
+             WHERE table_schema NOT IN ('host', 'public', 'pg_catalog', 'information_schema')
+                 AND table_type = 'BASE TABLE' AND table_name <> '_sqlx_migrations'";
+        let tables = self.texts_again(TABLES).await?;
+        let rows = tables
+            .iter()
+            .map(|table| (table.clone(), format!("SELECT count(*) FROM {table}")));
+        let units = ["stock", "taken"].map(|column| {
+            let counted = format!("SELECT coalesce(sum({column}), 0)::bigint FROM inventory.stock");
+            (format!("units: {column}"), counted)
+        });
+        let counted = rows
+            .chain(units)
+            .map(|(what, count)| format!("SELECT '{what} ' || ({count})"));
+        let counted = counted.collect::<Vec<_>>().join("\nUNION ALL ");
         let mut tally = BTreeMap::new();
-        let counts = tables.iter().map(|table| format!("SELECT count(*) FROM {table}"));
-        let counts: Vec<_> = counts.collect();
-        let counts = try_join_all(counts.iter().map(|count| self.count(count))).await?;
-        tally.extend(tables.into_iter().zip(counts));
-        for column in ["stock", "taken"] {
-            let units = self
-                .count(&format!(
-                    "SELECT coalesce(sum({column}), 0)::bigint FROM inventory.stock"
-                ))
-                .await?;
-            tally.insert(format!("units: {column}"), units);
+        for line in self.texts_again(&counted).await? {
+            let (what, count) = line.rsplit_once(' ').context("what is counted, and how many")?;
+            tally.insert(what.to_owned(), count.parse()?);
         }
         Ok(tally)
     }

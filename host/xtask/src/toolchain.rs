@@ -37,8 +37,8 @@ pub(crate) async fn nextest(steps: &mut Steps, workspace: &Workspace) -> anyhow:
     if status.success() {
         return Ok(());
     }
-    // Without what it updates itself with, which is half of it to build.
-    let install = workspace.cargo([
+    // Without what it updates itself with, and unoptimised: it starts processes and waits for them. That is a third of the time to build it.
+    let mut install = workspace.cargo([
         "install",
         "cargo-nextest",
         "--locked",
@@ -47,7 +47,10 @@ pub(crate) async fn nextest(steps: &mut Steps, workspace: &Workspace) -> anyhow:
         "--no-default-features",
         "--features",
         "default-no-update",
+        "--profile",
+        "dev",
     ]);
+    install.env("CARGO_PROFILE_DEV_DEBUG", "none");
     steps
         .run("installing cargo-nextest (once, some minutes)", install)
         .await

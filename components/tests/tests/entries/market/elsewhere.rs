@@ -22,7 +22,7 @@ impl Market {
     }
 
     /// What a flow begins with: a checkout that is paid at the gateway.
-    async fn paid(&self, host: &TestHost, run: &str) -> Result<String> {
+    pub(super) async fn paid(&self, host: &TestHost, run: &str) -> Result<String> {
         let pays = async {
             let placed = self.check_out(run, GATEWAY).await?;
             let opened = Opened::read(&placed, "checkout_session_id");
