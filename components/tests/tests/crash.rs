@@ -41,6 +41,23 @@ async fn from_the_cart(shop: &Shop) -> Result<Value> {
     Ok(body)
 }
 
+/// Whether all comes to its end before the process does.
+async fn comes_to_rest(nexus: &mut Nexus) -> Result<bool> {
+    /// Between two looks whether the process is there.
+    const LOOK: Duration = Duration::from_millis(200);
+    let audit = Audit::open(nexus.database_url()).await?;
+    let resting = async {
+        while !nexus.has_ended()? {
+            if let Ok(settled) = tokio::time::timeout(LOOK, audit.settled()).await {
+                settled?;
+                return Ok(!nexus.has_ended()?);
+            }
+        }
+        Ok(false)
+    };
+    tokio::time::timeout(PATIENCE, resting).await?
+}
+
 fn die_at(point: u32) -> NexusOptions {
     NexusOptions::with(&[("NEXUS_DIE_AT", point)])
 }
@@ -80,11 +97,14 @@ impl Scenario {
         let armed = shop.at(nexus.url());
         let answered = self.client(&armed).keyed("once").post(self.path, body.clone()).await;
         if !nexus.has_ended()? {
-            // A kill reaches the client before the parent: only an answer says that there was none.
+            // A kill reaches the client before the parent: only an answer says that there was none so far. What the request has set going may
+            // die of it yet.
             match answered {
                 Ok(answer) => {
                     answer.data(200);
-                    return Ok(false);
+                    if comes_to_rest(&mut nexus).await? {
+                        return Ok(false);
+                    }
                 }
                 Err(_) => drop(nexus.ended().await?),
             }

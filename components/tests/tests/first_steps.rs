@@ -1,6 +1,7 @@
 //! What a newcomer does first: `nexus up --seed` with nothing but a folder, and then again, after whatever end; and the tour of the README.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -25,9 +26,14 @@ struct Up<'a> {
 
 impl<'a> Up<'a> {
     async fn start(data_dir: &'a Path, further: &[&str]) -> Result<Self> {
+        Self::started(nexus("up", data_dir)?, data_dir, further).await
+    }
+
+    /// The same of a command that says whose and where it is.
+    async fn started(mut command: Command, data_dir: &'a Path, further: &[&str]) -> Result<Self> {
         let ready_file = data_dir.join("ready.json");
         let _ = std::fs::remove_file(&ready_file);
-        let child = nexus("up", data_dir)?
+        let child = command
             .args(["--no-build", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .arg("--ready-file")
             .arg(&ready_file)
@@ -174,6 +180,59 @@ async fn lists_nothing_but(seller: &Client, name: &str) -> Result<String> {
     });
     let spu = seller.post("/api/v1/catalog/product-spu", spu).await?;
     Ok(spu.text(200, "id"))
+}
+
+/// What `nexus up` runs in, without what it is built from: the manifest, migrations, components and the program.
+fn place_for(user: u32) -> Result<TempDir> {
+    let place = TempDir::new()?;
+    let components = place.path().join("target/wasm32-wasip2/guest");
+    std::fs::create_dir_all(&components)?;
+    std::fs::create_dir(place.path().join("data"))?;
+    std::fs::copy(binary()?, place.path().join("nexus"))?;
+    for component in std::fs::read_dir(target_dir().join("wasm32-wasip2/guest"))? {
+        let component = component?.path();
+        if component.extension().is_some_and(|extension| extension == "wasm") {
+            let name = component.file_name().context("a file has a name")?;
+            std::fs::copy(&component, components.join(name))?;
+        }
+    }
+    let mut copy = Command::new("cp");
+    copy.arg("-r")
+        .args(["spin.toml", "migrations"].map(|part| workspace().join(part)));
+    let mut own = Command::new("chown");
+    own.arg("-R").arg(format!("{user}:{user}"));
+    for command in [copy.arg(place.path()), own.arg(place.path())] {
+        let status = command.status()?;
+        ensure!(status.success(), "{command:?}: {status}");
+    }
+    Ok(place)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ordinary_user_starts_it_too() -> Result<()> {
+    /// `nobody`, on Linux.
+    const ORDINARY: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        // Then all the other tests are an ordinary user's.
+        return Ok(());
+    }
+    let place = place_for(ORDINARY)?;
+    let data_dir = place.path().join("data");
+    let mut command = Command::new(place.path().join("nexus"));
+    command
+        .current_dir(place.path())
+        .args(["up", "--data-dir"])
+        .arg(&data_dir)
+        .env("CARGO_TARGET_DIR", place.path().join("target"))
+        .env("HOME", place.path())
+        .uid(ORDINARY)
+        .gid(ORDINARY)
+        .stdin(Stdio::null());
+    let up = Up::started(command, &data_dir, &["--seed"]).await?;
+    ensure!(!up.on_sale("coffee").await?.is_empty());
+    let cluster = std::fs::metadata(data_dir.join("postgres/data"))?;
+    ensure!(cluster.uid() == ORDINARY, "the database is {}'s", cluster.uid());
+    up.terminate()
 }
 
 #[tokio::test(flavor = "multi_thread")]

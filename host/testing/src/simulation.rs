@@ -93,6 +93,20 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
+/// A world that ends in a panic is no [`Violation`], and its seed is to be known nevertheless.
+struct Seeded(u64);
+
+impl Drop for Seeded {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let findings = vec!["it ended in a panic".to_owned()];
+            let seed = self.0;
+            // Standard error goes with the panic's own message.
+            eprintln!("{}", Violation { seed, findings });
+        }
+    }
+}
+
 /// Plays the world of this seed, with a bug planted or without.
 pub fn play(seed: u64, sabotage: Option<Sabotage>) -> Result<Played, Violation> {
     played(seed, sabotage, |world, time_ms| {
@@ -162,6 +176,7 @@ pub fn replay(bodies: &[Vec<u8>]) -> Option<Result<Vec<u8>, Fault>> {
 
 /// What there is to see of a world at its end, and how long it lasted, milliseconds.
 fn played<T>(seed: u64, sabotage: Option<Sabotage>, see: impl FnOnce(&World, u64) -> T) -> T {
+    let _seeded = Seeded(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)

@@ -87,18 +87,30 @@ async fn a_pair() -> Result<()> {
     let (host, _peers) = start().await?;
     let flow = async |host: &TestHost, run: &str| {
         let pair = json!({ "store": "seen", "key": run, "value": "noted" });
-        let set = ask(host, run, "/sender/set", pair.clone()).await?;
-        nothing_is_held(host).await?;
-        let get = ask(host, &format!("{run}-again"), "/sender/get", pair.clone()).await?;
-        nothing_is_held(host).await?;
-        let delete = ask(host, run, "/sender/delete", pair.clone()).await?;
-        nothing_is_held(host).await?;
-        let gone = ask(host, &format!("{run}-gone"), "/sender/get", pair).await?;
-        nothing_is_held(host).await?;
-        ensure!(delete == json!({ "value": null }), "{delete}");
-        Ok([set, get, gone].map(|told| told["value"].clone()))
+        // A request of its own each, settled before the next: what a read leaves behind is no other one's moment.
+        let asked = async |what: &str, again: &str| {
+            let told = ask(host, &format!("{run}{again}"), &format!("/sender/{what}"), pair.clone()).await?;
+            nothing_is_held(host).await?;
+            Ok::<_, anyhow::Error>(told["value"].clone())
+        };
+        let set = asked("set", "").await?;
+        let got = [
+            asked("get", "").await?,
+            asked("exists", "").await?,
+            asked("listed", "").await?,
+        ];
+        ensure!(got == ["noted", "true", "true"], "{got:?}");
+        ensure!(asked("delete", "").await?.is_null(), "a deletion tells nothing");
+        let gone = [
+            asked("get", "-gone").await?,
+            asked("exists", "-gone").await?,
+            asked("listed", "-gone").await?,
+        ];
+        ensure!(gone == [json!(null), json!("false"), json!("false")], "{gone:?}");
+        Ok(set)
     };
-    // Each rides the append of the output.
-    ends_and_fails(host, flow, 4).await?;
+    // Each write rides the append of the output; of the reads, too, the answer is kept under the request's key.
+    let failures = ends_and_fails(host, flow, 4).await?;
+    ensure!(failures.transient >= 8, "{failures:?}");
     Ok(())
 }

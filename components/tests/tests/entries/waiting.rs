@@ -104,6 +104,23 @@ async fn letters(host: &TestHost, run: &str) -> Result<Vec<String>> {
     notes(host, run).await
 }
 
+/// A loop whose rounds are invocations: each ends with the commit that sends the next one.
+async fn laps(host: &TestHost, run: &str) -> Result<Vec<String>> {
+    ask(host, run, "/crowd/loop", json!({ "ticket": run, "laps": 3 })).await?;
+    nothing_is_held(host).await?;
+    let notes = format!("SELECT what FROM crowd.note WHERE ticket = '{run}' ORDER BY what");
+    let notes = host.texts(&notes).await?;
+    ensure!(notes == ["lap 0", "lap 1", "lap 2", "lap 3"], "{notes:?}");
+    Ok(notes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_whose_rounds_are_invocations() -> Result<()> {
+    // The commit of each round, and its output.
+    ends_and_fails(start("components/tests/bounds/spin.toml").await?, laps, 8).await?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sleep() -> Result<()> {
     // Two transactions, the suspension, the fence that ends it, the output.

@@ -33,6 +33,8 @@ const ROUTER: Router = Router::new(&routes![
     POST "/:component/read-together" for anyone => read_together,
     POST "/:component/set" for anyone => set,
     POST "/:component/get" for anyone => get,
+    POST "/:component/exists" for anyone => exists,
+    POST "/:component/listed" for anyone => listed,
     POST "/:component/delete" for anyone => delete,
 ]);
 
@@ -169,6 +171,39 @@ fn get(request: &Request) -> Result<Response, Error> {
         Ok(value) => Told::Value(value.map(|value| String::from_utf8_lossy(&value).into_owned())),
         Err(error) => Told::Error(format!("{error:?}")),
     })
+}
+
+fn exists(request: &Request) -> Result<Response, Error> {
+    let Pair { store, key, .. } = request.json()?;
+    let exists = store::open(&store).and_then(|bucket| bucket.exists(&key));
+    Response::data(&match exists {
+        Ok(exists) => Told::Value(Some(exists.to_string())),
+        Err(error) => Told::Error(format!("{error:?}")),
+    })
+}
+
+/// Whether the key is on one of the pages of the store's keys.
+fn listed(request: &Request) -> Result<Response, Error> {
+    let Pair { store, key, .. } = request.json()?;
+    Response::data(&match is_listed(&store, &key) {
+        Ok(listed) => Told::Value(Some(listed.to_string())),
+        Err(error) => Told::Error(format!("{error:?}")),
+    })
+}
+
+fn is_listed(store: &str, key: &str) -> Result<bool, store::Error> {
+    let bucket = store::open(store)?;
+    let mut cursor = None;
+    loop {
+        let page = bucket.list_keys(cursor)?;
+        if page.keys.iter().any(|listed| listed == key) {
+            return Ok(true);
+        }
+        match page.cursor {
+            Some(next) => cursor = Some(next),
+            None => return Ok(false),
+        }
+    }
 }
 
 fn delete(request: &Request) -> Result<Response, Error> {

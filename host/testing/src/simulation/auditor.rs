@@ -164,6 +164,12 @@ fn money(findings: &mut Findings, tables: &Tables, orders: &Orders) {
             )
         });
     }
+    // All money comes from outside: nobody else can owe any.
+    for account in account::ALL.into_iter().filter(|account| *account != account::WORLD) {
+        findings.check(stored(account) >= 0, "M2", || {
+            format!("account {account} has {}, below its limit of 0", stored(account))
+        });
+    }
     let in_escrow = stored(account::ESCROW);
     findings.check(in_escrow == 0, "M3", || format!("{in_escrow} are left in escrow"));
     for (order, transfers) in &by_order {
