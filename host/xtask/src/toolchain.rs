@@ -37,7 +37,7 @@ pub(crate) async fn nextest(steps: &mut Steps, workspace: &Workspace) -> anyhow:
     if status.success() {
         return Ok(());
     }
-    // Without what it updates itself with, and unoptimised: it starts processes and waits for them. That is a third of the time to build it.
+    // Without what it updates itself with, and unoptimised: it starts processes and waits for them. That is half of the time to build it.
     let mut install = workspace.cargo([
         "install",
         "cargo-nextest",
