@@ -72,6 +72,17 @@ impl Audit {
         self.client.execute(sql, &[]).await.with_context(|| sql.to_owned())
     }
 
+    /// Moves the end of a payment session by so many hours, and nothing else: the timer or the flow that ends it then keeps the time it was
+    /// given, as one does that comes late.
+    pub async fn move_end(&self, session: &str, hours: i32) -> Result<()> {
+        let moved = format!(
+            "UPDATE \"order\".payment_session SET date_expired = date_expired + interval '{hours} hours' WHERE id = '{session}'"
+        );
+        let sessions = self.change(&moved).await?;
+        ensure!(sessions == 1, "{sessions} sessions {session}");
+        Ok(())
+    }
+
     /// Waits until this many invocations are suspended, and nobody owns them.
     pub async fn suspended(&self, count: i64) -> Result<()> {
         let suspended = "SELECT count(*) FROM host.invocation WHERE status = 'suspended' AND node_id IS NULL";

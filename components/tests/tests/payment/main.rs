@@ -7,6 +7,7 @@ mod cancelling;
 mod confirming;
 mod holding;
 mod outage;
+mod over;
 mod paying;
 mod reports;
 mod wallet;

@@ -2,6 +2,7 @@
 
 mod buying;
 mod lines;
+mod over;
 mod undone;
 
 use anyhow::Result;
