@@ -76,14 +76,14 @@ async fn run(cli: Cli) -> Result<()> {
     }
 }
 
-/// `NEXUS_DIE_AT` and `NEXUS_FREEZE_AT` name the point, counted from 1, at which a test wants that to happen.
+/// `NEXUS_DIE_AT` and `NEXUS_FREEZE_AT` name the point, counted from 1 among all or among those of a kind, at which a test wants that to happen.
 #[cfg(feature = "crash-points")]
 fn arm() {
-    use host_recorder::crash::{What, arm};
+    use host_recorder::crash::{At, What, arm};
 
     for (variable, what) in [("NEXUS_DIE_AT", What::Die), ("NEXUS_FREEZE_AT", What::Freeze)] {
-        if let Some(point) = std::env::var(variable).ok().and_then(|text| text.parse().ok()) {
-            arm(what, point);
+        if let Some(at) = std::env::var(variable).ok().and_then(|text| At::parse(&text)) {
+            arm(what, at);
         }
     }
 }

@@ -23,16 +23,16 @@ mod armed {
     use std::sync::Mutex;
     use std::time::Duration;
 
-    use super::{Point, What};
+    use super::{At, Point, What};
 
     /// Longer than it takes until every thread has stopped; over by the time the process goes on.
     const STOPPING: Duration = Duration::from_millis(100);
 
-    static ARMED: Mutex<Option<(What, u32)>> = Mutex::new(None);
+    static ARMED: Mutex<Option<(What, At)>> = Mutex::new(None);
 
-    /// Does it when the `n`th point (from 1) is reached.
-    pub fn arm(what: What, n: u32) {
-        *ARMED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((what, n));
+    /// Does it when that point is reached.
+    pub fn arm(what: What, at: At) {
+        *ARMED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((what, at));
     }
 
     #[expect(
@@ -41,9 +41,13 @@ mod armed {
     )]
     pub(super) fn reached(point: Point) {
         let mut armed = ARMED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let Some((what, n)) = *armed else { return };
-        if n > 1 {
-            *armed = Some((what, n - 1));
+        let Some((what, at)) = *armed else { return };
+        if at.kind.is_some_and(|kind| kind != point) {
+            return;
+        }
+        if at.number > 1 {
+            let number = at.number - 1;
+            *armed = Some((what, At { number, ..at }));
             return;
         }
         *armed = None;
@@ -58,6 +62,43 @@ mod armed {
         let _ = rustix::process::kill_process(pid, signal);
         // It is the process that stops, and any thread may be the one that learns of it: this one must not run on until then.
         std::thread::sleep(STOPPING);
+    }
+}
+
+#[cfg(feature = "crash-points")]
+impl Point {
+    fn named(name: &str) -> Option<Self> {
+        let points = [
+            Self::BeforeAppend,
+            Self::AfterAppend,
+            Self::BeforeCommit,
+            Self::AfterCommit,
+            Self::BetweenStatements,
+        ];
+        points.into_iter().find(|point| format!("{point:?}") == name)
+    }
+}
+
+/// Which point is armed.
+#[cfg(feature = "crash-points")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At {
+    /// Only those of this kind are counted; all are without one.
+    kind: Option<Point>,
+    /// From 1.
+    number: u32,
+}
+
+#[cfg(feature = "crash-points")]
+impl At {
+    /// Reads `7`, the seventh point of all, or `BeforeCommit 2`, the second one of that kind.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, number) = match text.split_once(' ') {
+            Some((name, number)) => (Some(Point::named(name)?), number),
+            None => (None, text),
+        };
+        let number = number.parse().ok()?;
+        Some(Self { kind, number })
     }
 }
 
