@@ -17,7 +17,7 @@ pub const MAX_MEMORY_BYTES: usize = 128 << 20;
 const KEPT_MEMORY_BYTES: usize = 256 << 10;
 const KEPT_TABLE_BYTES: usize = 32 << 10;
 
-/// What may differ from one host to another. None of it changes what compiled code looks like, but for the kind and the stack size.
+/// What may differ from one host to another. None of it changes what compiled code looks like, but for the kind.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// Which components it runs: those of the stock engine may do several things at once.

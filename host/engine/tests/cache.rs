@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use host_engine::{CacheOutcome, CompileCache, Engine, EngineOptions, Error, interfaces};
+use host_engine::{CacheOutcome, CompileCache, Engine, EngineOptions, Error, Kind, interfaces};
 use host_types::{Clock, Digest, SystemClock};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -79,6 +79,27 @@ async fn a_second_start_does_not_compile() {
         interfaces(&engine, &second.component),
         interfaces(&engine, &first.component)
     );
+}
+
+#[tokio::test]
+async fn code_for_other_settings_is_neither_taken_nor_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("cache");
+    let other = Engine::new(&EngineOptions {
+        kind: Kind::Stock,
+        instances: 10,
+        ..EngineOptions::default()
+    })
+    .unwrap();
+    let engine = engine();
+    let outcome = async |engine: &Engine| {
+        let cache = open(engine, &folder).unwrap();
+        cache.load(wasm(), Digest::of(&wasm())).await.unwrap().outcome
+    };
+    assert!(matches!(outcome(&engine).await, CacheOutcome::Compiled(_)));
+    assert!(matches!(outcome(&other).await, CacheOutcome::Compiled(_)));
+    assert_eq!(outcome(&engine).await, CacheOutcome::Hit);
+    assert_eq!(outcome(&other).await, CacheOutcome::Hit);
 }
 
 #[tokio::test]
