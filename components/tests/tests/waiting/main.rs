@@ -8,13 +8,16 @@ mod retries;
 mod sending;
 mod world;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use component_tests::Edited;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use crate::world::{PATIENCE, World, told};
+use crate::release::peer;
+use crate::world::{MANIFEST, PATIENCE, World, told};
 
 /// A promise nobody made.
 const UNKNOWN: &str = "01890000-0000-7000-8000-000000000000";
@@ -122,6 +125,27 @@ async fn nothing_waits_while_a_transaction_is_open() -> Result<()> {
     );
     ensure!(world.notes("open").await?.is_empty());
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_is_not_granted_is_not_called() -> Result<()> {
+    // `first` is there, and exports what is asked for.
+    let edited = Edited::application(Path::new(MANIFEST), |manifest| manifest.to_owned() + &peer("first"))?;
+    let world = World::start_edited(edited).await?;
+    ensure!(world.ask("ask", json!({ "provider": "waiter" })).await? == "waiter");
+    for named in ["first", "nobody", ""] {
+        let answer = world
+            .nexus
+            .client()
+            .post("/waiter/ask", json!({ "provider": named }))
+            .await?;
+        answer.failed(500, "internal");
+        let refused =
+            format!("test:waiter/peers@0.1.0.hear was sent to {named:?}, which is not among the granted providers");
+        let log = world.nexus.log()?;
+        ensure!(log.contains(&refused), "{refused:?} is not in\n{log}");
+    }
+    world.nothing_is_left().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

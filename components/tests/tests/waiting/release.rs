@@ -16,7 +16,7 @@ const OPEN: &str = "SELECT id::text FROM host.invocation WHERE ended_at IS NULL 
 const PEERS: &str = r#"["waiter"]"#;
 
 /// A component like the one that is there.
-fn peer(name: &str) -> String {
+pub(crate) fn peer(name: &str) -> String {
     format!(
         r#"
 [component.{name}]

@@ -24,6 +24,7 @@ const ROUTER: Router = Router::new(&routes![
     POST "/waiter/wait-in-transaction" for anyone => wait_in_transaction,
     POST "/waiter/send" for anyone => send,
     POST "/waiter/review" for anyone => review,
+    POST "/waiter/ask" for anyone => ask,
 ]);
 
 struct Waiter;
@@ -97,6 +98,11 @@ struct Ticket {
     ticket: String,
 }
 
+#[derive(Deserialize)]
+struct Ask {
+    provider: String,
+}
+
 impl Input for Nap {
     fn check(&self, _: &mut Checks) {}
 }
@@ -118,6 +124,10 @@ impl Input for Complete {
 }
 
 impl Input for Ticket {
+    fn check(&self, _: &mut Checks) {}
+}
+
+impl Input for Ask {
     fn check(&self, _: &mut Checks) {}
 }
 
@@ -198,6 +208,12 @@ fn seen(mib: usize) -> String {
     let heard: Vec<_> = heard.map(|provider| peers::hear(&Target { provider })).collect();
     let held = std::hint::black_box(vec![1_u8; mib << 20]);
     format!("{} with {} MiB", heard.join(" and "), held.len() >> 20)
+}
+
+/// Asks the peer of that name, whether it may or not.
+fn ask(request: &Request) -> Result<Response, Error> {
+    let Ask { provider } = request.json()?;
+    told(peers::hear(&Target { provider }))
 }
 
 /// Hands a promise out under a name, waits for it, and notes what came.
