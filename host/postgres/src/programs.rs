@@ -37,16 +37,7 @@ impl Programs {
     pub async fn find() -> Result<Self> {
         match Self::find_version(|major| major >= MINIMUM).await {
             Some(found) => Ok(found),
-            None => Err(Error::ProgramsMissing {
-                minimum: MINIMUM,
-                searched: format!(
-                    "PATH, {}",
-                    LAYOUTS
-                        .map(|(parent, prefix, _)| format!("{parent}/{prefix}*"))
-                        .join(", ")
-                ),
-                advice: install::advice().to_owned(),
-            }),
+            None => Err(missing(install::advice())),
         }
     }
 
@@ -104,6 +95,15 @@ impl Programs {
             }
         }
         None
+    }
+}
+
+fn missing(advice: &str) -> Error {
+    let searched = LAYOUTS.map(|(parent, prefix, _)| format!("{parent}/{prefix}*"));
+    Error::ProgramsMissing {
+        minimum: MINIMUM,
+        searched: format!("PATH, {}", searched.join(", ")),
+        advice: advice.to_owned(),
     }
 }
 
@@ -186,6 +186,31 @@ mod tests {
         );
         assert_eq!(major_of("postgres (PostgreSQL) 18beta1\n"), Some(18));
         assert_eq!(major_of("something else"), None);
+    }
+
+    #[test]
+    fn who_may_not_install_it_is_told_the_package_and_the_command() {
+        let with = |managers: &[&str]| missing(install::advice_with(|it| managers.contains(&it))).to_string();
+        assert_eq!(
+            with(&["apt-get"]),
+            "PostgreSQL 15 or newer was not found (searched PATH, /usr/lib/postgresql/*, /usr/pgsql-*, \
+             /opt/homebrew/opt/postgresql@*, /usr/local/opt/postgresql@*); install it with \
+             `sudo apt-get install postgresql`, or give a server with --database-url"
+        );
+        for (manager, command) in [
+            ("dnf", "`sudo dnf install postgresql-server`"),
+            ("pacman", "`sudo pacman -S postgresql`"),
+            ("apk", "`apk add postgresql`"),
+            ("zypper", "`sudo zypper install postgresql-server`"),
+            ("brew", "`brew install postgresql@17`"),
+        ] {
+            let said = with(&[manager]);
+            assert!(said.contains(&format!("; install it with {command}, or ")), "{said}");
+        }
+        // A distribution's own comes before one that was added to it.
+        assert_eq!(with(&["brew", "apt-get"]), with(&["apt-get"]));
+        let said = with(&[]);
+        assert!(said.contains("; install PostgreSQL's server package, or "), "{said}");
     }
 
     #[test]

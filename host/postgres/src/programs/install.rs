@@ -42,7 +42,12 @@ const ADVICE: [(&str, &str); 6] = [
 
 /// What a person can do on this machine.
 pub(crate) fn advice() -> &'static str {
-    let found = ADVICE.iter().find(|(manager, _)| is_on_path(manager));
+    advice_with(is_on_path)
+}
+
+/// The same where these package managers are.
+pub(crate) fn advice_with(is_there: impl Fn(&str) -> bool) -> &'static str {
+    let found = ADVICE.iter().find(|(manager, _)| is_there(manager));
     found.map_or(
         "install PostgreSQL's server package, or give a server with --database-url",
         |(_, advice)| advice,
