@@ -92,7 +92,7 @@ async fn what_stands_is_done_again_only_for_who_insists_and_then_once() -> Resul
     let nexus = Nexus::start().await?;
     let shop = Shop::open(&nexus.client(), 10).await?;
     let audit = Audit::open(nexus.database_url()).await?;
-    let answer = shop.buyer.client.post(CHECKOUT, shop.checkout(2)).await?;
+    let answer = shop.buyer.client.keyed("once").post(CHECKOUT, shop.checkout(2)).await?;
     answer.data(200);
     audit.settled().await?;
     let checkout = answer.headers["x-invocation-id"].to_str()?.to_owned();
@@ -129,6 +129,24 @@ async fn what_stands_is_done_again_only_for_who_insists_and_then_once() -> Resul
     let said = String::from_utf8(refused.stdout)?;
     ensure!(said.contains("restart: 0 of 1") && said.contains(&checkout), "{said}");
 
+    // The key still leads to what has answered it, and not to what is begun in its place: who says it twice chooses the same.
+    let forced_many = [
+        &many[..],
+        &[
+            "--idempotency-key",
+            "once",
+            "--subject",
+            shop.buyer.id.as_str(),
+            "--reason",
+            "the buyer wants the same again",
+            "--force",
+        ],
+    ]
+    .concat();
+    for _ in 0..2 {
+        let said = nexus.run(&forced_many)?;
+        ensure!(said.contains("restart: 1 of 1"), "{said}");
+    }
     let forced = [&restart[..], &["--force"]].concat();
     let first = printed(&nexus, &forced)?;
     let second = printed(&nexus, &forced)?;
@@ -139,10 +157,11 @@ async fn what_stands_is_done_again_only_for_who_insists_and_then_once() -> Resul
         "{first:?}, {second:?}"
     );
     let words = printed(&nexus, &["audit", "--invocation", &checkout])?;
+    let restarts: Vec<&Value> = words.iter().filter(|word| word["verb"] == "restart").collect();
     ensure!(
-        words
-            .iter()
-            .any(|word| word["verb"] == "restart" && word["reason"] == "the buyer wants the same again"),
+        restarts.len() == 1
+            && restarts[0]["reason"] == "the buyer wants the same again"
+            && restarts[0]["successor"] == first[0]["id"],
         "{words:?}"
     );
     audit.books_hold().await
