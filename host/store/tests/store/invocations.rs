@@ -147,6 +147,30 @@ async fn what_is_stuck_is_found_by_its_cause_its_wait_and_its_key() {
 }
 
 #[tokio::test]
+async fn what_is_old_is_found_by_its_age() {
+    const HOUR_MS: u64 = 60 * 60 * 1_000;
+    const MINUTE_MS: u64 = 60 * 1_000;
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let (old, _new) = (begun(store).await, begun(store).await);
+    let aged = format!("UPDATE host.invocation SET created_at = created_at - interval '2 hours' WHERE id = '{old}'");
+    fixture.superuser_executes(&aged).await;
+    let found = async |older_than_ms: Option<u64>| {
+        let filter = Filter {
+            older_than_ms,
+            limit: 10,
+            ..Filter::default()
+        };
+        let page = store.list(&filter).await.unwrap();
+        page.rows.iter().map(|row| row.invocation).collect::<Vec<_>>()
+    };
+    assert_eq!(found(None).await.len(), 2);
+    assert_eq!(found(Some(HOUR_MS)).await, [old]);
+    assert_eq!(found(Some(2 * HOUR_MS - MINUTE_MS)).await, [old]);
+    assert_eq!(found(Some(3 * HOUR_MS)).await, []);
+}
+
+#[tokio::test]
 async fn what_is_open_of_a_component_is_counted_up_to_the_limit() {
     let fixture = fixture().await;
     let store = &fixture.store;
