@@ -1,4 +1,5 @@
 //! How the platform, and what runs on it, is tested.
+#![doc = include_str!("../README.md")]
 
 mod clock;
 mod crash;

@@ -24,9 +24,9 @@ const NEXUS_BINARY: &str = "NEXUS_BINARY";
 /// The host that a release replaces.
 const NEXUS_BINARY_BEFORE: &str = "NEXUS_BINARY_BEFORE";
 /// Packages whose documentation has examples that are compiled.
-const WITH_EXAMPLES: [&str; 2] = ["host-postgres", "sdk"];
+const WITH_EXAMPLES: [&str; 3] = ["host-postgres", "host-testing", "sdk"];
 /// What their dependencies have in the whole workspace, and would not have without these.
-const EXAMPLE_FEATURES: &str = "sdk/outbound,sdk/webhook,tokio/test-util";
+const EXAMPLE_FEATURES: &str = "sdk/outbound,sdk/webhook";
 /// What nextest is told: how many tests may run at once.
 const TEST_THREADS: &str = "NEXTEST_TEST_THREADS";
 /// What the chaos test is told: how long, and the seed of its faults.
