@@ -113,7 +113,8 @@ async fn a_thousand_clients_listen_and_hold_nothing_but_their_connections() -> R
     }
     let each = resident_bytes(world.nexus.pid())?.saturating_sub(before) / STREAMS as u64;
     ensure!(each < STREAM_BYTES, "{each} bytes a stream");
-    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'nexus/%'";
+    let sessions =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'nexus/%' AND datname = current_database()";
     let sessions = world.audit.count(sessions).await?;
     ensure!(sessions <= 20, "{sessions} database sessions");
     ensure!(world.audit.count("SELECT count(*) FROM host.invocation").await? == 0);

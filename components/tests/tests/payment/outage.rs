@@ -454,7 +454,8 @@ async fn of_two_payments_that_come_before_either_is_booked_one_goes_back() -> Re
     let takes = "LOCK TABLE inventory.reservation IN ACCESS EXCLUSIVE MODE";
     world.audit.change(takes).await?;
     world.gateway.is_paid(&second).await?;
-    let selling = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'inventory.reservation'::regclass";
+    let selling = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+        WHERE datname = current_database() AND NOT granted AND relation = 'inventory.reservation'::regclass";
     world.audit.becomes(selling, 1).await?;
     world.gateway.is_paid(&first).await?;
     ensure!(world.wallet(world.buyer()).await? == 0);
