@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
-use tokio_postgres::{Client, NoTls, Statement, types::Type};
+use tokio_postgres::{Client, NoTls, Statement, ToStatement, types::Type};
 
 use crate::Gateway;
 
@@ -34,8 +34,7 @@ impl Audit {
 
     /// Every row of a query, as text.
     pub async fn texts(&self, sql: &str) -> Result<Vec<String>> {
-        let rows = self.client.query(sql, &[]).await.with_context(|| sql.to_owned())?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        self.answers(sql, sql).await
     }
 
     /// The same of a query that is asked again and again: it is planned once.
@@ -49,11 +48,11 @@ impl Audit {
                 statement
             }
         };
-        let rows = self
-            .client
-            .query(&statement, &[])
-            .await
-            .with_context(|| sql.to_owned())?;
+        self.answers(&statement, sql).await
+    }
+
+    async fn answers(&self, query: &(impl ToStatement + ?Sized + Sync), sql: &str) -> Result<Vec<String>> {
+        let rows = self.client.query(query, &[]).await.with_context(|| sql.to_owned())?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 

@@ -153,10 +153,16 @@ impl<H> PaidShop<H> {
         self.is(&opened.session, "Success").await
     }
 
+    /// The seller confirms lines; the fee is to be paid under this option.
+    pub async fn confirms(&self, lines: &[i64], option: &str) -> Result<Opened> {
+        let body = json!({ "item_ids": lines, "payment_option": option });
+        let answer = self.seller().post(CONFIRM, body).await?;
+        Ok(Opened::read(&answer, "confirm_session_id"))
+    }
+
     /// The seller confirms lines, and the fee is paid under this option. Returns their order.
     pub async fn orders(&self, lines: &[i64], option: &str) -> Result<String> {
-        let body = json!({ "item_ids": lines, "payment_option": option });
-        let fee = Opened::read(&self.seller().post(CONFIRM, body).await?, "confirm_session_id");
+        let fee = self.confirms(lines, option).await?;
         if !fee.url.is_empty() {
             self.settles(&fee).await?;
         }

@@ -1,7 +1,7 @@
 //! Whose session it is: everybody else's is not found.
 
 use anyhow::{Result, ensure};
-use component_tests::{CHECKOUT, CONFIRM, Opened, PaidShop, Person};
+use component_tests::{CHECKOUT, CONFIRM, PaidShop, Person};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -9,8 +9,7 @@ async fn a_session_is_found_by_its_payer_alone_and_under_its_own_kind() -> Resul
     let world = PaidShop::start(&[]).await?;
     let stranger = Person::register(&world.nexus.client(), "stranger").await?;
     let (_, item) = world.pays().await?;
-    let fee = json!({ "item_ids": [item], "payment_option": "sandbox-redirect" });
-    let fee = Opened::read(&world.seller().post(CONFIRM, fee).await?, "confirm_session_id");
+    let fee = world.confirms(&[item], "sandbox-redirect").await?;
     let checkout = world.opens().await?;
     let nobody = world.nexus.client();
 

@@ -1,7 +1,7 @@
 //! What is not to be paid any more, and what was paid and goes back.
 
 use anyhow::{Result, ensure};
-use component_tests::{CHECKOUT, CONFIRM, Opened, PaidShop, STOCK, UNIT};
+use component_tests::{CHECKOUT, PaidShop, STOCK, UNIT};
 use futures_util::future::join;
 use serde_json::json;
 
@@ -115,8 +115,7 @@ async fn money_that_was_reported_and_not_yet_seen_goes_back_when_an_operator_end
     let world = PaidShop::start(&[]).await?;
     let (_, item) = world.pays().await?;
     let checkout = world.opens().await?;
-    let fee = json!({ "item_ids": [item], "payment_option": "sandbox-redirect" });
-    let fee = Opened::read(&world.seller().post(CONFIRM, fee).await?, "confirm_session_id");
+    let fee = world.confirms(&[item], "sandbox-redirect").await?;
     world.audit.suspended(2).await?;
     let pause = ["invocations", "pause", "--component", "order", "--status", "suspended"];
     world.nexus.run(&pause)?;

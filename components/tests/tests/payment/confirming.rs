@@ -77,8 +77,7 @@ async fn a_line_whose_money_is_awaited_is_not_confirmed() -> Result<()> {
 async fn a_fee_that_is_not_paid_gives_the_lines_back() -> Result<()> {
     let world = PaidShop::start(&[]).await?;
     let (_, item) = world.pays().await?;
-    let body = json!({ "item_ids": [item], "payment_option": "sandbox-redirect" });
-    let fee = Opened::read(&world.seller().post(CONFIRM, body.clone()).await?, "confirm_session_id");
+    let fee = world.confirms(&[item], "sandbox-redirect").await?;
     let url = format!("{CONFIRM}/{}/payment-url", fee.session);
     ensure!(world.seller().post(&url, json!({})).await?.text(200, "payment_url") == fee.url);
     let cancel = format!("{CONFIRM}/{}/cancel", fee.session);
@@ -103,13 +102,14 @@ async fn a_fee_that_is_not_paid_gives_the_lines_back() -> Result<()> {
 
     // A first charge that is declined gives them back, too: its seller is told of no session that another attempt could be made for.
     world.gateway.behaves(Manner::Declines);
-    let declined = world.seller().post(CONFIRM, body.clone()).await?;
+    let body = json!({ "item_ids": [item], "payment_option": "sandbox-redirect" });
+    let declined = world.seller().post(CONFIRM, body).await?;
     declined.failed(402, "payment_failed");
     world.audit.settled().await?;
     ensure!(world.waiting().await?.len() == 1, "and again");
     world.gateway.behaves(Manner::Waits);
 
-    let again = Opened::read(&world.seller().post(CONFIRM, body).await?, "confirm_session_id");
+    let again = world.confirms(&[item], "sandbox-redirect").await?;
     world.gateway.is_paid(&world.gateway.leg_at(&again.url)?).await?;
     world.is(&again.session, "Success").await?;
     ensure!(world.waiting().await?.is_empty());

@@ -481,8 +481,7 @@ async fn a_fee_that_came_twice_is_the_platforms_once_also_when_its_confirmation_
     let checkout = world.opens().await?;
     world.settles(&checkout).await?;
     let item = world.item_of(&checkout.session).await?;
-    let body = json!({ "item_ids": [item], "payment_option": "sandbox-redirect" });
-    let fee = Opened::read(&world.seller().post(CONFIRM, body).await?, "confirm_session_id");
+    let fee = world.confirms(&[item], "sandbox-redirect").await?;
     let (first, second) = tried_twice(&world, &fee, CONFIRM).await?;
     // The order is placed, and its fee cannot be booked.
     mislays(&world, "account.ledger_transfer").await?;

@@ -93,9 +93,7 @@ async fn a_checkout_whose_time_is_over_is_paid_nowhere() -> Result<()> {
 async fn a_fee_whose_time_is_over_is_paid_nowhere() -> Result<()> {
     let world = PaidShop::start(&[]).await?;
     let (_, item) = world.pays().await?;
-    let body = json!({ "item_ids": [item], "payment_option": "sandbox-redirect" });
-    let answer = world.seller().post(CONFIRM, body.clone()).await?;
-    let opened = Opened::read(&answer, "confirm_session_id");
+    let opened = world.confirms(&[item], "sandbox-redirect").await?;
     let over = Over {
         world: &world,
         opened: &opened,
@@ -104,6 +102,7 @@ async fn a_fee_whose_time_is_over_is_paid_nowhere() -> Result<()> {
     };
     over.passes_and_comes_back().await?;
     // Its lines are claimed for as long as it is open.
+    let body = json!({ "item_ids": [item], "payment_option": "sandbox-redirect" });
     let refused = world.seller().post(CONFIRM, body).await?;
     refused.failed(409, "item_already_confirmed");
     let claimed = "SELECT count(*) FROM \"order\".item WHERE confirm_session_id IS NOT NULL";

@@ -1,7 +1,7 @@
 //! The flow of a session: a workflow, under the session's id.
 
 use anyhow::{Result, ensure};
-use component_tests::{CHECKOUT, CONFIRM, Opened, PaidShop};
+use component_tests::{CHECKOUT, Opened, PaidShop};
 use serde_json::{Value, json};
 
 /// Every flow that was begun, whether an id leads to it or not.
@@ -77,8 +77,7 @@ async fn the_flow_of_a_confirmation_is_the_workflow_of_the_fees_session() -> Res
     const FUNCTION: &str = "shop:order/workflows.confirm";
     let world = PaidShop::start(&[]).await?;
     let (_, item) = world.pays().await?;
-    let body = json!({ "item_ids": [item], "payment_option": "sandbox-redirect" });
-    let fee = Opened::read(&world.seller().post(CONFIRM, body).await?, "confirm_session_id");
+    let fee = world.confirms(&[item], "sandbox-redirect").await?;
     let flow = flow_of(&world, &fee.session).await?;
     ensure!(
         flow["workflow"] == json!([FUNCTION, fee.session]),

@@ -155,40 +155,35 @@ fn told(outcome: Result<outbound::Reply, outbound::ErrorCode>) -> Told {
     }
 }
 
+fn told_value(outcome: Result<Option<String>, store::Error>) -> Result<Response, Error> {
+    Response::data(&match outcome {
+        Ok(value) => Told::Value(value),
+        Err(error) => Told::Error(format!("{error:?}")),
+    })
+}
+
 fn set(request: &Request) -> Result<Response, Error> {
     let Pair { store, key, value } = request.json()?;
     let set = store::open(&store).and_then(|bucket| bucket.set(&key, value.as_bytes()));
-    Response::data(&match set {
-        Ok(()) => Told::Value(Some(value)),
-        Err(error) => Told::Error(format!("{error:?}")),
-    })
+    told_value(set.map(|()| Some(value)))
 }
 
 fn get(request: &Request) -> Result<Response, Error> {
     let Pair { store, key, .. } = request.json()?;
     let got = store::open(&store).and_then(|bucket| bucket.get(&key));
-    Response::data(&match got {
-        Ok(value) => Told::Value(value.map(|value| String::from_utf8_lossy(&value).into_owned())),
-        Err(error) => Told::Error(format!("{error:?}")),
-    })
+    told_value(got.map(|value| value.map(|value| String::from_utf8_lossy(&value).into_owned())))
 }
 
 fn exists(request: &Request) -> Result<Response, Error> {
     let Pair { store, key, .. } = request.json()?;
     let exists = store::open(&store).and_then(|bucket| bucket.exists(&key));
-    Response::data(&match exists {
-        Ok(exists) => Told::Value(Some(exists.to_string())),
-        Err(error) => Told::Error(format!("{error:?}")),
-    })
+    told_value(exists.map(|exists| Some(exists.to_string())))
 }
 
 /// Whether the key is on one of the pages of the store's keys.
 fn listed(request: &Request) -> Result<Response, Error> {
     let Pair { store, key, .. } = request.json()?;
-    Response::data(&match is_listed(&store, &key) {
-        Ok(listed) => Told::Value(Some(listed.to_string())),
-        Err(error) => Told::Error(format!("{error:?}")),
-    })
+    told_value(is_listed(&store, &key).map(|listed| Some(listed.to_string())))
 }
 
 fn is_listed(store: &str, key: &str) -> Result<bool, store::Error> {
@@ -209,8 +204,5 @@ fn is_listed(store: &str, key: &str) -> Result<bool, store::Error> {
 fn delete(request: &Request) -> Result<Response, Error> {
     let Pair { store, key, .. } = request.json()?;
     let deleted = store::open(&store).and_then(|bucket| bucket.delete(&key));
-    Response::data(&match deleted {
-        Ok(()) => Told::Value(None),
-        Err(error) => Told::Error(format!("{error:?}")),
-    })
+    told_value(deleted.map(|()| None))
 }
