@@ -63,12 +63,15 @@ impl Manifest {
         }
     }
 
-    fn marketplace() -> Result<Self> {
-        let edited = Edited::marketplace(str::to_owned)?;
-        Ok(Self {
+    fn edited(edited: Edited) -> Self {
+        Self {
             path: edited.manifest(),
             _edited: Some(Arc::new(edited)),
-        })
+        }
+    }
+
+    fn marketplace() -> Result<Self> {
+        Ok(Self::edited(Edited::marketplace(str::to_owned)?))
     }
 }
 
@@ -117,6 +120,23 @@ impl Edited {
         std::fs::remove_file(&link)?;
         std::fs::rename(copy, &link)?;
         Ok(link)
+    }
+
+    /// Gives it a schema that another application has: the folder of its migrations, relative to the workspace.
+    pub fn add_schema(&self, folder: &Path) -> Result<()> {
+        let migrations = self.folder.path().join("migrations");
+        if migrations.is_symlink() {
+            let all = std::fs::read_link(&migrations)?;
+            std::fs::remove_file(&migrations)?;
+            std::fs::create_dir(&migrations)?;
+            for schema in std::fs::read_dir(all)? {
+                let schema = schema?;
+                std::os::unix::fs::symlink(schema.path(), migrations.join(schema.file_name()))?;
+            }
+        }
+        let name = folder.file_name().context("a folder has a name")?;
+        let folder = std::path::absolute(workspace().join(folder))?;
+        Ok(std::os::unix::fs::symlink(folder, migrations.join(name))?)
     }
 
     /// Changes it once more, for hosts that start from here on.
@@ -219,9 +239,9 @@ impl Nexus {
         Ok(nexus)
     }
 
-    /// A fresh marketplace on this database, which is empty and may lie on a server of its own.
-    pub async fn start_on_database(database: TestDatabase, options: NexusOptions) -> Result<Self> {
-        Self::start_on(Manifest::marketplace()?, database, None, options).await
+    /// Such an application on this database, which is empty and may lie on a server of its own.
+    pub async fn start_application_on(edited: Edited, database: TestDatabase, options: NexusOptions) -> Result<Self> {
+        Self::start_on(Manifest::edited(edited), database, None, options).await
     }
 
     /// A fresh marketplace whose host reaches its database through a proxy.

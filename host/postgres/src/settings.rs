@@ -35,7 +35,7 @@ impl Settings {
     pub fn test() -> Self {
         Self {
             shared_buffers_mib: 64,
-            max_connections: 200,
+            max_connections: 600,
             max_wal_size_mib: 1024,
             ..Self::default()
         }

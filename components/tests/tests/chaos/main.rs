@@ -1,6 +1,8 @@
 //! Two hosts and their database under load, while hosts are killed and frozen and the database is stopped and crashed at random: buyers who
-//! pay at the door, from wallets and at a gateway, a seller, drivers, and an operator who walks by.
+//! pay at the door, from wallets and at a gateway, a seller, drivers, and an operator who walks by. Beside the market there are events, desks that
+//! serve one at a time, and a line of the clock.
 
+mod beside;
 mod buyers;
 mod drivers;
 mod operator;
@@ -21,6 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::beside::Anybody;
 use crate::world::{Dice, Door, LOOK, World};
 
 /// How long there are faults. `NEXUS_TEST_CHAOS_SECONDS` changes it; `cargo xtask chaos` runs ten minutes.
@@ -29,6 +32,9 @@ const SECONDS: u64 = 30;
 const BUYERS: usize = 8;
 /// Who confirm and reject for the seller.
 const CLERKS: u64 = 2;
+/// Who tell something, and who visit a desk, at once.
+const TELLERS: u64 = 2;
+const VISITORS: u64 = 4;
 /// What a buyer's wallet holds at first: about two units.
 const WALLET: i64 = 250_000;
 /// Between two lines for those who watch.
@@ -87,10 +93,11 @@ async fn survives(time: Duration, seed: u64) -> Result<()> {
     let mut dice = Dice(seed ^ 96);
     gateway.behaves_by(move || manner(&mut dice));
     let options = gateway.options(&VARIABLES);
-    let first = Nexus::start_on_database(database, options.clone()).await?;
+    let first = Nexus::start_application_on(beside::marketplace()?, database, options.clone()).await?;
     let second = first.second_node(options.clone()).await?;
     let shop = Shop::open(&first.client(), 1_000_000).await?;
     let people = people(&first, &database_url).await?;
+    let anybody = first.client();
     let mut nodes = [first, second];
     let (doors, seen) = watch::channel(doors_of(&nodes));
     let world = Arc::new(World::new(shop, people, gateway, seen, &database_url));
@@ -102,6 +109,15 @@ async fn survives(time: Duration, seed: u64) -> Result<()> {
     );
     clients.push(tokio::spawn(buyers::change_minds(Arc::clone(&world), Dice(seed ^ 99))));
     clients.push(tokio::spawn(drivers::drive(Arc::clone(&world), Dice(seed ^ 98))));
+    let anybody = Anybody::new(&world, anybody);
+    clients.extend((0..TELLERS).map(|teller| tokio::spawn(anybody.clone().tells(teller, Dice(seed ^ (teller + 100))))));
+    clients.extend(
+        (0..VISITORS).map(|visitor| tokio::spawn(anybody.clone().visits(visitor, Dice(seed ^ (visitor + 110))))),
+    );
+    clients.push(tokio::spawn(beside::have_years_pass(
+        Arc::clone(&world),
+        Dice(seed ^ 94),
+    )));
     let is_alone = Arc::new(AtomicBool::new(false));
     let operator = operator::walk_by(Arc::clone(&world), Arc::clone(&is_alone), Dice(seed ^ 97));
     let mut operator = tokio::spawn(operator);
@@ -162,6 +178,7 @@ async fn survives(time: Duration, seed: u64) -> Result<()> {
 
     books_hold(&world, &audit).await?;
     told::same_answers(&world, &nodes).await?;
+    told::own_lists(&world, &audit, &nodes).await?;
     told::same_histories(&audit, &nodes[0]).await?;
     tell(&blows, &world);
     ensure!(

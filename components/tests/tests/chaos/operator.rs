@@ -15,6 +15,8 @@ use crate::world::{Dice, IMPATIENCE, LOOK, World};
 const WALKING_BY: &str = "the operator walks by";
 /// How many of the latest open flows he looks at.
 const LATEST: usize = 40;
+/// Whose invocations he pauses.
+const PAUSED: [&str; 6] = ["order", "order", "inventory", "teller", "listener", "flow"];
 /// What may be begun again, when nothing that it did stands: a flow under its session's id, and what time brings.
 const AGAIN: [&str; 3] = [
     "shop:order/workflows@0.1.0.checkout",
@@ -56,7 +58,7 @@ pub(crate) async fn leave(world: &World, audit: &Audit, dice: &mut Dice) -> Resu
 
 async fn pause(world: &World, dice: &mut Dice) {
     let status = *dice.of(&["suspended", "running"]).unwrap_or(&"running");
-    let component = *dice.of(&["order", "inventory"]).unwrap_or(&"order");
+    let component = *dice.of(&PAUSED).unwrap_or(&PAUSED[0]);
     let (limit, reason) = (1 + dice.below(4), WALKING_BY);
     let many = json!({ "status": status, "component": component, "limit": limit, "reason": reason });
     say(world, dice, "pause", many).await;

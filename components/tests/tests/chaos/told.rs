@@ -1,13 +1,18 @@
 //! What people were told, held against what the database has: nothing that was promised is missing, and nothing is there that nobody asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use component_tests::{Audit, CHECKOUT, Gateway, Nexus};
+use component_tests::{Audit, CHECKOUT, Client, Gateway, Nexus};
 use serde_json::Value;
 
+use crate::beside::Said;
 use crate::world::World;
+
+/// How long a host that was started again may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A checkout, as its buyer was told.
 #[derive(Debug, Clone)]
@@ -42,6 +47,8 @@ pub(crate) struct Told {
     pub(crate) taken_back: BTreeSet<String>,
     /// Sessions whose flow an operator began again, or tried to.
     pub(crate) restarted: BTreeSet<String>,
+    /// What was said beside the market.
+    pub(crate) beside: Said,
 }
 
 /// A line of a checkout, as it is stored.
@@ -80,7 +87,8 @@ impl Told {
     /// Checks all of it. Nothing is under way any more.
     pub(crate) async fn is_true(&self, audit: &Audit) -> Result<()> {
         self.of_sessions(audit).await?;
-        self.of_lines(&lines(audit).await?)
+        self.of_lines(&lines(audit).await?)?;
+        self.beside.is_true(audit).await
     }
 
     async fn of_sessions(&self, audit: &Audit) -> Result<()> {
@@ -172,10 +180,84 @@ pub(crate) async fn same_answers(world: &World, nodes: &[Nexus; 2]) -> Result<()
     Ok(())
 }
 
-/// What was begun again most often, whoever carried it on, does the same once more from its journal.
+/// A buyer's lists, and what in them is a line; the others hold orders.
+const LINES: [&str; 2] = ["pending-items", "cancelled-items"];
+const ORDERS: [&str; 3] = ["pending-orders", "completed-orders", "cancelled-orders"];
+/// What a page holds at most.
+const PAGE: usize = 100;
+
+/// Each buyer finds in his lists what is his, each of it once, and nothing else; and is not shown what is another one's.
+pub(crate) async fn own_lists(world: &World, audit: &Audit, nodes: &[Nexus; 2]) -> Result<()> {
+    let mut shown: Vec<BTreeSet<String>> = Vec::new();
+    for (number, buyer) in world.buyers.iter().enumerate() {
+        let client = buyer.client.at(nodes[number % 2].url());
+        let (mut orders, mut lines) = (Vec::new(), Vec::new());
+        for list in ORDERS {
+            for order in whole(&client, list).await? {
+                let id = order["id"].as_str().context("an order has an id")?;
+                orders.push(id.to_owned());
+                lines.extend(order["items"].as_array().into_iter().flatten().map(id_of));
+            }
+        }
+        for list in LINES {
+            lines.extend(whole(&client, list).await?.iter().map(id_of));
+        }
+        for (what, mut found, column) in [("\"order\"", orders.clone(), "buyer_id"), ("item", lines, "account_id")] {
+            let own = format!(
+                "SELECT id::text FROM \"order\".{what} WHERE {column} = '{}' ORDER BY 1",
+                buyer.id
+            );
+            let mut own = audit.texts(&own).await?;
+            found.sort();
+            own.sort();
+            ensure!(
+                found == own,
+                "buyer {number} has {what} {own:?}, and is shown {found:?}"
+            );
+        }
+        shown.push(orders.into_iter().collect());
+    }
+    for (number, buyer) in world.buyers.iter().enumerate() {
+        let client = buyer.client.at(nodes[number % 2].url());
+        for order in shown[(number + 1) % shown.len()].iter().take(3) {
+            let answer = client.get(&format!("/api/v1/order/buyer/orders/{order}")).await?;
+            ensure!(
+                answer.status == 404,
+                "buyer {number} is shown another one's order {order}: {}",
+                answer.json
+            );
+        }
+    }
+    Ok(())
+}
+
+fn id_of(line: &Value) -> String {
+    line["id"].to_string()
+}
+
+/// Every page of one of a buyer's lists.
+async fn whole(client: &Client, list: &str) -> Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for number in 1.. {
+        let path = format!("/api/v1/order/buyer/{list}?limit={PAGE}&page={number}");
+        let page = client.get_until_answered(&path, PATIENCE).await?;
+        let rows = page.json["data"]
+            .as_array()
+            .with_context(|| format!("{path}: {}", page.json))?;
+        all.extend_from_slice(rows);
+        if rows.len() < PAGE {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// Of each module, what was begun again most often, whoever carried it on: it does the same once more from its journal.
 pub(crate) async fn same_histories(audit: &Audit, node: &Nexus) -> Result<()> {
-    let ended = "SELECT id::text FROM host_view.invocation WHERE component = 'order' AND status = 'completed'
-                 ORDER BY attempt DESC, id LIMIT 16";
+    let ended = "SELECT id::text FROM (
+             SELECT id, component, row_number() OVER (PARTITION BY component ORDER BY attempt DESC, id) AS place
+             FROM host_view.invocation WHERE status = 'completed'
+         ) AS ended WHERE place <= CASE component WHEN 'order' THEN 16 ELSE 4 END";
     let ended = audit.texts(ended).await?;
     ensure!(!ended.is_empty(), "nothing has ended");
     for id in ended {
