@@ -289,9 +289,12 @@ async fn a_lock_is_held_no_longer_than_a_transaction_may_last() -> Result<()> {
             let held = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
                         WHERE relation = 'hostile.item'::regclass AND mode = 'RowExclusiveLock' AND datname = current_database()";
             attacked.audit.becomes(held, 1).await?;
-            let answer = attacked
-                .attempt("execute", &["UPDATE item SET amount = amount + 10 WHERE id = 1"])
-                .await?;
+            // It came a moment later than the holder and may wait as long: when that one's end takes longer than the moment, it has to ask again.
+            let statement = ["UPDATE item SET amount = amount + 10 WHERE id = 1"];
+            let mut answer = attacked.attempt("execute", &statement).await?;
+            if answer.status == 503 {
+                answer = attacked.attempt("execute", &statement).await?;
+            }
             ensure!(
                 answer.json[0]["rows"].is_array(),
                 "{misdeed}: {} {}",
