@@ -53,9 +53,14 @@ impl TemporaryServer {
     }
 
     /// Starts again where it was, and is told these settings from then on besides those it began with.
-    pub(crate) async fn restart_with(&mut self, settings: impl IntoIterator<Item = (String, String)>) -> Result<()> {
+    pub(crate) async fn restart_with<const N: usize>(&mut self, settings: [(&str, String); N]) -> Result<()> {
+        let settings = settings.map(|(name, value)| (name.to_owned(), value));
         self.options.settings.extra.extend(settings);
         self.restart(false).await
+    }
+
+    pub(crate) fn programs(&self) -> &Programs {
+        &self.programs
     }
 
     /// The server.

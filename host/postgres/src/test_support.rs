@@ -7,6 +7,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 mod database;
+mod recovery;
 mod shared;
 mod tls;
 

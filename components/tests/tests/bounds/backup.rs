@@ -1,14 +1,16 @@
-//! A backup, taken with PostgreSQL's own programs while the host serves, and restored on another server.
+//! Backups, taken with PostgreSQL's own programs while the host serves: a dump that is restored on another server, and a base backup with its log
+//! that goes back to an earlier moment.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use component_tests::Audit;
-use host_postgres::test_support::TestServer;
+use component_tests::{Audit, Edited, Nexus, NexusOptions};
+use host_postgres::test_support::{TestDatabase, TestServer};
 use host_postgres::{Programs, Settings};
 use serde_json::json;
 
-use crate::world::World;
+use crate::world::{MANIFEST, World};
 
 /// Runs one of PostgreSQL's programs. What it says wrong is the error; `pg_restore` and `psql` end with 1 for what was there already.
 fn run(programs: &Programs, program: &str, arguments: &[&str]) -> Result<Vec<u8>> {
@@ -149,12 +151,85 @@ async fn after_a_restore_what_was_open_waits_for_a_person_and_then_goes_on() -> 
     // The next start finds nothing to pause.
     let mut nexus = nexus;
     nexus.kill()?;
-    nexus.restart(component_tests::NexusOptions::default()).await?;
+    nexus.restart(NexusOptions::default()).await?;
     ensure!(
         audit
             .count("SELECT count(*) FROM host.invocation WHERE status = 'paused'")
             .await?
             == 0
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_goes_back_to_an_earlier_moment_is_noticed_by_a_host_that_has_never_seen_it() -> Result<()> {
+    // Of its own, since it goes back as a whole.
+    let mut server = TestServer::start(&Programs::find().await?, Settings::test()).await?;
+    let database = TestDatabase::create(&server.url(), "crowd").await?;
+    let database_url = database.url().to_owned();
+    let crowd = Edited::application(MANIFEST.as_ref(), str::to_owned)?;
+    let mut nexus = Nexus::start_application_on(crowd, database, NexusOptions::default()).await?;
+    // With the host running: it waits until the server is there again.
+    server.keep_history().await?;
+    nexus
+        .client()
+        .get_until_answered("/crowd/greeting", Duration::from_secs(30))
+        .await?;
+
+    let note = async |ticket: &str| {
+        let answer = nexus
+            .client()
+            .post("/crowd/note", json!({ "ticket": ticket, "ms": 0 }))
+            .await?;
+        ensure!(answer.status == 200, "{ticket}: {}", answer.json);
+        anyhow::Ok(())
+    };
+    note("kept").await?;
+    let napping = {
+        let client = nexus.client().keyed("nap");
+        tokio::spawn(async move { client.post("/crowd/nap", json!({ "ticket": "nap", "ms": 7_000 })).await })
+    };
+    let audit = Audit::open(&database_url).await?;
+    audit
+        .becomes("SELECT count(*) FROM host.invocation WHERE status = 'suspended'", 1)
+        .await?;
+    let moment = audit.texts("SELECT clock_timestamp()::text").await?.concat();
+    note("lost").await?;
+    nexus.kill()?;
+    let _ = napping.await?;
+    server.go_back_to(&moment).await?;
+
+    let elsewhere = nexus.start_elsewhere(&database_url).await?;
+    let audit = Audit::open(&database_url).await?;
+    ensure!(
+        elsewhere
+            .log()?
+            .contains("the server was recovered to an earlier moment"),
+        "it is said why: {}",
+        elsewhere.log()?
+    );
+    let notes = audit
+        .texts("SELECT ticket || ' ' || what FROM crowd.note ORDER BY 1")
+        .await?;
+    ensure!(notes == ["kept noted", "nap before"], "{notes:?}");
+    let open = audit
+        .texts("SELECT status FROM host_view.invocation WHERE ended_at IS NULL")
+        .await?;
+    ensure!(open == ["paused"], "{open:?}");
+    elsewhere.run(&[
+        "invocations",
+        "resume",
+        "--status",
+        "paused",
+        "--yes",
+        "--reason",
+        "looked at",
+    ])?;
+    let ended = "SELECT count(*) FROM host.invocation WHERE ended_at IS NULL";
+    audit.becomes(ended, 0).await?;
+    let notes = audit
+        .texts("SELECT ticket || ' ' || what FROM crowd.note ORDER BY 1")
+        .await?;
+    ensure!(notes == ["kept noted", "nap after", "nap before"], "{notes:?}");
     Ok(())
 }

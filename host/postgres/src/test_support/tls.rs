@@ -46,8 +46,7 @@ impl TemporaryServer {
             ("ssl", "on".to_owned()),
             ("ssl_ca_file", "authority.crt".to_owned()),
         ];
-        self.restart_with(settings.map(|(name, value)| (name.to_owned(), value)))
-            .await
+        self.restart_with(settings).await
     }
 
     /// Lets others in than before, once it is told to look (`pg_reload_conf()`) or starts again.
