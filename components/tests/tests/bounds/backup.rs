@@ -193,6 +193,10 @@ async fn a_server_that_goes_back_to_an_earlier_moment_is_noticed_by_a_host_that_
     audit
         .becomes("SELECT count(*) FROM host.invocation WHERE status = 'suspended'", 1)
         .await?;
+    // What was answered has ended, too.
+    audit
+        .becomes("SELECT count(*) FROM host.invocation WHERE ended_at IS NULL", 1)
+        .await?;
     let moment = audit.texts("SELECT clock_timestamp()::text").await?.concat();
     note("lost").await?;
     nexus.kill()?;
