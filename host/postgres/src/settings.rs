@@ -37,6 +37,9 @@ impl Settings {
             shared_buffers_mib: 64,
             max_connections: 600,
             max_wal_size_mib: 1024,
+            // A test that ends while it logs in, on a thread that then drops its database, would hold up every CREATE and DROP DATABASE
+            // of the server for a minute.
+            extra: vec![("authentication_timeout".to_owned(), "5s".to_owned())],
             ..Self::default()
         }
     }

@@ -108,7 +108,8 @@ async fn what_is_given_back_is_anybodys_but_of_who_leaves_it() {
     assert_eq!(store.due(9, &left).await.unwrap(), []);
     assert_eq!(other.due(9, &left).await.unwrap(), []);
     assert_eq!(other.due(9, &Left::default()).await.unwrap(), [(invocation, false)]);
-    // No login is left half done: the server drops no database meanwhile.
+    // No login of whoever gave notice is left half done: the server would drop no database until that one's time is over.
+    store.close().await;
     other.close().await;
 }
 
