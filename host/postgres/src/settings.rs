@@ -35,7 +35,7 @@ impl Settings {
     pub fn test() -> Self {
         Self {
             shared_buffers_mib: 64,
-            max_connections: 600,
+            max_connections: 300,
             max_wal_size_mib: 1024,
             // A test that ends while it logs in, on a thread that then drops its database, would hold up every CREATE and DROP DATABASE
             // of the server for a minute.
