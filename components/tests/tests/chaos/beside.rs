@@ -140,6 +140,12 @@ async fn years_pass(world: &World) -> Result<()> {
     Ok(())
 }
 
+/// Returns when the clock has caught up: the tick of this year is met.
+pub(crate) async fn is_up_to_date(audit: &Audit) -> Result<()> {
+    let met = "SELECT count(*) FROM host.cron_tick WHERE component = 'flow' AND tick > now() - interval '366 days'";
+    audit.becomes(met, 1).await
+}
+
 impl Said {
     /// Checks all of it. Nothing is under way any more.
     pub(crate) async fn is_true(&self, audit: &Audit) -> Result<()> {
