@@ -65,6 +65,7 @@ struct Idle {
     suspended: u64,
     resident_mib: f64,
     host_cpu_ms_per_s: f64,
+    database_cpu_ms_per_s: f64,
     commits_per_s: f64,
 }
 
@@ -91,8 +92,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<String> {
     }
     for idle in &report.idle {
         text += &format!(
-            "idle, {:>6} suspended   {:>6.1} MiB   {:.1} ms of processor per s   {:.1} commits per s\n",
-            idle.suspended, idle.resident_mib, idle.host_cpu_ms_per_s, idle.commits_per_s
+            "idle, {:>6} suspended   {:>6.1} MiB   {:.1} ms of processor per s, PostgreSQL {:.1}   {:.1} commits per s\n",
+            idle.suspended, idle.resident_mib, idle.host_cpu_ms_per_s, idle.database_cpu_ms_per_s, idle.commits_per_s
         );
     }
     Ok(text)
@@ -135,7 +136,8 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
         database.store_suspended(suspended).await?;
         database.tidy().await?;
         let nexus = Nexus::start(&options).await?;
-        idle.push(watch(&nexus, &database, suspended).await?);
+        let database_pid = server.server().pid().context("PostgreSQL runs")?;
+        idle.push(watch(&nexus, (&database, database_pid), suspended).await?);
         nexus.stop()?;
     }
     let posts = empty.into_iter().zip(full).map(|((clients, empty), (_, full))| Posts {
@@ -182,18 +184,21 @@ async fn posts(nexus: &Nexus, database: &Database) -> Result<Vec<(usize, (f64, f
     Ok(measured)
 }
 
-async fn watch(nexus: &Nexus, database: &Database, suspended: u64) -> Result<Idle> {
+async fn watch(nexus: &Nexus, (database, database_pid): (&Database, u32), suspended: u64) -> Result<Idle> {
     // The upkeep of a start is over before the statistics are in.
     let before = database.committed().await?;
-    let (cpu_us, began) = (machine::cpu_us(nexus.pid)?, tokio::time::Instant::now());
+    let used_us = || anyhow::Ok((machine::cpu_us(nexus.pid)?, machine::cpu_of_family_us(database_pid)?));
+    let ((host_us, database_us), began) = (used_us()?, tokio::time::Instant::now());
     tokio::time::sleep(IDLE).await;
-    let cpu_us = machine::cpu_us(nexus.pid)? - cpu_us;
+    let (host_until_us, database_until_us) = used_us()?;
     let after = database.committed().await?;
     let passed_s = began.elapsed().as_secs_f64();
     Ok(Idle {
         suspended,
         resident_mib: machine::resident_bytes(nexus.pid)? as f64 / f64::from(1 << 20),
-        host_cpu_ms_per_s: cpu_us as f64 / 1e3 / IDLE.as_secs_f64(),
+        host_cpu_ms_per_s: (host_until_us - host_us) as f64 / 1e3 / passed_s,
+        // A session that ended meanwhile is among the server's ended children.
+        database_cpu_ms_per_s: database_until_us.saturating_sub(database_us) as f64 / 1e3 / passed_s,
         commits_per_s: (after.commits - before.commits) as f64 / passed_s,
     })
 }
