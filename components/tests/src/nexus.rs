@@ -122,23 +122,6 @@ impl Edited {
         Ok(link)
     }
 
-    /// Gives it a schema that another application has: the folder of its migrations, relative to the workspace.
-    pub fn add_schema(&self, folder: &Path) -> Result<()> {
-        let migrations = self.folder.path().join("migrations");
-        if migrations.is_symlink() {
-            let all = std::fs::read_link(&migrations)?;
-            std::fs::remove_file(&migrations)?;
-            std::fs::create_dir(&migrations)?;
-            for schema in std::fs::read_dir(all)? {
-                let schema = schema?;
-                std::os::unix::fs::symlink(schema.path(), migrations.join(schema.file_name()))?;
-            }
-        }
-        let name = folder.file_name().context("a folder has a name")?;
-        let folder = std::path::absolute(workspace().join(folder))?;
-        Ok(std::os::unix::fs::symlink(folder, migrations.join(name))?)
-    }
-
     /// Changes it once more, for hosts that start from here on.
     pub fn change(&self, change: impl FnOnce(&str) -> String) -> Result<()> {
         let text = change(&std::fs::read_to_string(self.manifest())?);

@@ -197,7 +197,7 @@ async fn watch(nexus: &Nexus, (database, database_pid): (&Database, u32), suspen
         suspended,
         resident_mib: machine::resident_bytes(nexus.pid)? as f64 / f64::from(1 << 20),
         host_cpu_ms_per_s: (host_until_us - host_us) as f64 / 1e3 / passed_s,
-        // A session that ended meanwhile is among the server's ended children.
+        // Less than before, when a session ends during the look.
         database_cpu_ms_per_s: database_until_us.saturating_sub(database_us) as f64 / 1e3 / passed_s,
         commits_per_s: (after.commits - before.commits) as f64 / passed_s,
     })

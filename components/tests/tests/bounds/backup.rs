@@ -1,5 +1,5 @@
 //! Backups, taken with PostgreSQL's own programs while the host serves: a dump that is restored on another server, and a base backup with its log
-//! that goes back to an earlier moment.
+//! that is recovered to an earlier moment (point-in-time recovery).
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,6 +11,9 @@ use host_postgres::{Programs, Settings};
 use serde_json::json;
 
 use crate::world::{MANIFEST, World};
+
+/// How long a host may take to have its database again.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs one of PostgreSQL's programs. What it says wrong is the error; `pg_restore` and `psql` end with 1 for what was there already.
 fn run(programs: &Programs, program: &str, arguments: &[&str]) -> Result<Vec<u8>> {
@@ -162,25 +165,19 @@ async fn after_a_restore_what_was_open_waits_for_a_person_and_then_goes_on() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_goes_back_to_an_earlier_moment_is_noticed_by_a_host_that_has_never_seen_it() -> Result<()> {
-    // Of its own, since it goes back as a whole.
+async fn a_recovery_to_an_earlier_moment_is_noticed_by_a_host_that_has_never_seen_the_server() -> Result<()> {
+    // Of its own, since it is recovered as a whole.
     let mut server = TestServer::start(&Programs::find().await?, Settings::test()).await?;
     let database = TestDatabase::create(&server.url(), "crowd").await?;
     let database_url = database.url().to_owned();
     let crowd = Edited::application(MANIFEST.as_ref(), str::to_owned)?;
     let mut nexus = Nexus::start_application_on(crowd, database, NexusOptions::default()).await?;
-    // With the host running: it waits until the server is there again.
-    server.keep_history().await?;
-    nexus
-        .client()
-        .get_until_answered("/crowd/greeting", Duration::from_secs(30))
-        .await?;
+    // With the host running.
+    server.archive_log().await?;
 
     let note = async |ticket: &str| {
-        let answer = nexus
-            .client()
-            .post("/crowd/note", json!({ "ticket": ticket, "ms": 0 }))
-            .await?;
+        let (client, body) = (nexus.client().keyed(ticket), json!({ "ticket": ticket, "ms": 0 }));
+        let answer = client.post_until_answered("/crowd/note", &body, PATIENCE).await?;
         ensure!(answer.status == 200, "{ticket}: {}", answer.json);
         anyhow::Ok(())
     };
@@ -201,7 +198,7 @@ async fn a_server_that_goes_back_to_an_earlier_moment_is_noticed_by_a_host_that_
     note("lost").await?;
     nexus.kill()?;
     let _ = napping.await?;
-    server.go_back_to(&moment).await?;
+    server.recover_to(&moment).await?;
 
     let elsewhere = nexus.start_elsewhere(&database_url).await?;
     let audit = Audit::open(&database_url).await?;

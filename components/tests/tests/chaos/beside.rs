@@ -2,15 +2,16 @@
 //! tells and one that is told, desks that serve one visitor at a time, and a line of the clock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use component_tests::{Audit, Client, Edited};
+use component_tests::{Audit, Client, Edited, workspace};
 use http::Method;
 use serde_json::json;
+use tokio::time::Instant;
 
-use crate::world::{Dice, IMPATIENCE, World};
+use crate::world::{Dice, IMPATIENCE, LOOK, World};
 
 /// Of this crate.
 const MANIFEST: &str = include_str!("../../chaos/beside.toml");
@@ -29,12 +30,17 @@ const PAUSE_MS: u64 = 250;
 const VISIT_MS: u64 = 60;
 /// Between two moves of the clock, at most.
 const MOVE_MS: u64 = 3_000;
+/// Without a host or a database that fails, somebody hears something sooner.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// The marketplace with these modules beside it.
 pub(crate) fn marketplace() -> Result<Edited> {
     let edited = Edited::marketplace(|manifest| manifest.to_owned() + MANIFEST)?;
+    let migrations = edited.migrations()?;
     for schema in SCHEMAS {
-        edited.add_schema(Path::new(schema))?;
+        let folder = std::path::absolute(workspace().join(schema))?;
+        let name = folder.file_name().context("a schema has a name")?;
+        std::os::unix::fs::symlink(&folder, migrations.join(name))?;
     }
     Ok(edited)
 }
@@ -46,9 +52,9 @@ pub(crate) struct Anybody {
     client: Client,
 }
 
-/// What was asked for and done, as those were told who asked.
+/// What was asked for beside the market and answered, to be held against what the modules there have done.
 #[derive(Debug, Default)]
-pub(crate) struct Said {
+pub(crate) struct Asked {
     /// Of each key, how many events were published.
     published: BTreeMap<&'static str, u64>,
     /// Who was served, or is going to be: the desk of each ticket.
@@ -140,13 +146,26 @@ async fn years_pass(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Returns when the clock has caught up: the tick of this year is met.
-pub(crate) async fn is_up_to_date(audit: &Audit) -> Result<()> {
+/// Returns when the clock has caught up, with the tick of this year, and all who subscribe with what was published.
+pub(crate) async fn have_caught_up(audit: &Audit) -> Result<()> {
     let met = "SELECT count(*) FROM host.cron_tick WHERE component = 'flow' AND tick > now() - interval '366 days'";
-    audit.becomes(met, 1).await
+    audit.becomes(met, 1).await?;
+    const LEFT: &str = "SELECT count(*) FROM host.delivery WHERE state <> 'dead'";
+    let mut left = audit.count(LEFT).await?;
+    // As long as it goes on: nobody published more slowly because somebody heard slowly.
+    let mut last = Instant::now();
+    while left > 0 {
+        ensure!(last.elapsed() < STUCK, "{left} events are not delivered");
+        tokio::time::sleep(LOOK).await;
+        let now_left = audit.count(LEFT).await?;
+        if now_left < left {
+            (left, last) = (now_left, Instant::now());
+        }
+    }
+    Ok(())
 }
 
-impl Said {
+impl Asked {
     /// Checks all of it. Nothing is under way any more.
     pub(crate) async fn is_true(&self, audit: &Audit) -> Result<()> {
         self.of_events(audit).await?;

@@ -217,8 +217,8 @@ async fn people(nexus: &Nexus, database_url: &str) -> Result<Vec<Person>> {
 /// Everything comes to its end: who pays late has paid, nothing is paused, fees that nobody pays are given up, and deadlines pass.
 async fn finish(world: &World, audit: &Audit, dice: &mut Dice) -> Result<()> {
     world.gateway.has_reported().await?;
-    beside::is_up_to_date(audit).await?;
     operator::leave(world, audit, dice).await?;
+    beside::have_caught_up(audit).await?;
     let unpaid =
         "SELECT id::text FROM \"order\".payment_session WHERE kind = 'seller-confirmation-fee' AND status = 'Pending'";
     for session in audit.texts(unpaid).await? {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use component_tests::{Audit, CHECKOUT, Client, Gateway, Nexus};
 use serde_json::Value;
 
-use crate::beside::Said;
+use crate::beside::Asked;
 use crate::world::World;
 
 /// How long a host that was started again may take to answer.
@@ -47,8 +47,8 @@ pub(crate) struct Told {
     pub(crate) taken_back: BTreeSet<String>,
     /// Sessions whose flow an operator began again, or tried to.
     pub(crate) restarted: BTreeSet<String>,
-    /// What was said beside the market.
-    pub(crate) beside: Said,
+    /// What was asked for beside the market.
+    pub(crate) beside: Asked,
 }
 
 /// A line of a checkout, as it is stored.
@@ -217,17 +217,22 @@ pub(crate) async fn own_lists(world: &World, audit: &Audit, nodes: &[Nexus; 2]) 
         }
         shown.push(orders.into_iter().collect());
     }
+    let mut refused = 0;
     for (number, buyer) in world.buyers.iter().enumerate() {
         let client = buyer.client.at(nodes[number % 2].url());
         for order in shown[(number + 1) % shown.len()].iter().take(3) {
-            let answer = client.get(&format!("/api/v1/order/buyer/orders/{order}")).await?;
+            let path = format!("/api/v1/order/buyer/orders/{order}");
+            let answer = client.get_until_answered(&path, PATIENCE).await?;
             ensure!(
                 answer.status == 404,
-                "buyer {number} is shown another one's order {order}: {}",
+                "buyer {number} asked for another one's order {order}: {} {}",
+                answer.status,
                 answer.json
             );
+            refused += 1;
         }
     }
+    ensure!(refused > 0, "nobody has an order");
     Ok(())
 }
 

@@ -1,54 +1,62 @@
-//! Going back to an earlier moment: a base backup, and the write-ahead log since then.
+//! Point-in-time recovery: a base backup, and the write-ahead log since then.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fs, io};
 
 use crate::TemporaryServer;
 use crate::error::{Attempting, Result};
 use crate::home::make_private_dir;
 
+/// Between two looks whether the server has archived something: nothing tells of it.
+const LOOK: Duration = Duration::from_millis(10);
+
 impl TemporaryServer {
-    /// From now on it can go back to any moment: starts again, keeps all that it logs, and takes a base backup.
-    pub async fn keep_history(&mut self) -> Result<()> {
+    /// From now on it can be recovered to any moment: starts again, archives its write-ahead log, and has a base backup.
+    pub async fn archive_log(&mut self) -> Result<()> {
         let archive = self.beside_the_cluster("archive");
         make_private_dir(&archive, self.server().user())?;
-        let kept = archive.display();
-        self.restart_with([
-            ("archive_mode", "on".to_owned()),
-            ("archive_command", format!("test ! -f {kept}/%f && cp %p {kept}/%f")),
-        ])
-        .await?;
-        let backup = self.beside_the_cluster("backup");
-        self.run(
-            "pg_basebackup",
-            &["--pgdata", &backup.display().to_string(), "--dbname", &self.url()],
-        )
-        .await
+        let file = format!("{}/%f", archive.display());
+        let command = format!("test ! -f {file} && cp %p {file}.part && mv {file}.part {file}");
+        self.restart_with([("archive_mode", "on".to_owned()), ("archive_command", command)])
+            .await?;
+        let backup = self.beside_the_cluster("backup").display().to_string();
+        let arguments = ["--checkpoint=fast", "--pgdata", &backup, "--dbname", &self.url()];
+        self.run("pg_basebackup", &arguments).await
     }
 
-    /// Ends as by a power cut and starts as it was at a moment after [`TemporaryServer::keep_history`], given as PostgreSQL writes
+    /// Ends as by a power cut and starts as it was at a moment after [`TemporaryServer::archive_log`], given as PostgreSQL writes
     /// a time. Something must have been committed after it.
-    pub async fn go_back_to(&mut self, moment: &str) -> Result<()> {
+    pub async fn recover_to(&mut self, moment: &str) -> Result<()> {
+        let archive = self.beside_the_cluster("archive");
+        // The base backup has ended a segment.
+        while names(&archive)?.is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
         self.server().pg_ctl_stop("immediate").await?;
         let [data, lost, backup] = ["data", "data.lost", "backup"].map(|name| self.beside_the_cluster(name));
         fs::rename(&data, &lost).attempting("put aside", &data)?;
         fs::rename(&backup, &data).attempting("put in place", &backup)?;
-        // The last of the log is not in the archive yet.
+        // The last of the log is not in the archive yet; what is there is read from there.
         let log = data.join("pg_wal");
         fs::remove_dir_all(&log).attempting("remove", &log)?;
         fs::rename(lost.join("pg_wal"), &log).attempting("put in place", &log)?;
+        for archived in names(&archive)?.iter().map(|name| log.join(name)) {
+            if archived.exists() {
+                fs::remove_file(&archived).attempting("remove", &archived)?;
+            }
+        }
         let signal = data.join("recovery.signal");
         fs::write(&signal, "").attempting("write", &signal)?;
         self.server().user().own(&signal)?;
-        let archive = self.beside_the_cluster("archive");
-        let settings = [
+        self.restart_with([
             ("restore_command", format!("cp {}/%f %p", archive.display())),
             ("recovery_target_time", moment.to_owned()),
             ("recovery_target_action", "promote".to_owned()),
             // Nobody is let in before it is there.
             ("hot_standby", "off".to_owned()),
-        ];
-        self.restart_with(settings).await
+        ])
+        .await
     }
 
     fn beside_the_cluster(&self, name: &str) -> PathBuf {
@@ -68,4 +76,16 @@ impl TemporaryServer {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         Err(io::Error::other(said)).attempting("run", path)
     }
+}
+
+/// Of the files in an archive that are whole.
+fn names(archive: &Path) -> Result<Vec<PathBuf>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(archive).attempting("read", archive)? {
+        let name = PathBuf::from(entry.attempting("read", archive)?.file_name());
+        if name.extension().is_none_or(|extension| extension != "part") {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
