@@ -152,6 +152,24 @@ impl Audit {
         Ok(())
     }
 
+    /// Of a desk of the guest `flow`: whoever enters leaves before the next one enters. Gives the tickets in order.
+    pub async fn served_one_at_a_time(&self, desk: &str) -> Result<Vec<String>> {
+        let steps = format!(
+            "SELECT split_part(what, ' ', 1) || ' ' || ticket FROM flow.note WHERE split_part(what, ' ', 2) = '{desk}'
+             ORDER BY number"
+        );
+        let steps = self.texts(&steps).await?;
+        let mut served = Vec::new();
+        for pair in steps.chunks(2) {
+            let visit = || format!("desk {desk}, visit {}: {pair:?}", served.len());
+            let ticket = pair[0].strip_prefix("enters ").with_context(visit)?;
+            let left = pair.get(1).and_then(|step| step.strip_prefix("leaves "));
+            ensure!(left == Some(ticket), visit());
+            served.push(ticket.to_owned());
+        }
+        Ok(served)
+    }
+
     /// Everything that must hold of the books at rest.
     pub async fn books_hold(&self) -> Result<()> {
         let must_be_empty = [

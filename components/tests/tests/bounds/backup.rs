@@ -27,6 +27,12 @@ fn run(programs: &Programs, program: &str, arguments: &[&str]) -> Result<Vec<u8>
     Ok(output.stdout)
 }
 
+/// A person has looked at what is paused, and all of it goes on.
+fn resume_all(nexus: &Nexus) -> Result<()> {
+    let arguments = "invocations resume --status paused --yes --reason looked-at";
+    nexus.run(&arguments.split(' ').collect::<Vec<_>>()).map(drop)
+}
+
 /// The same server's URL with another database.
 fn with_database(url: &str, database: &str) -> Result<String> {
     let (server, _) = url.rsplit_once('/').context("a URL with a database")?;
@@ -125,15 +131,7 @@ async fn after_a_restore_what_was_open_waits_for_a_person_and_then_goes_on() -> 
         .await?;
     answer.failed(409, "idempotency_key_in_use");
 
-    nexus.run(&[
-        "invocations",
-        "resume",
-        "--status",
-        "paused",
-        "--yes",
-        "--reason",
-        "looked at",
-    ])?;
+    resume_all(&nexus)?;
     audit
         .becomes(
             "SELECT count(*) FROM crowd.note WHERE ticket = 'nap' AND what = 'after'",
@@ -217,15 +215,7 @@ async fn a_recovery_to_an_earlier_moment_is_noticed_by_a_host_that_has_never_see
         .texts("SELECT status FROM host_view.invocation WHERE ended_at IS NULL")
         .await?;
     ensure!(open == ["paused"], "{open:?}");
-    elsewhere.run(&[
-        "invocations",
-        "resume",
-        "--status",
-        "paused",
-        "--yes",
-        "--reason",
-        "looked at",
-    ])?;
+    resume_all(&elsewhere)?;
     let ended = "SELECT count(*) FROM host.invocation WHERE ended_at IS NULL";
     audit.becomes(ended, 0).await?;
     let notes = audit

@@ -215,25 +215,13 @@ impl Asked {
     async fn of_visits(&self, audit: &Audit) -> Result<()> {
         let mut served = BTreeSet::new();
         for desk in KEYS {
-            let steps = format!(
-                "SELECT split_part(what, ' ', 1) || ' ' || ticket FROM flow.note WHERE split_part(what, ' ', 2) = '{desk}'
-                 ORDER BY number"
-            );
-            let steps = audit.texts(&steps).await?;
-            for (number, pair) in steps.chunks(2).enumerate() {
-                let ticket = pair[0].strip_prefix("enters ");
-                let left = pair.get(1).and_then(|step| step.strip_prefix("leaves "));
+            for ticket in audit.served_one_at_a_time(desk).await? {
                 ensure!(
-                    ticket.is_some() && ticket == left,
-                    "desk {desk}, visit {number}: {pair:?} follows {:?}",
-                    steps.get((2 * number).saturating_sub(2)..2 * number)
-                );
-                let ticket = ticket.unwrap_or_default();
-                ensure!(served.insert(ticket.to_owned()), "{ticket} was served twice");
-                ensure!(
-                    self.visits.get(ticket) == Some(&desk),
+                    self.visits.get(&ticket) == Some(&desk),
                     "{ticket} did not want to be at {desk}"
                 );
+                ensure!(!served.contains(&ticket), "{ticket} was served twice");
+                served.insert(ticket);
             }
         }
         let missing: Vec<_> = self.visits.keys().filter(|ticket| !served.contains(*ticket)).collect();
